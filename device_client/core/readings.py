@@ -1,0 +1,35 @@
+"""What a device knows of itself at one moment. Each reading is a value, or `Unknown` with the reason; never an exception."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A reading that could not be taken."""
+
+    reason: str
+
+
+LinkKind = Literal["ethernet", "wifi", "cellular", "other"]
+NOT_READ = Unknown("not read yet")
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """One look at the device. Percentages are 0-100."""
+
+    cpu_percent: float | Unknown = NOT_READ
+    memory_free_bytes: int | Unknown = NOT_READ
+    disk_free_bytes: int | Unknown = NOT_READ
+    temperature_c: float | Unknown = NOT_READ
+    battery_percent: float | Unknown = NOT_READ
+    on_mains: bool | Unknown = NOT_READ
+    link_kind: LinkKind | Unknown = NOT_READ
+    metered: bool | Unknown = NOT_READ
+    round_trip_ms: float | Unknown = NOT_READ
+    clock_synchronised: bool | Unknown = NOT_READ
+    local_minute: int = 0  # minutes since local midnight
+    held: str = ""  # the application's own hold: its reason, empty when it does not hold

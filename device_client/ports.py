@@ -1,0 +1,130 @@
+"""The ports between the runner and its adapters, in the runner's words. What is slow answers later, through `done`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from device_client.core.readings import Readings
+from device_client.core.tally import Tally
+from device_client.feedback import Window
+from protocol.manifest import Contract, Encoding, Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How much of a tree is on the disk, checked by hash: what is missing next (a list chunk before its leaves)."""
+
+    missing: tuple[str, ...]
+    kept_chunks: int
+    total_chunks: int
+
+
+class Store(Protocol):
+    """The files of one model on one device: partial downloads, whole files by hash, and which one is current."""
+
+    def open_partial(self, tree: Tree) -> Held:
+        """Rehash what is there of a tree and say what is missing. Reserves the room first. Raises NoRoom, BlobDamaged."""
+
+    def keep(self, sha256: str, payload: bytes) -> bool:
+        """Check a chunk and write it to the open partial; False when it was there or is not part of it.
+
+        Raises ChunkDamaged when it lies, NoRoom when the disk is full.
+        """
+
+    def held(self) -> Held:
+        """What the open partial is still missing, without reading it again."""
+
+    def finish(self, encoding: Encoding, sha256: str, size_bytes: int) -> None:
+        """Decode the complete partial to a whole file: write, fsync, verify, rename, fsync the folder.
+
+        Raises BlobDamaged (the partial is then gone), NoRoom.
+        """
+
+    def has(self, sha256: str) -> bool:
+        """Whether the whole file is there and its bytes are right (read again, not believed)."""
+
+    def path(self, sha256: str) -> Path:
+        """Where the whole file is or would be."""
+
+    def make_current(self, sha256: str) -> None:
+        """Point the `current.tflite` symlink at a whole file, atomically."""
+
+    def keep_only(self, sha256s: Collection[str]) -> None:
+        """Remove every whole file but these, and every partial that is not open."""
+
+    def close_partial(self) -> None:
+        """Let go of the open partial; its bytes stay for another try."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProofOrder:
+    """What to prove: a candidate against the golden outputs of its variant, within limits."""
+
+    model: Path
+    golden: Path
+    variant: str
+    tolerance: float
+    contract: Contract
+    memory_max_bytes: int
+    wall_max_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What came of it. `reason` is plain English, for success too."""
+
+    passed: bool
+    reason: str
+    samples: int = 0
+    max_error: float | None = None
+    latency_ms_p50: float | None = None
+
+
+class Prover(Protocol):
+    """Runs a candidate in a limited child process; a hostile file kills the child, not the device."""
+
+    def start(self, order: ProofOrder, done: Callable[[Proof], None]) -> None:
+        """Begin, and call `done` once from any thread. Starting again abandons the one before: its `done` is not called."""
+
+    def stop(self) -> None:
+        """End the child, if one runs; its `done` is not called."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A whole, verified file and what an application needs to know of it."""
+
+    path: Path
+    version: str
+    variant: str
+    contract: Contract
+    labels: tuple[str, ...] = ()
+
+
+class Serving(Protocol):
+    """The live model and its shadow, in the application's process. No prediction ever waits for these calls."""
+
+    def swap(self, model: ModelFile) -> None:
+        """Open and warm up a file beside the live one, then replace one reference. Raises BadModel; the old one stays."""
+
+    def start_shadow(self, model: ModelFile) -> None:
+        """Give a sample of live inputs to this file too and count; a fresh tally. Raises BadModel."""
+
+    def stop_shadow(self) -> None:
+        """Close the shadow."""
+
+    def tally(self) -> Tally:
+        """The counts since the shadow was started, or since the swap when there is none."""
+
+    def take_window(self, *, at_least: int) -> Window | None:
+        """Close the feedback window and return it, or None when it has fewer inferences than that."""
+
+
+class Sensors(Protocol):
+    """One look at the device."""
+
+    def read(self) -> Readings:
+        """Take every reading; never raises, never blocks for more than a moment."""

@@ -1,0 +1,115 @@
+"""What devices say. The most useful keys come first; units stand in names; status keys follow Home Assistant's `update` entity."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from pydantic import Field
+
+from protocol.wire import Frozen, Line, Name, Percent, Sha256, Text, Utc, Version
+
+WANTS_MAX: Final = 48  # hashes; keeps the line under 4 KB
+
+State = Literal[
+    "idle", "assigned", "deferred", "fetching", "stalled", "proving", "rejected",
+    "shadowing", "probation", "committed", "rolled_back",
+]  # fmt: skip
+OutcomeKind = Literal["adopted", "rejected", "rolled_back"]
+
+
+class Presence(Line):
+    """Whether a device is there. The broker says `online: false` for it, as its last will."""
+
+    device: Name
+    online: bool
+    at: Utc | None = Field(default=None, description="absent in a last will: it was written before")
+    session: str = Field(max_length=64, description="tells a late will of an old session from news of this one")
+    client: str = Field(default="", max_length=64)
+    runtime: str = Field(default="", max_length=64)
+    models: tuple[Name, ...] = ()
+
+
+class Status(Line):
+    """Where one device stands with one model, and why."""
+
+    state: State
+    installed_version: Version | None = None
+    latest_version: Version | None = Field(default=None, description="what the plan asks of this device")
+    in_progress: bool = False
+    update_percentage: Percent | None = None
+    reason: Text = ""
+    next_check: Utc | None = None
+    device: Name
+    model: Name
+    variant: Name | None = Field(default=None, description="of the installed version")
+    previous_version: Version | None = None
+    plan_sequence: int = 0
+    at: Utc
+
+
+class Evidence(Frozen):
+    """The figures behind an outcome; what was not measured is absent."""
+
+    golden_samples: int | None = None
+    golden_max_error: float | None = None
+    golden_latency_ms_p50: float | None = None
+    shadow_inputs: int | None = None
+    shadow_agreement: float | None = None
+    shadow_errors: int | None = None
+    shadow_labelled: int | None = None
+    candidate_accuracy: float | None = None
+    live_accuracy: float | None = None
+    candidate_latency_ms_p95: float | None = None
+    live_latency_ms_p95: float | None = None
+    probation_inferences: int | None = None
+    probation_errors: int | None = None
+    probation_agreement: float | None = None
+    seconds: float | None = Field(default=None, description="from the assignment to this outcome")
+
+
+class Outcome(Line):
+    """Something final happened to one version on one device. Sent at least once: count by `event_id`."""
+
+    outcome: OutcomeKind
+    version: Version
+    from_version: Version | None = None
+    reason: Text
+    device: Name
+    model: Name
+    variant: Name | None = None
+    event_id: str = Field(max_length=64)
+    plan_sequence: int = 0
+    attempt: int = 1
+    evidence: Evidence = Evidence()
+    at: Utc
+
+
+class Feedback(Line):
+    """One window of inferences of one version. Windows add up: every count and histogram is a plain sum."""
+
+    model: Name
+    version: Version
+    inferences: int = Field(ge=0)
+    errors: int = Field(default=0, ge=0)
+    accuracy: float | None = Field(default=None, ge=0, le=1, description="of the labelled ones")
+    latency_ms_p95: float | None = Field(default=None, ge=0)
+    latency_ms_p50: float | None = Field(default=None, ge=0)
+    confidence_mean: float | None = None
+    labelled: int = Field(default=0, ge=0)
+    correct: int = Field(default=0, ge=0)
+    classes: dict[str, int] = Field(default_factory=dict, description="how often each answer was given")
+    latency_histogram: dict[str, int] = Field(default_factory=dict, description="log bucket to count; see PROTOCOL.md")
+    confidence_sum: float = 0.0
+    device: Name
+    variant: Name | None = None
+    window_start: Utc
+    window_end: Utc
+    event_id: str = Field(max_length=64)
+
+
+class Wants(Line):
+    """Chunks that the broker does not have; a publisher that serves puts them back."""
+
+    chunks: tuple[Sha256, ...] = Field(min_length=1, max_length=WANTS_MAX)
+    device: Name
+    model: Name

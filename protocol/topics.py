@@ -1,0 +1,147 @@
+"""Every topic in one table: who speaks, who listens, at which QoS, retained or not. Build and parse; nothing else.
+
+Levels are `[a-z0-9_-]`: NATS refuses dots, RabbitMQ rewrites them, AWS allows seven slashes.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from protocol.errors import BadName
+
+MAJOR: Final = "v1"
+NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
+SHA256: Final = re.compile(r"[0-9a-f]{64}")
+LINE_MAX_BYTES: Final = 16_384  # every message but bundles and chunks
+LINE_AIM_BYTES: Final = 4_096
+BUNDLE_MAX_BYTES: Final = 65_536
+CHUNK_MAX_BYTES: Final = 65_536
+
+
+class Kind(StrEnum):
+    """What a topic carries."""
+
+    DESIRED = "desired"
+    CHUNK = "chunks"
+    PRESENCE = "presence"
+    STATUS = "status"
+    FEEDBACK = "feedback"
+    EVENT = "event"
+    WANTS = "wants"
+    INPUT = "input"
+    OUTPUT = "output"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """One row of the table."""
+
+    kind: Kind
+    pattern: str
+    speaker: str
+    listener: str
+    qos: int
+    retained: bool
+    max_bytes: int
+    payload: str
+
+
+TABLE: Final = (
+    TopicSpec(Kind.DESIRED, "models/{model}/desired", "publisher", "device", 1, True, BUNDLE_MAX_BYTES,
+              "the signed bundle: metadata, plan, manifests"),
+    TopicSpec(Kind.CHUNK, "chunks/{sha256}", "publisher", "device", 1, True, CHUNK_MAX_BYTES,
+              "bytes whose SHA-256 is the last level of the topic"),
+    TopicSpec(Kind.PRESENCE, "devices/{device}/presence", "device", "anyone", 1, True, LINE_MAX_BYTES,
+              "Presence; also the last will"),
+    TopicSpec(Kind.STATUS, "devices/{device}/{model}/status", "device", "anyone", 1, True, LINE_MAX_BYTES,
+              "Status"),
+    TopicSpec(Kind.FEEDBACK, "devices/{device}/{model}/feedback", "device", "anyone", 1, False, LINE_MAX_BYTES,
+              "Feedback: one window of inferences"),
+    TopicSpec(Kind.EVENT, "devices/{device}/{model}/event", "device", "anyone", 1, False, LINE_MAX_BYTES,
+              "Outcome: something final, with its evidence"),
+    TopicSpec(Kind.WANTS, "devices/{device}/{model}/wants", "device", "publisher", 1, False, LINE_MAX_BYTES,
+              "Wants: chunks that the broker does not have"),
+    TopicSpec(Kind.INPUT, "devices/{device}/{model}/input", "application", "device", 0, False, CHUNK_MAX_BYTES,
+              "one input as JSON; off unless set"),
+    TopicSpec(Kind.OUTPUT, "devices/{device}/{model}/output", "device", "application", 0, False, LINE_MAX_BYTES,
+              "the answer to one input; off unless set"),
+)  # fmt: skip
+SPECS: Final = {spec.kind: spec for spec in TABLE}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What a topic names; the parts that its kind has not are empty."""
+
+    kind: Kind
+    model: str = ""
+    device: str = ""
+    sha256: str = ""
+
+
+def check_name(name: str, what: str) -> str:
+    """Return `name` if it may be a topic level; `what` says whose name it is.
+
+    Raises BadName: one refused publish is re-sent for ever, so no bad name may reach a topic.
+    """
+    if not NAME.fullmatch(name):
+        raise BadName(
+            f"{what} {name!r} cannot be part of a topic",
+            hint="use 1 to 64 of a-z, 0-9, '-' and '_'",
+        )
+    return name
+
+
+class Topics:
+    """Builds and parses the topics under one root (default `fleet`)."""
+
+    def __init__(self, root: str = "fleet") -> None:
+        self.root = check_name(root, "topic root")
+        self._prefix = f"{root}/{MAJOR}/"
+
+    def desired(self, model: str) -> str:
+        """The signed bundle of one model."""
+        return f"{self._prefix}models/{check_name(model, 'model')}/desired"
+
+    def chunk(self, sha256: str) -> str:
+        """One chunk, named by the hash of its bytes (64 lower-case hex digits)."""
+        if not SHA256.fullmatch(sha256):
+            raise BadName(f"{sha256[:80]!r} is not a SHA-256 in lower-case hex")
+        return f"{self._prefix}chunks/{sha256}"
+
+    def presence(self, device: str) -> str:
+        """Whether a device is online."""
+        return f"{self._prefix}devices/{check_name(device, 'device')}/presence"
+
+    def of_device(self, kind: Kind, device: str, model: str) -> str:
+        """A topic of one model on one device: status, feedback, event, wants, input or output."""
+        return f"{self._prefix}devices/{check_name(device, 'device')}/{check_name(model, 'model')}/{kind.value}"
+
+    def of_every_device(self, kind: Kind) -> str:
+        """The wildcard for observers; never for chunks (brokers drop retained messages past their queue)."""
+        if kind is Kind.PRESENCE:
+            return f"{self._prefix}devices/+/presence"
+        return f"{self._prefix}devices/+/+/{kind.value}"
+
+    def parse(self, topic: str) -> Address | None:
+        """Say what `topic` names, or None when it is not one of ours."""
+        if not topic.startswith(self._prefix):
+            return None
+        match topic[len(self._prefix) :].split("/"):
+            case ["models", model, "desired"] if NAME.fullmatch(model):
+                return Address(Kind.DESIRED, model=model)
+            case ["chunks", sha256] if SHA256.fullmatch(sha256):
+                return Address(Kind.CHUNK, sha256=sha256)
+            case ["devices", device, "presence"] if NAME.fullmatch(device):
+                return Address(Kind.PRESENCE, device=device)
+            case ["devices", device, model, kind] if (
+                kind in _DEVICE_KINDS and NAME.fullmatch(device) and NAME.fullmatch(model)
+            ):
+                return Address(Kind(kind), device=device, model=model)
+        return None
+
+
+_DEVICE_KINDS: Final = {spec.kind.value for spec in TABLE if spec.pattern.startswith("devices/{device}/{model}/")}

@@ -1,0 +1,63 @@
+"""How everything but chunks stands on the wire: one line of JSON, frozen models, a major version, bounded length.
+
+Unknown fields pass in silence, so that an older reader understands a newer writer; an unknown major is refused by name.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints, ValidationError
+
+from protocol.errors import BadInput
+from protocol.topics import LINE_MAX_BYTES, NAME, SHA256
+
+MAJOR: Final = 1
+
+Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=f"^{SHA256.pattern}$")]
+Version = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}$")]
+Text = Annotated[str, StringConstraints(max_length=500)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Utc = Annotated[
+    datetime,
+    PlainSerializer(lambda at: at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"), str),
+]
+
+
+class Frozen(BaseModel):
+    """A part of a message."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="null")
+
+
+class Line(Frozen):
+    """A whole message: one line of JSON."""
+
+    v: int = Field(default=MAJOR, description="major version of the format; another one is refused")
+
+    def to_line(self) -> bytes:
+        """Return the message as one line of UTF-8 JSON, keys in the order of the class."""
+        return self.model_dump_json(exclude_none=True).encode()
+
+    @classmethod
+    def from_line(cls, line: bytes, *, max_bytes: int = LINE_MAX_BYTES) -> Self:
+        """Parse a message. Raises BadInput that names the field when it is none of ours; nothing is parsed over `max_bytes`."""
+        kind = cls.__name__.lower()
+        if len(line) > max_bytes:
+            raise BadInput(f"a {kind} of {len(line)} bytes is over the limit of {max_bytes}")
+        try:
+            message = cls.model_validate_json(line)
+        except ValidationError as refused:
+            raise BadInput(f"not a {kind}: {first_complaint(refused)}") from None
+        if message.v != MAJOR:
+            raise BadInput(f"a {kind} of format {message.v} cannot be read by this client, which knows format {MAJOR}")
+        return message
+
+
+def first_complaint(refused: ValidationError) -> str:
+    """The first thing wrong, as `field: message`, short enough for one line."""
+    problem = refused.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    return f"{where}: {problem['msg']}"[:300] if where else problem["msg"][:300]
