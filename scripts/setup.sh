@@ -1,0 +1,142 @@
+# shellcheck shell=bash
+# Shared by the programs in this folder, which source it: finds Python 3.11, makes or reuses .venv, finds or installs mosquitto.
+# Says what it does on stderr in plain English; stdout belongs to the program that sourced it. Starts nothing.
+
+root=$(CDPATH='' cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd -P)
+venv=$root/.venv
+stamp=$venv/edgeferry-installed    # what the last finished installation was made from
+unfinished=$venv/edgeferry-unfinished # there while an installation runs, so also after one that was killed
+constraints=$root/constraints/py311.txt
+
+unset PYTHONHOME PYTHONPATH CDPATH # another Python's folders would be searched before our own
+PATH=$PATH:/usr/sbin:/sbin         # mosquitto lives there on Debian, and only root's PATH names it
+
+say() { printf '%s\n' "$*" >&2; }
+
+die() {
+    say "$@"
+    exit 1
+}
+
+# A pyenv shim can be there and still not run, so each candidate is asked, not just looked for.
+is_python_311() {
+    "$1" -I -c 'import sys, ssl, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 11))' </dev/null >/dev/null 2>&1
+}
+
+find_python() {
+    local candidate
+    if [[ -n ${PYTHON:-} ]]; then
+        is_python_311 "$PYTHON" || die "PYTHON=$PYTHON is not a Python 3.11 with venv: name another, or unset it."
+        printf '%s\n' "$PYTHON"
+        return
+    fi
+    for candidate in python3.11 python3 python /usr/bin/python3.11 /usr/local/bin/python3.11 \
+        "${PYENV_ROOT:-${HOME:-/nonexistent}/.pyenv}"/versions/3.11*/bin/python \
+        "${HOME:-/nonexistent}"/.local/share/uv/python/cpython-3.11*/bin/python3.11; do
+        if is_python_311 "$candidate"; then
+            printf '%s\n' "$candidate"
+            return
+        fi
+    done
+    die "No Python 3.11 with venv found: install it (Debian 12: sudo apt-get install python3.11 python3.11-venv)," \
+        "or say where it is with PYTHON=/path/to/python3.11."
+}
+
+# What an installation depends on; the checkout's own path too, because a .venv does not survive being moved.
+recipe_of_venv() {
+    printf 'from %s\nat %s\n' "$(cat -- "$root/pyproject.toml" "$constraints" | sha256sum)" "$root"
+}
+
+has_extras() {
+    local extra
+    for extra in "$@"; do
+        grep -qsx "with $extra" "$stamp" || return 1
+    done
+}
+
+venv_is_current() {
+    [[ -e $stamp && ! -e $unfinished && $(head -n 2 -- "$stamp") == "$(recipe_of_venv)" ]] || return 1
+    has_extras "$@" && "$venv/bin/python" -I -c 'pass' >/dev/null 2>&1
+}
+
+# A .venv that someone made by hand is kept and filled; one that is half-made, moved or has lost its Python is made anew.
+venv_is_usable() {
+    [[ ! -e $unfinished ]] && is_python_311 "$venv/bin/python" &&
+        "$venv/bin/python" -I -m pip --version >/dev/null 2>&1 &&
+        { [[ ! -e $stamp ]] || grep -qxF "at $root" "$stamp"; }
+}
+
+explain_failed_install() {
+    local log=$1
+    if grep -qE 'NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|ProxyError|Network is unreachable' "$log"; then
+        say "The package index does not answer: check the network, then run this again."
+    elif grep -qi 'No space left on device' "$log"; then
+        say "The disk is full: make room (about 3 GB), then run this again."
+    else
+        tail -n 5 -- "$log" >&2
+    fi
+    die "Could not install into $venv; the whole story is in $log"
+}
+
+install_into_venv() {
+    local extras log
+    extras=$(IFS=,; printf '%s' "$*")
+    log=$(mktemp "${TMPDIR:-/tmp}/edgeferry-install-XXXXXX.log")
+    if venv_is_usable; then
+        say "Bringing .venv up to date…"
+    else
+        local python
+        python=$(find_python) || exit 1
+        [[ ! -e $venv ]] || say "The .venv here is half-made, moved or not of Python 3.11: replacing it."
+        say "Making .venv (some minutes, once)…"
+        rm -rf -- "$venv"
+        mkdir -- "$venv" && : >"$unfinished"
+        "$python" -m venv "$venv" </dev/null >"$log" 2>&1 || explain_failed_install "$log"
+    fi
+    : >"$unfinished"
+    # as a module: a program's first line may name a path that is too long, or that has moved
+    PIP_USER=no "$venv/bin/python" -m pip install --no-input --disable-pip-version-check -c "$constraints" \
+        -e "${root}[$extras]" </dev/null >>"$log" 2>&1 || explain_failed_install "$log"
+    { recipe_of_venv; printf 'with %s\n' "$@"; } >"$stamp"
+    rm -f -- "$unfinished" "$log"
+}
+
+# ensure_venv EXTRA...: .venv holds the package, editable, with these extras. Quick when it does already.
+ensure_venv() {
+    venv_is_current "$@" && return
+    exec 9<"$root" # a lock on the folder itself: no file to leave behind
+    flock -n 9 || { say "Waiting for another script that is setting up .venv…" && flock 9; }
+    if ! venv_is_current "$@"; then
+        local extra
+        for extra in publisher device dev; do # extras that are in stay in, else two scripts would take turns
+            if [[ " $* " != *" $extra "* ]] && has_extras "$extra"; then set -- "$@" "$extra"; fi
+        done
+        install_into_venv "$@"
+    fi
+    exec 9<&-
+}
+
+has_mosquitto() { command -v mosquitto >/dev/null && command -v mosquitto_sub >/dev/null; }
+
+apt_install() {
+    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=120 "$@" </dev/null
+}
+
+# ensure_mosquitto: the broker and its command-line clients are there, or one line says how to get them and it returns 1.
+ensure_mosquitto() {
+    has_mosquitto && return
+    if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+        local log
+        log=$(mktemp "${TMPDIR:-/tmp}/edgeferry-apt-XXXXXX.log")
+        say "Installing mosquitto, the MQTT broker…"
+        if apt_install mosquitto mosquitto-clients >"$log" 2>&1 ||
+            { apt-get update </dev/null >>"$log" 2>&1 && apt_install mosquitto mosquitto-clients >>"$log" 2>&1; }; then
+            rm -f -- "$log"
+            return
+        fi
+        say "mosquitto could not be installed; the whole story is in $log"
+    else
+        say "mosquitto is not installed. To have it: sudo apt-get install mosquitto mosquitto-clients"
+    fi
+    return 1
+}

@@ -1,0 +1,65 @@
+"""What every test stands on: a clean environment, the broker program, and work that is done once for all workers.
+
+Builders of domain objects are in tests/builders.py; fixtures of one folder stay in that folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# tflite-runtime opens no model in a process where TensorFlow came first ("vector::reserve"); the other way round
+# both work.
+with contextlib.suppress(ModuleNotFoundError):
+    import tflite_runtime.interpreter  # noqa: F401  (imported for its place in the order)
+
+settings.register_profile("house", deadline=None, print_blob=True)  # a busy machine is no failure
+settings.load_profile("house")
+
+for name in [name for name in os.environ if name.startswith("EDGEFERRY_")]:
+    del os.environ[name]  # a developer's own broker or registry is never touched by a test
+os.environ.pop("FORCE_COLOR", None)
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+
+@pytest.fixture(scope="session")
+def mosquitto_program() -> Path:
+    """The installed mosquitto; a test that needs it fails where it is missing, and says how to get it."""
+    found = shutil.which("mosquitto", path=os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin")
+    if found is None:
+        pytest.fail("mosquitto is not installed: sudo apt-get install mosquitto mosquitto-clients", pytrace=False)
+    return Path(found)
+
+
+@pytest.fixture(scope="session")
+def once_per_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Give `once_per_run(name, make)`: a folder that `make` has filled, the same one for all workers.
+
+    Training is worth doing once. The first worker that asks calls `make(folder)`, the others wait for it.
+    Treat the folder as read-only.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def filled(name: str, make: Callable[[Path], None]) -> Path:
+        folder = shared / f"once-{re.sub(r'[^a-z0-9]+', '-', name.lower())}"
+        with folder.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                making = folder.with_suffix(".making")
+                shutil.rmtree(making, ignore_errors=True)  # left by a worker whose `make` failed
+                making.mkdir()
+                make(making)
+                making.rename(folder)
+        return folder
+
+    return filled

@@ -1,0 +1,113 @@
+"""The walls of the house, checked: who imports whom, what starts light, and that no file knows this machine.
+
+The contracts themselves are in pyproject.toml under [tool.importlinter].
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("protocol", "publisher", "device_client")
+TENSORFLOW = {"tensorflow", "tf_keras", "keras", "tensorflow_model_optimization"}
+RUNTIME = {"numpy", "tflite_runtime", "ai_edge_litert"}
+
+
+def modules_of(*folders: str) -> Iterator[Path]:
+    for folder in folders:
+        yield from sorted((ROOT / folder).rglob("*.py"))
+
+
+def names_of(paths: Iterator[Path]) -> list[str]:
+    return [str(path.relative_to(ROOT)) for path in paths]
+
+
+def loaded_by(statement: str, suspects: set[str]) -> set[str]:
+    """Run `statement` in a fresh Python and tell which of `suspects` it loaded; SystemExit 0 is a normal end."""
+    program = f"""
+import contextlib, io, json, sys
+with contextlib.redirect_stdout(io.StringIO()):
+    try:
+        {statement}
+    except SystemExit as leaving:
+        assert not leaving.code, leaving.code
+print(json.dumps(sorted(sys.modules)))
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    return suspects & set(json.loads(run.stdout))
+
+
+def test_every_import_contract_is_kept() -> None:
+    program = Path(sys.executable).with_name("lint-imports")
+    run = subprocess.run(
+        [program, "--no-logo", "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+# Forbidden imports catch most impurity; these calls are reachable without one, through datetime or a builtin.
+IMPURE_CALLS = {"open", "print", "input", "exec", "eval", "now", "utcnow", "today", "monotonic", "getenv"}
+
+
+@pytest.mark.parametrize("module", names_of(modules_of("publisher/core", "device_client/core")))
+def test_a_core_reads_no_clock_and_does_no_io(module: str) -> None:
+    calls = [node.func for node in ast.walk(ast.parse((ROOT / module).read_text())) if isinstance(node, ast.Call)]
+    named = [(call.id if isinstance(call, ast.Name) else getattr(call, "attr", ""), call.lineno) for call in calls]
+    assert [f"{module}:{line} calls {name}()" for name, line in named if name in IMPURE_CALLS] == []
+
+
+def test_every_module_opens_by_saying_what_it_owns() -> None:
+    written = [path for path in modules_of(*PACKAGES) if path.read_text().strip()]
+    assert [path for path in written if not ast.get_docstring(ast.parse(path.read_text()))] == []
+
+
+@pytest.mark.parametrize(
+    "statement", ["import publisher.cli", "from publisher.cli import main; sys.argv[1:] = ['--help']; main()"]
+)
+def test_the_publishers_command_line_starts_without_tensorflow(statement: str) -> None:
+    assert loaded_by(statement, TENSORFLOW) == set()
+
+
+def test_the_devices_help_needs_neither_numpy_nor_the_runtime() -> None:
+    assert (
+        loaded_by("from device_client.cli import main; sys.argv[1:] = ['--help']; main()", RUNTIME | TENSORFLOW)
+        == set()
+    )
+
+
+# Put together from pieces, so that this file passes its own test.
+FOLDERS_OF_ONE_MACHINE = rf"(?<![\w.}}\]-])/(?:{'|'.join(['work', 'root', 'opt/' + 'pypi', 'opt/' + 'wheels'])})/\w"
+REGISTRY_HOSTS = r"\b(?:" + "|".join(["pypi", "pythonhosted", "npmjs", "debian", "piwheels"]) + r")\.(?:org|com|net)\b"
+NOT_OURS = {"LICENSE"}
+
+
+def tracked_files() -> list[str]:
+    listing = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    if listing.returncode:
+        pytest.skip("not a git checkout: there is no list of the project's files")
+    return [name for name in listing.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_no_file_names_a_path_of_one_machine_or_a_registry_host() -> None:
+    suspicious = re.compile(f"{FOLDERS_OF_ONE_MACHINE}|{REGISTRY_HOSTS}")
+    found = [
+        f"{name}:{number}: {line.strip()}"
+        for name in tracked_files()
+        if name not in NOT_OURS
+        for number, line in enumerate((ROOT / name).read_text(errors="replace").splitlines(), start=1)
+        if suspicious.search(line)
+    ]
+    assert found == []
