@@ -25,8 +25,11 @@ class Held:
 class Store(Protocol):
     """The files of one model on one device: partial downloads, whole files by hash, and which one is current."""
 
-    def open_partial(self, tree: Tree) -> Held:
-        """Rehash what is there of a tree and say what is missing. Reserves the room first. Raises NoRoom, BlobDamaged."""
+    def open_partial(self, tree: Tree, *, decoded_bytes: int = 0) -> Held:
+        """Rehash what is there of a tree and say what is missing. Reserves the room first. Raises NoRoom, BlobDamaged.
+
+        `decoded_bytes`: room that `finish` will need beside the partial; 0 when the encoding is raw.
+        """
 
     def keep(self, sha256: str, payload: bytes) -> bool:
         """Check a chunk and write it to the open partial; False when it was there or is not part of it.
