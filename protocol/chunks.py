@@ -1,7 +1,7 @@
 """Cut a blob into chunks, name each by its hash, and find the way back: the tree of chunks.
 
-A large blob's list of hashes would not fit the bundle, so the list is a chunk too, and a list of lists above it: what is
-signed is one root hash, and every chunk on the way down is checked by the hash that named it.
+A large blob's list of hashes would not fit the bundle, so the list is a chunk too, and a list of lists above it. What
+is signed is one root hash, and every chunk on the way down is checked by the hash that named it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What devices say. The most useful keys come first; units stand in names; status keys follow Home Assistant's `update` entity."""
+"""What devices say: the most useful keys first, units in names, status keys as in Home Assistant's `update` entity."""
 
 from __future__ import annotations
 
@@ -64,7 +64,6 @@ class Evidence(Frozen):
     probation_inferences: int | None = None
     probation_errors: int | None = None
     probation_agreement: float | None = None
-    seconds: float | None = Field(default=None, description="from the assignment to this outcome")
 
 
 class Outcome(Line):

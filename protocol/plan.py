@@ -1,4 +1,4 @@
-"""Which version each device should run. Desired state, not commands: a device asks the plan, and a replay changes nothing."""
+"""Which version each device should run: desired state, not commands, so that a replay changes nothing."""
 
 from __future__ import annotations
 

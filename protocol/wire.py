@@ -43,7 +43,7 @@ class Line(Frozen):
 
     @classmethod
     def from_line(cls, line: bytes, *, max_bytes: int = LINE_MAX_BYTES) -> Self:
-        """Parse a message. Raises BadInput that names the field when it is none of ours; nothing is parsed over `max_bytes`."""
+        """Parse a message of at most `max_bytes`. Raises BadInput that names the field when it is none of ours."""
         kind = cls.__name__.lower()
         if len(line) > max_bytes:
             raise BadInput(f"a {kind} of {len(line)} bytes is over the limit of {max_bytes}")

@@ -1,4 +1,4 @@
-"""What a device knows of itself at one moment. Each reading is a value, or `Unknown` with the reason; never an exception."""
+"""What a device knows of itself at one moment: each reading a value, or `Unknown` with the reason."""
 
 from __future__ import annotations
 

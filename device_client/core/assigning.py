@@ -1,0 +1,169 @@
+"""From a plan to a target: what this device should run, whether to begin now, and with which variant."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from device_client.core import fetching, living
+from device_client.core.choice import Choice, choose
+from device_client.core.conditions import Needs, Question, Verdict, judge
+from device_client.core.device import ON_TRIAL, RESTING, WAITING, Phase, State, Target
+from device_client.core.effects import Effects, StopTrial, TakeReadings
+from device_client.core.policy import Policy
+from device_client.core.strategies import Decision, Occasion, decide
+from protocol.plan import Assignment, Plan
+
+Step = tuple[State, Effects]
+NO_VARIANT_RECHECK_S: Final = 600.0
+READINGS_RETRY_S: Final = 5.0
+
+
+def reconsider(policy: Policy, state: State, now_s: float) -> Step:
+    """Hold what the device is doing against the plan, and change course where they differ."""
+    device = state.device
+    if device.plan is None:
+        return state, ()
+    wanted = device.plan.assign(policy.device, policy.groups)
+    if wanted is None:
+        return _rest(state, Phase.IDLE, f"plan {device.plan.sequence} names no version for this device", now_s)
+    if device.live is not None and device.live.version == wanted.version:
+        return _stay(state, wanted, device.plan, now_s)
+    refusal = device.refused(wanted.version, wanted.attempt)
+    if refusal is not None:
+        phase = Phase.ROLLED_BACK if device.phase is Phase.ROLLED_BACK else Phase.REJECTED
+        return _rest(state, phase, f"{wanted.version} was refused: {refusal.reason}", now_s)
+    if device.phase not in RESTING | WAITING:
+        return _in_flight(state, wanted, device.plan, now_s)
+    return _assign(state, wanted, device.plan, now_s)
+
+
+def consider_beginning(policy: Policy, state: State, now_s: float) -> Step:
+    """Begin the assigned update, or say why not yet and when to look again."""
+    plan = state.device.plan
+    wanted = plan.assign(policy.device, policy.groups) if plan else None
+    if plan is None or wanted is None:
+        return state, ()
+    if plan.hold:
+        return _defer(state, "the publisher holds this release", None, now_s), ()
+    slot_s = state.moment.assigned_at_s + plan.start_delay_s(policy.device)
+    if now_s < slot_s and plan.urgency != "urgent":
+        return _defer(state, f"starts in its own slot of the {plan.spread_s} s spread", slot_s, now_s), ()
+    if not _readings_are_fresh(policy, state, now_s):
+        return state.with_moment(next_check_s=now_s + READINGS_RETRY_S), (TakeReadings(),)
+    return _choose_and_begin(policy, state, plan, wanted, now_s)
+
+
+def _choose_and_begin(policy: Policy, state: State, plan: Plan, wanted: Assignment, now_s: float) -> Step:
+    choice = choose(state.device.manifests[wanted.version], policy, state.moment.readings, _files(state))
+    if isinstance(choice, str):
+        return _defer(state, choice, now_s + NO_VARIANT_RECHECK_S, now_s), ()
+    urgent = plan.urgency == "urgent" or state.device.live is None  # an empty device has no comfort to lose
+    verdict = judge(Question(state.moment.readings, policy.thresholds, needs(choice)), urgent=urgent)
+    since_s = state.moment.allowed_since_s if state.moment.allowed_since_s is not None else now_s
+    state = state.with_moment(allowed_since_s=since_s if verdict.allowed else None)
+    decision = _decide(policy, state, verdict, urgent, now_s)
+    if decision.next_check_s > now_s or decision.begin:
+        state = state.with_moment(checked_at_s=_checked_at_s(state, decision, verdict, now_s))
+    if not decision.begin:
+        return _defer(state, decision.reason, decision.next_check_s, now_s), ()
+    target = Target(
+        manifest=state.device.manifests[wanted.version],
+        variant=choice.variant,
+        encoding=choice.encoding,
+        golden_encoding=choice.golden_encoding,
+        attempt=wanted.attempt,
+        plan_sequence=plan.sequence,
+        choice=choice.reason,
+        recalled=wanted.version in state.device.committed,
+    )
+    return fetching.begin(state, target, now_s)
+
+
+def needs(choice: Choice) -> Needs:
+    """What an update takes: the encoding and the file it becomes are on the disk together for a moment."""
+    return Needs(
+        disk_bytes=choice.encoding.tree.size_bytes + choice.variant.size_bytes,
+        memory_bytes=choice.variant.requires.memory_bytes,
+    )
+
+
+def _decide(policy: Policy, state: State, verdict: Verdict, urgent: bool, now_s: float) -> Decision:
+    occasion = Occasion(
+        verdict=verdict,
+        now_s=now_s,
+        local_minute=state.moment.readings.local_minute,
+        checked_at_s=state.moment.checked_at_s,
+        allowed_since_s=state.moment.allowed_since_s,
+        urgent=urgent,
+    )
+    return decide(policy.strategy, occasion)
+
+
+def _checked_at_s(state: State, decision: Decision, verdict: Verdict, now_s: float) -> float | None:
+    """A periodic look counts only when the conditions were really asked, not when it was not yet time."""
+    return now_s if decision.begin or decision.reason == verdict.reason else state.moment.checked_at_s
+
+
+def _readings_are_fresh(policy: Policy, state: State, now_s: float) -> bool:
+    at_s = state.moment.readings_at_s
+    return at_s is not None and 0 <= now_s - at_s < policy.readings_fresh_s
+
+
+def _files(state: State) -> frozenset[str]:
+    return frozenset(installed.variant.sha256 for installed in state.device.installed())
+
+
+def _assign(state: State, wanted: Assignment, plan: Plan, now_s: float) -> Step:
+    if state.device.phase in WAITING and state.moment.assigned == (wanted.version, wanted.attempt):
+        return state.with_moment(next_check_s=now_s), ()
+    reason = f"plan {plan.sequence} asks for {wanted.version} ({wanted.rule})"
+    state = state.enters(Phase.ASSIGNED, reason, now_s, target=None)
+    state = state.with_moment(
+        assigned=(wanted.version, wanted.attempt),
+        assigned_at_s=now_s,
+        allowed_since_s=None,
+        download=None,
+        next_check_s=now_s + READINGS_RETRY_S,
+    )
+    return state, (TakeReadings(),)
+
+
+def _in_flight(state: State, wanted: Assignment, plan: Plan, now_s: float) -> Step:
+    device = state.device
+    target = device.target
+    if target is not None and (target.version, target.attempt) == (wanted.version, wanted.attempt):
+        if plan.hold and device.phase is not Phase.PROBATION:
+            return _defer(state, "the publisher holds this release", None, now_s), (StopTrial(),)
+        return state, ()
+    recalls = device.previous is not None and device.previous.version == wanted.version
+    if device.phase is Phase.PROBATION and not recalls and plan.urgency != "urgent":
+        return state, ()  # the verdict first: what is live now must be known to be good before the next one comes
+    state, effects = _assign(state.with_device(target=None), wanted, plan, now_s)
+    return state, (StopTrial(), *effects)
+
+
+def _stay(state: State, wanted: Assignment, plan: Plan, now_s: float) -> Step:
+    device = state.device
+    if device.phase is Phase.PROBATION:
+        return state, ()
+    refusal = device.refused(wanted.version, wanted.attempt)
+    if refusal is not None:  # a first version that disappointed, and nothing to go back to
+        return _rest(state, Phase.REJECTED, refusal.reason, now_s)
+    phase = Phase.COMMITTED if wanted.version in device.committed else Phase.IDLE
+    return _rest(state, phase, f"runs {wanted.version}, as plan {plan.sequence} asks ({wanted.rule})", now_s)
+
+
+def _rest(state: State, phase: Phase, reason: str, now_s: float) -> Step:
+    if state.device.phase is phase and state.device.reason == reason and state.device.target is None:
+        return state, ()
+    stop: Effects = (StopTrial(),) if state.device.phase in ON_TRIAL | {Phase.FETCHING} else ()
+    state = state.enters(phase, reason, now_s, target=None).with_moment(download=None, assigned=None)
+    return state, (*stop, living.kept_files(state))
+
+
+def _defer(state: State, reason: str, next_check_s: float | None, now_s: float) -> State:
+    if state.device.phase is Phase.DEFERRED:
+        state = state.with_device(reason=reason)
+    else:
+        state = state.enters(Phase.DEFERRED, reason, now_s).with_moment(download=None)
+    return state.with_moment(next_check_s=next_check_s)

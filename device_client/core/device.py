@@ -1,0 +1,155 @@
+"""What a device remembers of one model, and what it only knows while it runs.
+
+`Device` is saved before any effect is performed and survives a power cut; `Moment` is forgotten with the process, and
+`Started` builds it anew. Nothing here decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Final, Self
+
+from pydantic import Field
+
+from device_client.core.download import Download
+from device_client.core.readings import Readings
+from device_client.core.tally import Tally
+from protocol.manifest import Encoding, Manifest, Variant
+from protocol.messages import Evidence
+from protocol.plan import Plan
+from protocol.wire import Frozen
+
+
+class Phase(StrEnum):
+    """Where a device stands with one release. The values are the `state` of the status topic."""
+
+    IDLE = "idle"
+    ASSIGNED = "assigned"
+    DEFERRED = "deferred"
+    FETCHING = "fetching"
+    STALLED = "stalled"
+    PROVING = "proving"
+    REJECTED = "rejected"
+    SHADOWING = "shadowing"
+    PROBATION = "probation"
+    COMMITTED = "committed"
+    ROLLED_BACK = "rolled_back"
+
+
+RESTING: Final = frozenset({Phase.IDLE, Phase.COMMITTED, Phase.REJECTED, Phase.ROLLED_BACK})
+WAITING: Final = frozenset({Phase.ASSIGNED, Phase.DEFERRED, Phase.STALLED})
+ON_TRIAL: Final = frozenset({Phase.PROVING, Phase.SHADOWING, Phase.PROBATION})
+REFUSALS_KEPT: Final = 32
+NOTHING_COUNTED: Final = Tally()
+
+
+class Installed(Frozen):
+    """A version that is on the disk, in one variant, with all that is needed to open it again without a broker."""
+
+    manifest: Manifest
+    variant: Variant
+
+    @property
+    def version(self) -> str:
+        """The version of the manifest."""
+        return self.manifest.version
+
+
+class Target(Frozen):
+    """What the device is on its way to. `recalled`: it ran here, committed, before; its file may still be there."""
+
+    manifest: Manifest
+    variant: Variant
+    encoding: Encoding
+    golden_encoding: Encoding
+    attempt: int
+    plan_sequence: int
+    choice: str
+    recalled: bool = False
+    restarts: int = 0
+
+    @property
+    def version(self) -> str:
+        """The version of the manifest."""
+        return self.manifest.version
+
+
+class Refusal(Frozen):
+    """A version that disappointed here; not tried again unless the plan raises its attempt."""
+
+    version: str
+    attempt: int
+    reason: str
+
+
+class Device(Frozen):
+    """The remembered state of one model on one device."""
+
+    phase: Phase = Phase.IDLE
+    reason: str = "no plan has been seen yet"
+    live: Installed | None = None
+    previous: Installed | None = None
+    target: Target | None = None
+    plan: Plan | None = None
+    manifests: dict[str, Manifest] = Field(default_factory=dict)
+    refusals: tuple[Refusal, ...] = ()
+    committed: tuple[str, ...] = ()
+    evidence: Evidence = Evidence()
+
+    def becomes(self, **changes: Any) -> Self:
+        """The same device with some fields changed."""
+        return self.model_copy(update=changes)
+
+    def refused(self, version: str, attempt: int) -> Refusal | None:
+        """The refusal of this version that still stands, if there is one."""
+        return next((r for r in self.refusals if r.version == version and r.attempt >= attempt), None)
+
+    def refuses(self, version: str, attempt: int, reason: str) -> tuple[Refusal, ...]:
+        """The refusals with one more; the oldest is forgotten when there are too many."""
+        others = tuple(refusal for refusal in self.refusals if refusal.version != version)
+        return (*others, Refusal(version=version, attempt=attempt, reason=reason[:300]))[-REFUSALS_KEPT:]
+
+    def installed(self) -> tuple[Installed, ...]:
+        """Live and previous, those that there are."""
+        return tuple(installed for installed in (self.live, self.previous) if installed is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What is known only while the process runs. Times are seconds of the clock that `step` is given."""
+
+    link_up: bool = False
+    readings: Readings = field(default_factory=Readings)
+    readings_at_s: float | None = None
+    assigned_at_s: float = 0.0
+    checked_at_s: float | None = None
+    allowed_since_s: float | None = None
+    assigned: tuple[str, int] | None = None  # version and attempt
+    phase_since_s: float = 0.0
+    next_check_s: float | None = None
+    download: Download | None = None
+    tally_at_s: float = 0.0
+    tally: Tally = NOTHING_COUNTED
+    notice: str = ""  # why the last bundle was refused; empty once one was trusted
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that `step` works on."""
+
+    device: Device = field(default_factory=Device)
+    moment: Moment = field(default_factory=Moment)
+
+    def with_device(self, **changes: Any) -> State:
+        """The same state with some of what is remembered changed."""
+        return State(self.device.becomes(**changes), self.moment)
+
+    def with_moment(self, **changes: Any) -> State:
+        """The same state with some of what is only known now changed."""
+        return State(self.device, replace(self.moment, **changes))
+
+    def enters(self, phase: Phase, reason: str, now_s: float, **device_changes: Any) -> State:
+        """The state in another phase: the reason is told, the phase's clock starts, old timers are gone."""
+        device = self.device.becomes(phase=phase, reason=reason, **device_changes)
+        return State(device, replace(self.moment, phase_since_s=now_s, tally_at_s=now_s, next_check_s=None))

@@ -1,0 +1,182 @@
+"""FETCHING: bring the golden set and the file to the disk, whole and verified. Also STALLED, its end without them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from device_client.core import download, proving
+from device_client.core.conditions import Needs, Question, judge
+from device_client.core.device import Phase, State, Target
+from device_client.core.download import Download
+from device_client.core.effects import (
+    Effect,
+    Effects,
+    FinishBlob,
+    LookAgain,
+    OpenBlob,
+    SendWants,
+    StopTrial,
+    SweepChunks,
+    TakeReadings,
+)
+from device_client.core.events import (
+    BlobBroken,
+    BlobOpened,
+    BlobReady,
+    ChunkKept,
+    ChunkLied,
+    ChunksSwept,
+    LinkDown,
+    LinkUp,
+    ReadingsTaken,
+    RoomMissing,
+    TimePassed,
+)
+from device_client.core.policy import Policy
+from protocol.manifest import Encoding
+
+Step = tuple[State, Effects]
+NO_ROOM_RECHECK_S: Final = 600.0
+
+
+def begin(state: State, target: Target, now_s: float) -> Step:
+    """Begin, or begin again after a restart: what is there already is found by its hash."""
+    state = state.enters(Phase.FETCHING, f"fetching {target.version} ({target.choice})", now_s, target=target)
+    return _open(state, target.manifest.golden.sha256, target.golden_encoding)
+
+
+def blob_opened(policy: Policy, state: State, event: BlobOpened, now_s: float) -> Step:
+    """The store has looked. Lists name more chunks, so an empty answer is an end only here."""
+    fetch = state.moment.download
+    if fetch is None or fetch.sha256 != event.sha256:
+        return state, ()
+    fetch = download.opened(fetch, event.missing, event.kept_chunks, event.total_chunks)
+    state = state.with_moment(download=fetch)
+    if not event.missing:
+        size_bytes, encoding = _expected(state, event.sha256)
+        return state, (FinishBlob(event.sha256, size_bytes, encoding),)
+    return _ask(policy, state, now_s)
+
+
+def blob_ready(policy: Policy, state: State, event: BlobReady, now_s: float) -> Step:
+    """A file is whole: after the golden set comes the model, after the model its proof."""
+    target = state.device.target
+    fetch = state.moment.download
+    if target is None or fetch is None or event.sha256 != fetch.sha256:
+        return state, ()
+    if event.sha256 == target.manifest.golden.sha256 and event.sha256 != target.variant.sha256:
+        return _open(state, target.variant.sha256, target.encoding)
+    return proving.begin(state.with_moment(download=None), now_s)
+
+
+def blob_broken(policy: Policy, state: State, event: BlobBroken, now_s: float) -> Step:
+    """Every chunk was right and the whole is not: asking again would bring the same."""
+    return proving.reject(state, event.reason, now_s)
+
+
+def room_missing(policy: Policy, state: State, event: RoomMissing, now_s: float) -> Step:
+    """No room: wait for it; the live model is not touched."""
+    state = state.enters(Phase.DEFERRED, event.reason, now_s)
+    state = state.with_moment(download=None, next_check_s=now_s + NO_ROOM_RECHECK_S)
+    return state, (StopTrial(),)
+
+
+def chunk_kept(policy: Policy, state: State, event: ChunkKept, now_s: float) -> Step:
+    """One more is on the disk."""
+    fetch = state.moment.download
+    if fetch is None:
+        return state, ()
+    fetch = download.kept(fetch, event.sha256)
+    state = state.with_moment(download=fetch)
+    return (state, (LookAgain(fetch.sha256),)) if fetch.nothing_missing else _ask(policy, state, now_s)
+
+
+def chunk_lied(policy: Policy, state: State, event: ChunkLied, now_s: float) -> Step:
+    """Ask again in the next round."""
+    return _changed(policy, state, now_s, lambda fetch: download.lied(fetch, event.sha256))
+
+
+def chunks_swept(policy: Policy, state: State, event: ChunksSwept, now_s: float) -> Step:
+    """The broker has no more of these."""
+    return _changed(policy, state, now_s, lambda fetch: download.swept(fetch, event.sha256s, now_s, policy.download))
+
+
+def link_down(policy: Policy, state: State, event: LinkDown, now_s: float) -> Step:
+    """Wait; the partial file stays."""
+    fetch = state.moment.download
+    return (state, ()) if fetch is None else (state.with_moment(download=download.cut_off(fetch)), ())
+
+
+def link_up(policy: Policy, state: State, event: LinkUp, now_s: float) -> Step:
+    """Go on where the cut was."""
+    return _ask(policy, state, now_s)
+
+
+def time_passed(policy: Policy, state: State, event: TimePassed, now_s: float) -> Step:
+    """Look after late chunks, and now and then after the device itself."""
+    state, effects = _ask(policy, state, now_s)
+    at_s = state.moment.readings_at_s
+    if at_s is None or now_s - at_s >= policy.readings_fresh_s:
+        return state, (*effects, TakeReadings())
+    return state, effects
+
+
+def readings_taken(policy: Policy, state: State, event: ReadingsTaken, now_s: float) -> Step:
+    """Safety is asked in mid-download too: a battery may run low on the way."""
+    verdict = judge(Question(event.readings, policy.thresholds, Needs()), urgent=True)
+    if verdict.allowed:
+        return state, ()
+    state = state.enters(Phase.DEFERRED, f"download interrupted: {verdict.reason}", now_s)
+    return state.with_moment(download=None, next_check_s=now_s + policy.readings_fresh_s), (StopTrial(),)
+
+
+def resume_stalled(state: State, now_s: float) -> Step:
+    """Try a stalled download once more, from what is on the disk."""
+    target = state.device.target
+    return (state, ()) if target is None else begin(state, target, now_s)
+
+
+def _open(state: State, sha256: str, encoding: Encoding) -> Step:
+    return state.with_moment(download=Download(sha256)), (OpenBlob(sha256, encoding),)
+
+
+def _expected(state: State, sha256: str) -> tuple[int, Encoding]:
+    target = state.device.target
+    assert target is not None  # FETCHING has a target
+    if sha256 == target.variant.sha256:
+        return target.variant.size_bytes, target.encoding
+    return target.manifest.golden.size_bytes, target.golden_encoding
+
+
+def _changed(policy: Policy, state: State, now_s: float, change: download.Change) -> Step:
+    fetch = state.moment.download
+    if fetch is None:
+        return state, ()
+    return _ask(policy, state.with_moment(download=change(fetch)), now_s)
+
+
+def _ask(policy: Policy, state: State, now_s: float) -> Step:
+    fetch = state.moment.download
+    if fetch is None or not state.moment.link_up:
+        return state, ()
+    fetch, ask = download.ask(fetch, now_s, policy.download)
+    state = state.with_moment(download=fetch)
+    if ask.stalled:
+        return _stall(policy, state, fetch, now_s)
+    effects: list[Effect] = []
+    if ask.sweep:
+        effects.append(SweepChunks(ask.sweep))
+    if ask.wants:
+        effects.append(SendWants(ask.wants))
+    return state, tuple(effects)
+
+
+def _stall(policy: Policy, state: State, fetch: Download, now_s: float) -> Step:
+    missing = len(fetch.failed) + len(fetch.queue) - fetch.at
+    reason = (
+        f"the broker lacks {missing} of {fetch.total_chunks} chunks after {policy.download.barren_rounds_max} rounds;"
+        " `publisher serve` puts them back"
+    )
+    state = state.enters(Phase.STALLED, reason, now_s)
+    state = state.with_moment(download=None, next_check_s=now_s + policy.download.stalled_retry_s)
+    return state, (StopTrial(),)

@@ -1,0 +1,134 @@
+"""LIVE on probation, then COMMITTED or ROLLED_BACK: the swap, the watch after it, and the way back."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from device_client.core.device import Installed, Phase, State
+from device_client.core.effects import Announce, Effect, Effects, KeepOnly, StartShadow, StopTrial, Swap
+from device_client.core.events import ModelFailed, TallyTaken
+from device_client.core.policy import Policy
+from device_client.core.trial import judge_probation
+from protocol.messages import OutcomeKind
+
+Step = tuple[State, Effects]
+COMMITTED_KEPT: Final = 32  # version names
+
+
+def go_live(state: State, reason: str, now_s: float) -> Step:
+    """Swap. The one that served so far stays on the disk as the way back, and shadows the new one on probation."""
+    device, target = state.device, state.device.target
+    assert target is not None  # only a target goes live
+    live = Installed(manifest=target.manifest, variant=target.variant)
+    told = f"{target.version} is live on probation: {reason}"[:500]
+    state = state.enters(Phase.PROBATION, told, now_s, live=live, previous=device.live)
+    if target.recalled:
+        return _commit(state, f"{target.version} ran here before; the plan names it again", now_s, (Swap(live),))
+    shadow: Effects = (StartShadow(device.live),) if device.live else ()
+    return state, (StopTrial(), Swap(live), *shadow)
+
+
+def probation_counted(policy: Policy, state: State, event: TallyTaken, now_s: float) -> Step:
+    """Commit, go back, or watch on."""
+    device, tally = state.device, event.tally
+    state = state.with_moment(tally=tally, tally_at_s=now_s)
+    verdict = judge_probation(tally, now_s - state.moment.phase_since_s, policy.trial)
+    if verdict is None:
+        return state, ()
+    evidence = device.evidence.model_copy(
+        update={
+            "probation_inferences": tally.live_inferences,
+            "probation_errors": tally.live_errors,
+            "probation_agreement": tally.agreement,
+        }
+    )
+    state = state.with_device(evidence=evidence)
+    if verdict.allowed:
+        return _commit(state, verdict.reason, now_s)
+    return roll_back(state, verdict.reason, now_s)
+
+
+def roll_back(state: State, reason: str, now_s: float) -> Step:
+    """Return to the previous version: one reference changes, no byte is fetched.
+
+    A first version has nothing behind it: it is refused in name, and serves on until the plan names another.
+    """
+    device = state.device
+    assert device.live is not None  # something on probation is live
+    version, attempt = device.live.version, device.target.attempt if device.target else 1
+    refusals = device.refuses(version, attempt, reason)
+    if device.previous is None:
+        told = f"{version} disappointed: {reason}; it serves on, for there is no earlier version"[:500]
+        outcome = _outcome(state, "rejected", told)
+        state = state.enters(Phase.REJECTED, told, now_s, target=None, refusals=refusals)
+        return state, (StopTrial(), outcome)
+    back = device.previous
+    told = f"{version} was rolled back to {back.version}: {reason}"[:500]
+    outcome = _outcome(state, "rolled_back", reason[:500])
+    state = state.enters(
+        Phase.ROLLED_BACK, told, now_s, live=back, previous=None, target=None, refusals=refusals
+    ).with_moment(assigned=None)
+    return state, (StopTrial(), Swap(back), outcome, kept_files(state))
+
+
+def live_failed(policy: Policy, state: State, event: ModelFailed, now_s: float) -> Step:
+    """The live model cannot be opened for serving: at its very swap that speaks against it, later against the disk.
+
+    In the later case it is fetched anew, for the plan still asks for it. A shadow that cannot be opened makes probation
+    poorer, not impossible.
+    """
+    device = state.device
+    if device.live is None or event.sha256 != device.live.variant.sha256:
+        return state, ()
+    version = device.live.version
+    if device.phase is Phase.PROBATION and device.previous is not None:
+        return roll_back(state, f"could not be opened: {event.reason}", now_s)
+    if device.phase is Phase.PROBATION:
+        told = f"{version} could not be opened, and there is no earlier version: {event.reason}"[:500]
+        refusals = device.refuses(version, device.target.attempt if device.target else 1, event.reason)
+        outcome = _outcome(state, "rejected", told)
+        return state.enters(Phase.REJECTED, told, now_s, live=None, target=None, refusals=refusals), (
+            StopTrial(),
+            outcome,
+        )
+    told = f"the file of {version} could not be opened: {event.reason}"[:500]
+    back = device.previous
+    state = state.enters(Phase.IDLE, told, now_s, live=back, previous=None, target=None).with_moment(assigned=None)
+    return state, (StopTrial(), Swap(back)) if back else (StopTrial(),)
+
+
+def kept_files(state: State) -> KeepOnly:
+    """Current and previous are always kept, and what a target needs; whatever else a trial left goes."""
+    device = state.device
+    files = {installed.variant.sha256 for installed in device.installed()}
+    if device.target is not None:
+        files |= {device.target.variant.sha256, device.target.manifest.golden.sha256}
+    return KeepOnly(tuple(sorted(files)))
+
+
+def _commit(state: State, reason: str, now_s: float, before: Effects = ()) -> Step:
+    device = state.device
+    assert device.live is not None  # what is committed is live
+    version = device.live.version
+    committed = (*(other for other in device.committed if other != version), version)[-COMMITTED_KEPT:]
+    refusals = tuple(refusal for refusal in device.refusals if refusal.version != version)
+    outcome: Effect = _outcome(state, "adopted", reason[:500])
+    state = state.enters(
+        Phase.COMMITTED, f"runs {version}: {reason}"[:500], now_s, target=None, committed=committed, refusals=refusals
+    ).with_moment(assigned=None)
+    return state, (StopTrial(), *before, outcome, kept_files(state))
+
+
+def _outcome(state: State, kind: OutcomeKind, reason: str) -> Announce:
+    device, target = state.device, state.device.target
+    assert device.live is not None  # the outcome is about what is or was live
+    return Announce(
+        outcome=kind,
+        version=device.live.version,
+        variant=device.live.variant.name,
+        from_version=device.previous.version if device.previous else None,
+        reason=reason,
+        plan_sequence=target.plan_sequence if target else (device.plan.sequence if device.plan else 0),
+        attempt=target.attempt if target else 1,
+        evidence=device.evidence,
+    )

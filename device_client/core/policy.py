@@ -1,0 +1,107 @@
+"""The owner's choices for one model on one device, in the core's terms. Every number has its unit in its name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """When the device is fit for an update. Comfort may be waived by urgency; safety never."""
+
+    cpu_max_percent: float = 80.0
+    temperature_max_c: float = 75.0
+    round_trip_max_ms: float = 2_000.0
+    metered_allowed: bool = False
+    battery_min_percent: float = 30.0
+    memory_min_bytes: int = 64 * 1024 * 1024
+    disk_min_bytes: int = 64 * 1024 * 1024
+    unknown: Literal["allow", "defer"] = "allow"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of local time, in minutes since midnight; it may reach over midnight."""
+
+    start_minute: int
+    end_minute: int
+
+    def holds(self, minute: int) -> bool:
+        """Whether the minute lies inside."""
+        if self.start_minute <= self.end_minute:
+            return self.start_minute <= minute < self.end_minute
+        return minute >= self.start_minute or minute < self.end_minute
+
+
+@dataclass(frozen=True, slots=True)
+class Periodic:
+    """Look every so often, or only in windows of local time."""
+
+    every_s: float = 6 * 3600.0
+    windows: tuple[Window, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Conditional:
+    """Begin as soon as the conditions have held for so long."""
+
+    hold_s: float = 0.0
+    recheck_s: float = 30.0
+
+
+Strategy = Periodic | Conditional
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadLimits:
+    """How a device takes chunks. The window bounds the memory on both sides."""
+
+    window: int = 8
+    rate_max_bytes_s: int = 0  # 0: no cap
+    chunk_timeout_s: float = 60.0
+    absent_grace_s: float = 1.0  # after the UNSUBACK: aedes does not order it behind messages
+    retry_min_s: float = 10.0
+    retry_max_s: float = 300.0
+    barren_rounds_max: int = 8
+    stalled_retry_s: float = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrialLimits:
+    """What a candidate must show before it may answer, and after."""
+
+    proof_wall_max_s: float = 60.0
+    proof_memory_max_bytes: int = 512 * 1024 * 1024
+    shadow_inputs: int = 100
+    shadow_labelled: int = 30
+    shadow_deadline_s: float = 1_800.0
+    agreement_min: float = 0.80
+    accuracy_drop_max: float = 0.05
+    errors_max: int = 3
+    latency_ratio_max: float = 4.0
+    latency_floor_ms: float = 20.0
+    without_evidence: Literal["adopt", "reject"] = "adopt"
+    probation_inputs: int = 100
+    probation_min_s: float = 60.0
+    probation_deadline_s: float = 3_600.0
+    restarts_max: int = 10
+    poll_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Everything that `step` is told once."""
+
+    device: str
+    model: str
+    groups: tuple[str, ...] = ()
+    variant: str | None = None  # take only this one
+    prefer: Literal["accuracy", "size"] = "accuracy"
+    memory_budget_bytes: int | None = None
+    known_encodings: frozenset[str] = frozenset({"raw"})
+    strategy: Strategy = field(default_factory=Conditional)
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    download: DownloadLimits = field(default_factory=DownloadLimits)
+    trial: TrialLimits = field(default_factory=TrialLimits)
+    readings_fresh_s: float = 30.0

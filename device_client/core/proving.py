@@ -1,0 +1,106 @@
+"""PROVING and SHADOWING: a candidate reproduces its golden outputs here, then answers beside the live model."""
+
+from __future__ import annotations
+
+from device_client.core import living
+from device_client.core.device import Installed, Phase, State
+from device_client.core.effects import Announce, Effects, Prove, StartShadow, StopTrial, TakeTally
+from device_client.core.events import ModelFailed, ProofEnded, TallyTaken, TimePassed
+from device_client.core.policy import Policy
+from device_client.core.trial import judge_shadow
+from protocol.messages import Evidence
+
+Step = tuple[State, Effects]
+
+
+def begin(state: State, now_s: float) -> Step:
+    """Hand the candidate to the limited child process."""
+    target = state.device.target
+    assert target is not None  # the file that is ready belongs to a target
+    state = state.enters(
+        Phase.PROVING, f"proving {target.version} against its golden outputs", now_s, evidence=Evidence()
+    )
+    return state, (Prove(target),)
+
+
+def proof_ended(policy: Policy, state: State, event: ProofEnded, now_s: float) -> Step:
+    """Proved: on to the live inputs, or straight to live where there is nothing to compare with."""
+    device, target = state.device, state.device.target
+    if target is None or event.sha256 != target.variant.sha256:
+        return state, ()
+    evidence = device.evidence.model_copy(
+        update={
+            "golden_samples": event.samples,
+            "golden_max_error": event.max_error,
+            "golden_latency_ms_p50": event.latency_ms_p50,
+        }
+    )
+    state = state.with_device(evidence=evidence)
+    if not event.passed:
+        return reject(state, event.reason, now_s)
+    if device.live is None or target.recalled:
+        return living.go_live(state, event.reason, now_s)
+    reason = f"shadowing {target.version} beside {device.live.version} on live inputs"
+    candidate = Installed(manifest=target.manifest, variant=target.variant)
+    return state.enters(Phase.SHADOWING, reason, now_s), (StartShadow(candidate),)
+
+
+def time_passed(policy: Policy, state: State, event: TimePassed, now_s: float) -> Step:
+    """Look at the counts."""
+    due = now_s - state.moment.tally_at_s >= policy.trial.poll_s
+    return (state.with_moment(tally_at_s=now_s), (TakeTally(),)) if due else (state, ())
+
+
+def shadow_counted(policy: Policy, state: State, event: TallyTaken, now_s: float) -> Step:
+    """Enough evidence for a verdict, or not yet."""
+    tally = event.tally
+    state = state.with_moment(tally=tally, tally_at_s=now_s)
+    verdict = judge_shadow(tally, now_s - state.moment.phase_since_s, policy.trial)
+    if verdict is None:
+        return state, ()
+    evidence = state.device.evidence.model_copy(
+        update={
+            "shadow_inputs": tally.inputs,
+            "shadow_agreement": tally.agreement,
+            "shadow_errors": tally.shadow_errors,
+            "shadow_labelled": tally.labelled,
+            "candidate_accuracy": tally.shadow_accuracy,
+            "live_accuracy": tally.live_accuracy,
+            "candidate_latency_ms_p95": tally.shadow_latency_ms_p95,
+            "live_latency_ms_p95": tally.live_latency_ms_p95,
+        }
+    )
+    state = state.with_device(evidence=evidence)
+    if verdict.allowed:
+        return living.go_live(state, verdict.reason, now_s)
+    return reject(state, verdict.reason, now_s)
+
+
+def shadow_failed(policy: Policy, state: State, event: ModelFailed, now_s: float) -> Step:
+    """The candidate passed its proof and still cannot be opened beside the live model."""
+    target = state.device.target
+    if target is None or event.sha256 != target.variant.sha256:
+        return living.live_failed(policy, state, event, now_s)
+    return reject(state, f"could not be opened beside the live model: {event.reason}", now_s)
+
+
+def reject(state: State, reason: str, now_s: float) -> Step:
+    """The candidate never goes live, and is not tried again unless the plan says so."""
+    device, target = state.device, state.device.target
+    assert target is not None  # only a target can be rejected
+    live = device.live.version if device.live else None
+    outcome = Announce(
+        outcome="rejected",
+        version=target.version,
+        variant=target.variant.name,
+        from_version=live,
+        reason=reason[:500],
+        plan_sequence=target.plan_sequence,
+        attempt=target.attempt,
+        evidence=device.evidence,
+    )
+    told = f"{target.version} was refused: {reason}; " + (f"{live} stays" if live else "no version is installed")
+    state = state.enters(
+        Phase.REJECTED, told[:500], now_s, target=None, refusals=device.refuses(target.version, target.attempt, reason)
+    ).with_moment(download=None, assigned=None)
+    return state, (StopTrial(), outcome, living.kept_files(state))
