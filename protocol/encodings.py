@@ -1,4 +1,4 @@
-"""Bytes on the wire for a blob: as they are, or zstd. Decoding runs in bounded memory and never writes more than was signed.
+"""Bytes on the wire for a blob: as they are, or zstd. Decoding is bounded in memory and in what it writes.
 
 zstandard is optional: a device without it takes the `raw` encoding, which every release carries.
 """
@@ -45,7 +45,7 @@ def encode_zstd(source: Path, target: Path) -> bool:
 def decode(kind: str, packed: BinaryIO, plain: BinaryIO, *, sha256: str, size_bytes: int) -> None:
     """Write the blob that `packed` encodes to `plain`.
 
-    Raises BlobDamaged as soon as it is longer than `size_bytes`, and at the end when it is not the blob that `sha256` names.
+    Raises BlobDamaged as soon as it is over `size_bytes`, and at the end when it is not the blob that `sha256` names.
     """
     pieces = _DECODERS.get(kind)
     if pieces is None:
@@ -54,9 +54,7 @@ def decode(kind: str, packed: BinaryIO, plain: BinaryIO, *, sha256: str, size_by
     for piece in pieces(packed):
         written += len(piece)
         if written > size_bytes:
-            raise BlobDamaged(
-                f"the {kind} encoding of {sha256[:12]} unpacks to more than the {size_bytes:,} bytes signed"
-            )
+            raise BlobDamaged(f"the {kind} encoding of {sha256[:12]} unpacks to more than {size_bytes:,} bytes")
         digest.update(piece)
         plain.write(piece)
     if digest.hexdigest() != sha256:

@@ -18,7 +18,7 @@ Size = Annotated[int, Field(ge=0, le=BLOB_MAX_BYTES)]
 
 
 class Tree(Frozen):
-    """A blob cut into chunks. At depth 0 the root is the one chunk; above it, a chunk of the 32-byte hashes one level down."""
+    """A blob cut into chunks. At depth 0 the root is the one chunk; above, a chunk of the 32-byte hashes below it."""
 
     root: Sha256
     depth: int = Field(ge=0, le=TREE_MAX_DEPTH)
@@ -70,7 +70,7 @@ class Contract(Frozen):
 
 
 class Golden(Frozen):
-    """The golden set: an .npz with `input_0` … and, for each variant, `<variant>_output_0` …, as this publisher measured them."""
+    """The golden set: an .npz with `input_0` … and, for each variant, `<variant>_output_0` …, as measured here."""
 
     sha256: Sha256
     size_bytes: int = Field(ge=1, le=GOLDEN_MAX_BYTES)
