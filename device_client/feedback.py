@@ -66,7 +66,7 @@ class Window:
     confidence_millionths: int = 0
 
     def merge(self, other: Window) -> Window:
-        """The window that spans both; the order makes no difference. Raises ValueError for windows of unlike versions."""
+        """The window that spans both; the order makes no difference. Raises ValueError for unlike versions."""
         if (self.version, self.variant) != (other.version, other.variant):
             raise ValueError(f"a window of {self.version} cannot be added to one of {other.version}")
         return Window(

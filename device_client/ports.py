@@ -34,7 +34,7 @@ class Store(Protocol):
     def keep(self, sha256: str, payload: bytes) -> bool:
         """Check a chunk and write it to the open partial; False when it was there or is not part of it.
 
-        Raises ChunkDamaged when it lies, NoRoom when the disk is full.
+        Raises ChunkDamaged when it lies, NoRoom when the disk is full, BlobDamaged when the signed tree is no tree.
         """
 
     def held(self) -> Held:
@@ -90,7 +90,7 @@ class Prover(Protocol):
     """Runs a candidate in a limited child process; a hostile file kills the child, not the device."""
 
     def start(self, order: ProofOrder, done: Callable[[Proof], None]) -> None:
-        """Begin, and call `done` once from any thread. Starting again abandons the one before: its `done` is not called."""
+        """Begin; `done` is called once, from any thread. A second start drops the first: its `done` is not called."""
 
     def stop(self) -> None:
         """End the child, if one runs; its `done` is not called."""
@@ -111,7 +111,7 @@ class Serving(Protocol):
     """The live model and its shadow, in the application's process. No prediction ever waits for these calls."""
 
     def swap(self, model: ModelFile) -> None:
-        """Open and warm up a file beside the live one, then replace one reference. Raises BadModel; the old one stays."""
+        """Open and warm up a file beside the live one, then replace one reference. On BadModel the old one stays."""
 
     def start_shadow(self, model: ModelFile) -> None:
         """Give a sample of live inputs to this file too and count; a fresh tally. Raises BadModel."""

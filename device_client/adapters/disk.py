@@ -1,0 +1,70 @@
+"""What the store asks of a file system: room, lasting renames, a full disk told as NoRoom. Knows no tree."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from protocol.errors import NoRoom
+
+MARGIN_BYTES: Final = 1_048_576  # left free for the journal and the file system's own tables
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_CANNOT_RESERVE: Final = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
+_HINT: Final = "remove files from that disk, or choose another state folder in device.toml"
+
+
+def free_bytes(folder: Path) -> int:
+    """What an ordinary user may still write there."""
+    facts = os.statvfs(folder)
+    return facts.f_bavail * facts.f_frsize
+
+
+def check_room(folder: Path, wanted_bytes: int) -> None:
+    """Raise NoRoom, with both figures, when `wanted_bytes` and a margin do not fit."""
+    free = free_bytes(folder)
+    if free < wanted_bytes + MARGIN_BYTES:
+        raise NoRoom(f"{wanted_bytes + MARGIN_BYTES:,} bytes are needed in {folder}, {free:,} are free", hint=_HINT)
+
+
+def reserve(descriptor: int, size_bytes: int) -> None:
+    """Give the file exactly this length, with room behind it where the file system can promise that."""
+    try:
+        os.posix_fallocate(descriptor, 0, size_bytes)
+    except OSError as refused:
+        if refused.errno not in _CANNOT_RESERVE:
+            raise
+    os.ftruncate(descriptor, size_bytes)
+
+
+@contextmanager
+def full_disk_is_no_room(folder: Path, wanted_bytes: int) -> Iterator[None]:
+    """Turn the system's words for a full disk or quota into NoRoom."""
+    try:
+        yield
+    except OSError as refused:
+        if refused.errno not in _FULL:
+            raise
+        raise NoRoom(
+            f"the disk is full: {wanted_bytes:,} bytes are needed in {folder}, {free_bytes(folder):,} are free",
+            hint=_HINT,
+        ) from None
+
+
+def rename_for_good(source: Path, target: Path) -> None:
+    """Rename in a way that survives a power cut. The file itself must be on the disk already."""
+    source.replace(target)
+    for folder in {source.parent, target.parent}:
+        sync_folder(folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's own list of names to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
