@@ -1,0 +1,13 @@
+"""The registry: a folder on disk that is the source of truth; the broker only carries what it says.
+
+registry.db   models, versions, plans, announcements, where each chunk's bytes are; one transaction per step
+blobs/        files by the hash of their bytes
+keys/         private keys (`publisher.adapters.keys`)
+lock          held by the command that is at work
+"""
+
+from publisher.adapters.registry.announcements import Staged
+from publisher.adapters.registry.fleet import Enrolled
+from publisher.adapters.registry.folder import Registry
+
+__all__ = ["Enrolled", "Registry", "Staged"]
