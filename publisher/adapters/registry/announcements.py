@@ -1,7 +1,7 @@
 """What the fleet is told: one bundle per model, staged here first and marked once the broker has it.
 
-A plan, its bundle and the metadata that signs it change in one transaction: a publisher killed at any point finds either
-the old announcement or the new one, and `unannounced` says what is still to be sent.
+A plan, its bundle and the metadata that signs it change in one transaction: a publisher killed at any point finds
+either the old announcement or the new one, and `unannounced` says what is still to be sent.
 """
 
 from __future__ import annotations

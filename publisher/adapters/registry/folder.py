@@ -45,7 +45,7 @@ class Registry(Versions, Announcements, Uploads, Fleet):
         return cls(folder, Database(folder / DATABASE))
 
     def lock(self, wait_s: float = 0.0, on_wait: Callable[[str], None] | None = None) -> AbstractContextManager[None]:
-        """Keep other commands off for the time of a block. `on_wait` is told who holds it. Raises Busy after `wait_s`."""
+        """Keep other commands off for a block's time. `on_wait` is told who holds it. Raises Busy after `wait_s`."""
         return lock.hold(self.folder / "lock", wait_s=wait_s, on_wait=on_wait)
 
     @property
