@@ -5,23 +5,39 @@ Unknown fields pass in silence, so that an older reader understands a newer writ
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Annotated, Final, Self
+from datetime import UTC
+from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    ValidationError,
+)
 
 from protocol.errors import BadInput
 from protocol.topics import LINE_MAX_BYTES, NAME, SHA256
 
 MAJOR: Final = 1
+TEXT_MAX: Final = 500  # characters
+
+
+def _shortened(text: Any) -> Any:
+    """Cut a text to what a message may hold: a long reason must never keep a report from being sent."""
+    return text[: TEXT_MAX - 2] + " …" if isinstance(text, str) and len(text) > TEXT_MAX else text
+
 
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=f"^{SHA256.pattern}$")]
 Version = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}$")]
-Text = Annotated[str, StringConstraints(max_length=500)]
+Text = Annotated[str, BeforeValidator(_shortened), StringConstraints(max_length=TEXT_MAX)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Utc = Annotated[
-    datetime,
+    AwareDatetime,  # a time without a zone would be read in the zone of whoever reads it
     PlainSerializer(lambda at: at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"), str),
 ]
 
@@ -50,10 +66,25 @@ class Line(Frozen):
         try:
             message = cls.model_validate_json(line)
         except ValidationError as refused:
+            _check_major(kind, line)
             raise BadInput(f"not a {kind}: {first_complaint(refused)}") from None
-        if message.v != MAJOR:
-            raise BadInput(f"a {kind} of format {message.v} cannot be read by this client, which knows format {MAJOR}")
+        _check_major(kind, line, message.v)
         return message
+
+
+class _Versioned(BaseModel):
+    v: int = MAJOR
+
+
+def _check_major(kind: str, line: bytes, major: int | None = None) -> None:
+    """Refuse another format by name, also where its fields are so new that nothing else of it can be read."""
+    if major is None:
+        try:
+            major = _Versioned.model_validate_json(line).v
+        except ValidationError:
+            return
+    if major != MAJOR:
+        raise BadInput(f"a {kind} of format {major} cannot be read here: this EdgeFerry knows format {MAJOR}")
 
 
 def first_complaint(refused: ValidationError) -> str:
