@@ -1,0 +1,190 @@
+"""Builders: a whole, valid thing in one call, and only what a test is about is said. Add yours below, typed and by keyword.
+
+Everything here is deterministic but the keys of an authority; `NOON` is the time where a test does not care.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from securesystemslib.signer import CryptoSigner, Signer
+
+from protocol.authority import Authority
+from protocol.errors import MissingPart
+from protocol.manifest import Contract, Encoding, Golden, Manifest, Measured, Tensor, Tree, Variant
+from protocol.messages import Evidence, Feedback, Outcome, Presence, State, Status, Wants
+from protocol.plan import Plan, Rule
+
+NOON: Final = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
+DAY: Final = timedelta(days=1)
+
+
+def a_hash(of: str = "anything") -> str:
+    """A SHA-256 in hex, another for each text."""
+    return hashlib.sha256(of.encode()).hexdigest()
+
+
+def a_tree(of: str = "a blob", *, size_bytes: int = 30_000, depth: int = 0) -> Tree:
+    """A tree whose shape fits its size as long as it is one chunk."""
+    return Tree(root=a_hash(f"root of {of}"), depth=depth, size_bytes=size_bytes)
+
+
+def an_encoding(
+    of: str = "a blob", *, kind: str = "raw", size_bytes: int = 30_000, base: str | None = None
+) -> Encoding:
+    """One way a blob travels; `base` is the hash that a delta starts from."""
+    return Encoding(kind=kind, tree=a_tree(f"{of} as {kind}", size_bytes=size_bytes), base_sha256=base)
+
+
+def a_variant(
+    name: str = "float32",
+    *,
+    precision: str | None = None,
+    size_bytes: int = 30_000,
+    accuracy: float | None = 0.95,
+    encodings: Sequence[Encoding] | None = None,
+    of: str = "",
+    **more: Any,
+) -> Variant:
+    """One file of a version; `of` makes the hashes of different versions differ."""
+    blob = f"{name} {of}"
+    return Variant(
+        name=name,
+        precision=precision or name,
+        sha256=a_hash(blob),
+        size_bytes=size_bytes,
+        measured=Measured(accuracy=accuracy, accuracy_samples=360),
+        encodings=tuple(encodings or (an_encoding(blob, size_bytes=size_bytes),)),
+        **more,
+    )
+
+
+def a_contract(*, features: int = 784, classes: int = 10) -> Contract:
+    """What the digits model takes and gives."""
+    return Contract(
+        inputs=(Tensor(name="image", shape=(1, features), value_min=0.0, value_max=1.0),),
+        outputs=(Tensor(name="scores", shape=(1, classes)),),
+    )
+
+
+def a_golden(of: str = "golden", *, samples: int = 16, size_bytes: int = 20_000) -> Golden:
+    """A golden set."""
+    encodings = (an_encoding(of, size_bytes=size_bytes),)
+    return Golden(sha256=a_hash(of), size_bytes=size_bytes, samples=samples, encodings=encodings)
+
+
+def a_manifest(
+    version: str = "1.0.0", *, model: str = "digits", variants: Sequence[Variant] | None = None, **more: Any
+) -> Manifest:
+    """One version of a model, in float32 and int8."""
+    of = f"{model} {version}"
+    default = (a_variant("float32", of=of), a_variant("int8", of=of, size_bytes=9_000, accuracy=0.94))
+    fields: dict[str, Any] = {
+        "created": NOON,
+        "labels": tuple("0123456789"),
+        "contract": a_contract(),
+        "golden": a_golden(f"golden of {of}"),
+    }
+    return Manifest(model=model, version=version, variants=tuple(variants or default), **(fields | more))
+
+
+def a_rule(version: str = "1.0.0", **more: Any) -> Rule:
+    """A rule that matches every device unless told otherwise."""
+    return Rule(version=version, **more)
+
+
+def a_plan(
+    version: str | None = "1.0.0",
+    *,
+    model: str = "digits",
+    sequence: int = 1,
+    rules: Iterable[Rule] | None = None,
+    **more: Any,
+) -> Plan:
+    """A plan that gives every device `version`; `rules` instead of it when given, none when `version` is None."""
+    default = [a_rule(version)] if version else []
+    return Plan(
+        model=model,
+        sequence=sequence,
+        rules=tuple(default if rules is None else rules),
+        created=more.pop("created", NOON),
+        **more,
+    )
+
+
+def a_status(state: State = "committed", *, device: str = "pi-1", model: str = "digits", **more: Any) -> Status:
+    """Where a device stands."""
+    return Status(state=state, device=device, model=model, at=more.pop("at", NOON), **more)
+
+
+def a_presence(device: str = "pi-1", *, online: bool = True, **more: Any) -> Presence:
+    """Whether a device is there."""
+    return Presence(device=device, online=online, session=more.pop("session", "s1"), at=more.pop("at", NOON), **more)
+
+
+def an_outcome(outcome: str = "adopted", *, version: str = "1.0.0", device: str = "pi-1", **more: Any) -> Outcome:
+    """Something final happened on a device."""
+    fields: dict[str, Any] = {
+        "reason": "all is well",
+        "model": "digits",
+        "event_id": a_hash(f"{device} {version} {outcome}")[:32],
+        "evidence": Evidence(golden_samples=16),
+        "at": NOON,
+    }
+    return Outcome.model_validate({"outcome": outcome, "version": version, "device": device} | fields | more)
+
+
+def a_feedback(version: str = "1.0.0", *, device: str = "pi-1", inferences: int = 100, **more: Any) -> Feedback:
+    """One window of inferences, a minute long."""
+    fields: dict[str, Any] = {
+        "model": "digits",
+        "window_start": NOON,
+        "window_end": NOON + timedelta(minutes=1),
+        "event_id": a_hash(f"{device} {version} window")[:32],
+    }
+    return Feedback(version=version, device=device, inferences=inferences, **(fields | more))
+
+
+def a_wants(chunks: Iterable[str] | None = None, *, device: str = "pi-1", model: str = "digits") -> Wants:
+    """Chunks that a device cannot find."""
+    return Wants(chunks=tuple(chunks or (a_hash("a chunk"),)), device=device, model=model)
+
+
+class KeyRing:
+    """Private keys in memory: made when first asked for; a role can lose them."""
+
+    def __init__(self, keys: Mapping[str, Sequence[Signer]] | None = None) -> None:
+        self.keys: dict[str, list[Signer]] = {role: list(signers) for role, signers in (keys or {}).items()}
+        self._lost: set[str] = set()
+
+    def __call__(self, role: str) -> list[Signer]:
+        """The keys of a role, as `Authority` asks for them."""
+        if role in self._lost:
+            raise MissingPart(f"the key of the {role} role is in the safe")
+        return self.keys.setdefault(role, [CryptoSigner.generate_ed25519()])
+
+    def lose(self, role: str) -> None:
+        """From now on the keys of this role are not there."""
+        self._lost.add(role)
+
+
+def some_keys(count: int = 1) -> list[Signer]:
+    """Fresh private keys."""
+    return [CryptoSigner.generate_ed25519() for _ in range(count)]
+
+
+def an_authority(*, keys: KeyRing | None = None, now: datetime = NOON, **more: Any) -> Authority:
+    """A publisher's authority that has not published anything yet."""
+    return Authority.create(keys or KeyRing(), now, **more)
+
+
+def a_bundle(
+    plan: Plan | None = None, *, manifests: Sequence[Manifest] | None = None, authority: Authority | None = None
+) -> tuple[Authority, bytes]:
+    """An announcement and the authority that signed it; without `manifests`, each version of the plan gets one."""
+    plan = plan or a_plan()
+    manifests = manifests or [a_manifest(version, model=plan.model) for version in plan.versions()]
+    return (authority or an_authority()).publish(plan, manifests, plan.created)
