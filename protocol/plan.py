@@ -51,6 +51,7 @@ class Stage(Frozen):
     sequence: int = Field(ge=1)
     at: Utc
     what: Text
+    version: Version | None = Field(default=None, description="the newest version from then on")
 
 
 class Plan(Line):

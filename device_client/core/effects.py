@@ -21,7 +21,7 @@ class TakeTally:
 
 @dataclass(frozen=True, slots=True)
 class OpenBlob:
-    """See how much of a file is there; `BlobReady`, `BlobOpened` or `RoomMissing` answers."""
+    """See how much of a file is there; `BlobReady`, `BlobOpened` or `DiskFailed` answers."""
 
     sha256: str
     encoding: Encoding
@@ -36,7 +36,7 @@ class LookAgain:
 
 @dataclass(frozen=True, slots=True)
 class FinishBlob:
-    """Decode the complete partial file; `BlobReady`, `BlobBroken` or `RoomMissing` answers."""
+    """Decode the complete partial file; `BlobReady`, `BlobBroken` or `DiskFailed` answers."""
 
     sha256: str
     size_bytes: int

@@ -81,8 +81,8 @@ class BlobBroken:
 
 
 @dataclass(frozen=True, slots=True)
-class RoomMissing:
-    """The disk has no room for it."""
+class DiskFailed:
+    """The disk has no room for it, or cannot be written."""
 
     reason: str
 
@@ -146,7 +146,7 @@ Event = (
     | BlobOpened
     | BlobReady
     | BlobBroken
-    | RoomMissing
+    | DiskFailed
     | ChunkKept
     | ChunkLied
     | ChunksSwept

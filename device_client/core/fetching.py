@@ -29,7 +29,7 @@ from device_client.core.events import (
     LinkDown,
     LinkUp,
     ReadingsTaken,
-    RoomMissing,
+    DiskFailed,
     TimePassed,
 )
 from device_client.core.policy import Policy
@@ -74,7 +74,7 @@ def blob_broken(policy: Policy, state: State, event: BlobBroken, now_s: float) -
     return proving.reject(state, event.reason, now_s)
 
 
-def room_missing(policy: Policy, state: State, event: RoomMissing, now_s: float) -> Step:
+def disk_failed(policy: Policy, state: State, event: DiskFailed, now_s: float) -> Step:
     """No room: wait for it; the live model is not touched."""
     state = state.enters(Phase.DEFERRED, event.reason, now_s)
     state = state.with_moment(download=None, next_check_s=now_s + NO_ROOM_RECHECK_S)

@@ -1,0 +1,190 @@
+"""Edits of a plan: each takes the plan that stands and returns the next one. Nothing is signed or sent here.
+
+A plan reads from special to general: pinned devices, then the audience of the newest release, then everybody else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from protocol.errors import BadInput, UnknownVersion
+from protocol.plan import Plan, Rule, Stage, Urgency
+from protocol.topics import check_name
+
+HISTORY_KEPT: Final = 30  # stages; the bundle has 64 KB
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Who gets a release: everybody, a share of the fleet, or a group."""
+
+    percent: float | None = None
+    group: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Audience:
+        """Read `all`, `N%` or `group:NAME`. Raises BadInput."""
+        if text == "all":
+            return cls()
+        if text.startswith("group:"):
+            return cls(group=check_name(text.removeprefix("group:"), "group"))
+        try:
+            percent = float(text.removesuffix("%"))
+        except ValueError:
+            percent = -1.0
+        if not text.endswith("%") or not 0 < percent <= 100:
+            raise BadInput(f"--to {text!r} names no audience", hint="use all, a share such as 10%, or group:NAME")
+        return cls() if percent == 100 else cls(percent=percent)
+
+    @property
+    def everybody(self) -> bool:
+        """Whether nobody is left out."""
+        return self.percent is None and self.group is None
+
+    def __str__(self) -> str:
+        if self.group is not None:
+            return f"group {self.group}"
+        return "every device" if self.percent is None else f"{self.percent:g} % of the fleet"
+
+
+def release(
+    plan: Plan | None, model: str, version: str, audience: Audience, now: datetime, *, urgency: Urgency, spread_s: int
+) -> Plan:
+    """Offer a version to an audience; the rest of the fleet stays on what it has. Pins stay."""
+    base = default_version(plan) if plan else None
+    if plan is not None and newest_version(plan) == version:
+        base = next((rule.version for rule in _general(plan) if rule.version != version), None)
+    rules = [*_pins(plan), _rule_for(audience, model, version)]
+    if not audience.everybody and base is not None:
+        rules.append(Rule(version=base))
+    return _next(
+        plan,
+        model,
+        rules,
+        now,
+        f"{version} to {audience}",
+        version=version,
+        urgency=urgency,
+        spread_s=spread_s,
+        hold=False,
+    )
+
+
+def roll_back(plan: Plan, version: str | None, now: datetime) -> Plan:
+    """Recall the newest version for everybody, urgently: back to `version`, or to the one before it.
+
+    Pins on the recalled version are lifted. Raises UnknownVersion when there is nothing before it.
+    """
+    newest = newest_version(plan)
+    back = version or predecessor(plan, newest)
+    if back is None:
+        raise UnknownVersion(
+            f"{plan.model} has no version before {newest}", hint="pass --version to say which one to go back to"
+        )
+    pins = [rule for rule in _pins(plan) if rule.version != newest]
+    what = f"rolled back from {newest} to {back}"
+    return _next(plan, plan.model, [*pins, Rule(version=back)], now, what, version=back, urgency="urgent", hold=False)
+
+
+def pin(plan: Plan, version: str, devices: tuple[str, ...], now: datetime) -> Plan:
+    """Have certain devices run a version whatever the rest does; a version that they refused is tried once more."""
+    rule = Rule(version=version, devices=devices, attempt=plan.sequence + 1)
+    rules = [rule, *_without(plan, devices)]
+    return _next(plan, plan.model, rules, now, f"pinned {', '.join(devices)} to {version}"[:400])
+
+
+def unpin(plan: Plan, devices: tuple[str, ...], now: datetime) -> Plan:
+    """Have pinned devices follow the fleet again. Raises BadInput when one of them is not pinned."""
+    pinned = {device for rule in _pins(plan) for device in rule.devices}
+    strangers = sorted(set(devices) - pinned)
+    if strangers:
+        raise BadInput(f"{', '.join(strangers)} is not pinned in the plan of {plan.model}")
+    return _next(plan, plan.model, _without(plan, devices), now, f"unpinned {', '.join(devices)}"[:400])
+
+
+def hold(plan: Plan, now: datetime) -> Plan:
+    """Devices that have not swapped yet wait."""
+    return _next(plan, plan.model, list(plan.rules), now, "held", hold=True)
+
+
+def resume(plan: Plan, now: datetime) -> Plan:
+    """Let a held plan go on."""
+    return _next(plan, plan.model, list(plan.rules), now, "resumed", hold=False)
+
+
+def newest_version(plan: Plan) -> str:
+    """The version that the plan spreads: its first general rule's. Raises UnknownVersion on a plan of pins alone."""
+    general = _general(plan)
+    if not general:
+        raise UnknownVersion(f"the plan of {plan.model} names no version for the fleet")
+    return general[0].version
+
+
+def default_version(plan: Plan) -> str | None:
+    """The version of every device that no other rule names, if there is one."""
+    general = _general(plan)
+    last = general[-1] if general else None
+    return last.version if last and last.percent is None and not last.groups else None
+
+
+def predecessor(plan: Plan, version: str) -> str | None:
+    """What the fleet ran before `version` first came: a version that was rolled back to keeps its own place."""
+    before: str | None = None
+    for stage in plan.history:
+        if stage.version == version:
+            break
+        before = stage.version or before
+    others = [rule.version for rule in _general(plan) if rule.version != version]
+    return others[-1] if others else before
+
+
+def _pins(plan: Plan | None) -> list[Rule]:
+    return [rule for rule in plan.rules if rule.devices] if plan else []
+
+
+def _general(plan: Plan) -> list[Rule]:
+    return [rule for rule in plan.rules if not rule.devices]
+
+
+def _without(plan: Plan, devices: tuple[str, ...]) -> list[Rule]:
+    """The rules with these devices taken out of every pin."""
+    rules = []
+    for rule in plan.rules:
+        left = tuple(device for device in rule.devices if device not in devices)
+        if left or not rule.devices:
+            rules.append(rule.model_copy(update={"devices": left}))
+    return rules
+
+
+def _rule_for(audience: Audience, model: str, version: str) -> Rule:
+    groups = (audience.group,) if audience.group else ()
+    salt = f"{model} {version}" if audience.percent is not None else ""
+    return Rule(version=version, percent=audience.percent, groups=groups, salt=salt)
+
+
+def _next(
+    plan: Plan | None,
+    model: str,
+    rules: list[Rule],
+    now: datetime,
+    what: str,
+    *,
+    version: str | None = None,
+    urgency: Urgency | None = None,
+    spread_s: int | None = None,
+    hold: bool | None = None,
+) -> Plan:
+    sequence = plan.sequence + 1 if plan else 1
+    history = plan.history if plan else ()
+    return Plan(
+        model=model,
+        sequence=sequence,
+        rules=tuple(rules),
+        hold=hold if hold is not None else bool(plan and plan.hold),
+        urgency=urgency or (plan.urgency if plan else "routine"),
+        spread_s=spread_s if spread_s is not None else (plan.spread_s if plan else 0),
+        created=now,
+        history=(*history, Stage(sequence=sequence, at=now, what=what, version=version))[-HISTORY_KEPT:],
+    )
