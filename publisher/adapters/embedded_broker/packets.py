@@ -1,0 +1,118 @@
+"""What passes between a client and a broker, as small values, and the numbers that MQTT gives to kinds and reasons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+V311: Final = 4
+V5: Final = 5
+
+CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK = 1, 2, 3, 4, 8, 9
+UNSUBSCRIBE, UNSUBACK, PINGREQ, PINGRESP, DISCONNECT = 10, 11, 12, 13, 14
+
+# reason codes of MQTT 5
+GRANTED_MAX: Final = 2
+DISCONNECT_WITH_WILL: Final = 0x04
+MALFORMED: Final = 0x81
+PROTOCOL_ERROR: Final = 0x82
+BAD_VERSION: Final = 0x84
+BAD_IDENTIFIER: Final = 0x85
+BAD_CREDENTIALS: Final = 0x86
+NOT_AUTHORIZED: Final = 0x87
+SHUTTING_DOWN: Final = 0x8B
+KEEPALIVE_TIMEOUT: Final = 0x8D
+TAKEN_OVER: Final = 0x8E
+BAD_FILTER: Final = 0x8F
+BAD_TOPIC: Final = 0x90
+TOO_LARGE: Final = 0x95
+QOS_UNSUPPORTED: Final = 0x9B
+
+
+class BadPacket(Exception):
+    """Bytes that no well-behaved client sends; `reason` is the MQTT 5 code for it."""
+
+    def __init__(self, message: str, reason: int = MALFORMED) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What travels: shared by every queue that it waits in, never copied."""
+
+    topic: str
+    payload: bytes
+    qos: int = 0
+    retain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """A client introduces itself. `version` is V311 or V5, or another one that we do not speak."""
+
+    version: int
+    client_id: str = ""
+    keepalive_s: int = 0
+    user: str | None = None
+    password: bytes | None = None
+    will: Message | None = None
+    receive_max: int = 65_535
+    packet_max_bytes: int = 268_435_460
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """A client says something; `packet_id` is 0 at QoS 0."""
+
+    message: Message
+    packet_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Puback:
+    """A client has taken what we sent it at QoS 1."""
+
+    packet_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One line of a SUBSCRIBE. `retain_handling`: 0 send retained messages, 1 only when new, 2 never."""
+
+    pattern: str
+    qos: int
+    no_local: bool = False
+    retain_as_published: bool = False
+    retain_handling: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """A client wants to hear."""
+
+    packet_id: int
+    filters: tuple[Filter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    """A client wants to hear no longer."""
+
+    packet_id: int
+    patterns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pingreq:
+    """A client is still there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """A client leaves in order; with DISCONNECT_WITH_WILL it wants its will said all the same."""
+
+    reason: int = 0
+
+
+Packet = Connect | Publish | Puback | Subscribe | Unsubscribe | Pingreq | Disconnect
