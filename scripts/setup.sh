@@ -88,7 +88,7 @@ install_into_venv() {
         local python
         python=$(find_python) || exit 1
         [[ ! -e $venv ]] || say "The .venv here is half-made, moved or not of Python 3.11: replacing it."
-        say "Making .venv (some minutes, once)…"
+        say "Making .venv (about a minute, once)…"
         rm -rf -- "$venv"
         mkdir -- "$venv" && : >"$unfinished"
         "$python" -m venv "$venv" </dev/null >"$log" 2>&1 || explain_failed_install "$log"
@@ -129,6 +129,7 @@ ensure_mosquitto() {
         local log
         log=$(mktemp "${TMPDIR:-/tmp}/edgeferry-apt-XXXXXX.log")
         say "Installing mosquitto, the MQTT broker…"
+        # the second time with fresh package lists: on a new machine they are empty or old
         if apt_install mosquitto mosquitto-clients >"$log" 2>&1 ||
             { apt-get update </dev/null >>"$log" 2>&1 && apt_install mosquitto mosquitto-clients >>"$log" 2>&1; }; then
             rm -f -- "$log"
