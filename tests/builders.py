@@ -1,4 +1,4 @@
-"""Builders: a whole, valid thing in one call, and only what a test is about is said. Add yours below, typed and by keyword.
+"""Builders: a whole, valid thing in one call; only what a test is about is said. Add yours below, typed and by keyword.
 
 Everything here is deterministic but the keys of an authority; `NOON` is the time where a test does not care.
 """
