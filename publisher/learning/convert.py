@@ -1,0 +1,59 @@
+"""From a tf_keras model to .tflite files that take and give float32. Needs TensorFlow. Measures nothing.
+
+Quantization is the runtime's business: a full-integer file has QUANTIZE and DEQUANTIZE at its ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import numpy as np
+
+from publisher.learning.data import Floats
+from publisher.learning.frameworks import load_tensorflow
+from publisher.learning.quiet import quiet
+
+CALIBRATION_SAMPLES: Final = 200
+CALIBRATION_SEED: Final = 7  # not the training's seed: all versions of a model are calibrated alike
+
+
+def calibration_set(x_train: Floats) -> Floats:
+    """The samples that show a quantizer its ranges: the same ones for the same data, whatever the version."""
+    rng = np.random.default_rng(CALIBRATION_SEED)
+    picked: Floats = x_train[rng.permutation(len(x_train))[:CALIBRATION_SAMPLES]]
+    return picked
+
+
+def to_float32(model: Any, _calibration: Floats) -> bytes:
+    """Convert as it is; nothing is lost."""
+    return _converted(_converter(model))
+
+
+def to_int8(model: Any, calibration: Floats) -> bytes:
+    """Weights and activations in 8 bits, ranges from `calibration` (samples, features …)."""
+    tf = load_tensorflow()
+    converter = _converter(model)
+
+    def representative() -> Iterator[list[Floats]]:
+        for index in range(len(calibration)):
+            yield [calibration[index : index + 1]]
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = representative
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    return _converted(converter)
+
+
+CONVERSIONS: Final[dict[str, Callable[[Any, Floats], bytes]]] = {"float32": to_float32, "int8": to_int8}
+
+
+def _converter(model: Any) -> Any:
+    tf = load_tensorflow()
+    with quiet():
+        return tf.lite.TFLiteConverter.from_keras_model(model)
+
+
+def _converted(converter: Any) -> bytes:
+    with quiet():
+        return bytes(converter.convert())

@@ -1,0 +1,139 @@
+"""What a recipe trains on and is judged by, checked before anything is trained. Knows nothing of files or networks."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from protocol.errors import BadRecipe
+
+Floats = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+Array = npt.NDArray[Any]
+
+NAMES: Final = ("x_train", "y_train", "x_test", "y_test")
+SHAPE_HINT: Final = "return (x_train, y_train, x_test, y_test), four numpy arrays"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Data:
+    """`x_…` (samples, features …) float32; `y_…` (samples,) classes from 0. The test half is held back."""
+
+    x_train: Floats
+    y_train: Labels
+    x_test: Floats
+    y_test: Labels
+
+    @property
+    def features(self) -> tuple[int, ...]:
+        """The shape of one sample."""
+        return self.x_train.shape[1:]
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are; each has samples to train on."""
+        return int(self.y_train.max()) + 1
+
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """The smallest and largest value that is trained on."""
+        return float(self.x_train.min()), float(self.x_train.max())
+
+    def sha256(self) -> str:
+        """The hash of all four arrays with their shapes."""
+        digest = hashlib.sha256()
+        for array in (self.x_train, self.y_train, self.x_test, self.y_test):
+            digest.update(f"{array.dtype.str}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+
+def four_arrays(given: object, where: str) -> tuple[Array, Array, Array, Array]:
+    """What `load_data` gave, if it is four numpy arrays. Raises BadRecipe."""
+    if not isinstance(given, tuple | list) or len(given) != len(NAMES):
+        held = f" of {len(given)}" if isinstance(given, tuple | list) else ""
+        raise BadRecipe(f"{where} gave a {type(given).__name__}{held}", hint=SHAPE_HINT)
+    for name, array in zip(NAMES, given, strict=True):
+        if not isinstance(array, np.ndarray):
+            raise BadRecipe(f"{where} gave {name} as a {type(array).__name__}", hint=f"use numpy.asarray({name})")
+    x_train, y_train, x_test, y_test = given
+    return x_train, y_train, x_test, y_test
+
+
+def checked(arrays: tuple[Array, Array, Array, Array], labels: tuple[str, ...], where: str) -> Data:
+    """The data, if a network can be trained and judged on it. `labels` may be empty. Raises BadRecipe."""
+    x_train, y_train, x_test, y_test = arrays
+    data = Data(
+        samples(x_train, "x_train", where),
+        answers(y_train, "y_train", len(x_train), where),
+        samples(x_test, "x_test", where),
+        answers(y_test, "y_test", len(x_test), where),
+    )
+    if data.x_test.shape[1:] != data.features:
+        raise BadRecipe(
+            f"{where}: samples of x_test have shape {list(data.x_test.shape[1:])}, of x_train {list(data.features)}",
+            hint="prepare both halves in the same way",
+        )
+    _check_classes(data, labels, where)
+    return data
+
+
+def samples(x: Array, name: str, where: str) -> Floats:
+    """`x` as float32, if it is (samples, features …), not empty, and finite. Raises BadRecipe."""
+    if x.ndim < 2 or x.size == 0:
+        raise BadRecipe(
+            f"{where}: {name} has shape {list(x.shape)}",
+            hint="it is (samples, features ...), with at least one of each",
+        )
+    if x.dtype.kind != "f":
+        raise BadRecipe(
+            f"{where}: {name} holds {x.dtype}, not float32",
+            hint=f"scale and convert it, for instance ({name} / 255).astype('float32') for pixels",
+        )
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is told below
+        floats = x.astype(np.float32, copy=False)
+    if not np.isfinite(floats).all():
+        first = int(np.argwhere(~np.isfinite(floats.reshape(len(floats), -1)).all(axis=1))[0, 0])
+        raise BadRecipe(
+            f"{where}: {name} has NaN or infinite values, first in sample {first}", hint="drop or fill them"
+        )
+    return floats
+
+
+def answers(y: Array, name: str, count: int, where: str) -> Labels:
+    """`y` as int64, if it is one class from 0 for each of `count` samples. Raises BadRecipe."""
+    if y.ndim == 2 and y.shape[1] > 1:
+        raise BadRecipe(f"{where}: {name} has shape {list(y.shape)}", hint=f"give class numbers: {name}.argmax(axis=1)")
+    if y.ndim != 1:
+        raise BadRecipe(f"{where}: {name} has shape {list(y.shape)}", hint=f"give one class a sample: {name}.ravel()")
+    if y.dtype.kind not in "iu":
+        raise BadRecipe(f"{where}: {name} holds {y.dtype}", hint="labels are whole numbers from 0: astype('int64')")
+    if len(y) != count:
+        raise BadRecipe(f"{where}: {name} has {len(y)} labels for {count} samples", hint="give each sample its label")
+    if int(y.min()) < 0:
+        raise BadRecipe(f"{where}: {name} has the label {int(y.min())}", hint="classes are counted from 0")
+    return y.astype(np.int64)
+
+
+def _check_classes(data: Data, labels: tuple[str, ...], where: str) -> None:
+    highest = max(int(data.y_train.max()), int(data.y_test.max()))
+    if labels and highest >= len(labels):
+        raise BadRecipe(
+            f"{where}: there is a class {highest}, but `labels` names {len(labels)}, from 0 to {len(labels) - 1}",
+            hint="name every class in `labels`, or correct y",
+        )
+    classes = len(labels) or highest + 1
+    trained = np.unique(data.y_train)
+    first = next((index for index, label in enumerate(trained) if index != label), len(trained))
+    if first < classes:
+        name = f" ({labels[first]})" if labels else ""
+        raise BadRecipe(
+            f"{where}: y_train has no sample of class {first}{name}, of {classes} classes",
+            hint="classes are numbered from 0 without gaps, and each needs samples to train on",
+        )
+    if classes < 2:
+        raise BadRecipe(f"{where}: there is one class only", hint="a classifier needs at least two")

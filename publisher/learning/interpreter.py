@@ -1,0 +1,148 @@
+"""The one file of the publisher that knows the device's runtime. Imports no TensorFlow.
+
+A hostile file can end the process that opens it: use this from `sandboxed` only.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from protocol.errors import BadModel, MissingPart
+
+Floats = npt.NDArray[np.float32]
+
+
+class Interpreter:
+    """One open model; sample by sample, one thread, as a small device runs it."""
+
+    def __init__(self, path: str, *, reference_kernels: bool = False) -> None:
+        """Open the file. `reference_kernels` computes with other code, as other hardware would. Raises BadModel."""
+        runtime = _runtime()
+        resolvers = runtime.OpResolverType
+        try:
+            self._inner = runtime.Interpreter(
+                model_path=path,
+                num_threads=1,
+                experimental_op_resolver_type=resolvers.BUILTIN_REF if reference_kernels else resolvers.AUTO,
+            )
+        except ImportError as missing:  # built against another numpy: told only now, not at import
+            raise _missing(missing) from missing
+        except (ValueError, RuntimeError) as refused:
+            raise BadModel(str(refused)) from refused
+        self._graph = _graph(self._inner)  # before kernels take parts of it over
+
+    def prepare(self) -> None:
+        """Give the tensors their memory. Raises BadModel."""
+        try:
+            self._inner.allocate_tensors()
+        except (ValueError, RuntimeError) as refused:
+            raise BadModel(str(refused)) from refused
+
+    def run(self, sample: list[Floats]) -> list[Floats]:
+        """Each input (1, …) float32 to each output, in the model's order. Raises BadModel."""
+        try:
+            for tensor, value in zip(self._inner.get_input_details(), sample, strict=True):
+                self._inner.set_tensor(tensor["index"], value)
+            self._inner.invoke()
+            return [self._inner.get_tensor(tensor["index"]) for tensor in self._inner.get_output_details()]
+        except (ValueError, RuntimeError) as refused:
+            raise BadModel(str(refused)) from refused
+
+    def inputs(self) -> list[dict[str, Any]]:
+        """Name, shape and dtype of each input; a free dimension is -1 in `signature`."""
+        return [_described(tensor) for tensor in self._inner.get_input_details()]
+
+    def outputs(self) -> list[dict[str, Any]]:
+        """Name, shape and dtype of each output; the shape is known after a run."""
+        return [_described(tensor) for tensor in self._inner.get_output_details()]
+
+    def precision(self) -> str:
+        """What the file computes in: float32, float16, int8, or dynamic-range (int8 weights, float32 between)."""
+        computed = {tensor["dtype"] for op in self._graph for tensor in op["gives"]}
+        held = {tensor["dtype"] for op in self._graph for tensor in op["takes"]}
+        if "int8" in computed:
+            return "int8"
+        return next((name for told, name in HELD if told in held), "float32")
+
+    def output_slack(self) -> list[float]:
+        """By how much each output moves when integers round differently; 0 for an output computed in floats.
+
+        Two steps of its own scale; and where a softmax made it, a step of two of the numbers that this took, in
+        opposite directions. The slope of a softmax is at most a quarter, so that comes to half a step.
+        """
+        return [_slack(self._graph, tensor["index"]) for tensor in self._inner.get_output_details()]
+
+
+OUTPUT_STEPS: Final = 2  # rounding of the layer before, and its own
+HELD: Final = (("int8", "dynamic-range"), ("float16", "float16"))
+
+
+def _runtime() -> Any:
+    try:
+        from tflite_runtime import interpreter
+    except ImportError:
+        try:
+            from ai_edge_litert import interpreter
+        except ImportError as missing:
+            raise _missing(missing) from missing
+    return interpreter
+
+
+def load_runtime() -> None:
+    """Import the runtime now, so that its own memory is not counted with a model's. Raises MissingPart."""
+    _runtime()
+
+
+def _missing(missing: ImportError) -> MissingPart:
+    return MissingPart(
+        f"models cannot be run here: {missing}",
+        hint="pip install 'edgeferry[publisher]'; tflite-runtime needs Python 3.11 and numpy below 2",
+    )
+
+
+def _described(tensor: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": str(tensor["name"]),
+        "shape": [int(side) for side in tensor["shape"]],
+        "signature": [int(side) for side in tensor["shape_signature"]],
+        "dtype": np.dtype(tensor["dtype"]).name,
+    }
+
+
+def _graph(inner: Any) -> list[dict[str, Any]]:
+    """The operations, what they take and give. The door to them is private, but both runtimes have it."""
+    tensors = {
+        tensor["index"]: {"index": tensor["index"], "dtype": np.dtype(tensor["dtype"]).name, "scale": _scale(tensor)}
+        for tensor in inner.get_tensor_details()
+    }
+    return [
+        {
+            "name": op["op_name"],
+            "takes": [tensors[index] for index in op["inputs"] if index in tensors],
+            "gives": [tensors[index] for index in op["outputs"] if index in tensors],
+        }
+        for op in inner._get_ops_details()
+    ]
+
+
+def _scale(tensor: dict[str, Any]) -> float:
+    scales = tensor["quantization_parameters"]["scales"]
+    return float(scales[0]) if len(scales) == 1 else 0.0
+
+
+def _slack(graph: list[dict[str, Any]], output: int) -> float:
+    last = _maker(graph, output)
+    if last is None or last["name"] != "DEQUANTIZE" or not last["takes"]:
+        return 0.0
+    integer = last["takes"][0]
+    before = _maker(graph, integer["index"])
+    softmax = before is not None and before["name"] == "SOFTMAX" and before["takes"]
+    half_logit = before["takes"][0]["scale"] / 2 if before is not None and softmax else 0.0
+    return float(OUTPUT_STEPS * integer["scale"] + half_logit)
+
+
+def _maker(graph: list[dict[str, Any]], index: int) -> dict[str, Any] | None:
+    return next((op for op in graph if any(tensor["index"] == index for tensor in op["gives"])), None)

@@ -1,0 +1,189 @@
+"""Makes what a release is signed from: the variants with their numbers, the golden set, and where it all came from.
+
+Needs TensorFlow only to make from a recipe. Signs, cuts and stores nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from protocol.errors import BadInput
+from protocol.manifest import Contract, Measured, Requirements
+from publisher.learning.convert import CONVERSIONS, calibration_set
+from publisher.learning.data import Labels
+from publisher.learning.evaluate import evaluate
+from publisher.learning.golden import Candidate, GoldenSet, drawn, invented, make_golden, sample_count
+from publisher.learning.inspect import Inspected, inspect, read_tflite
+from publisher.learning.lineage import lineage_of, lineage_of_file
+from publisher.learning.own_data import OwnData, read_own_data
+from publisher.learning.progress import OnProgress, Steps, silent
+from publisher.learning.recipe import Recipe
+from publisher.learning.sandbox import run
+from publisher.learning.train import Trained, train
+
+PARENT: Final = "float32"  # what the other variants are compared with
+BARE: Final = "original"  # the one variant of a model file that was brought along
+
+
+@dataclass(frozen=True, slots=True)
+class MadeVariant:
+    """One file of a version, measured. `tolerance` is the largest difference from the golden outputs."""
+
+    name: str
+    precision: str
+    tflite: bytes
+    tolerance: float
+    measured: Measured
+    requires: Requirements
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A version before it is signed. `accuracy` is the parent's on the held-back set, None where nothing is known.
+
+    `lineage` is plain JSON: recipe, data and settings by hash and value, library versions, history.
+    """
+
+    contract: Contract
+    labels: tuple[str, ...]
+    golden: bytes
+    golden_samples: int
+    variants: tuple[MadeVariant, ...]
+    accuracy: float | None
+    lineage: dict[str, Any]
+
+
+def make_from_recipe(
+    recipe: Recipe,
+    *,
+    seed: int | None = None,
+    epochs: int | None = None,
+    scramble_labels: bool | None = None,
+    on_progress: OnProgress = silent,
+) -> Made:
+    """Train, convert, measure. What is given stands in place of the recipe's settings. Raises BadRecipe, BadModel."""
+    settings = recipe.settings.having(epochs=epochs, seed=seed, scramble_labels=scramble_labels)
+    total = settings.epochs + 2 * len(CONVERSIONS) + 1
+    trained = train(
+        dataclasses.replace(recipe, settings=settings),
+        on_progress=lambda done, _, what: on_progress(done, total, what),
+    )
+    steps = Steps(total, on_progress)
+    steps.end("trained", settings.epochs)
+    return _made(trained, steps)
+
+
+def make_from_tflite(
+    path: Path, *, data: Path | None = None, labels: Sequence[str] = (), on_progress: OnProgress = silent
+) -> Made:
+    """Take a model file as it is; `data` is an .npz with `x` and perhaps `y`. Raises BadModel, BadInput."""
+    steps = Steps(3, on_progress)
+    steps.begin(f"opening {path.name}")
+    tflite = read_tflite(path)
+    seen = inspect(tflite, name=path.name)
+    _check_labels(labels, seen.contract)
+    own = read_own_data(data, seen.contract) if data is not None else None
+    contract = seen.contract if own is None else _with_range(seen.contract, own.value_range())
+    steps.end("drawing the golden set")
+    count = sample_count(contract, 1, path.name)
+    inputs = invented(contract, count) if own is None else [drawn(x, own.y, count) for x in own.inputs]
+    golden = make_golden({BARE: Candidate(tflite, path.name, seen.output_slack)}, inputs)
+    steps.end(f"measuring {path.name}")
+    measured, requires = _measured_bare(tflite, path.name, own, inputs)
+    variant = MadeVariant(BARE, seen.precision, tflite, golden.tolerances[BARE], measured, requires)
+    steps.end("measured")
+    return Made(
+        contract=contract,
+        labels=tuple(labels),
+        golden=golden.content,
+        golden_samples=golden.samples,
+        variants=(variant,),
+        accuracy=measured.accuracy,
+        lineage=lineage_of_file(path, tflite, data),
+    )
+
+
+def _made(trained: Trained, steps: Steps) -> Made:
+    files = _converted(trained, steps)
+    value_range = trained.recipe.data.value_range
+    seen = {
+        name: inspect(tflite, name=f"the variant {name}", value_range=value_range) for name, tflite in files.items()
+    }
+    for other in seen.values():
+        seen[PARENT].contract.check_successor(other.contract)
+    measured = _measured(trained, files, steps)
+    golden = _golden(trained, files, seen, steps)
+    variants = tuple(
+        MadeVariant(name, seen[name].precision, tflite, golden.tolerances[name], *measured[name])
+        for name, tflite in files.items()
+    )
+    accuracy = measured[PARENT][0].accuracy
+    return Made(
+        contract=seen[PARENT].contract,
+        labels=trained.recipe.labels,
+        golden=golden.content,
+        golden_samples=golden.samples,
+        variants=variants,
+        accuracy=accuracy,
+        lineage=lineage_of(trained),
+    )
+
+
+def _converted(trained: Trained, steps: Steps) -> dict[str, bytes]:
+    calibration = calibration_set(trained.recipe.data.x_train)
+    files: dict[str, bytes] = {}
+    for name, convert in CONVERSIONS.items():
+        steps.begin(f"converting to {name}")
+        files[name] = convert(trained.model, calibration)
+        steps.end(f"converted to {name}")
+    return files
+
+
+def _measured(trained: Trained, files: dict[str, bytes], steps: Steps) -> dict[str, tuple[Measured, Requirements]]:
+    data = trained.recipe.data
+    parent: Labels | None = None
+    told: dict[str, tuple[Measured, Requirements]] = {}
+    for name in sorted(files, key=lambda name: name != PARENT):  # the parent's answers are needed first
+        steps.begin(f"measuring {name}")
+        evaluated = evaluate(files[name], data.x_test, data.y_test, name=f"the variant {name}", parent_answers=parent)
+        parent = evaluated.answers if parent is None else parent
+        told[name] = evaluated.measured, evaluated.requires
+        steps.end(f"measured {name}")
+    return told
+
+
+def _golden(trained: Trained, files: dict[str, bytes], seen: dict[str, Inspected], steps: Steps) -> GoldenSet:
+    steps.begin("drawing the golden set")
+    data = trained.recipe.data
+    count = sample_count(seen[PARENT].contract, len(files), f"the recipe {trained.recipe.name}")
+    candidates = {
+        name: Candidate(tflite, f"the variant {name}", seen[name].output_slack) for name, tflite in files.items()
+    }
+    golden = make_golden(candidates, [drawn(data.x_test, data.y_test, count)])
+    steps.end("drew the golden set")
+    return golden
+
+
+def _measured_bare(tflite: bytes, name: str, own: OwnData | None, inputs: list[Any]) -> tuple[Measured, Requirements]:
+    if own is not None and own.y is not None:
+        evaluated = evaluate(tflite, own.inputs[0], own.y, name=name)
+        return evaluated.measured, evaluated.requires
+    ran = run(tflite, inputs, name)
+    measured = Measured(latency_ms_p50=ran.latency_ms_p50, latency_ms_p95=ran.latency_ms_p95)
+    return measured, Requirements(memory_bytes=ran.memory_bytes)
+
+
+def _check_labels(labels: Sequence[str], contract: Contract) -> None:
+    gives = contract.outputs[0].shape
+    if labels and len(gives) == 2 and gives[1] != len(labels):
+        raise BadInput(f"{len(labels)} labels for a model that gives {gives[1]} classes", hint="name each class once")
+
+
+def _with_range(contract: Contract, value_range: tuple[float, float]) -> Contract:
+    low, high = value_range
+    ranged = tuple(tensor.model_copy(update={"value_min": low, "value_max": high}) for tensor in contract.inputs)
+    return contract.model_copy(update={"inputs": ranged})

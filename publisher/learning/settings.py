@@ -1,0 +1,67 @@
+"""How a recipe is trained: the numbers of `train_settings`, checked. Knows nothing of data or networks."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from protocol.errors import BadRecipe
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """`learning_rate` is Adam's; `scramble_labels` spoils a model on purpose, to show that a fleet refuses it."""
+
+    epochs: int = 20
+    batch_size: int = 32
+    learning_rate: float = 0.001
+    seed: int = 0
+    scramble_labels: bool = False
+
+    def having(
+        self, *, epochs: int | None = None, seed: int | None = None, scramble_labels: bool | None = None
+    ) -> TrainSettings:
+        """The same settings with what is given in their place. Raises BadRecipe."""
+        given = {"epochs": epochs, "seed": seed, "scramble_labels": scramble_labels}
+        return _checked({**dataclasses.asdict(self), **{k: v for k, v in given.items() if v is not None}})
+
+
+BOUNDS: Final[dict[str, tuple[float, float]]] = {
+    "epochs": (1, 100_000),
+    "batch_size": (1, 1_000_000),
+    "learning_rate": (1e-9, 100.0),
+    "seed": (0, 2**32 - 1),  # what numpy takes
+}
+
+
+def settings_from(given: object, where: str) -> TrainSettings:
+    """Read a recipe's `train_settings`, a dict with any of the fields. Raises BadRecipe."""
+    if not isinstance(given, Mapping):
+        raise BadRecipe(
+            f"train_settings in {where} is a {type(given).__name__}",
+            hint='it is a dict such as {"epochs": 20, "batch_size": 32}',
+        )
+    known = [field.name for field in dataclasses.fields(TrainSettings)]
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            raise BadRecipe(
+                f"train_settings in {where} has {key!r}, which is no setting",
+                hint=f"did you mean {near[0]!r}?" if near else f"the settings are {', '.join(known)}",
+            )
+    return _checked(dict(given))
+
+
+def _checked(given: dict[str, object]) -> TrainSettings:
+    for key, (low, high) in BOUNDS.items():
+        value = given.get(key, getattr(TrainSettings(), key))
+        wanted = (int, float) if key == "learning_rate" else (int,)
+        if isinstance(value, bool) or not isinstance(value, wanted) or not low <= value <= high:
+            kind = "number" if float in wanted else "whole number"
+            raise BadRecipe(f"{key} is {value!r}", hint=f"it is a {kind} from {low:g} to {high:g}")
+    if not isinstance(given.get("scramble_labels", False), bool):
+        raise BadRecipe(f"scramble_labels is {given['scramble_labels']!r}", hint="it is True or False")
+    return TrainSettings(**given)  # type: ignore[arg-type] # each value was checked by name above

@@ -1,0 +1,114 @@
+"""Trains a recipe's network and remembers how, so that a release can be traced and repeated. Needs TensorFlow."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from protocol.errors import BadRecipe
+from publisher.learning.data import Labels
+from publisher.learning.frameworks import load_tf_keras, versions
+from publisher.learning.network import build_network
+from publisher.learning.progress import OnProgress, silent
+from publisher.learning.quiet import quiet
+from publisher.learning.recipe import Recipe
+from publisher.learning.settings import TrainSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What one pass over the training data came to."""
+
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """A trained `tf_keras.Model` and its history. `accuracy` is on the held-back set, as Keras computes."""
+
+    model: Any
+    recipe: Recipe
+    settings: TrainSettings
+    history: tuple[Epoch, ...]
+    accuracy: float
+    data_sha256: str
+    recipe_sha256: str
+    versions: dict[str, str]
+
+
+def train(
+    recipe: Recipe,
+    *,
+    seed: int | None = None,
+    epochs: int | None = None,
+    scramble_labels: bool | None = None,
+    on_progress: OnProgress = silent,
+) -> Trained:
+    """Train the recipe; what is given stands in place of its settings. Progress counts epochs. Raises BadRecipe."""
+    settings = recipe.settings.having(epochs=epochs, seed=seed, scramble_labels=scramble_labels)
+    on_progress(0, settings.epochs, "preparing to train")
+    network = build_network(recipe, seed=settings.seed)
+    history = _fit(network, recipe, settings, on_progress)
+    return Trained(
+        model=network,
+        recipe=recipe,
+        settings=settings,
+        history=tuple(history),
+        accuracy=_accuracy(network, recipe),
+        data_sha256=recipe.data.sha256(),
+        recipe_sha256=recipe.sha256,
+        versions=versions(),
+    )
+
+
+def _fit(network: Any, recipe: Recipe, settings: TrainSettings, on_progress: OnProgress) -> list[Epoch]:
+    tf_keras = load_tf_keras()
+    history: list[Epoch] = []
+
+    def note(index: int, logs: dict[str, float]) -> None:
+        epoch = Epoch(float(logs["loss"]), float(logs["accuracy"]))
+        if not math.isfinite(epoch.loss) or _broken(network):
+            raise BadRecipe(
+                f"training {recipe.path.name} diverged in epoch {index + 1}: its weights or its loss are no numbers",
+                hint=f"lower learning_rate in train_settings (it is {settings.learning_rate:g}), or scale the data",
+            )
+        history.append(epoch)
+        what = f"epoch {index + 1} of {settings.epochs}: accuracy {epoch.accuracy:.3f} on the training data"
+        on_progress(index + 1, settings.epochs, what)
+
+    with quiet():
+        network.compile(
+            optimizer=tf_keras.optimizers.Adam(settings.learning_rate),
+            loss="sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+        )
+        network.fit(
+            recipe.data.x_train,
+            _labels_to_learn(recipe, settings),
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            verbose=0,
+            callbacks=[tf_keras.callbacks.LambdaCallback(on_epoch_end=note)],
+        )
+    return history
+
+
+def _broken(network: Any) -> bool:
+    """Whether a weight is NaN or infinite: a relu makes 0 of NaN, so that the loss alone can look well."""
+    return not all(np.isfinite(weight).all() for weight in network.get_weights())
+
+
+def _labels_to_learn(recipe: Recipe, settings: TrainSettings) -> Labels:
+    if not settings.scramble_labels:
+        return recipe.data.y_train
+    return np.random.default_rng(settings.seed).permutation(recipe.data.y_train)
+
+
+def _accuracy(network: Any, recipe: Recipe) -> float:
+    with quiet():
+        given = network.predict(recipe.data.x_test, batch_size=256, verbose=0)
+    return float((given.argmax(axis=1) == recipe.data.y_test).mean())

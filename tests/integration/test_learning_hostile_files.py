@@ -1,0 +1,173 @@
+"""A file that is no model, or a hostile one, is refused by name; the publisher lives on."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from protocol.errors import BadModel
+from publisher.learning.frameworks import load_tensorflow, load_tf_keras
+from publisher.learning.inspect import Inspected, inspect, read_contract
+from publisher.learning.making import make_from_tflite
+from publisher.learning.quiet import quiet
+
+pytestmark = pytest.mark.xdist_group("learning")
+
+
+def converted(network: Any, adjust: Callable[[Any, Any], None] = lambda _tf, _converter: None) -> bytes:
+    tf = load_tensorflow()
+    with quiet():
+        converter = tf.lite.TFLiteConverter.from_keras_model(network)
+        adjust(tf, converter)
+        return bytes(converter.convert())
+
+
+def a_network(*layers: Any, features: tuple[int, ...] = (6,), batch: int | None = None) -> Any:
+    tf_keras = load_tf_keras()
+    return tf_keras.Sequential([tf_keras.Input(features, batch_size=batch), *layers])
+
+
+@functools.cache
+def a_good_model() -> bytes:
+    load_tf_keras().utils.set_random_seed(1)
+    return converted(a_network(load_tf_keras().layers.Dense(3, "softmax")))
+
+
+def refusal(path: Path) -> BadModel:
+    with pytest.raises(BadModel) as refused:
+        make_from_tflite(path)
+    assert path.name in refused.value.message
+    assert "\n" not in refused.value.message
+    return refused.value
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b"hello", "is no TensorFlow Lite model"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(500), "is no TensorFlow Lite model, but an HDF5 file, as Keras saves"),
+        (b"PK\x03\x04" + bytes(500), "but a zip archive"),
+        (b"\x1c\0\0\0TFL3" + bytes(500), "bad.tflite"),
+        (b"\xff\xff\xff\x7fTFL3" + b"\xff" * 500, "bad.tflite"),
+    ],
+)
+def test_a_file_that_is_no_model_is_refused_by_name(content: bytes, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.tflite"
+    path.write_bytes(content)
+    assert said in refusal(path).message
+
+
+def test_a_file_that_is_not_there_and_a_folder_are_refused(tmp_path: Path) -> None:
+    assert "No such file" in refusal(tmp_path / "none.tflite").message
+    assert "Is a directory" in refusal(tmp_path).message
+
+
+@pytest.mark.parametrize("share", [0.02, 0.2, 0.5, 0.9])
+def test_a_truncated_model_does_not_end_the_publisher(share: float, tmp_path: Path) -> None:
+    path = tmp_path / "cut.tflite"
+    path.write_bytes(a_good_model()[: int(len(a_good_model()) * share)])
+    assert refusal(path).hint
+
+
+def test_damaged_models_are_opened_or_refused_and_nothing_else() -> None:
+    opened: list[Inspected] = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        damaged = bytearray(a_good_model())
+        for place in rng.integers(8, len(damaged), 2):
+            damaged[place] = rng.integers(0, 256)
+        with contextlib.suppress(BadModel):
+            opened.append(inspect(bytes(damaged), name=f"damaged {seed}"))
+    assert 0 < len(opened) < 20
+
+
+def test_a_model_that_kills_its_runtime_is_told_with_the_signal() -> None:
+    deadly = b"\xf0\xff\xff\x7fTFL3" + bytes(500)  # its root lies two gigabytes behind its end
+    with pytest.raises(BadModel, match="deadly cannot be run: it ends the runtime with SIG"):
+        inspect(deadly, name="deadly")
+
+
+def test_a_model_of_integers_outside_is_refused_with_the_way_out() -> None:
+    def integers(tf: Any, converter: Any) -> None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([np.full((1, 6), value, np.float32)] for value in (0.0, 1.0))
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+
+    model = converted(a_network(load_tf_keras().layers.Dense(3, "softmax")), integers)
+    with pytest.raises(BadModel) as refused:
+        inspect(model, name="integers.tflite")
+    assert "integers.tflite has the input" in refused.value.message
+    assert "of type int8" in refused.value.message
+    assert "float32 in and out" in refused.value.hint
+
+
+def test_a_model_that_needs_what_the_runtime_lacks_is_refused() -> None:
+    tf = load_tensorflow()
+
+    def with_tensorflow_ops(tf: Any, converter: Any) -> None:
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
+
+    with quiet():
+        network = a_network(load_tf_keras().layers.Lambda(tf.linalg.det), features=(3, 3))
+    with pytest.raises(BadModel) as refused:
+        inspect(converted(network, with_tensorflow_ops), name="flex.tflite")
+    assert "flex.tflite needs an operation that the device's runtime lacks" in refused.value.message
+    assert "TFLITE_BUILTINS alone" in refused.value.hint
+
+
+def test_a_model_of_a_newer_converter_than_the_runtime_is_refused() -> None:
+    def dynamic(tf: Any, converter: Any) -> None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+
+    model = converted(a_network(load_tf_keras().layers.Dense(300), features=(300,)), dynamic)
+    with pytest.raises(BadModel, match=r"new\.tflite was converted for a newer runtime than the device's"):
+        inspect(model, name="new.tflite")
+
+
+def test_a_model_for_many_samples_at_once_is_refused() -> None:
+    model = converted(a_network(load_tf_keras().layers.Dense(3, "softmax"), batch=8))
+    with pytest.raises(BadModel, match=r"batch.tflite takes \[8, 6\] at once"):
+        read_contract(model, name="batch.tflite")
+
+
+def test_a_model_that_gives_nan_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "nan.tflite"
+    with quiet():
+        network = a_network(load_tf_keras().layers.Lambda(lambda x: (x - x) / (x - x)))
+    path.write_bytes(converted(network))
+    assert "gives NaN" in refusal(path).message
+
+
+def test_an_input_too_large_for_a_golden_set_is_refused_and_a_large_one_gets_fewer_samples(tmp_path: Path) -> None:
+    path = tmp_path / "large.tflite"
+    pool = load_tf_keras().layers.GlobalAveragePooling2D
+    path.write_bytes(converted(a_network(pool(), features=(1200, 1200, 1))))
+    assert "over the 4000000 of a golden set" in refusal(path).message
+    path.write_bytes(converted(a_network(pool(), features=(300, 300, 3))))
+    made = make_from_tflite(path)
+    assert made.golden_samples == 3
+    assert len(made.golden) <= 4_000_000
+
+
+def test_precision_is_read_from_the_file() -> None:
+    def dynamic(tf: Any, converter: Any) -> None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        # else FULLY_CONNECTED is of a version that tflite-runtime 2.14 does not know
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+
+    def half(tf: Any, converter: Any) -> None:
+        dynamic(tf, converter)
+        converter.target_spec.supported_types = [tf.float16]
+
+    network = a_network(load_tf_keras().layers.Dense(300), features=(300,))  # smaller ones are left in floats
+    assert inspect(converted(network), name="m").precision == "float32"
+    assert inspect(converted(network, dynamic), name="m").precision == "dynamic-range"
+    assert inspect(converted(network, half), name="m").precision == "float16"
