@@ -1,0 +1,207 @@
+"""The one file that knows tflite-runtime and ai-edge-litert: open a model, run it on float32, name the runtime.
+
+Quantization stays in here: an application gives and gets float32 whatever the file wants. Does not limit what a hostile
+file may do; that is what the trial's child process is for.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device_client.adapters.probe_model import probe_model
+from protocol.errors import BadModel, MissingPart
+from protocol.manifest import Contract, Tensor
+
+Array = NDArray[Any]
+_MAGIC: Final = b"TFL3"  # at byte 4 of every TensorFlow Lite file
+_WARNING: Final = 2  # of the runtime's own log levels: verbose 0, info 1, warning 2
+_SET_LOG_LEVEL: Final = "_ZN6tflite16logging_internal13MinimalLogger21SetMinimumLogSeverityENS_11LogSeverityE"
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """An input or output as the file has it, and as we show it. `scale` is 0 where nothing is quantized."""
+
+    tensor: Tensor
+    index: int
+    dtype: np.dtype[Any]
+    scale: float
+    zero_point: int
+
+    def to_file(self, shown: Array) -> Array:
+        """What the interpreter wants for what an application gave."""
+        if not self.scale:
+            return np.ascontiguousarray(shown, self.dtype)
+        bounds = np.iinfo(self.dtype)
+        steps: Array = np.rint(np.asarray(shown, np.float32) / self.scale) + self.zero_point
+        return np.clip(steps, bounds.min, bounds.max).astype(self.dtype)
+
+    def to_shown(self, filed: Array) -> Array:
+        """What an application gets for what the interpreter gave."""
+        if self.scale:
+            return (filed.astype(np.float32) - np.float32(self.zero_point)) * np.float32(self.scale)
+        return filed.astype(self.tensor.dtype, copy=False)
+
+
+class OpenModel:
+    """A model in memory, ready to run. One thread at a time; open the file again for another thread."""
+
+    def __init__(self, interpreter: Any) -> None:
+        self._interpreter = interpreter
+        self._inputs = [_edge(facts) for facts in interpreter.get_input_details()]
+        self._outputs = [_edge(facts) for facts in interpreter.get_output_details()]
+        self.contract = Contract(
+            inputs=tuple(edge.tensor for edge in self._inputs), outputs=tuple(edge.tensor for edge in self._outputs)
+        )
+        for tensor in self.contract.inputs:
+            if tensor.shape[:1] != (1,):
+                raise BadModel(
+                    f"input {tensor.name!r} has the fixed shape {list(tensor.shape)}: its first dimension is no batch",
+                    hint="convert it with a batch of 1",
+                )
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        """Answer `n` inputs: arrays of shape (n, ...), in the contract's order and types; so are the outputs.
+
+        Raises BadModel when the runtime fails on them.
+        """
+        count = len(inputs[0])
+        if count == 1:
+            return self._once(inputs)
+        answers = [self._once([each[at : at + 1] for each in inputs]) for at in range(count)]
+        return [_joined(column) for column in zip(*answers, strict=True)]
+
+    def warm_up(self) -> None:
+        """Run once on zeros, so that the first real input finds everything in place. Raises BadModel."""
+        self.run([np.zeros(tensor.shape, tensor.dtype) for tensor in self.contract.inputs])
+
+    def _once(self, inputs: Sequence[Array]) -> list[Array]:
+        try:
+            for edge, given in zip(self._inputs, inputs, strict=True):
+                self._interpreter.set_tensor(edge.index, edge.to_file(given))
+            self._interpreter.invoke()
+            return [edge.to_shown(self._interpreter.get_tensor(edge.index)) for edge in self._outputs]
+        except (RuntimeError, ValueError) as failure:
+            raise BadModel(f"the runtime could not run the model: {_first_line(failure)}") from None
+
+
+def open_model(path: Path, threads: int = 1) -> OpenModel:
+    """Open a .tflite file. Raises BadModel, or MissingPart when it is the runtime that does not work here."""
+    _check_magic(path)
+    return _opened(lambda module: module.Interpreter(model_path=str(path), num_threads=threads), path.name)
+
+
+def check_runtime() -> str:
+    """Open and run a model of two numbers; return the runtime's name. Raises MissingPart with the line to type.
+
+    Importing proves nothing: tflite-runtime 2.14 imports with numpy 2 and then fails at its first model.
+    """
+    interpreter_module, name = _runtime()
+    try:
+        interpreter = interpreter_module.Interpreter(model_content=probe_model(), num_threads=1)
+        interpreter.allocate_tensors()
+        doubled = OpenModel(interpreter).run([np.array([[1.0, 2.0]], np.float32)])[0]
+    except Exception as failure:  # noqa: BLE001 - a broken pair of libraries fails in any way, SystemError among them
+        raise MissingPart(
+            f"{name} is installed but opens no model with numpy {np.__version__}: {_first_line(failure)}",
+            hint=_repair(name),
+        ) from None
+    if doubled.tolist() != [[2.0, 4.0]]:
+        raise MissingPart(f"{name} is installed but computes wrongly: {doubled.tolist()}", hint=_repair(name))
+    return name
+
+
+def runtime_name() -> str:
+    """Such as "tflite-runtime 2.14.0". Raises MissingPart when none is installed."""
+    return _runtime()[1]
+
+
+def _runtime() -> tuple[ModuleType, str]:
+    try:
+        import tflite_runtime.interpreter as tflite  # here, not at the top: one of the two is there, or none
+
+        _hush(tflite)
+        return tflite, f"tflite-runtime {importlib.metadata.version('tflite-runtime')}"
+    except ModuleNotFoundError:
+        pass  # then the other one
+    try:
+        import ai_edge_litert.interpreter as litert  # the same
+    except ModuleNotFoundError:
+        raise MissingPart(
+            "no TensorFlow Lite runtime is installed", hint='type: pip install "edgeferry[device]"'
+        ) from None
+    return litert, f"ai-edge-litert {importlib.metadata.version('ai-edge-litert')}"
+
+
+def _opened(make: Callable[[ModuleType], Any], what: str) -> OpenModel:
+    try:
+        interpreter = make(_runtime()[0])
+        interpreter.allocate_tensors()
+        return OpenModel(interpreter)
+    except (RuntimeError, ValueError, SystemError, ImportError, AttributeError) as failure:
+        check_runtime()  # is it the file, or the runtime?
+        raise BadModel(f"the runtime could not open {what}: {_first_line(failure)}") from None
+
+
+def _check_magic(path: Path) -> None:
+    try:
+        with path.open("rb") as model:
+            head = model.read(8)
+    except OSError as refused:
+        raise BadModel(f"{path.name} cannot be read: {refused.strerror}") from None
+    if head[4:8] != _MAGIC:
+        raise BadModel(f"{path.name} is no TensorFlow Lite file: its first bytes are {head.hex(' ') or 'missing'}")
+
+
+def _edge(facts: dict[str, Any]) -> Edge:
+    """Read one row of the interpreter's own description."""
+    dtype = np.dtype(facts["dtype"])
+    quantization = facts["quantization_parameters"]
+    quantized = dtype.kind in "iu" and len(quantization["scales"]) == 1
+    shown = "float32" if quantized else dtype.name
+    return Edge(
+        tensor=Tensor(name=facts["name"][:200], shape=tuple(int(size) for size in facts["shape"]), dtype=shown),
+        index=facts["index"],
+        dtype=dtype,
+        scale=float(quantization["scales"][0]) if quantized else 0.0,
+        zero_point=int(quantization["zero_points"][0]) if quantized else 0,
+    )
+
+
+def _joined(column: Sequence[Array]) -> Array:
+    """The outputs of single runs as one batch."""
+    with_batch = column[0].shape[:1] == (1,)
+    return np.concatenate(column) if with_batch else np.stack(column)
+
+
+def _hush(module: ModuleType) -> None:
+    """Keep tflite-runtime's "Created TensorFlow Lite XNNPACK delegate" off stderr, by its own log level.
+
+    Swapping descriptor 2 for a moment would swallow what other threads write. ai-edge-litert hides the function, and no
+    environment variable does it: there the line stays, once in a process.
+    """
+    try:
+        library = ctypes.CDLL(module._interpreter_wrapper.__file__)
+        getattr(library, _SET_LOG_LEVEL)(_WARNING)
+    except (AttributeError, OSError):
+        pass  # another build of the library: one line more on stderr is no reason to fail
+
+
+def _repair(name: str) -> str:
+    if name.startswith("tflite-runtime") and int(np.__version__.split(".")[0]) >= 2:
+        return 'type: pip install "numpy<2"'
+    return 'type: pip install --force-reinstall "edgeferry[device]"'
+
+
+def _first_line(failure: BaseException) -> str:
+    told = str(failure.__cause__ or failure).strip()
+    return told.splitlines()[0][:300] if told else type(failure).__name__
