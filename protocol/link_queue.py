@@ -93,8 +93,7 @@ class LinkQueue:
             self._asks.clear()
             self._unacknowledged.connection_lost()
 
-    @property
-    def overrun(self) -> bool:
+    def is_overrun(self) -> bool:
         """Whether more was asked than fits: this connection takes nothing any more."""
         with self._lock:
             return self._overrun

@@ -272,7 +272,7 @@ class _Session:
             self._client.loop_misc()
 
     def _look_for_the_end(self, give_up_at_s: float | None) -> None:
-        if self._queue.overrun:
+        if self._queue.is_overrun():
             self._end(_Ending(f"{self._url.address} does not read what we send"))
         if self._ending or give_up_at_s is None:
             return

@@ -1,0 +1,180 @@
+"""Real brokers for tests: a mosquitto process or the embedded broker, on a free loopback port that it keeps.
+
+Each stops by its own process id or thread, and starts again on the same port, empty.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+from protocol.broker_url import BrokerUrl
+from publisher.adapters.embedded_broker import EmbeddedBroker, House
+
+PROJECT: Final = Path(__file__).resolve().parent.parent
+MOSQUITTO: Final = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+MOSQUITTO_PASSWD: Final = shutil.which("mosquitto_passwd")
+START_S: Final = 30.0
+LOOPBACK: Final = "127.0.0.1"
+BARE: Final = ("allow_anonymous true", "persistence false", "set_tcp_nodelay true", "max_queued_messages 10000")
+
+
+class RealBroker(Protocol):
+    """What a test asks of a broker."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, without credentials."""
+
+    def start(self) -> None:
+        """Listen; returns when it does."""
+
+    def stop(self) -> None:
+        """Vanish, with everything that was kept."""
+
+
+def url_of(broker: RealBroker, user: str | None = None, password: str | None = None) -> BrokerUrl:
+    """The broker's address, with credentials."""
+    bare = BrokerUrl.parse(broker.url)
+    return BrokerUrl(bare.host, bare.port, user, password, bare.tls)
+
+
+def free_port() -> int:
+    """A port that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+class Mosquitto:
+    """A real mosquitto. `lines` are its configuration but for the listener; `conf` is a whole file instead."""
+
+    def __init__(self, *lines: str, conf: Path | None = None, port: int = 0, tls: bool = False) -> None:
+        self.port = port or free_port()
+        self._lines = (f"listener {self.port} {LOOPBACK}", *(lines or BARE))
+        self._conf = conf
+        self._tls = tls
+        self._folder: Path | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it is; by name with TLS, for certificates are made out to names."""
+        return f"mqtts://localhost:{self.port}" if self._tls else f"mqtt://{LOOPBACK}:{self.port}"
+
+    @property
+    def log(self) -> str:
+        """What it has said so far."""
+        return (self._folder / "log").read_text() if self._folder else ""
+
+    @property
+    def pid(self) -> int:
+        """Its process id while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Run it until it takes connections. Raises AssertionError with its log when it ends instead."""
+        assert MOSQUITTO, "mosquitto is not installed"
+        assert self._process is None
+        self._folder = self._folder or readable_folder()
+        conf = self._conf
+        if conf is None:
+            conf = self._folder / "mosquitto.conf"
+            conf.write_text("\n".join(self._lines) + "\n")
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen([MOSQUITTO, "-c", str(conf)], stdout=log, stderr=log, cwd=PROJECT)
+        try:
+            self._await_port()
+        except AssertionError:
+            self.stop()
+            raise
+
+    def _await_port(self) -> None:
+        assert self._process is not None
+        deadline_s = time.monotonic() + START_S
+        while time.monotonic() < deadline_s:
+            assert self._process.poll() is None, f"mosquitto ended: {self.log}"
+            with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, self.port), timeout=1):
+                return
+            time.sleep(0.01)  # it tells nobody when it is ready
+        raise AssertionError(f"mosquitto does not listen: {self.log}")
+
+    def reload(self) -> None:
+        """Have it read its password and rights files again."""
+        os.kill(self.pid, signal.SIGHUP)
+
+    def stop(self) -> None:
+        """End it in order."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process:
+            process.send_signal(number)
+            process.wait(START_S)
+
+    def clean_up(self) -> None:
+        """Take its folder away."""
+        if self._folder:
+            shutil.rmtree(self._folder)
+            self._folder = None
+
+
+@contextlib.contextmanager
+def mosquitto(*lines: str, conf: Path | None = None, port: int = 0, tls: bool = False) -> Iterator[Mosquitto]:
+    """A running mosquitto for the length of a `with` block."""
+    broker = Mosquitto(*lines, conf=conf, port=port, tls=tls)
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.stop()
+        broker.clean_up()
+
+
+@contextlib.contextmanager
+def mosquitto_with_users(users: Mapping[str, str], *lines: str) -> Iterator[Mosquitto]:
+    """A mosquitto that wants passwords; further lines are added to its configuration."""
+    folder = readable_folder()
+    try:
+        passwords = write_passwords(folder / "passwords", users)
+        with mosquitto("allow_anonymous false", f"password_file {passwords}", "persistence false", *lines) as broker:
+            yield broker
+    finally:
+        shutil.rmtree(folder)
+
+
+def embedded_with_users(users: Mapping[str, str]) -> EmbeddedBroker:
+    """The same of ours, not yet started."""
+    return EmbeddedBroker(house=House(credentials=users))
+
+
+def write_passwords(path: Path, users: Mapping[str, str]) -> Path:
+    """Write a mosquitto password file; one that exists gets further users."""
+    assert MOSQUITTO_PASSWD, "mosquitto_passwd is not installed"
+    path.touch()
+    for user, password in users.items():
+        subprocess.run([MOSQUITTO_PASSWD, "-b", str(path), user, password], check=True, capture_output=True)
+    path.chmod(0o644)  # a mosquitto that root starts reads it as another user
+    return path
+
+
+def readable_folder() -> Path:
+    """A fresh folder that a mosquitto started by root can read after it has become another user; pytest's cannot."""
+    folder = Path(tempfile.mkdtemp(prefix="edgeferry-broker-"))
+    folder.chmod(0o755)
+    return folder
