@@ -18,6 +18,7 @@ from publisher.adapters.registry.shelf import Shelf
 
 _PIECE_BYTES: Final = 1024 * 1024
 _UNFINISHED: Final = ".unfinished-"
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, a quota, a limit of the session
 
 
 class Blobs(Shelf):
@@ -104,6 +105,6 @@ def _no_room_in_plain_english(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as trouble:
-        if trouble.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if trouble.errno not in _NO_ROOM:
             raise
         raise NoRoom(f"no room to write in {folder}", hint="free some space on that disk and run it again") from None

@@ -43,7 +43,7 @@ MIGRATIONS: Final = (
 class Database:
     """One connection, shared by this process's threads, one transaction at a time."""
 
-    def __init__(self, path: Path, *, create: bool = False) -> None:
+    def __init__(self, path: Path, *, create: bool = False, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         self.path = path
         self._lock = RLock()
         with self._plain_english():
@@ -51,7 +51,7 @@ class Database:
             self._connection = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode={mode}",
                 uri=True,
-                timeout=BUSY_TIMEOUT_S,
+                timeout=busy_timeout_s,
                 isolation_level=None,
                 check_same_thread=False,
             )
@@ -119,9 +119,11 @@ def _translated(trouble: sqlite3.Error, path: Path) -> FerryError:
     if "full" in text:
         return NoRoom(f"no room to write {path}", hint="free some space on that disk and run the command again")
     if "locked" in text or "busy" in text:
-        return Busy(f"another command has been writing {path} for {BUSY_TIMEOUT_S} s", hint="wait for it, or end it")
+        return Busy(f"another command keeps writing {path}", hint="wait for it, or end it")
     if "unable to open" in text or "readonly" in text:
         return BadInput(f"{path} cannot be written: {text}", hint="run this as the user who owns the registry")
+    if "disk I/O" in text:
+        return Damaged(f"the disk under {path} fails: {text}", hint="look at the system's log, and at your backup")
     return Damaged(
         f"the registry's database {path} is damaged: {text}",
         hint="bring the registry back from your backup; devices keep running what they have",
