@@ -1,0 +1,44 @@
+"""What the prover and its child process say to each other: an order as an argument, then lines of JSON on a pipe.
+
+Each line says what the child is doing, the last one what came of it. Runs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from pydantic import Field
+
+from protocol.manifest import Contract
+from protocol.wire import Frozen
+
+SAID_MAX_BYTES: Final = 16_384  # all that a child may say; ours says under 1 KB
+
+
+class Order(Frozen):
+    """What to try. `parent`: the process that the child must not outlive."""
+
+    model: str
+    golden: str
+    variant: str
+    tolerance: float
+    contract: Contract
+    memory_max_bytes: int
+    parent: int
+
+
+class Doing(Frozen):
+    """The child has begun something; told so that a crash has a place."""
+
+    doing: str = Field(max_length=100)
+
+
+class Report(Frozen):
+    """What came of it."""
+
+    passed: bool
+    reason: str = Field(min_length=1, max_length=500)
+    samples: int = Field(default=0, ge=0)
+    max_error: float | None = None
+    latency_ms_p50: float | None = Field(default=None, ge=0)
+    said: Literal["report"] = "report"

@@ -1,0 +1,380 @@
+"""Proving: a good candidate passes, a weak one is refused with a figure, a hostile one kills its child alone."""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from queue import Empty, Queue
+
+import numpy as np
+import pytest
+
+from device_client.adapters.runtime import open_model
+from device_client.adapters.trial_process import CHILD, TrialProcess
+from device_client.ports import Proof, ProofOrder
+from protocol.manifest import Contract
+from tests.integration import models
+
+PROJECT = Path(__file__).resolve().parents[2]
+WAIT_S = 120.0  # for a busy machine; nothing here takes more than a few seconds
+SAMPLES = 25
+
+
+@pytest.fixture(scope="module")
+def folder(once_per_run: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    return once_per_run("tiny models", models.make)
+
+
+@pytest.fixture(scope="module")
+def contract(folder: Path) -> Contract:
+    return open_model(folder / "flowers-float32.tflite").contract
+
+
+@pytest.fixture
+def golden(folder: Path, tmp_path: Path) -> Path:
+    """What a publisher would send along: inputs and the float32 model's answers, for two variants."""
+    inputs = np.random.default_rng(5).uniform(0, 1, (SAMPLES, 4)).astype(np.float32)
+    (answers,) = open_model(folder / "flowers-float32.tflite").run([inputs])
+    path = tmp_path / "golden.npz"
+    np.savez_compressed(path, input_0=inputs, float32_output_0=answers, int8_output_0=answers)
+    return path
+
+
+@pytest.fixture
+def order(folder: Path, golden: Path, contract: Contract) -> ProofOrder:
+    return ProofOrder(
+        model=folder / "flowers-float32.tflite",
+        golden=golden,
+        variant="float32",
+        tolerance=0.02,
+        contract=contract,
+        memory_max_bytes=200_000_000,
+        wall_max_s=WAIT_S,
+    )
+
+
+def changed(order: ProofOrder, **fields: object) -> ProofOrder:
+    values = {name: getattr(order, name) for name in ProofOrder.__slots__} | fields
+    return ProofOrder(**values)
+
+
+def prove(order: ProofOrder, command: Sequence[str] = CHILD) -> Proof:
+    proofs: Queue[Proof] = Queue()
+    prover = TrialProcess(command)
+    prover.start(order, proofs.put)
+    proof = proofs.get(timeout=WAIT_S)
+    with pytest.raises(Empty):  # exactly one
+        proofs.get_nowait()
+    return proof
+
+
+def instead(program: str) -> list[str]:
+    """A child that is not ours: a Python program that gets the order as its last argument."""
+    return [sys.executable, "-c", program]
+
+
+def test_a_good_candidate_passes_with_its_figures(order: ProofOrder) -> None:
+    proof = prove(order)
+    assert proof.passed, proof.reason
+    assert proof.samples == SAMPLES
+    assert proof.max_error == pytest.approx(0.0, abs=1e-6)
+    assert proof.latency_ms_p50 is not None
+    assert proof.latency_ms_p50 > 0
+    assert proof.reason.startswith("25 golden samples within 0, allowed 0.02")
+
+
+@pytest.mark.parametrize("file", ["flowers-int8", "flowers-int8-inside"])
+def test_a_quantized_variant_passes_within_its_tolerance(order: ProofOrder, folder: Path, file: str) -> None:
+    proof = prove(changed(order, model=folder / f"{file}.tflite", variant="int8", tolerance=0.05))
+    assert proof.passed, proof.reason
+    assert proof.max_error is not None
+    assert 0 < proof.max_error <= 0.05
+
+
+def test_other_weights_are_refused_with_the_place_and_the_figure(order: ProofOrder, folder: Path) -> None:
+    proof = prove(changed(order, model=folder / "other-float32.tflite"))
+    assert not proof.passed
+    assert "of golden sample" in proof.reason
+    assert "differs by 0." in proof.reason
+    assert proof.reason.endswith("allowed 0.02")
+
+
+def test_an_output_that_is_no_number_is_refused(order: ProofOrder, golden: Path) -> None:
+    arrays = dict(np.load(golden))
+    arrays["input_0"][7] = np.nan
+    np.savez(golden, **arrays)
+    proof = prove(order)
+    assert (proof.passed, proof.reason) == (False, "output 0 of golden sample 7 is not a number")
+
+
+def test_a_model_of_another_shape_is_refused_by_its_contract(order: ProofOrder, folder: Path) -> None:
+    proof = prove(changed(order, model=folder / "digits-float32.tflite"))
+    assert not proof.passed
+    assert "input 0 is float32 [1, 784] where earlier versions have float32 [1, 4]" in proof.reason
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda path: path.write_bytes(b"no archive"), "the golden set cannot be read"),
+        (lambda path: np.savez(path, input_0=np.zeros((3, 4))), "the golden set lacks float32_output_0"),
+        (lambda path: np.savez(path, input_0=np.zeros((3, 4)), float32_output_0=np.zeros((2, 3))), "unlike length"),
+        (
+            lambda path: np.savez_compressed(path, input_0=np.zeros((10_000_000,))),
+            "unpacked; the limits are",
+        ),
+        (lambda path: np.savez(path, input_0=np.array([print], dtype=object), float32_output_0=[1]), "cannot be read"),
+        (lambda path: path.unlink(), "the golden set cannot be read"),
+    ],
+    ids=["nonsense", "incomplete", "uneven", "bomb", "pickle", "gone"],
+)
+def test_a_golden_set_that_is_none_proves_nothing(
+    order: ProofOrder, golden: Path, spoil: Callable[[Path], object], told: str
+) -> None:
+    spoil(golden)
+    proof = prove(order)
+    assert not proof.passed
+    assert told in proof.reason
+
+
+def hostile(content: bytes, kind: str) -> bytes:
+    chance = random.Random(kind)
+    match kind:
+        case "empty":
+            return b""
+        case "half":
+            return content[: len(content) // 2]
+        case "cut short":
+            return content[:-100]
+        case "head only":
+            return content[:16]
+        case "noise":
+            return content[:8] + chance.randbytes(len(content))
+        case "zeros":
+            return content[:8] + bytes(len(content))
+        case "wild offsets":
+            return b"".join(_wild(content[at : at + 4], at, chance) for at in range(0, len(content), 4))
+        case "root far away":
+            return b"\xf0\xff\xff\x7f" + content[4:]
+        case _:
+            return (1_000_000_000).to_bytes(4, "little") + content[4:]
+
+
+def _wild(word: bytes, at: int, chance: random.Random) -> bytes:
+    """Point every third offset of the flatbuffer somewhere outside."""
+    is_offset = len(word) == 4 and 0 < int.from_bytes(word, "little") < 2_000
+    return (0x7FFFFF00).to_bytes(4, "little") if at >= 8 and is_offset and chance.random() < 0.3 else word
+
+
+KINDS = ["empty", "half", "cut short", "head only", "noise", "zeros", "wild offsets", "root far away", "root outside"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_hostile_file_is_refused_and_the_device_lives(order: ProofOrder, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "candidate"
+    path.write_bytes(hostile(order.model.read_bytes(), kind))
+    proof = prove(changed(order, model=path))
+    assert not proof.passed
+    assert any(
+        told in proof.reason
+        for told in (
+            "the runtime could not open candidate: ",
+            "candidate is no TensorFlow Lite file",
+            "while opening the file",
+            "used more than",
+            "golden sample",
+            "where earlier versions have",
+        )
+    ), proof.reason
+    assert "Traceback" not in proof.reason
+
+
+def test_a_file_that_wants_more_memory_than_allowed_is_told_so(order: ProofOrder, tmp_path: Path) -> None:
+    content = order.model.read_bytes()
+    shape = np.array([2, 1, 4], "<i4").tobytes()  # a vector of two: batch 1, four values
+    assert shape in content
+    path = tmp_path / "greedy"
+    path.write_bytes(content.replace(shape, np.array([2, 1, 2**29], "<i4").tobytes()))
+    assert prove(changed(order, model=path)) == Proof(False, "used more than 200 MB")
+
+
+def test_a_small_model_needs_no_more_than_a_small_allowance(order: ProofOrder) -> None:
+    proof = prove(changed(order, memory_max_bytes=5_000_000))
+    assert proof.passed, proof.reason
+
+
+def test_a_child_that_crashes_is_named_by_signal_and_place(order: ProofOrder) -> None:
+    crash = (
+        "import os, signal, sys\n"
+        'print(\'{"doing": "opening the file"}\', flush=True)\n'
+        "os.kill(os.getpid(), signal.SIGSEGV)\n"
+    )
+    proof = prove(order, instead(crash))
+    assert proof == Proof(False, "the child was killed by signal 11 (segmentation fault) while opening the file")
+
+
+def test_a_child_that_spins_is_stopped_at_the_wall_time(order: ProofOrder) -> None:
+    proof = prove(changed(order, wall_max_s=1.5), instead("while True: pass"))
+    assert proof == Proof(False, "took longer than 1.5 s")
+
+
+def test_a_child_that_eats_memory_is_stopped_from_outside(order: ProofOrder) -> None:
+    eater = "eaten = []\nwhile True: eaten.append(bytearray(16_000_000))"
+    proof = prove(changed(order, memory_max_bytes=50_000_000), instead(eater))
+    assert proof == Proof(False, "used more than 50 MB while starting")
+
+
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [
+        ("pass", "the child ended without a report"),
+        ("print('hello')", "the child ended without a report"),
+        ("print('{\"passed\": true}')", "the child ended without a report"),
+        ("import sys; sys.stdout.buffer.write(bytes(range(256)) * 8)", "the child ended without a report"),
+        ("while True: print('x' * 10_000)", "the child said more than 16,384 bytes"),
+        ("import sys; sys.exit('no such thing')", "failed with exit status 1 while starting: no such thing"),
+        ('print(\'{"passed": true, "reason": "fine"}\'); raise SystemExit(3)', "failed with exit status 3"),
+    ],
+)
+def test_a_child_that_says_nonsense_is_not_believed(order: ProofOrder, program: str, told: str) -> None:
+    proof = prove(order, instead(program))
+    assert not proof.passed
+    assert told in proof.reason
+
+
+def test_a_child_that_floods_stderr_does_not_fill_our_memory(order: ProofOrder) -> None:
+    flood = (
+        "import sys\n"
+        "for _ in range(2_000): sys.stderr.write('y' * 10_000)\n"
+        'print(\'{"passed": true, "reason": "fine", "samples": 3}\')'
+    )
+    assert prove(order, instead(flood)) == Proof(True, "fine", 3)
+
+
+def test_a_grandchild_that_keeps_the_pipe_does_not_keep_us(order: ProofOrder) -> None:
+    program = (
+        "import subprocess, sys\n"
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        'print(\'{"passed": true, "reason": "fine"}\', flush=True)'
+    )
+    assert prove(order, instead(program)) == Proof(True, "fine")
+
+
+def test_a_child_has_limits_no_input_and_little_of_our_environment(
+    order: ProofOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEFERRY_BROKER", "mqtt://user:secret@host")
+    program = (
+        "import json, os, resource, sys\n"
+        "limits = [resource.getrlimit(getattr(resource, 'RLIMIT_' + name))[1] for name in ('CORE', 'FSIZE', 'CPU')]\n"
+        "alone = os.getsid(0) == os.getpid()\n"
+        "facts = [limits, os.nice(0), sys.stdin.read(), 'EDGEFERRY_BROKER' in os.environ, alone]\n"
+        "print(json.dumps({'passed': True, 'reason': json.dumps(facts)}))"
+    )
+    proof = prove(changed(order, wall_max_s=60.0), instead(program))
+    assert proof.reason == '[[0, 0, 61], 10, "", false, true]'
+
+
+def test_a_program_that_is_not_there_is_a_failed_proof(order: ProofOrder) -> None:
+    proof = prove(order, ["/nowhere/python"])
+    assert not proof.passed
+    assert "could not be started" in proof.reason
+
+
+SLEEPER = "import os, pathlib, sys, time\npathlib.Path(sys.argv[1]).write_text(str(os.getpid()))\ntime.sleep(600)"
+
+
+def a_sleeper(tmp_path: Path, name: str) -> tuple[list[str], Path]:
+    """A child that says through a named pipe who it is, then sleeps; it may not write files."""
+    told = tmp_path / name
+    os.mkfifo(told)
+    return [sys.executable, "-c", SLEEPER, str(told)], told
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    until_s = time.monotonic() + WAIT_S
+    while not true():
+        assert time.monotonic() < until_s
+        time.sleep(0.01)  # a process's end is no event that we could wait for here
+
+
+def test_stopping_ends_the_child_and_says_nothing(order: ProofOrder, tmp_path: Path) -> None:
+    command, told = a_sleeper(tmp_path, "first")
+    proofs: Queue[Proof] = Queue()
+    prover = TrialProcess(command)
+    prover.start(order, proofs.put)
+    pid = int(told.read_text())
+    prover.stop()
+    prover.stop()
+    wait_until(lambda: gone(pid))
+    with pytest.raises(Empty):
+        proofs.get(timeout=0.2)
+
+
+def test_starting_again_abandons_the_trial_before(order: ProofOrder, tmp_path: Path) -> None:
+    command, told = a_sleeper(tmp_path, "first")
+    proofs: Queue[Proof] = Queue()
+    prover = TrialProcess(command)
+    prover.start(order, proofs.put)
+    first = int(told.read_text())
+    prover.start(order, proofs.put)
+    second = int(told.read_text())
+    wait_until(lambda: gone(first))
+    assert not gone(second)
+    os.kill(second, signal.SIGTERM)
+    assert "signal 15" in proofs.get(timeout=WAIT_S).reason
+    with pytest.raises(Empty):
+        proofs.get(timeout=0.2)
+
+
+def test_a_trial_may_be_started_from_the_answer_to_another(order: ProofOrder) -> None:
+    proofs: Queue[Proof] = Queue()
+    prover = TrialProcess(instead('print(\'{"passed": true, "reason": "fine"}\')'))
+
+    def again(proof: Proof) -> None:
+        proofs.put(proof)
+        prover.start(order, proofs.put)
+
+    prover.start(order, again)
+    assert [proofs.get(timeout=WAIT_S).reason for _ in range(2)] == ["fine", "fine"]
+
+
+DEVICE = """
+import json, sys, time
+from pathlib import Path
+from device_client.adapters.trial_process import TrialProcess
+from device_client.ports import ProofOrder
+from protocol.manifest import Contract
+contract = Contract.model_validate_json(sys.argv[2])
+order = ProofOrder(Path("model"), Path(sys.argv[1]), "float32", 0.02, contract, 200_000_000, 600.0)
+TrialProcess().start(order, print)
+time.sleep(600)
+"""
+
+
+def test_the_child_dies_with_the_device(contract: Contract, tmp_path: Path) -> None:
+    """Our own child, stuck on a named pipe in place of a golden set, ends when the device is killed."""
+    stuck = tmp_path / "stuck"
+    os.mkfifo(stuck)
+    device = subprocess.Popen([sys.executable, "-c", DEVICE, str(stuck), contract.model_dump_json()], cwd=PROJECT)
+    with stuck.open("wb") as pipe:  # opens as soon as the child reads
+        no_reader = select.poll()
+        no_reader.register(pipe, select.POLLERR)
+        assert no_reader.poll(0) == []
+        device.kill()
+        device.wait()
+        assert no_reader.poll(WAIT_S * 1000) != []
