@@ -38,14 +38,16 @@ class Cut:
 
 
 def cut(path: Path) -> Cut:
-    """Cut the file at `path`; one chunk of it is in memory at a time..
+    """Cut the file at `path`; one chunk of it is in memory at a time.
 
-    Raises BadInput when the file is empty or larger than a blob may be.
+    Raises BadInput when the file is empty, larger than a blob may be, or changes meanwhile.
     """
     size_bytes = path.stat().st_size
     if not 0 < size_bytes <= BLOB_MAX_BYTES:
         raise BadInput(f"{path.name} has {size_bytes:,} bytes; a blob has 1 to {BLOB_MAX_BYTES:,}")
     leaves = tuple(_slices(path))
+    if sum(leaf.size_bytes for leaf in leaves) != size_bytes:
+        raise BadInput(f"{path.name} changed while it was read", hint="run the command again when it is written")
     nodes: dict[str, bytes] = {}
     level, depth = [leaf.sha256 for leaf in leaves], 0
     while len(level) > 1:

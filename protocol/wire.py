@@ -5,10 +5,11 @@ Unknown fields pass in silence, so that an older reader understands a newer writ
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Self
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -26,19 +27,31 @@ MAJOR: Final = 1
 TEXT_MAX: Final = 500  # characters
 
 
-def _shortened(text: Any) -> Any:
-    """Cut a text to what a message may hold: a long reason must never keep a report from being sent."""
-    return text[: TEXT_MAX - 2] + " …" if isinstance(text, str) and len(text) > TEXT_MAX else text
+def _presentable(text: Any) -> Any:
+    """A text as a message may hold it: a reason that is long, or names a file in odd bytes, must still be sent."""
+    if not isinstance(text, str):
+        return text
+    text = text.encode(errors="replace").decode()
+    return text[: TEXT_MAX - 2] + " …" if len(text) > TEXT_MAX else text
+
+
+def _in_utc(at: datetime) -> datetime:
+    """The same moment as it will stand on the wire, so that what is sent equals what is read."""
+    try:
+        return at.astimezone(UTC).replace(microsecond=at.microsecond // 1000 * 1000)
+    except OverflowError:
+        raise ValueError("a time that UTC cannot say") from None
 
 
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=f"^{SHA256.pattern}$")]
 Version = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}$")]
-Text = Annotated[str, BeforeValidator(_shortened), StringConstraints(max_length=TEXT_MAX)]
+Text = Annotated[str, BeforeValidator(_presentable), StringConstraints(max_length=TEXT_MAX)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Utc = Annotated[
     AwareDatetime,  # a time without a zone would be read in the zone of whoever reads it
-    PlainSerializer(lambda at: at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"), str),
+    AfterValidator(_in_utc),
+    PlainSerializer(lambda at: at.isoformat(timespec="milliseconds").replace("+00:00", "Z"), str),
 ]
 
 
