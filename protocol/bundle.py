@@ -48,7 +48,7 @@ def pack(model: str, metadata: Mapping[str, bytes], targets: Mapping[str, bytes]
         raise BadInput(
             f"the announcement of {model!r} has {len(line):,} bytes with its {len(targets) - 1} manifests;"
             f" a device reads {BUNDLE_MAX_BYTES:,}",
-            hint="let the plan name fewer versions: unpin devices, or end the rollout of an older one",
+            hint="let the plan name fewer versions and devices: unpin some, or end an older rollout",
         )
     return line
 

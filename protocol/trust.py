@@ -19,7 +19,7 @@ from tuf.api import exceptions as tuf
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from protocol.bundle import Bundle, manifest_path, plan_path, role_of, signed_part, unpack
-from protocol.errors import BadInput, BundleExpired, BundleMalformed, BundleReplayed, SignatureRefused
+from protocol.errors import BadInput, BundleExpired, BundleMalformed, BundleReplayed, NoRoom, SignatureRefused
 from protocol.manifest import Manifest
 from protocol.plan import Plan
 from protocol.topics import BUNDLE_MAX_BYTES
@@ -54,17 +54,16 @@ def verify(
     `root`: the enrolled root. `trusted`: as the last `Accepted` of this model left it, empty at first. `now` counts
     only when `clock_trusted`: a device without a clock must not be bricked by it, so then no signature is too old.
 
-    Raises BundleMalformed, SignatureRefused, BundleReplayed or BundleExpired; nothing is changed then.
+    Raises BundleMalformed, SignatureRefused, BundleReplayed or BundleExpired, and NoRoom; nothing is changed then.
     """
     parts = unpack(bundle)
     if parts.model != model:
         raise SignatureRefused(
             f"the bundle of {parts.model!r} stands where {model!r} is announced", hint=_CHECK_WRITERS
         )
-    with TemporaryDirectory(prefix="edgeferry-trust-") as folder:
+    with _plain_english(parts, trusted), TemporaryDirectory(prefix="edgeferry-trust-") as folder:
         _lay_out(trusted, Path(folder))
-        with _plain_english(parts, trusted):
-            targets = _checked_targets(_updater(Path(folder), parts, root, now if clock_trusted else EPOCH), parts)
+        targets = _checked_targets(_updater(Path(folder), parts, root, now if clock_trusted else EPOCH), parts)
         after = _read_back(Path(folder))
     plan, manifests = _parse(targets, model)
     return Accepted(plan, manifests, after, _earliest_expiry(after, model), clock_trusted, after != dict(trusted))
@@ -162,6 +161,11 @@ def _plain_english(parts: Bundle, trusted: Mapping[str, bytes]) -> Iterator[None
     except tuf.LengthOrHashMismatchError as altered:
         raise SignatureRefused(
             f"{of} was altered, or mixed from two: {str(altered)[:200]}", hint=_CHECK_WRITERS
+        ) from None
+    except OSError as trouble:
+        raise NoRoom(
+            f"{of} cannot be checked: a temporary file cannot be written ({trouble.strerror})",
+            hint="free some space, or point TMPDIR to a folder that can be written",
         ) from None
     except (tuf.RepositoryError, tuf.DownloadError, ValueError) as broken:
         raise BundleMalformed(f"{of} cannot be read: {str(broken)[:200]}", hint=_CHECK_WRITERS) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import tracemalloc
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,7 +16,15 @@ from tuf.api.serialization.json import JSONSerializer
 
 from protocol.authority import Authority
 from protocol.bundle import role_of, target_files
-from protocol.errors import BundleExpired, BundleMalformed, BundleReplayed, MissingPart, SignatureRefused, Untrusted
+from protocol.errors import (
+    BundleExpired,
+    BundleMalformed,
+    BundleReplayed,
+    MissingPart,
+    NoRoom,
+    SignatureRefused,
+    Untrusted,
+)
 from protocol.plan import Plan
 from protocol.signing import Desk, Lifetimes
 from protocol.trust import Accepted, verify
@@ -423,6 +432,20 @@ def test_a_signed_manifest_that_speaks_of_another_version_is_refused() -> None:
     desk.seal()
     bundle = replace(authority, metadata=desk.files)._bundle("digits", files)
     Device(authority.root).refuses(bundle, BundleMalformed, "manifest of digits 1.0.0 speaks of digits 2.0.0")
+
+
+def test_a_full_disk_is_no_attack_and_changes_nothing() -> None:
+    authority, bundle = a_bundle()
+    device = Device(authority.root)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(NoRoom, match="a temporary file cannot be written"):
+            device.hears(bundle)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert device.trusted == {}
+    assert device.hears(bundle).sequence == 1
 
 
 @pytest.mark.parametrize("model", ["root", "snapshot", "targets", "timestamp", "plan", "model-digits", "a", "x" * 64])
