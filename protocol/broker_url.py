@@ -43,6 +43,10 @@ class BrokerUrl:
             _refuse(text, "has something behind the port", "encode '/', '?' and '#' in a password as %2F, %3F and %23")
         if not parts.hostname:
             _refuse(text, "names no host")
+        try:
+            parts.hostname.encode("idna")
+        except UnicodeError:
+            _refuse(text, "has a host that cannot be read")
         user, password = _credentials(text, parts)
         tls = _SCHEMES[parts.scheme]
         return cls(parts.hostname, _port(text, parts) or (TLS_PORT if tls else PORT), user, password, tls)

@@ -55,3 +55,7 @@ class Ear:
 
         self.next(object, ends)
         return found
+
+    def topics(self) -> list[str]:
+        """The topics of all messages so far."""
+        return [event.topic for event in self.all_of(Received)]

@@ -39,6 +39,8 @@ def test_an_address_is_read_with_all_its_parts(text: str, expected: BrokerUrl) -
         ("mqtt://b:0", "a port that is no number from 1 to 65535"),
         ("mqtt://b:mqtt", "a port that is no number from 1 to 65535"),
         ("mqtt://[::1", "a host that cannot be read"),
+        ("mqtt://a..b", "a host that cannot be read"),
+        ("mqtt://" + "a" * 64, "a host that cannot be read"),
         ("mqtt://b/fleet", "has something behind the port"),
         ("mqtt://:s3cret@b", "has a password or an '@' but no user"),
         ("mqtt://b ", "a space or a control character"),

@@ -119,6 +119,10 @@ class EmbeddedBroker:
         """What is kept under a filter: payload by topic."""
         return self._ask(lambda hub: {message.topic: message.payload for message in hub.exchange.kept(pattern)})
 
+    def waiting(self) -> int:
+        """How many messages wait for the slowest reader."""
+        return self._ask(lambda hub: max((session.waiting for session in hub.connections), default=0))
+
     def _ask(self, question: Callable[[Hub], Answer]) -> Answer:
         """Have something done in the broker's own thread, and wait for it."""
         if self._loop is None or self._hub is None:

@@ -122,6 +122,11 @@ class Session(asyncio.Protocol):
                 self._queue.append(Delivery(message, qos, retain))
         self._pump()
 
+    @property
+    def waiting(self) -> int:
+        """How many messages wait for this client."""
+        return len(self._queue)
+
     def hang_up(self, reason: int) -> None:
         """End the connection from our side; the client's will is said."""
         if self._transport is None:

@@ -1,0 +1,297 @@
+"""The link against brokers and networks that are not as they should be. What it does with good ones is its contract."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from protocol.broker_url import BrokerUrl
+from protocol.errors import BadInput, BadName, BadSettings
+from protocol.link import Connected, Delivered, Disconnected, LinkEvent, Received, Refused, Swept
+from protocol.mqtt_link import SEND_MAX_BYTES, MqttLink, Patience, TlsFiles, Will
+from publisher.adapters.embedded_broker import EmbeddedBroker, House, Misbehaviour
+from publisher.adapters.embedded_broker.hub import OnMqtt5
+from tests.brokers import LOOPBACK, free_port, url_of
+from tests.ear import Ear
+
+HASTE: Final = Patience(first_s=0.02, most_s=0.1, refused_s=0.1, connack_s=0.3)
+CONNACK: Final = b"\x20\x02\x00\x00"
+
+
+@contextlib.contextmanager
+def started(url: BrokerUrl, *, mqtt5: bool = True, patience: Patience = HASTE) -> Iterator[tuple[MqttLink, Ear]]:
+    ear = Ear()
+    link = MqttLink(url, "link", ear.hear, rng=random.Random(1), patience=patience, mqtt5=mqtt5)
+    link.start()
+    try:
+        yield link, ear
+    finally:
+        link.stop()
+
+
+class OddServer:
+    """Takes connections and answers each with the same bytes, whatever it is told; with None it hangs up at once."""
+
+    def __init__(self, answer: bytes | None) -> None:
+        self._answer = answer
+        self._open: list[socket.socket] = []
+        self._listener = socket.create_server((LOOPBACK, 0))
+        self.url = BrokerUrl(LOOPBACK, self._listener.getsockname()[1])
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            client, _ = self._listener.accept()
+            if self._answer is None:
+                client.close()
+                continue
+            self._open.append(client)
+            if client.recv(4_096) == b"":
+                return  # the farewell of `stop`
+            client.sendall(self._answer)
+
+    def stop(self) -> None:
+        self._answer = b""
+        socket.create_connection((self.url.host, self.url.port)).close()
+        self._thread.join(30)
+        self._listener.close()
+        for client in self._open:
+            client.close()
+
+
+@contextlib.contextmanager
+def odd_server(answer: bytes | None) -> Iterator[OddServer]:
+    server = OddServer(answer)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+# --- MQTT 5 or 3.1.1
+
+
+@pytest.mark.parametrize("mqtt5", ["refuse", "hang-up"])
+def test_an_older_broker_is_met_in_its_own_version(mqtt5: OnMqtt5) -> None:
+    house = House(mqtt5=mqtt5, refused_topics=("closed",))
+    with EmbeddedBroker.running(house=house) as broker, started(url_of(broker)) as (link, ear):
+        early = link.publish("a/b", b"early", qos=1, retain=True)  # asked for in 5, said in 3.1.1
+        silent = link.publish("closed", b"", qos=1, retain=True)
+        assert [ear.next(Delivered).receipt for _ in range(2)] == [early, silent]  # 3.1.1 has no word for a refusal
+        assert not ear.all_of(Disconnected)
+        broker.cut_all()
+        ear.next(Disconnected)
+        ear.next(Connected)
+
+
+def test_wrong_credentials_are_no_reason_to_try_an_older_version() -> None:
+    with EmbeddedBroker.running(house=House(credentials={"pi": "right"})) as broker:
+        url = url_of(broker, "pi", "wrong")
+        with started(url) as (_, ear):
+            for _ in range(2):
+                assert ear.next(Disconnected).final
+
+
+# --- brokers that are none
+
+
+def test_a_server_that_takes_connections_and_says_nothing_is_named() -> None:
+    with odd_server(b"") as server, started(server.url) as (_, ear):
+        told = ear.next(Disconnected)
+        assert told.reason == (
+            f"{server.url.address} takes the connection but gives no answer"
+            " (is it a broker, and does it want mqtts://?)"
+        )
+        assert not told.final
+
+
+@pytest.mark.parametrize("answer", [None, b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x20\xff\xff\xff\xff\xff"])
+def test_a_server_that_is_no_broker_is_told_and_tried_again(answer: bytes | None) -> None:
+    with odd_server(answer) as server, started(server.url) as (_, ear):
+        for _ in range(2):
+            told = ear.next(Disconnected)
+            assert server.url.address in told.reason
+            assert not told.final
+
+
+def test_a_broken_packet_after_the_welcome_ends_only_the_connection() -> None:
+    with odd_server(CONNACK + b"\x30\x04\x00\xffab") as server, started(server.url, mqtt5=False) as (link, ear):
+        link.publish("a", b"", qos=1, retain=False)
+        for _ in range(2):
+            ear.next(Connected)
+            ear.next(Disconnected)
+
+
+def test_an_address_where_nobody_listens_is_named() -> None:
+    url = BrokerUrl(LOOPBACK, free_port())
+    with started(url) as (_, ear):
+        assert ear.next(Disconnected) == Disconnected(f"no broker listens at {url.address}", final=False)
+
+
+def test_a_host_that_does_not_exist_is_named() -> None:
+    with started(BrokerUrl("no-such-host.invalid", 1883)) as (_, ear):
+        told = ear.next(Disconnected)
+        assert told.reason.startswith("the host no-such-host.invalid is not known")
+        assert not told.final
+
+
+def test_tls_towards_a_broker_without_it_is_named() -> None:
+    with EmbeddedBroker.running() as broker:
+        url = BrokerUrl(LOOPBACK, broker.port, tls=True)
+        patience = Patience(first_s=0.02, most_s=0.1, connect_s=1.0)
+        with started(url, patience=patience) as (_, ear):
+            told = ear.next(Disconnected)
+            assert url.address in told.reason
+            assert not told.final
+
+
+# --- nothing at QoS 1 is lost, whatever happens to the line
+
+
+@pytest.mark.parametrize("mqtt5", [True, False])
+def test_every_publish_is_delivered_once_over_a_line_that_keeps_breaking(mqtt5: bool) -> None:
+    odds = Misbehaviour(seed=5, cut=0.1, delay=0.1, delay_s_max=0.01)
+    with (
+        EmbeddedBroker.running(misbehaviour=odds) as broker,
+        started(url_of(broker), mqtt5=mqtt5) as (link, ear),
+    ):
+        receipts = [link.publish(f"n/{number}", b"%d" % number, qos=1, retain=True) for number in range(200)]
+        for _ in receipts:
+            ear.next(Delivered)
+        told = [event.receipt for event in ear.all_of(Delivered)]
+        assert sorted(told) == receipts
+        assert len(ear.all_of(Connected)) > 1  # or nothing was tried here
+        assert broker.kept("n/#") == {f"n/{number}": b"%d" % number for number in range(200)}
+
+
+def test_a_broker_that_forgot_everything_is_a_new_connection() -> None:
+    with EmbeddedBroker.running() as broker, started(url_of(broker)) as (link, ear):
+        ear.next(Connected)
+        link.publish("a/b", b"kept", qos=1, retain=True)
+        ear.next(Delivered)
+        broker.restart_empty()
+        ear.next(Disconnected)
+        ear.next(Connected)
+        link.sweep(["a/b"])
+        assert ear.swept(["a/b"]) == {}
+
+
+def test_a_message_over_the_brokers_own_limit_is_refused_and_not_sent_for_ever() -> None:
+    with EmbeddedBroker.running(house=House(packet_max_bytes=10_000)) as broker, started(url_of(broker)) as (link, ear):
+        refused = link.publish("a/b", bytes(20_000), qos=1, retain=True)
+        taken = link.publish("a/b", bytes(100), qos=1, retain=True)
+        assert ear.next(Refused) == Refused(refused, "20019 bytes; the broker takes packets of 10000")
+        assert ear.next(Delivered) == Delivered(taken)
+
+
+# --- a link's own life
+
+
+def test_stop_waits_for_what_was_published_just_before() -> None:
+    with EmbeddedBroker.running() as broker:
+        for number in range(5):
+            ear = Ear()
+            link = MqttLink(url_of(broker), "hasty", ear.hear, patience=HASTE)
+            link.start()
+            link.publish(f"a/{number}", b"last words", qos=1, retain=True)
+            link.stop()
+            assert broker.kept(f"a/{number}")
+            assert [type(event) for event in ear.heard] == [Connected, Delivered]
+
+
+def test_stop_returns_soon_when_nobody_answers_and_can_be_called_again() -> None:
+    with odd_server(b"") as server:
+        ear = Ear()
+        link = MqttLink(server.url, "patient", ear.hear, patience=Patience(flush_s=0.2))
+        link.publish("a", b"", qos=1, retain=False)
+        link.start()
+        link.stop()
+        link.stop()
+        assert ear.heard == []
+
+
+def test_a_link_that_never_started_stops_and_stays_stopped() -> None:
+    ear = Ear()
+    link = MqttLink(BrokerUrl(LOOPBACK, free_port()), "idle", ear.hear)
+    link.publish("a", b"", qos=1, retain=False)
+    link.stop()
+    link.start()
+    assert ear.heard == []
+
+
+def test_the_owner_may_stop_the_link_from_its_sink() -> None:
+    heard: list[LinkEvent] = []
+    done = threading.Event()
+
+    def sink(event: LinkEvent) -> None:
+        heard.append(event)
+        link.stop()
+        done.set()
+
+    with EmbeddedBroker.running() as broker:
+        link = MqttLink(url_of(broker), "abrupt", sink)
+        link.start()
+        assert done.wait(30)
+        link.stop()  # from outside it waits for the thread
+    assert heard == [Connected()]
+
+
+def test_a_sweep_of_nothing_ends_at_once() -> None:
+    with EmbeddedBroker.running() as broker, started(url_of(broker)) as (link, ear):
+        ear.next(Connected)
+        link.sweep([])
+        assert ear.next(Swept) == Swept(())
+
+
+def test_unsubscribe_ends_a_subscription() -> None:
+    with EmbeddedBroker.running() as broker, started(url_of(broker)) as (link, ear):
+        ear.next(Connected)
+        link.subscribe(["a", "b"], qos=0)
+        link.unsubscribe(["a"])
+        link.publish("a", b"", qos=0, retain=False)
+        link.publish("b", b"", qos=0, retain=False)
+        assert ear.next(Received).topic == "b"
+        assert ear.topics() == ["b"]
+
+
+# --- what the owner may not ask
+
+
+@pytest.mark.parametrize("topic", ["", "a/+", "a/#", "a\0b", "x" * 65_536])
+def test_a_topic_that_would_be_refused_for_ever_is_refused_here(topic: str) -> None:
+    link = MqttLink(BrokerUrl(LOOPBACK), "link", Ear().hear)
+    with pytest.raises(BadName):
+        link.publish(topic, b"", qos=1, retain=False)
+    link.stop()
+    with pytest.raises(BadName):
+        MqttLink(BrokerUrl(LOOPBACK), "link", Ear().hear, will=Will(topic, b""))
+
+
+def test_a_payload_that_would_be_refused_for_ever_is_refused_here() -> None:
+    link = MqttLink(BrokerUrl(LOOPBACK), "link", Ear().hear)
+    with pytest.raises(BadInput, match="131073 bytes for a/b"):
+        link.publish("a/b", bytes(SEND_MAX_BYTES + 1), qos=1, retain=False)
+    link.stop()
+
+
+def test_half_configured_tls_is_refused_by_name(tmp_path: Path) -> None:
+    plain, secure = BrokerUrl(LOOPBACK), BrokerUrl(LOOPBACK, tls=True)
+    no_pem = tmp_path / "no.pem"
+    no_pem.write_text("not a certificate")
+    for url, files, fault in (
+        (plain, TlsFiles(ca=no_pem), "without TLS"),
+        (secure, TlsFiles(cert=no_pem), "go together"),
+        (secure, TlsFiles(ca=tmp_path / "absent"), "absent cannot be read"),
+        (secure, TlsFiles(ca=no_pem), "no.pem cannot be used"),
+        (secure, TlsFiles(cert=no_pem, key=no_pem), "no.pem cannot be used"),
+    ):
+        with pytest.raises(BadSettings, match=fault):
+            MqttLink(url, "link", Ear().hear, tls=files)
