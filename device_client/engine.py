@@ -10,7 +10,7 @@ import hashlib
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, assert_never
 
@@ -18,6 +18,7 @@ from device_client.core import effects as do
 from device_client.core import events as happened
 from device_client.core.device import Device, Installed, State, Target
 from device_client.core.policy import Policy
+from device_client.core.readings import Unknown
 from device_client.core.status import status_of
 from device_client.core.updater import step, wake_s
 from device_client.ports import (
@@ -63,6 +64,7 @@ class Outlet:
     say: Callable[[str, bytes, bool], None]  # topic, payload, retained; at QoS 1
     sweep: Callable[[tuple[str, ...]], None]
     outbox_filled: Callable[[], None]
+    round_trip_ms: Callable[[], float | Unknown]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ class Engine:
             return
         try:
             accepted = self._a.verify(bundle, self._trusted)
-        except Untrusted as refused:
+        except (Untrusted, NoRoom) as refused:
             log.warning("%s: bundle refused: %s", self.model, refused)
             self.handle(happened.PlanRefused(str(refused)[:400]))
             return
@@ -186,7 +188,7 @@ class Engine:
         if outcomes or trusted is not None or after.device != self.state.device:
             try:
                 self._a.journal.save(self.model, after.device.model_dump_json().encode(), outcomes, trusted)
-            except (NoRoom, OSError) as full:
+            except (FerryError, OSError) as full:
                 self._wait_for_disk(full)
                 return
         self._todo.popleft()
@@ -211,7 +213,8 @@ class Engine:
     def _perform(self, effect: do.Effect) -> None:
         match effect:
             case do.TakeReadings():
-                self._follow(happened.ReadingsTaken(self._a.sensors.read()))
+                readings = replace(self._a.sensors.read(), round_trip_ms=self._a.outlet.round_trip_ms())
+                self._follow(happened.ReadingsTaken(readings))
             case do.TakeTally():
                 self._follow(happened.TallyTaken(self._a.serving.tally()))
             case do.OpenBlob() | do.LookAgain() | do.FinishBlob() | do.KeepOnly():
@@ -315,7 +318,9 @@ class Engine:
             evidence=effect.evidence,
             at=self._a.clock.utc(),
         )
-        return OutboxEntry(event_id, self._topic(Kind.EVENT), outcome.to_line(), "event")
+        return OutboxEntry(
+            event_id, self._topic(Kind.EVENT), outcome.to_line(), self._a.clock.utc().timestamp(), "event"
+        )
 
     def _topic(self, kind: Kind) -> str:
         return self._topics.of_device(kind, self._policy.device, self.model)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from device_client.core.readings import Readings
 from device_client.core.tally import Tally
@@ -124,6 +124,45 @@ class Serving(Protocol):
 
     def take_window(self, *, at_least: int) -> Window | None:
         """Close the feedback window and return it, or None when it has fewer inferences than that."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEntry:
+    """A report on its way. An `event` stays until the broker has it; `feedback` gives way to newer."""
+
+    event_id: str
+    topic: str
+    payload: bytes
+    at_s: float  # seconds since 1970, by this device's clock
+    kind: Literal["event", "feedback"]
+
+
+class Journal(Protocol):
+    """What must not be forgotten at a power cut. Every method that writes has reached the disk when it returns."""
+
+    def load(self, model: str) -> bytes | None:
+        """What `save` was last given for the model; None when there is nothing."""
+
+    def trusted(self, model: str) -> dict[str, bytes]:
+        """The metadata that was last accepted, by name."""
+
+    def save(
+        self,
+        model: str,
+        state_json: bytes,
+        outbox: Sequence[OutboxEntry] = (),
+        trusted: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """Remember all of this or, if the power goes, none of it. Raises NoRoom or another FerryError."""
+
+    def enqueue(self, entries: Sequence[OutboxEntry]) -> None:
+        """Put reports in the outbox without a new state; one that is there already, by `event_id`, not twice."""
+
+    def waiting(self) -> list[OutboxEntry]:
+        """The reports that no broker has acknowledged, oldest first."""
+
+    def delivered(self, event_id: str) -> None:
+        """The broker has it."""
 
 
 class Sensors(Protocol):

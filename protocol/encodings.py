@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from protocol.errors import BlobDamaged
-from protocol.manifest import Encoding
 
 RAW: Final = "raw"
 ZSTD: Final = "zstd"
@@ -59,16 +58,6 @@ def decode(kind: str, packed: BinaryIO, plain: BinaryIO, *, sha256: str, size_by
         plain.write(piece)
     if digest.hexdigest() != sha256:
         raise BlobDamaged(f"the {kind} encoding of {sha256[:12]} unpacks to other bytes than were signed")
-
-
-def cheapest(encodings: tuple[Encoding, ...], known: frozenset[str], bases: frozenset[str]) -> Encoding | None:
-    """The encoding with the fewest bytes among those that can be decoded here, from the files that are here."""
-    usable = [
-        encoding
-        for encoding in encodings
-        if encoding.kind in known and (encoding.base_sha256 is None or encoding.base_sha256 in bases)
-    ]
-    return min(usable, key=lambda encoding: encoding.tree.size_bytes, default=None)
 
 
 def _raw(packed: BinaryIO) -> Iterator[bytes]:

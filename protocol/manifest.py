@@ -136,3 +136,13 @@ class Manifest(Line):
         """Every blob that the broker must hold for this version."""
         golden = tuple(encoding.tree for encoding in self.golden.encodings)
         return golden + tuple(encoding.tree for variant in self.variants for encoding in variant.encodings)
+
+
+def cheapest(encodings: tuple[Encoding, ...], known: frozenset[str], bases: frozenset[str]) -> Encoding | None:
+    """The encoding with the fewest bytes among those that can be decoded here, from the files that are here."""
+    usable = [
+        encoding
+        for encoding in encodings
+        if encoding.kind in known and (encoding.base_sha256 is None or encoding.base_sha256 in bases)
+    ]
+    return min(usable, key=lambda encoding: encoding.tree.size_bytes, default=None)

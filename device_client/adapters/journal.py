@@ -11,11 +11,11 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
+from device_client.ports import OutboxEntry
 from protocol.errors import BadInput, Busy, FerryError, NoRoom
 
 FEEDBACK_BUDGET_BYTES: Final = 262_144
@@ -41,17 +41,6 @@ _LOST: Final = "lost: what was remembered of the update, reports not yet sent, a
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxEntry:
-    """A report on its way. An `event` stays until the broker has it; `feedback` gives way to newer."""
-
-    event_id: str
-    topic: str
-    payload: bytes
-    at_s: float
-    kind: Literal["event", "feedback"]
 
 
 class Journal:

@@ -106,7 +106,7 @@ def _checked_at_s(state: State, decision: Decision, verdict: Verdict, now_s: flo
 
 def _readings_are_fresh(policy: Policy, state: State, now_s: float) -> bool:
     at_s = state.moment.readings_at_s
-    return at_s is not None and 0 <= now_s - at_s < policy.readings_fresh_s
+    return at_s is not None and now_s < at_s + policy.readings_fresh_s
 
 
 def _files(state: State) -> frozenset[str]:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from device_client.core.policy import Policy
 from device_client.core.readings import Readings, Unknown
-from protocol.encodings import cheapest
-from protocol.manifest import Encoding, Manifest, Variant
+from protocol.manifest import Encoding, Manifest, Variant, cheapest
 
 
 @dataclass(frozen=True, slots=True)

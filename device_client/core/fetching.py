@@ -26,10 +26,10 @@ from device_client.core.events import (
     ChunkKept,
     ChunkLied,
     ChunksSwept,
+    DiskFailed,
     LinkDown,
     LinkUp,
     ReadingsTaken,
-    DiskFailed,
     TimePassed,
 )
 from device_client.core.policy import Policy
@@ -116,7 +116,7 @@ def time_passed(policy: Policy, state: State, event: TimePassed, now_s: float) -
     """Look after late chunks, and now and then after the device itself."""
     state, effects = _ask(policy, state, now_s)
     at_s = state.moment.readings_at_s
-    if at_s is None or now_s - at_s >= policy.readings_fresh_s:
+    if at_s is None or now_s >= at_s + policy.readings_fresh_s:
         return state, (*effects, TakeReadings())
     return state, effects
 

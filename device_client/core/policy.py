@@ -1,22 +1,37 @@
-"""The owner's choices for one model on one device, in the core's terms. Every number has its unit in its name."""
+"""The owner's choices for one model on one device, in the core's terms; `device.toml`'s sections are these classes.
+
+Every number has its unit in its name.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Final, Literal
+
+from pydantic import ConfigDict, Field
+
+_NO_STRANGERS: Final = ConfigDict(extra="forbid")  # a typo in a settings file is refused, not ignored
+
+Percent = Annotated[float, Field(ge=0, le=100)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Bytes = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
     """When the device is fit for an update. Comfort may be waived by urgency; safety never."""
 
-    cpu_max_percent: float = 80.0
+    __pydantic_config__ = _NO_STRANGERS
+
+    cpu_max_percent: Percent = 80.0
     temperature_max_c: float = 75.0
-    round_trip_max_ms: float = 2_000.0
+    round_trip_max_ms: Seconds = 2_000.0
     metered_allowed: bool = False
-    battery_min_percent: float = 30.0
-    memory_min_bytes: int = 64 * 1024 * 1024
-    disk_min_bytes: int = 64 * 1024 * 1024
+    battery_min_percent: Percent = 30.0
+    memory_min_bytes: Bytes = 64 * 1024 * 1024
+    disk_min_bytes: Bytes = 64 * 1024 * 1024
     unknown: Literal["allow", "defer"] = "allow"
 
 
@@ -57,36 +72,40 @@ Strategy = Periodic | Conditional
 class DownloadLimits:
     """How a device takes chunks. The window bounds the memory on both sides."""
 
-    window: int = 8
-    rate_max_bytes_s: int = 0  # 0: no cap
-    chunk_timeout_s: float = 60.0
-    absent_grace_s: float = 1.0  # after the UNSUBACK: aedes does not order it behind messages
-    retry_min_s: float = 10.0
-    retry_max_s: float = 300.0
-    barren_rounds_max: int = 8
-    stalled_retry_s: float = 900.0
+    __pydantic_config__ = _NO_STRANGERS
+
+    window: Annotated[int, Field(ge=1, le=32)] = 8
+    rate_max_bytes_s: Bytes = 0  # 0: no cap
+    chunk_timeout_s: Seconds = 60.0
+    absent_grace_s: Seconds = 1.0  # after the UNSUBACK: aedes does not order it behind messages
+    retry_min_s: Seconds = 10.0
+    retry_max_s: Seconds = 300.0
+    barren_rounds_max: Positive = 8
+    stalled_retry_s: Seconds = 900.0
 
 
 @dataclass(frozen=True, slots=True)
 class TrialLimits:
     """What a candidate must show before it may answer, and after."""
 
-    proof_wall_max_s: float = 60.0
-    proof_memory_max_bytes: int = 512 * 1024 * 1024
-    shadow_inputs: int = 100
-    shadow_labelled: int = 30
-    shadow_deadline_s: float = 1_800.0
-    agreement_min: float = 0.80
-    accuracy_drop_max: float = 0.05
+    __pydantic_config__ = _NO_STRANGERS
+
+    proof_wall_max_s: Seconds = 60.0
+    proof_memory_max_bytes: Bytes = 512 * 1024 * 1024
+    shadow_inputs: Positive = 100
+    shadow_labelled: Positive = 30
+    shadow_deadline_s: Seconds = 1_800.0
+    agreement_min: Share = 0.80
+    accuracy_drop_max: Share = 0.05
     errors_max: int = 3
     latency_ratio_max: float = 4.0
     latency_floor_ms: float = 20.0
     without_evidence: Literal["adopt", "reject"] = "adopt"
-    probation_inputs: int = 100
-    probation_min_s: float = 60.0
-    probation_deadline_s: float = 3_600.0
+    probation_inputs: Positive = 100
+    probation_min_s: Seconds = 60.0
+    probation_deadline_s: Seconds = 3_600.0
     restarts_max: int = 10
-    poll_s: float = 1.0
+    poll_s: Seconds = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def proof_ended(policy: Policy, state: State, event: ProofEnded, now_s: float) -
 
 def time_passed(policy: Policy, state: State, event: TimePassed, now_s: float) -> Step:
     """Look at the counts."""
-    due = now_s - state.moment.tally_at_s >= policy.trial.poll_s
+    due = now_s >= state.moment.tally_at_s + policy.trial.poll_s
     return (state.with_moment(tally_at_s=now_s), (TakeTally(),)) if due else (state, ())
 
 

@@ -1,0 +1,34 @@
+"""What a device says of itself, drawn from its state: nothing is remembered for the sake of telling it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from device_client.core.device import Phase, State
+from device_client.core.policy import Policy
+from protocol.messages import Status
+
+IN_PROGRESS: Final = frozenset({Phase.FETCHING, Phase.PROVING, Phase.SHADOWING, Phase.PROBATION})
+
+
+def status_of(policy: Policy, state: State, *, at: datetime, next_check: datetime | None) -> Status:
+    """The status message. `next_check`: the state's own, turned into UTC by whoever has a clock."""
+    device, moment = state.device, state.moment
+    wanted = device.plan.assign(policy.device, policy.groups) if device.plan else None
+    reason = f"{device.reason}; the last bundle was not taken: {moment.notice}" if moment.notice else device.reason
+    return Status(
+        state=device.phase.value,
+        installed_version=device.live.version if device.live else None,
+        latest_version=wanted.version if wanted else None,
+        in_progress=device.phase in IN_PROGRESS,
+        update_percentage=round(moment.download.percent, 1) if moment.download else None,
+        reason=reason[:500],
+        next_check=next_check,
+        device=policy.device,
+        model=policy.model,
+        variant=device.live.variant.name if device.live else None,
+        previous_version=device.previous.version if device.previous else None,
+        plan_sequence=device.plan.sequence if device.plan else 0,
+        at=at,
+    )

@@ -1,0 +1,63 @@
+"""Reports on their way to the broker: at least once, in order, each until it is acknowledged. The journal keeps them.
+
+A bounded number is under way at a time, so that a week offline does not become a flood. A report that the broker
+refuses stays, and is tried again at the next connection: perhaps its access rules are mended by then.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from device_client.ports import Journal
+
+UNDER_WAY_MAX: Final = 32
+log = logging.getLogger("edgeferry.device")
+
+Publish = Callable[[str, bytes], int]
+"""Topic and payload, at QoS 1, not retained; the receipt comes back."""
+
+
+class Outbox:
+    """Sends what the journal holds. One thread uses it."""
+
+    def __init__(self, journal: Journal, publish: Publish) -> None:
+        self._journal = journal
+        self._publish = publish
+        self._under_way: dict[int, str] = {}  # receipt to event id
+        self._online = False
+
+    def connected(self) -> None:
+        """The link is up; what it had under way it sends again by itself."""
+        self._online = True
+        self.flush()
+
+    def disconnected(self) -> None:
+        """Wait."""
+        self._online = False
+
+    def flush(self) -> None:
+        """Send what waits, as far as there is room."""
+        if not self._online or len(self._under_way) >= UNDER_WAY_MAX:
+            return
+        sent = set(self._under_way.values())
+        for entry in self._journal.waiting():
+            if len(self._under_way) >= UNDER_WAY_MAX:
+                return
+            if entry.event_id not in sent:
+                self._under_way[self._publish(entry.topic, entry.payload)] = entry.event_id
+
+    def delivered(self, receipt: int) -> None:
+        """The broker has acknowledged a publish; it need not be one of these."""
+        event_id = self._under_way.pop(receipt, None)
+        if event_id is not None:
+            self._journal.delivered(event_id)
+            self.flush()
+
+    def refused(self, receipt: int, reason: str) -> None:
+        """The broker does not take it from us."""
+        event_id = self._under_way.pop(receipt, None)
+        if event_id is not None:
+            log.error("report %s was refused by the broker (%s); it is kept, check the access rules", event_id, reason)
+            self._online = False  # until the next connection: asking again at once would only be refused again

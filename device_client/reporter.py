@@ -1,0 +1,56 @@
+"""Closes the feedback windows of every model now and then, and puts them in the outbox."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping
+
+from device_client.engine import Clock
+from device_client.feedback import Window, to_message
+from device_client.ports import Journal, OutboxEntry, Serving
+from protocol.errors import FerryError
+from protocol.topics import Kind, Topics
+
+log = logging.getLogger("edgeferry.device")
+
+
+class Reporter:
+    """One per device. `session` makes the ids of its windows differ from those of an earlier life."""
+
+    def __init__(
+        self, device: str, session: str, topics: Topics, journal: Journal, clock: Clock, *, every_s: float
+    ) -> None:
+        self._device, self._session, self._topics = device, session, topics
+        self._journal, self._clock, self._every_s = journal, clock, every_s
+        self._windows = 0
+        self.due_s = clock.monotonic_s() + every_s
+
+    def report_if_due(self, servings: Mapping[str, Serving]) -> bool:
+        """Report when it is time; say whether something was put in the outbox."""
+        now_s = self._clock.monotonic_s()
+        if now_s < self.due_s:
+            return False
+        self.due_s = now_s + self._every_s
+        return self.report(servings)
+
+    def report(self, servings: Mapping[str, Serving]) -> bool:
+        """Close every window that holds something; say whether there was one."""
+        windows = [(model, serving.take_window(at_least=1)) for model, serving in servings.items()]
+        entries = [self._entry(model, window) for model, window in windows if window is not None]
+        if not entries:
+            return False
+        try:
+            self._journal.enqueue(entries)
+        except (FerryError, OSError) as full:
+            log.error("%d windows of feedback are lost: %s", len(entries), full)
+            return False
+        return True
+
+    def _entry(self, model: str, window: Window) -> OutboxEntry:
+        self._windows += 1
+        name = f"{self._device}\0{model}\0{self._session}\0{self._windows}"
+        event_id = hashlib.sha256(name.encode()).hexdigest()[:20]
+        line = to_message(window, self._device, model, event_id).to_line()
+        topic = self._topics.of_device(Kind.FEEDBACK, self._device, model)
+        return OutboxEntry(event_id, topic, line, self._clock.utc().timestamp(), "feedback")

@@ -1,0 +1,219 @@
+"""`device.toml`: read once, checked whole, refused with the line to fix. Environment variables and flags come over it.
+
+`EDGEFERRY_BROKER` and the like override top-level keys; what a section may hold is told by the classes of
+`device_client.core.policy`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from device_client.core.policy import (
+    Conditional,
+    DownloadLimits,
+    Periodic,
+    Policy,
+    Seconds,
+    Strategy,
+    Thresholds,
+    TrialLimits,
+    Window,
+)
+from protocol.broker_url import BrokerUrl
+from protocol.encodings import known_here
+from protocol.errors import BadSettings
+from protocol.wire import Name
+
+MINUTES_A_DAY: Final = 1_440
+WindowText = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-4]):[0-5]\d$")]
+
+
+class Section(BaseModel):
+    """A section of the file; a key that it does not know is a typo."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelSection(Section):
+    """`[[models]]`: one model that this device runs."""
+
+    name: Name
+    variant: Name | None = None
+    prefer: Literal["accuracy", "size"] = "accuracy"
+    memory_budget_mb: int | None = Field(default=None, ge=1)
+    threads: int = Field(default=1, ge=1, le=64)
+
+
+class StrategySection(Section):
+    """`[strategy]`: when to begin."""
+
+    kind: Literal["periodic", "conditional"] = "conditional"
+    every_s: Seconds = 6 * 3600.0
+    windows: tuple[WindowText, ...] = ()
+    hold_s: Seconds = 0.0
+    recheck_s: Annotated[float, Field(ge=0.1)] = 30.0
+
+    def strategy(self) -> Strategy:
+        """The strategy in the core's terms."""
+        if self.kind == "periodic":
+            return Periodic(self.every_s, tuple(_window(text) for text in self.windows))
+        return Conditional(self.hold_s, self.recheck_s)
+
+
+class FeedbackSection(Section):
+    """`[feedback]`: how often a window is closed and reported."""
+
+    every_s: Annotated[float, Field(ge=0.1)] = 60.0
+    shadow_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
+class TlsSection(Section):
+    """`[tls]`: files for mqtts; relative to the folder of the settings file."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+
+class DeviceSettings(BaseSettings):
+    """The whole file."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="EDGEFERRY_", env_nested_delimiter="__")
+
+    device: Name
+    groups: tuple[Name, ...] = ()
+    broker: str = "mqtt://127.0.0.1:1883"
+    user: str | None = None
+    password: SecretStr | None = None
+    root: Path = Path("root.json")
+    topic_root: Name = "fleet"
+    state: Path = Path("state")
+    probe_file: Path | None = None
+    models: tuple[ModelSection, ...] = Field(default=(ModelSection(name="digits"),), min_length=1, max_length=32)
+    strategy: StrategySection = StrategySection()
+    conditions: Thresholds = Field(default_factory=Thresholds)
+    download: DownloadLimits = Field(default_factory=DownloadLimits)
+    trial: TrialLimits = Field(default_factory=TrialLimits)
+    feedback: FeedbackSection = FeedbackSection()
+    tls: TlsSection = TlsSection()
+
+    def broker_url(self) -> BrokerUrl:
+        """The broker with its credentials. Raises BadSettings."""
+        url = BrokerUrl.parse(self.broker)
+        password = self.password.get_secret_value() if self.password else url.password
+        return replace(url, user=self.user or url.user, password=password)
+
+    def policy(self, model: ModelSection) -> Policy:
+        """The core's policy for one of the models."""
+        budget = model.memory_budget_mb
+        return Policy(
+            device=self.device,
+            model=model.name,
+            groups=self.groups,
+            variant=model.variant,
+            prefer=model.prefer,
+            memory_budget_bytes=budget * 1_000_000 if budget else None,
+            known_encodings=known_here(),
+            strategy=self.strategy.strategy(),
+            thresholds=self.conditions,
+            download=self.download,
+            trial=self.trial,
+        )
+
+
+def load(path: Path, **flags: Any) -> DeviceSettings:
+    """Read a settings file; flags that are None do not count. Raises BadSettings that names the file and the line."""
+    text, content = _read(path)
+
+    class FromThisFile(DeviceSettings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, _Toml(settings_cls, content)
+
+    try:
+        settings = FromThisFile(**{name: value for name, value in flags.items() if value is not None})
+        settings.broker_url()
+    except ValidationError as refused:
+        raise _complaint(path, text, refused) from None
+    folder = path.resolve().parent
+    tls = settings.tls
+    absolute = {name: folder / file for name in ("ca", "cert", "key") if (file := getattr(tls, name)) is not None}
+    return settings.model_copy(
+        update={
+            "root": folder / settings.root,
+            "state": folder / settings.state,
+            "probe_file": folder / settings.probe_file if settings.probe_file else None,
+            "tls": tls.model_copy(update=absolute),
+        }
+    )
+
+
+class _Toml(PydanticBaseSettingsSource):
+    """The parsed file as a source of settings, below environment and flags."""
+
+    def __init__(self, settings_cls: type[BaseSettings], content: dict[str, Any]) -> None:
+        super().__init__(settings_cls)
+        self._content = content
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - pydantic's
+        return self._content.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return self._content
+
+
+def _read(path: Path) -> tuple[str, dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise BadSettings(f"there is no {path}", hint="`publisher enroll DEVICE --out FOLDER` writes one") from None
+    except (OSError, UnicodeDecodeError) as unreadable:
+        raise BadSettings(f"{path} cannot be read: {unreadable}") from None
+    try:
+        return text, tomllib.loads(text)
+    except tomllib.TOMLDecodeError as broken:
+        raise BadSettings(f"{path} is not TOML: {broken}") from None
+
+
+def _complaint(path: Path, text: str, refused: ValidationError) -> BadSettings:
+    problem = refused.errors(include_url=False)[0]
+    names = [str(part) for part in problem["loc"] if not isinstance(part, int)]
+    key = ".".join(names)
+    line = next((n for n, row in enumerate(text.splitlines(), 1) if row.split("=")[0].strip() == names[-1]), None)
+    where = f"{path}, line {line}" if line else str(path)
+    if problem["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
+        close = difflib.get_close_matches(names[-1], _known_keys(), n=1)
+        return BadSettings(f"{where}: there is no setting {key!r}", hint=f"did you mean {close[0]!r}?" if close else "")
+    if problem["type"] == "missing":
+        return BadSettings(f"{where}: the setting {key!r} is missing")
+    return BadSettings(f"{where}: {key}: {problem['msg']}")
+
+
+def _known_keys() -> list[str]:
+    sections = (ModelSection, StrategySection, FeedbackSection, TlsSection, DeviceSettings)
+    keys = [name for section in sections for name in section.model_fields]
+    return keys + [name for part in (Thresholds, DownloadLimits, TrialLimits) for name in part.__dataclass_fields__]
+
+
+def _window(text: str) -> Window:
+    start, _, end = text.partition("-")
+    return Window(_minute(start), _minute(end) % MINUTES_A_DAY)
+
+
+def _minute(text: str) -> int:
+    hours, _, minutes = text.partition(":")
+    return int(hours) * 60 + int(minutes)

@@ -1,0 +1,363 @@
+"""A simulated device: the real runner, engine and core over adapters that live in memory, and a power switch.
+
+What is on its `Disk` survives; everything else is gone with the power, which may go before or after any write.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from device_client.core.policy import Policy
+from device_client.core.readings import Readings
+from device_client.core.tally import Tally
+from device_client.engine import Adapters, Clock, Engine, Outlet, Verify
+from device_client.feedback import Window
+from device_client.ports import Held, ModelFile, OutboxEntry, Proof, ProofOrder
+from device_client.presence import Identity, LinkWatch
+from device_client.reporter import Reporter
+from device_client.runner import Inbound, Posted, Runner
+from protocol.chunks import check, children
+from protocol.errors import BlobDamaged
+from protocol.manifest import Encoding, Tree
+from protocol.topics import Topics
+from tests.simulation.world import Broker, SimLink, World
+
+START = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+class PowerCut(BaseException):
+    """The power is gone, in the middle of whatever was done. Not an Exception: nobody may catch it on the way."""
+
+
+@dataclass
+class Disk:
+    """What survives."""
+
+    files: set[str] = field(default_factory=set)
+    partials: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    state: bytes | None = None
+    trusted: dict[str, bytes] = field(default_factory=dict)
+    outbox: dict[str, OutboxEntry] = field(default_factory=dict)
+    ever_announced: set[str] = field(default_factory=set)
+    current: str = ""
+    sessions: int = 0
+
+
+@dataclass
+class Power:
+    """Goes with some probability at each write, before or after it."""
+
+    world: World
+    cut_probability: float = 0.0
+
+    def risk(self) -> None:
+        """A moment at which it may go."""
+        if self.cut_probability and self.world.rng.random() < self.cut_probability:
+            raise PowerCut
+
+
+class MemoryJournal:
+    """The Journal port."""
+
+    def __init__(self, disk: Disk, power: Power) -> None:
+        self._disk, self._power = disk, power
+
+    def load(self, model: str) -> bytes | None:
+        """What was saved."""
+        return self._disk.state
+
+    def trusted(self, model: str) -> dict[str, bytes]:
+        """What was accepted."""
+        return dict(self._disk.trusted)
+
+    def save(
+        self,
+        model: str,
+        state_json: bytes,
+        outbox: Sequence[OutboxEntry] = (),
+        trusted: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """All or nothing."""
+        self._power.risk()
+        self._disk.state = state_json
+        if trusted is not None:
+            self._disk.trusted = dict(trusted)
+        self._put(outbox)
+        self._power.risk()
+
+    def enqueue(self, entries: Sequence[OutboxEntry]) -> None:
+        """Reports alone."""
+        self._put(entries)
+
+    def waiting(self) -> list[OutboxEntry]:
+        """What no broker has acknowledged."""
+        return list(self._disk.outbox.values())
+
+    def delivered(self, event_id: str) -> None:
+        """The broker has it."""
+        self._power.risk()
+        self._disk.outbox.pop(event_id, None)
+
+    def _put(self, entries: Sequence[OutboxEntry]) -> None:
+        for entry in entries:
+            if entry.event_id not in self._disk.ever_announced or entry.event_id in self._disk.outbox:
+                self._disk.outbox[entry.event_id] = entry
+            self._disk.ever_announced.add(entry.event_id)
+
+
+class MemoryStore:
+    """The Store port."""
+
+    def __init__(self, disk: Disk, power: Power) -> None:
+        self._disk, self._power = disk, power
+        self._open: Tree | None = None
+
+    def open_partial(self, tree: Tree, *, decoded_bytes: int = 0) -> Held:
+        """What is there is looked at again."""
+        self._open = tree
+        self._disk.partials.setdefault(tree.root, {})
+        return self.held()
+
+    def keep(self, sha256: str, payload: bytes) -> bool:
+        """Check and write."""
+        check(sha256, payload)
+        if self._open is None or sha256 in self._disk.partials[self._open.root]:
+            return False
+        self._power.risk()
+        self._disk.partials[self._open.root][sha256] = payload
+        return True
+
+    def held(self) -> Held:
+        """Lists first, then what they name."""
+        assert self._open is not None
+        kept = self._disk.partials[self._open.root]
+        level = [self._open.root]
+        for _ in range(self._open.depth):
+            if missing := [sha256 for sha256 in level if sha256 not in kept]:
+                return Held(tuple(missing), len(kept), len(kept) + len(missing))
+            level = [child for sha256 in level for child in children(kept[sha256])]
+        missing = [sha256 for sha256 in dict.fromkeys(level) if sha256 not in kept]
+        return Held(tuple(missing), len(kept), len(kept) + len(missing))
+
+    def finish(self, encoding: Encoding, sha256: str, size_bytes: int) -> None:
+        """Join, verify, keep."""
+        kept = self._disk.partials[encoding.tree.root]
+        level = [encoding.tree.root]
+        for _ in range(encoding.tree.depth):
+            level = [child for node in level for child in children(kept[node])]
+        self._power.risk()
+        if hashlib.sha256(b"".join(kept[leaf] for leaf in level)).hexdigest() != sha256:
+            raise BlobDamaged("joined to other bytes")
+        self._disk.files.add(sha256)
+        self._power.risk()
+        self._disk.partials.pop(encoding.tree.root)
+        self._open = None
+
+    def has(self, sha256: str) -> bool:
+        """Whether it is whole."""
+        return sha256 in self._disk.files
+
+    def path(self, sha256: str) -> Path:
+        """A name is all that the other fakes need."""
+        return Path(sha256)
+
+    def make_current(self, sha256: str) -> None:
+        """The symlink."""
+        self._power.risk()
+        self._disk.current = sha256
+
+    def keep_only(self, sha256s: Collection[str]) -> None:
+        """The rest goes."""
+        self._power.risk()
+        self._disk.files &= set(sha256s)
+        open_root = self._open.root if self._open else ""
+        self._disk.partials = {root: kept for root, kept in self._disk.partials.items() if root == open_root}
+
+    def close_partial(self) -> None:
+        """Let go."""
+        self._open = None
+
+
+Quality = Mapping[str, str]
+"""Version to `good`, `weak` (answers wrongly), `broken` (fails its proof) or `sour` (fails once it is live)."""
+
+
+class ScriptedProver:
+    """The Prover port: an answer after a while, unless it is stopped."""
+
+    def __init__(self, world: World, quality: Quality, versions: Mapping[str, str]) -> None:
+        self._world, self._quality, self._versions = world, quality, versions
+        self._run = 0
+
+    def start(self, order: ProofOrder, done: Callable[[Proof], None]) -> None:
+        """Begin."""
+        self._run += 1
+        run, passed = self._run, self._quality[self._versions[order.model.name]] != "broken"
+
+        def answer() -> None:
+            if run == self._run:
+                done(Proof(passed, "as scripted", samples=16, max_error=0.0))
+
+        self._world.after(self._world.rng.uniform(0.5, 5.0), answer)
+
+    def stop(self) -> None:
+        """No answer then."""
+        self._run += 1
+
+
+class ScriptedServing:
+    """The Serving port: twenty inputs a second, answered as well as the script says."""
+
+    RATE_HZ = 20
+
+    def __init__(self, world: World, disk: Disk, quality: Quality) -> None:
+        self._world, self._disk, self._quality = world, disk, quality
+        self.live: str | None = None
+        self._shadow: str | None = None
+        self._since_s = 0.0
+        self.half_written = 0
+
+    def swap(self, model: ModelFile) -> None:
+        """Serve it."""
+        self.half_written += model.path.name not in self._disk.files
+        self.live, self._since_s = model.version, self._world.now_s
+
+    def start_shadow(self, model: ModelFile) -> None:
+        """Compare with it."""
+        self.half_written += model.path.name not in self._disk.files
+        self._shadow, self._since_s = model.version, self._world.now_s
+
+    def stop_shadow(self) -> None:
+        """Compare no more."""
+        self._shadow = None
+
+    def tally(self) -> Tally:
+        """As many as have come since."""
+        seen = int((self._world.now_s - self._since_s) * self.RATE_HZ)
+        sour = self.live is not None and self._quality[self.live] == "sour"
+        tally = Tally(live_inferences=seen, live_errors=seen // 4 if sour else 0)
+        if self._shadow is None:
+            return tally
+        alike = self._quality[self._shadow] != "weak"
+        return replace(tally, inputs=seen, agreed=seen if alike else seen // 10)
+
+    def take_window(self, *, at_least: int) -> Window | None:
+        """Feedback is not what is simulated here."""
+        return None
+
+
+class ScriptedSensors:
+    """The Sensors port: sometimes the battery is low."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def read(self) -> Readings:
+        """One look."""
+        return Readings(
+            cpu_percent=10.0,
+            memory_free_bytes=10**9,
+            disk_free_bytes=10**10,
+            battery_percent=self._world.rng.choice((90.0, 90.0, 90.0, 10.0)),
+            on_mains=False,
+            metered=False,
+        )
+
+
+class SimDevice:
+    """Switch it on; cut its power; look at its disk."""
+
+    def __init__(
+        self,
+        world: World,
+        broker: Broker,
+        policy: Policy,
+        verify: Verify,
+        quality: Quality,
+        versions: Mapping[str, str],
+    ) -> None:
+        self._world, self._broker, self._policy, self._verify = world, broker, policy, verify
+        self._quality, self._versions = quality, versions
+        self.disk = Disk()
+        self.power = Power(world)
+        self.power_cuts = 0
+        self._boots = 0
+        self._tick_at_s = float("inf")
+        self.serving = ScriptedServing(world, self.disk, quality)
+        self.link: SimLink | None = None
+        self.engine: Engine | None = None
+        self._runner: Runner | None = None
+
+    def switch_on(self) -> None:
+        """Everything that is not on the disk is made anew."""
+        self._boots += 1
+        self.disk.sessions += 1
+        boot = self._boots
+        topics, clock = Topics(), Clock(lambda: self._world.now_s, self._utc)
+        journal = MemoryJournal(self.disk, self.power)
+        identity = Identity(self._policy.device, f"s{self.disk.sessions}", "sim", "sim")
+        watch = LinkWatch()
+        reporter = Reporter(self._policy.device, identity.session, topics, journal, clock, every_s=3600.0)
+        runner = Runner(identity, topics, clock, watch, reporter, journal)
+        self.serving = ScriptedServing(self._world, self.disk, self._quality)
+        prover = ScriptedProver(self._world, self._quality, self._versions)
+        adapters = Adapters(
+            store=MemoryStore(self.disk, self.power),
+            prover=prover,
+            serving=self.serving,
+            sensors=ScriptedSensors(self._world),
+            journal=journal,
+            verify=self._verify,
+            outlet=Outlet(runner.say, runner.sweep, runner.outbox_filled, lambda: watch.round_trip_ms),
+            clock=clock,
+        )
+        model = self._policy.model
+        self.engine = Engine(self._policy, adapters, topics, lambda event: self._enter(boot, Posted(model, event)))
+        will = (topics.presence(self._policy.device), identity.presence(online=False, clock=None))
+        self.link = SimLink(self._world, self._broker, lambda event: self._enter(boot, event), will)
+        runner.attach(self.link, {model: self.engine}, {model: self.serving})
+        self._runner = runner
+        self._tick_at_s = float("inf")
+        self._guard(boot, runner.start)
+
+    def cut_power(self) -> None:
+        """Gone. It comes back after a while."""
+        self.power_cuts += 1
+        self._boots += 1
+        if self.link is not None:
+            self.link.vanish()
+        self._runner = None
+        self._world.after(self._world.rng.uniform(1.0, 30.0), self.switch_on)
+
+    def _utc(self) -> datetime:
+        return START + timedelta(seconds=self._world.now_s)
+
+    def _enter(self, boot: int, event: Inbound) -> None:
+        runner = self._runner
+        if boot == self._boots and runner is not None:
+            self._guard(boot, lambda: runner.take(event))
+
+    def _guard(self, boot: int, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except PowerCut:
+            self.cut_power()
+            return
+        runner = self._runner
+        if boot != self._boots or runner is None:
+            return
+        due_s = max(runner.wake_s(), self._world.now_s)
+        if due_s < self._tick_at_s:
+            self._tick_at_s = due_s
+            self._world.at(due_s, lambda: self._tick(boot, due_s))
+
+    def _tick(self, boot: int, due_s: float) -> None:
+        runner = self._runner
+        if boot != self._boots or runner is None or due_s != self._tick_at_s:
+            return
+        self._tick_at_s = float("inf")
+        self._guard(boot, runner.tick)

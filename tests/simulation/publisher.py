@@ -1,0 +1,208 @@
+"""A simulated publisher: the real planning and keeper over a registry in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from protocol.errors import BadInput, BundleMalformed
+from protocol.link import Connected, Delivered, Disconnected, LinkEvent, Received, Swept
+from protocol.manifest import Encoding, Golden, Manifest, Tree, Variant
+from protocol.messages import Wants
+from protocol.plan import Plan
+from protocol.topics import Kind, Topics
+from protocol.trust import Accepted
+from protocol.wire import Line
+from publisher.core import keeper, planning
+from tests.builders import a_manifest
+from tests.simulation.device import START
+from tests.simulation.world import Broker, SimLink, World
+
+MODEL = "digits"
+
+
+class OpenBundle(Line):
+    """A bundle without signatures: the simulation is about the transfer, trust has its own tests."""
+
+    plan: Plan
+    manifests: dict[str, Manifest]
+
+
+_believed: dict[bytes, Accepted] = {}
+
+
+def believe(bundle: bytes, trusted: object) -> Accepted:
+    """The Verify port. The same bytes are parsed once for the whole fleet."""
+    if bundle not in _believed:
+        _believed.clear() if len(_believed) > 50 else None
+        try:
+            said = OpenBundle.from_line(bundle, max_bytes=65_536)
+        except BadInput as broken:
+            raise BundleMalformed(str(broken)) from None
+        _believed[bundle] = Accepted(said.plan, said.manifests, {"seen": b"1"}, START, True, True)
+    return _believed[bundle]
+
+
+@dataclass
+class Shelf:
+    """What the registry holds: it survives the publisher."""
+
+    plan: Plan | None = None
+    bundle: bytes = b""
+    manifests: dict[str, Manifest] = field(default_factory=dict)
+    chunks: dict[str, bytes] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)  # file hash to version
+
+    def add(self, version: str, leaves: int) -> None:
+        """A version of some tiny chunks."""
+        model_tree, model_sha256, size = self._cut(f"{version} model", leaves)
+        golden_tree, golden_sha256, golden_size = self._cut(f"{version} golden", 1)
+        self.versions[model_sha256] = version
+        variant = Variant(
+            name="float32",
+            precision="float32",
+            sha256=model_sha256,
+            size_bytes=size,
+            encodings=(Encoding(kind="raw", tree=model_tree),),
+        )
+        golden = Golden(
+            sha256=golden_sha256,
+            size_bytes=golden_size,
+            samples=16,
+            encodings=(Encoding(kind="raw", tree=golden_tree),),
+        )
+        self.manifests[version] = a_manifest(version, model=MODEL, variants=[variant], golden=golden)
+
+    def roots(self) -> list[str]:
+        """Every tree that the standing plan needs."""
+        versions = self.plan.versions() if self.plan else ()
+        return [tree.root for version in versions for tree in self.manifests[version].trees()]
+
+    def tree_chunks(self, root: str) -> list[str]:
+        """Leaves first, root last."""
+        node = self.chunks[root]
+        leaves = [node[at : at + 32].hex() for at in range(0, len(node), 32)] if len(node) > 32 else []
+        return [*dict.fromkeys(leaves), root]
+
+    def _cut(self, of: str, count: int) -> tuple[Tree, str, int]:
+        leaves = [f"{of} {number}".encode() for number in range(count)]
+        names = [hashlib.sha256(leaf).hexdigest() for leaf in leaves]
+        self.chunks |= dict(zip(names, leaves, strict=True))
+        blob = b"".join(leaves)
+        root, depth = names[0], 0
+        if count > 1:
+            node = bytes.fromhex("".join(names))
+            root, depth = hashlib.sha256(node).hexdigest(), 1
+            self.chunks[root] = node
+        return Tree(root=root, depth=depth, size_bytes=len(blob)), hashlib.sha256(blob).hexdigest(), len(blob)
+
+
+class SimPublisher:
+    """Announces plans and serves; may be killed and comes back with nothing but its shelf."""
+
+    def __init__(self, world: World, broker: Broker, shelf: Shelf) -> None:
+        self._world, self._broker, self.shelf = world, broker, shelf
+        self._topics = Topics()
+        self._life = 0
+        self.announced_in_restart = 0  # a broker emptied while the announcement is on its way is nobody's fault
+        self._boot()
+
+    def release(self, version: str, audience: planning.Audience) -> None:
+        """The plan is staged first, then the chunks go out, then the announcement."""
+        now = START + timedelta(seconds=self._world.now_s)
+        self._stage(planning.release(self.shelf.plan, MODEL, version, audience, now, urgency="routine", spread_s=20))
+
+    def roll_back(self) -> None:
+        """Recall the newest."""
+        assert self.shelf.plan is not None
+        self._stage(planning.roll_back(self.shelf.plan, None, START + timedelta(seconds=self._world.now_s)))
+
+    def kill(self) -> None:
+        """Gone at any moment; it comes back and finishes what is staged."""
+        self.link.vanish()
+        self._life += 1
+        self._world.after(self._world.rng.uniform(1.0, 20.0), self._boot)
+
+    def _stage(self, plan: Plan) -> None:
+        manifests = {version: self.shelf.manifests[version] for version in plan.versions()}
+        self.shelf.plan, self.shelf.bundle = plan, OpenBundle(plan=plan, manifests=manifests).to_line()
+        self._put_model()
+
+    def _boot(self) -> None:
+        self._life += 1
+        self._keeper = keeper.Keeper()
+        self._found: dict[str, bytes] = {}
+        self._waiting: set[int] = set()
+        self._announcing = False
+        life = self._life
+
+        def enter(event: LinkEvent) -> None:
+            if life == self._life:
+                self._take(event)
+
+        self.link = SimLink(self._world, self._broker, enter)
+        self.link.start()
+
+    def _take(self, event: LinkEvent) -> None:
+        match event:
+            case Connected():
+                self.link.subscribe([self._topics.of_every_device(Kind.WANTS)], qos=1)
+                self._step(keeper.BrokerJoined())
+            case Disconnected():
+                self._step(keeper.BrokerLost())
+            case Delivered(receipt):
+                self._waiting.discard(receipt)
+                self._announce_when_all_is_there()
+            case Received(topic, payload):
+                self._received(topic, payload)
+            case Swept(topics):
+                self._world.after(1.0, lambda: self._compared(topics))
+
+    def _received(self, topic: str, payload: bytes) -> None:
+        if topic.endswith("/wants"):
+            wants = Wants.from_line(payload)
+            self._step(keeper.ChunksWanted(wants.device, wants.chunks))
+        else:
+            self._found[topic] = payload
+
+    def _compared(self, topics: tuple[str, ...]) -> None:
+        desired = self._topics.desired(MODEL)
+        stale = (MODEL,) if self.shelf.bundle and self._found.get(desired) != self.shelf.bundle else ()
+        missing = tuple(root for root in self.shelf.roots() if self._topics.chunk(root) not in self._found)
+        self._step(keeper.Compared(stale, missing))
+
+    def _step(self, event: keeper.KeeperEvent) -> None:
+        self._keeper, effects = keeper.step(self._keeper, event, self._world.now_s)
+        for effect in effects:
+            match effect:
+                case keeper.Compare():
+                    self._found = {}
+                    roots = [self._topics.chunk(root) for root in self.shelf.roots()]
+                    self.link.sweep([self._topics.desired(MODEL), *roots])
+                case keeper.PutTrees(roots):
+                    for root in roots:
+                        self._put_chunks(self.shelf.tree_chunks(root))
+                case keeper.PutModels():
+                    self._put_model()
+                case keeper.PutChunks(sha256s):
+                    self._put_chunks([sha256 for sha256 in sha256s if sha256 in self.shelf.chunks])
+                case keeper.Renew():
+                    pass
+
+    def _put_model(self) -> None:
+        for root in self.shelf.roots():
+            self._put_chunks(self.shelf.tree_chunks(root))
+        self._announcing = True
+        self._announce_when_all_is_there()
+
+    def _put_chunks(self, sha256s: list[str]) -> None:
+        for sha256 in sha256s:
+            topic = self._topics.chunk(sha256)
+            self._waiting.add(self.link.publish(topic, self.shelf.chunks[sha256], qos=1, retain=True))
+
+    def _announce_when_all_is_there(self) -> None:
+        if self._announcing and not self._waiting:
+            self._announcing = False
+            self.announced_in_restart = self._broker.restarts
+            self.link.publish(self._topics.desired(MODEL), self.shelf.bundle, qos=1, retain=True)

@@ -1,0 +1,135 @@
+"""A whole fleet, a lossy broker and dying devices, from one seed: everybody ends on the right version, and says so."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from device_client.core.device import Device
+from device_client.core.policy import Conditional, DownloadLimits, Policy, TrialLimits
+from protocol.messages import Outcome
+from publisher.core.planning import Audience
+from tests.simulation.device import SimDevice
+from tests.simulation.publisher import MODEL, Shelf, SimPublisher, believe
+from tests.simulation.world import Broker, Trouble, World
+
+DEVICES = 20
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "300"))
+FIRST_SEED = int(os.environ.get("SIMULATION_FIRST_SEED", "0"))
+BATCH = 25
+CALM_AFTER_S = 1_800.0
+END_S = 6 * 3_600.0
+
+
+class Fleet:
+    """Twenty devices, a publisher that serves, a broker, and whoever watches the topics."""
+
+    def __init__(self, seed: int) -> None:
+        self.world = World(seed)
+        rng = self.world.rng
+        self.kind = rng.choice(("good", "weak", "broken", "sour"))
+        self.trouble = Trouble(drop=0.1, duplicate=0.1, corrupt=0.02, delay_max_s=rng.choice((0.05, 1.0)))
+        self.broker = Broker(self.world, self.trouble)
+        self.quality = {"1.0.0": "good", "2.0.0": self.kind}
+        shelf = Shelf()
+        shelf.add("1.0.0", leaves=rng.randint(1, 12))
+        shelf.add("2.0.0", leaves=rng.randint(2, 12))
+        self.outcomes: dict[str, Outcome] = {}
+        self.broker.watchers.append(self._watch)
+        self.publisher = SimPublisher(self.world, self.broker, shelf)
+        self.devices = {name: self._device(name) for name in (f"pi-{number}" for number in range(DEVICES))}
+
+    def live_through(self) -> None:
+        """Release one, release two in stages, and all the trouble on the way; then calm."""
+        world, rng = self.world, self.world.rng
+        for device in self.devices.values():
+            device.power.cut_probability = rng.choice((0.0, 0.002, 0.02))
+            world.after(rng.uniform(0.0, 60.0), device.switch_on)
+        world.after(5.0, lambda: self.publisher.release("1.0.0", Audience()))
+        world.after(600.0, lambda: self.publisher.release("2.0.0", Audience(percent=30.0)))
+        world.after(rng.uniform(800.0, 1_500.0), lambda: self.publisher.release("2.0.0", Audience()))
+        for _ in range(rng.randint(0, 3)):
+            world.after(rng.uniform(10.0, CALM_AFTER_S), self.publisher.kill)
+        for _ in range(rng.randint(0, 2)):
+            world.after(rng.uniform(10.0, CALM_AFTER_S), self.broker.restart_empty)
+        for _ in range(rng.randint(0, 60)):
+            world.after(rng.uniform(0.0, CALM_AFTER_S), self._cut_one)
+        for _ in range(rng.randint(0, 40)):
+            world.after(rng.uniform(60.0, CALM_AFTER_S), self._unplug_one)
+        world.after(CALM_AFTER_S, self._calm)
+        world.run(END_S)
+
+    def faults(self) -> list[str]:
+        """What is not as it should be; empty when every promise was kept."""
+        found = []
+        for name, device in self.devices.items():
+            assert device.disk.state is not None
+            state = Device.model_validate_json(device.disk.state)
+            right = "2.0.0" if self.kind == "good" else "1.0.0"
+            live = state.live.version if state.live else None
+            if live != right or device.serving.live != right:
+                found.append(
+                    f"{name} remembers {live}, serves {device.serving.live}, should run {right}: {state.reason}"
+                )
+            if state.live and device.disk.current != state.live.variant.sha256:
+                found.append(f"{name}: current.tflite points elsewhere")
+            if device.serving.half_written:
+                found.append(f"{name} opened a file that was not whole")
+            if lost := device.disk.ever_announced - set(self.outcomes):
+                found.append(f"{name}: nobody heard of {len(lost)} final events")
+            found += self._wrong_words(name)
+            if len(device.disk.files) > 2:
+                found.append(f"{name} keeps {len(device.disk.files)} files, more than current and previous")
+        return found
+
+    def _wrong_words(self, name: str) -> list[str]:
+        said = {(o.version, o.outcome) for o in self.outcomes.values() if o.device == name}
+        second = {"good": "adopted", "weak": "rejected", "broken": "rejected", "sour": "rolled_back"}[self.kind]
+        expected = {("1.0.0", "adopted"), ("2.0.0", second)}
+        return [] if said == expected else [f"{name} said {sorted(said)}, expected {sorted(expected)}"]
+
+    def _device(self, name: str) -> SimDevice:
+        policy = Policy(
+            device=name,
+            model=MODEL,
+            strategy=Conditional(recheck_s=20.0),
+            download=DownloadLimits(stalled_retry_s=120.0),
+            trial=TrialLimits(poll_s=5.0, restarts_max=1_000),
+        )
+        return SimDevice(self.world, self.broker, policy, believe, self.quality, self.publisher.shelf.versions)
+
+    def _watch(self, topic: str, payload: bytes) -> None:
+        if topic.endswith("/event"):
+            outcome = Outcome.from_line(payload)
+            self.outcomes[outcome.event_id] = outcome
+        elif topic.endswith("/desired") and self.publisher.announced_in_restart == self.broker.restarts:
+            lacking = [
+                root for root in self.publisher.shelf.roots() if f"fleet/v1/chunks/{root}" not in self.broker.retained
+            ]
+            assert not lacking, "announced before all of its chunks were there"
+
+    def _cut_one(self) -> None:
+        device = self.world.rng.choice(list(self.devices.values()))
+        if device.link is not None:
+            device.link.cut("a tree fell on the mast", back_after_s=self.world.rng.choice((0.1, 5.0, 300.0)))
+
+    def _unplug_one(self) -> None:
+        device = self.world.rng.choice(list(self.devices.values()))
+        if device.engine is not None:
+            device.cut_power()
+
+    def _calm(self) -> None:
+        self.trouble.drop = self.trouble.duplicate = self.trouble.corrupt = 0.0
+        for device in self.devices.values():
+            device.power.cut_probability = 0.0
+
+
+@pytest.mark.parametrize("first", range(FIRST_SEED, FIRST_SEED + SEEDS, BATCH))
+def test_every_device_ends_on_the_right_version_and_every_final_event_is_heard(first: int) -> None:
+    for seed in range(first, min(first + BATCH, FIRST_SEED + SEEDS)):
+        fleet = Fleet(seed)
+        fleet.live_through()
+        faults = fleet.faults()
+        again = f"SIMULATION_FIRST_SEED={seed} SIMULATION_SEEDS=1 scripts/test tests/simulation"
+        assert not faults, f"seed {seed} ({fleet.kind}); again with: {again}\n" + "\n".join(faults)
