@@ -41,11 +41,10 @@ from protocol.packet_guard import PacketGuard
 from protocol.patience import Patience, failures_after
 from protocol.unacknowledged import Outgoing
 
-RECEIVE_MAX_BYTES: Final = 131_072  # of one packet: twice a chunk
-SEND_MAX_BYTES: Final = 131_072  # of one payload
+PACKET_MAX_BYTES: Final = 131_072  # either way: twice a chunk
 IN_FLIGHT_MAX: Final = 20  # publishes on their way; mosquitto and paho have the same
 _TURN_S: Final = 1.0
-_SENT_HEAD_BYTES: Final = 16  # of a PUBLISH, besides topic and payload
+_HEAD_BYTES: Final = 16  # of a PUBLISH, besides topic and payload; never more than 11
 
 __all__ = ["MqttLink", "Patience", "TlsFiles", "Will"]
 _log = logging.getLogger(__name__)
@@ -150,8 +149,8 @@ class MqttLink:
         Raises BadName for a topic and BadInput for a payload that brokers would refuse for ever.
         """
         _check_topic(topic)
-        if len(payload) > SEND_MAX_BYTES:
-            raise BadInput(f"a message of {len(payload)} bytes for {topic}; at most {SEND_MAX_BYTES} go out")
+        if _size_bytes(topic, payload) > PACKET_MAX_BYTES:
+            raise BadInput(f"a message of {len(payload)} bytes for {topic}; a packet has at most {PACKET_MAX_BYTES}")
         assert qos in (0, 1), qos
         return self._queue.publish(topic, bytes(payload), qos, retain)
 
@@ -300,7 +299,7 @@ class _Session:
 
     def _publish(self, message: Outgoing) -> None:
         limit_bytes = self._broker_limit_bytes
-        size_bytes = len(message.payload) + len(message.topic) + _SENT_HEAD_BYTES
+        size_bytes = _size_bytes(message.topic, message.payload)
         if limit_bytes and size_bytes > limit_bytes:
             self._queue.settle(message.receipt)
             self._emit(Refused(message.receipt, f"{size_bytes} bytes; the broker takes packets of {limit_bytes}"))
@@ -325,7 +324,7 @@ class _Session:
 
     def _note_passed(self, guard: PacketGuard) -> None:
         for passed in guard.take_passed():
-            limit = RECEIVE_MAX_BYTES
+            limit = PACKET_MAX_BYTES
             _log.warning(
                 "%s: %s has %d bytes, over %d; dropped", self._url.address, passed.topic, passed.size_bytes, limit
             )
@@ -361,7 +360,7 @@ class _Session:
         properties = None
         if self._version == paho.MQTTv5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho's own gap
-            properties.MaximumPacketSize = RECEIVE_MAX_BYTES
+            properties.MaximumPacketSize = PACKET_MAX_BYTES
         client.connect_async(url.host, url.port, settings.keepalive_s, clean_start=True, properties=properties)
         return client
 
@@ -436,7 +435,11 @@ class _GuardedClient(paho.Client):
         sock = socket.create_connection((self.host, self.port), timeout=self.connect_timeout)
         if self.tls:
             sock = self.tls.wrap_socket(sock, server_hostname=self.host)
-        return PacketGuard(sock, RECEIVE_MAX_BYTES)
+        return PacketGuard(sock, PACKET_MAX_BYTES)
+
+
+def _size_bytes(topic: str, payload: bytes) -> int:
+    return len(payload) + len(topic.encode()) + _HEAD_BYTES
 
 
 def _check_topic(topic: str) -> None:

@@ -20,7 +20,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from protocol.broker_url import BrokerUrl
 from protocol.link import Connected, Delivered, Disconnected, Link, Received, Refused
-from protocol.mqtt_link import RECEIVE_MAX_BYTES, MqttLink, Patience, Will
+from protocol.mqtt_link import PACKET_MAX_BYTES, MqttLink, Patience, Will
 from publisher.adapters.embedded_broker import EmbeddedBroker, House
 from tests.brokers import (
     BARE,
@@ -352,7 +352,7 @@ def check_a_refused_topic_is_told_in_mqtt_5_and_is_silent_in_3(pair: Pair) -> No
 def check_a_message_over_the_limit_never_comes_in(pair: Pair) -> None:
     with pair.running() as broker, pair.connected(broker) as (link, ear):
         url = url_of(broker)
-        for qos, size_bytes in ((0, RECEIVE_MAX_BYTES), (1, 1_500_000)):  # the first is over by its topic alone
+        for qos, size_bytes in ((0, PACKET_MAX_BYTES), (1, 1_500_000)):  # the first is over by its topic alone
             paho_publish.single(
                 f"big/{qos}",
                 bytes(size_bytes),

@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from protocol.errors import BadInput
 from protocol.link import Connected, Delivered, Disconnected, Received, Refused
-from protocol.mqtt_link import MqttLink, Patience, TlsFiles
+from protocol.mqtt_link import PACKET_MAX_BYTES, MqttLink, Patience, TlsFiles
 from protocol.topics import CHUNK_MAX_BYTES, Kind, Topics
 from tests.brokers import LOOPBACK, PROJECT, Mosquitto, free_port, mosquitto, readable_folder, url_of, write_passwords
 from tests.ear import Ear
@@ -72,6 +73,20 @@ def test_the_development_broker_lets_anyone_in_and_keeps_messages(dev: Mosquitto
     ear.next(Delivered)
     link.sweep([CHUNK])
     assert ear.swept([CHUNK]) == {CHUNK: b"x" * CHUNK_MAX_BYTES}
+
+
+@pytest.mark.parametrize("mqtt5", [True, False])
+def test_the_largest_message_that_a_link_sends_passes_there_and_back(
+    dev: Mosquitto, connect: Connect, mqtt5: bool
+) -> None:
+    link, ear = connect(dev, mqtt5=mqtt5)
+    payload = b"x" * (PACKET_MAX_BYTES - len(CHUNK) - 16)
+    with pytest.raises(BadInput):
+        link.publish(CHUNK, payload + b"x", qos=1, retain=True)
+    link.publish(CHUNK, payload, qos=1, retain=True)
+    ear.next(Delivered)
+    link.sweep([CHUNK])
+    assert ear.swept([CHUNK]) == {CHUNK: payload}
 
 
 @pytest.mark.parametrize("qos", [0, 1])

@@ -15,7 +15,7 @@ import pytest
 from protocol.broker_url import BrokerUrl
 from protocol.errors import BadInput, BadName, BadSettings
 from protocol.link import Connected, Delivered, Disconnected, LinkEvent, Received, Refused, Swept
-from protocol.mqtt_link import SEND_MAX_BYTES, MqttLink, Patience, TlsFiles, Will
+from protocol.mqtt_link import PACKET_MAX_BYTES, MqttLink, Patience, TlsFiles, Will
 from publisher.adapters.embedded_broker import EmbeddedBroker, House, Misbehaviour
 from publisher.adapters.embedded_broker.hub import OnMqtt5
 from tests.brokers import LOOPBACK, free_port, url_of
@@ -277,8 +277,8 @@ def test_a_topic_that_would_be_refused_for_ever_is_refused_here(topic: str) -> N
 
 def test_a_payload_that_would_be_refused_for_ever_is_refused_here() -> None:
     link = MqttLink(BrokerUrl(LOOPBACK), "link", Ear().hear)
-    with pytest.raises(BadInput, match="131073 bytes for a/b"):
-        link.publish("a/b", bytes(SEND_MAX_BYTES + 1), qos=1, retain=False)
+    with pytest.raises(BadInput, match="131072 bytes for a/b"):
+        link.publish("a/b", bytes(PACKET_MAX_BYTES), qos=1, retain=False)
     link.stop()
 
 
