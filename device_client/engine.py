@@ -18,7 +18,7 @@ from device_client.core import effects as do
 from device_client.core import events as happened
 from device_client.core.device import Device, Installed, State, Target
 from device_client.core.policy import Policy
-from device_client.core.readings import Unknown
+from device_client.core.readings import Readings, Unknown
 from device_client.core.status import status_of
 from device_client.core.updater import step, wake_s
 from device_client.ports import (
@@ -213,8 +213,7 @@ class Engine:
     def _perform(self, effect: do.Effect) -> None:
         match effect:
             case do.TakeReadings():
-                readings = replace(self._a.sensors.read(), round_trip_ms=self._a.outlet.round_trip_ms())
-                self._follow(happened.ReadingsTaken(readings))
+                self._follow(happened.ReadingsTaken(self._readings()))
             case do.TakeTally():
                 self._follow(happened.TallyTaken(self._a.serving.tally()))
             case do.OpenBlob() | do.LookAgain() | do.FinishBlob() | do.KeepOnly():
@@ -238,6 +237,12 @@ class Engine:
                 pass  # it went into the outbox with the state
             case _:
                 assert_never(effect)
+
+    def _readings(self) -> Readings:
+        readings = self._a.sensors.read()
+        if not isinstance(readings.round_trip_ms, Unknown):
+            return readings  # a probe says otherwise
+        return replace(readings, round_trip_ms=self._a.outlet.round_trip_ms())
 
     def _perform_on_disk(self, effect: do.OpenBlob | do.LookAgain | do.FinishBlob | do.KeepOnly) -> None:
         store = self._a.store

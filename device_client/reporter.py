@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from device_client.engine import Clock
 from device_client.feedback import Window, to_message
@@ -36,8 +36,7 @@ class Reporter:
 
     def report(self, servings: Mapping[str, Serving]) -> bool:
         """Close every window that holds something; say whether there was one."""
-        windows = [(model, serving.take_window(at_least=1)) for model, serving in servings.items()]
-        entries = [self._entry(model, window) for model, window in windows if window is not None]
+        entries = [self._entry(model, window) for model, serving in servings.items() for window in _windows(serving)]
         if not entries:
             return False
         try:
@@ -54,3 +53,9 @@ class Reporter:
         line = to_message(window, self._device, model, event_id).to_line()
         topic = self._topics.of_device(Kind.FEEDBACK, self._device, model)
         return OutboxEntry(event_id, topic, line, self._clock.utc().timestamp(), "feedback")
+
+
+def _windows(serving: Serving) -> Iterator[Window]:
+    """All that are open: what is left of a version that was swapped out has one of its own."""
+    while (window := serving.take_window(at_least=1)) is not None:
+        yield window

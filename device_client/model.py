@@ -1,0 +1,90 @@
+"""What an application imports: a model that answers, and that is kept up to date behind its back.
+
+from device_client import EdgeModel
+
+with EdgeModel("device.toml") as model:
+    answer = model.predict(x)      # never waits for an update
+    model.label(answer, 7)         # when the truth becomes known
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from device_client.serving import Prediction
+from device_client.settings import load
+from device_client.station import Station
+from protocol.errors import BadSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class EdgeModel:
+    """One model of a device. Thread-safe; works without a broker on what is installed.
+
+    The updater of the whole device runs on one background thread of this process; a second process with the same
+    settings is refused with Busy.
+    """
+
+    def __init__(self, config: str | Path, model: str | None = None) -> None:
+        """Read `config` (a device.toml) and begin. `model`: which one, when the device has several.
+
+        Raises BadSettings, Busy, MissingPart.
+        """
+        settings = load(Path(config))
+        names = [section.name for section in settings.models]
+        chosen = model or names[0]
+        if chosen not in names:
+            raise BadSettings(f"{config} has no model {chosen!r}", hint=f"it has {', '.join(names)}")
+        self._station = Station(settings)
+        self._serving = self._station.servings[chosen]
+        self._hold = settings.state / "hold"
+        self._station.start()
+
+    def predict(self, x: NDArray[np.float32] | Sequence[NDArray[np.float32]]) -> Prediction:
+        """Answer one input (of the contract's shape, without the batch) or a batch of them, float32.
+
+        Raises BadInput for a shape or value that the model cannot take, MissingPart when no version is installed yet.
+        """
+        return self._serving.predict(x)
+
+    def label(self, prediction: Prediction | int, true_class: int | str) -> bool:
+        """Tell what a prediction, or the one of this id, should have been: accuracy decides better than agreement.
+
+        False when it came too late to be counted. Raises BadInput for a class that the model does not know.
+        """
+        return self._serving.label(prediction, true_class)
+
+    def wait_ready(self, timeout_s: float | None = None) -> bool:
+        """Wait until a version is installed; False when the time is over."""
+        return self._serving.wait_ready(timeout_s)
+
+    @property
+    def version(self) -> str | None:
+        """The version that answers now."""
+        return self._serving.version
+
+    def hold(self, reason: str) -> None:
+        """Keep updates from beginning until `release_hold`, also over a restart: a brake of the application's own."""
+        self._hold.write_text(reason + "\n", encoding="utf-8")
+
+    def release_hold(self) -> None:
+        """Let updates begin again."""
+        self._hold.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Say goodbye to the broker and end the updater."""
+        self._station.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

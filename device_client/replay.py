@@ -1,0 +1,94 @@
+"""A ready-made application: asks the model about the rows of a file, at a steady rate, and tells some of the truth.
+
+The file is an .npz with `x`, inputs of the contract's shape one after the other, and where they are known `y`, the true
+classes. It begins again at its end.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+from zipfile import BadZipFile
+
+from protocol.errors import BadInput, FerryError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from device_client.serving import Prediction
+
+LABEL_DELAY: Final = 3  # answers; the truth comes a little later, as in life
+_HINT: Final = "make it with numpy.savez(FILE, x=inputs, y=true_classes)"
+
+
+class Answering(Protocol):
+    """What a replay asks: the application's side of a model."""
+
+    def predict(self, x: NDArray[np.float32]) -> Prediction:
+        """Answer one input."""
+
+    def label(self, prediction: Prediction | int, true_class: int | str) -> bool:
+        """Tell the truth about an earlier answer."""
+
+
+@dataclass
+class Count:
+    """What was asked so far, as the application saw it."""
+
+    predictions: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The rows of a file. `x`: (rows, …) float32; `y`: (rows,) integers, or None."""
+
+    x: NDArray[np.float32]
+    y: NDArray[np.int64] | None
+
+    @classmethod
+    def read(cls, path: Path) -> Recording:
+        """Read an .npz. Raises BadInput that names the file and what is wrong with it."""
+        import numpy as np  # `device-client --help` does without
+
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                if "x" not in arrays:
+                    raise BadInput(f"{path} has no array x", hint=_HINT)
+                x = np.ascontiguousarray(arrays["x"], dtype=np.float32)
+                y = arrays["y"].astype(np.int64) if "y" in arrays else None
+        except FileNotFoundError:
+            raise BadInput(f"there is no {path}", hint=_HINT) from None
+        except (OSError, ValueError, BadZipFile, EOFError, AttributeError) as broken:
+            raise BadInput(f"{path} is no .npz of arrays: {str(broken)[:120]}", hint=_HINT) from None
+        if len(x) == 0 or (y is not None and len(y) != len(x)):
+            raise BadInput(f"{path} has {len(x)} inputs and {0 if y is None else len(y)} labels", hint=_HINT)
+        return cls(x, y)
+
+
+def replay(
+    model: Answering, recording: Recording, *, rate_hz: float, label_share: float, stop: threading.Event, count: Count
+) -> None:
+    """Ask until `stop`; an input that fails is counted and the next one is asked."""
+    every = max(1, round(1 / label_share)) if label_share > 0 and recording.y is not None else 0
+    unlabelled: list[tuple[Prediction, int]] = []
+    due_s = time.monotonic()
+    row = 0
+    while not stop.is_set():
+        try:
+            answer = model.predict(recording.x[row])
+        except FerryError:
+            count.failed += 1
+        else:
+            if every and count.predictions % every == 0 and recording.y is not None:
+                unlabelled.append((answer, int(recording.y[row])))
+            if len(unlabelled) > LABEL_DELAY:
+                model.label(*unlabelled.pop(0))
+        count.predictions += 1
+        row = (row + 1) % len(recording.x)
+        due_s = max(due_s + 1 / rate_hz, time.monotonic() - 1.0)  # after a long pause, no burst to catch up
+        stop.wait(max(0.0, due_s - time.monotonic()))

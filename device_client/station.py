@@ -1,0 +1,153 @@
+"""Puts a device together from its settings: journal, stores, servings, engines, link, and their one thread."""
+
+from __future__ import annotations
+
+import os
+import queue
+import secrets
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final, Self
+
+from device_client.adapters.journal import Journal
+from device_client.adapters.runtime import runtime_name
+from device_client.adapters.sensors import DeviceSensors
+from device_client.adapters.store import FileStore
+from device_client.adapters.trial_process import TrialProcess
+from device_client.core.events import Event
+from device_client.engine import Adapters, Clock, Engine, Outlet
+from device_client.presence import Identity, LinkWatch
+from device_client.reporter import Reporter
+from device_client.runner import Inbound, Posted, Runner, drive
+from device_client.serving import LiveServing
+from device_client.settings import DeviceSettings
+from protocol.errors import BadSettings
+from protocol.mqtt_link import MqttLink, TlsFiles, Will
+from protocol.topics import Topics
+from protocol.trust import Accepted, verify
+
+ROOT_MAX_BYTES: Final = 512_000
+JOURNAL: Final = "journal.db"
+
+
+class Station:
+    """One device in this process. `start` runs it on a thread of its own; `close` says goodbye to the broker."""
+
+    def __init__(self, settings: DeviceSettings) -> None:
+        """Raises BadSettings, Busy when another process holds the state folder, MissingPart without a runtime."""
+        self.settings = settings
+        self._root = read_root(settings.root)
+        self._clock = Clock(time.monotonic, lambda: datetime.now(UTC))
+        self._inbox: queue.Queue[Inbound] = queue.Queue()
+        self._stop = threading.Event()
+        self.journal = Journal(settings.state / JOURNAL)
+        self.servings: dict[str, LiveServing] = {}
+        self._sensors = DeviceSensors(settings.state, settings.probe_file)
+        try:
+            self._runner = self._assemble()
+        except BaseException:
+            self.journal.close()
+            raise
+        self._thread = threading.Thread(target=self._drive, name="edgeferry", daemon=True)
+
+    def start(self) -> Self:
+        """Run it in the background."""
+        self._thread.start()
+        return self
+
+    def close(self) -> None:
+        """Stop it; what the broker has not acknowledged stays in the journal."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        for serving in self.servings.values():
+            serving.close()
+        self.journal.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the updater runs; predictions are answered without it too."""
+        return self._thread.is_alive()
+
+    def _drive(self) -> None:
+        # inference comes first: only this thread and its children give way
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
+        drive(self._runner, self._inbox, self._stop, self._clock)
+
+    def _assemble(self) -> Runner:
+        settings, topics = self.settings, Topics(self.settings.topic_root)
+        session = f"{self.journal.next_session()}-{secrets.token_hex(3)}"
+        identity = Identity(settings.device, session, client_name(), runtime_name())
+        watch = LinkWatch()
+        reporter = Reporter(
+            settings.device, session, topics, self.journal, self._clock, every_s=settings.feedback.every_s
+        )
+        runner = Runner(identity, topics, self._clock, watch, reporter, self.journal)
+        outlet = Outlet(runner.say, runner.sweep, runner.outbox_filled, lambda: watch.round_trip_ms)
+        engines = {section.name: self._engine(section.name, topics, outlet) for section in settings.models}
+        will = Will(topics.presence(settings.device), identity.presence(online=False, clock=None))
+        tls = settings.tls
+        link = MqttLink(
+            settings.broker_url(),
+            f"edgeferry-{settings.device}",
+            self._inbox.put,
+            tls=TlsFiles(ca=tls.ca, cert=tls.cert, key=tls.key),
+            will=will,
+        )
+        runner.attach(link, engines, self.servings)
+        return runner
+
+    def _engine(self, model: str, topics: Topics, outlet: Outlet) -> Engine:
+        section = next(section for section in self.settings.models if section.name == model)
+        serving = LiveServing(threads=section.threads, shadow_share=self.settings.feedback.shadow_share)
+        self.servings[model] = serving
+        adapters = Adapters(
+            store=FileStore(model_folder(self.settings, model)),
+            prover=TrialProcess(),
+            serving=serving,
+            sensors=self._sensors,
+            journal=self.journal,
+            verify=partial(self._verify, model),
+            outlet=outlet,
+            clock=self._clock,
+        )
+        return Engine(self.settings.policy(section), adapters, topics, partial(self._post, model))
+
+    def _post(self, model: str, event: Event) -> None:
+        self._inbox.put(Posted(model, event))
+
+    def _verify(self, model: str, bundle: bytes, trusted: Mapping[str, bytes]) -> Accepted:
+        synchronised = self._sensors.read().clock_synchronised is True
+        now = self._clock.utc()
+        return verify(bundle, model=model, root=self._root, trusted=trusted, now=now, clock_trusted=synchronised)
+
+
+def model_folder(settings: DeviceSettings, model: str) -> Path:
+    """Where the files of a model are; `current.tflite` stands in it."""
+    return settings.state / "models" / model
+
+
+def client_name() -> str:
+    """This client and its version, for the presence."""
+    try:
+        return f"edgeferry {version('edgeferry')}"
+    except PackageNotFoundError:
+        return "edgeferry"
+
+
+def read_root(path: Path) -> bytes:
+    """The enrolled root. Raises BadSettings that says how to get one."""
+    hint = "`publisher enroll DEVICE --out FOLDER` writes root.json; copy it beside device.toml"
+    try:
+        with path.open("rb") as file:
+            root = file.read(ROOT_MAX_BYTES + 1)
+    except OSError as unreadable:
+        raise BadSettings(f"the enrolled root {path} cannot be read: {unreadable.strerror}", hint=hint) from None
+    if not root.startswith(b"{") or len(root) > ROOT_MAX_BYTES:
+        raise BadSettings(f"{path} is no root metadata", hint=hint)
+    return root
