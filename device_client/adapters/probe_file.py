@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -51,7 +52,7 @@ def _value(name: str, value: Any, reason: str) -> Any:
     if value is None:
         return Unknown(reason or "the probe file says it is unknown")
     fits = (
-        (name in _NUMBERS and isinstance(value, int | float) and not isinstance(value, bool))
+        (name in _NUMBERS and isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value))
         or (name in _COUNTS and _is_count(value))
         or (name in _FLAGS and isinstance(value, bool))
         or (name == "link_kind" and value in get_args(LinkKind))

@@ -59,6 +59,11 @@ class DeviceSensors:
         )
         return readings if self._probe_file is None else overridden(readings, self._probe_file)
 
+    def clock_synchronised(self) -> bool | Unknown:
+        """Whether the kernel believes its clock; the probe file is heard on this too."""
+        told = Readings(clock_synchronised=_try(_clock_synchronised))
+        return overridden(told, self._probe_file).clock_synchronised if self._probe_file else told.clock_synchronised
+
     def _cpu_percent(self) -> float | Unknown:
         """Our own sum, for psutil's begins anew in each thread."""
         before, now = self._cpu, _try(_cpu_ticks)

@@ -1,0 +1,67 @@
+"""One version in memory, opened once for each thread that needs it at a time. Knows nothing of swaps or shadows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from threading import Condition
+
+from device_client.adapters.runtime import OpenModel, open_model
+from device_client.ports import ModelFile
+from device_client.prediction import Array, Form
+from protocol.errors import BadModel, ContractDiffers, FerryError
+
+log = logging.getLogger("edgeferry.device")
+
+
+class Loaded:
+    """A pool of interpreters of one file. It is closed when nobody refers to it any more: memory is the runtime's."""
+
+    def __init__(self, file: ModelFile, *, most: int, at_once: int = 1, threads: int = 1) -> None:
+        """Open `at_once` interpreters and warm them up; more follow as threads ask, up to `most`. Raises BadModel."""
+        self.file = file
+        self.form = Form(file.contract)
+        self._threads = threads
+        self._most = most
+        self._changed = Condition()
+        self._idle = [self._open() for _ in range(min(most, at_once))]
+        self.opened = len(self._idle)
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        """Answer inputs (n, ...). Raises BadModel when the runtime fails on them."""
+        model = self._take()
+        try:
+            return model.run(inputs)
+        finally:
+            with self._changed:
+                self._idle.append(model)
+                self._changed.notify()
+
+    def _take(self) -> OpenModel:
+        while True:
+            with self._changed:
+                while not self._idle and self.opened >= self._most:
+                    self._changed.wait()
+                if self._idle:
+                    return self._idle.pop()
+                self.opened += 1
+            try:
+                return self._open()
+            except FerryError as failure:
+                self._make_do(failure)
+
+    def _make_do(self, failure: FerryError) -> None:
+        """There is no memory for one more: wait for those that there are."""
+        with self._changed:
+            self.opened -= 1
+            self._most = self.opened
+            log.warning("%s runs in no more than %d threads: %s", self.file.version, self.opened, failure)
+
+    def _open(self) -> OpenModel:
+        model = open_model(self.file.path, self._threads)
+        try:
+            self.file.contract.check_successor(model.contract)
+        except ContractDiffers as differs:
+            raise BadModel(f"{self.file.version} is not what its manifest says: {differs.message}") from None
+        model.warm_up()
+        return model
