@@ -146,6 +146,13 @@ def _keep(link: Link, ear: Ear, topic: str, payload: bytes) -> None:
     ear.next(Delivered, lambda event: event.receipt == receipt)
 
 
+def _listen(link: Link, ear: Ear, topics: list[str]) -> None:
+    """Subscribe, and wait until the broker knows: a sweep behind it has ended."""
+    link.subscribe(topics, qos=1)
+    link.sweep(["nothing/here"])
+    ear.swept(["nothing/here"])
+
+
 def check_what_is_kept_comes_first(pair: Pair) -> None:
     with pair.running() as broker, pair.connected(broker) as (link, ear):
         _keep(link, ear, "a/b", b"kept")
@@ -285,7 +292,7 @@ sys.stdin.read()
 
 def check_the_will_of_a_killed_client_is_said_and_kept(pair: Pair) -> None:
     with pair.running() as broker, pair.connected(broker) as (link, ear):
-        link.subscribe(["wills/+"], qos=1)
+        _listen(link, ear, ["wills/+"])
         command = [sys.executable, "-c", _KILLED, broker.url, str(pair.mqtt5)]
         victim = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=PROJECT)
         with victim:
@@ -299,7 +306,7 @@ def check_the_will_of_a_killed_client_is_said_and_kept(pair: Pair) -> None:
 
 def check_a_client_that_takes_leave_has_no_last_will(pair: Pair) -> None:
     with pair.running() as broker, pair.connected(broker) as (watcher, ear):
-        watcher.subscribe(["wills/+", "farewell"], qos=1)
+        _listen(watcher, ear, ["wills/+", "farewell"])
         with pair.connected(broker, will=Will("wills/polite", b"gone")) as (link, _):
             link.publish("farewell", b"bye", qos=1, retain=False)  # stop sends what waits
         assert ear.next(Received).topic == "farewell"

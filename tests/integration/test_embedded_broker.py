@@ -140,7 +140,7 @@ def test_a_client_that_breaks_the_rules_is_hung_up_on_and_nobody_else(broker: Em
 
 def test_a_client_that_falls_silent_is_given_up_and_its_will_is_said(broker: EmbeddedBroker) -> None:
     with connected(broker) as (link, ear):
-        link.subscribe(["wills/+"], qos=0)
+        link.subscribe(["wills/+"], qos=0)  # the will is kept: it comes however late this is heard
         silent = raw(broker, hello("silent", will="wills/silent", keepalive_s=1), CONNACK)
         assert ear.next(Received).topic == "wills/silent"
         assert is_hung_up(silent)
