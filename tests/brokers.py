@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from protocol.broker_url import BrokerUrl
-from publisher.adapters.embedded_broker import EmbeddedBroker, House
 
 PROJECT: Final = Path(__file__).resolve().parent.parent
 MOSQUITTO: Final = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
@@ -156,11 +155,6 @@ def mosquitto_with_users(users: Mapping[str, str], *lines: str) -> Iterator[Mosq
             yield broker
     finally:
         shutil.rmtree(folder)
-
-
-def embedded_with_users(users: Mapping[str, str]) -> EmbeddedBroker:
-    """The same of ours, not yet started."""
-    return EmbeddedBroker(house=House(credentials=users))
 
 
 def write_passwords(path: Path, users: Mapping[str, str]) -> Path:
