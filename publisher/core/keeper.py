@@ -12,7 +12,9 @@ from typing import Final
 WANT_REST_S: Final = 5.0  # a thousand devices miss the same chunk at once: one publish answers them all
 WANTS_REMEMBERED: Final = 20_000
 RENEW_CHECK_S: Final = 3_600.0
+RENEW_UNDER: Final = 0.5  # of the lifetime: fifteen days for a device that is seldom online
 COMPARE_EVERY_S: Final = 600.0  # a broker may lose something without a reconnect
+COMPARE_AGAIN_S: Final = 20.0  # when something could not be put back
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,21 @@ class ChunksWanted:
 
 @dataclass(frozen=True, slots=True)
 class Ticked:
-    """Time has passed. `signature_left`: share of the timestamp's lifetime that is left, 0-1."""
+    """Time has passed. `signature_left`: share of its lifetime that is left to the signature that ends first, 0-1.
+
+    `unannounced`: models whose announcement a command stored and then did not send; nobody is at work on them.
+    """
 
     signature_left: float
+    unannounced: tuple[str, ...] = ()
 
 
-KeeperEvent = BrokerJoined | BrokerLost | Compared | ChunksWanted | Ticked
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Something that was asked for could not be done."""
+
+
+KeeperEvent = BrokerJoined | BrokerLost | Compared | ChunksWanted | Ticked | Failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +102,7 @@ class Keeper:
 
     joined: bool = False
     answered: Mapping[str, float] = field(default_factory=dict)  # chunk to when it was put back
-    compared_at_s: float | None = None
+    compare_at_s: float = 0.0
     renew_check_at_s: float = 0.0
 
 
@@ -99,7 +110,7 @@ def step(keeper: Keeper, event: KeeperEvent, now_s: float) -> tuple[Keeper, tupl
     """Return what the keeper becomes and what it asks for."""
     match event:
         case BrokerJoined():
-            return replace(keeper, joined=True, compared_at_s=now_s, answered={}), (Compare(),)
+            return replace(keeper, joined=True, compare_at_s=now_s + COMPARE_EVERY_S, answered={}), (Compare(),)
         case BrokerLost():
             return replace(keeper, joined=False), ()
         case Compared(stale_models, missing_roots):
@@ -107,14 +118,15 @@ def step(keeper: Keeper, event: KeeperEvent, now_s: float) -> tuple[Keeper, tupl
             return keeper, (*trees, PutModels(stale_models)) if stale_models else trees
         case ChunksWanted(_, sha256s):
             return _answer(keeper, sha256s, now_s)
-        case Ticked(signature_left):
-            return _tick(keeper, signature_left, now_s)
+        case Ticked(signature_left, unannounced):
+            return _tick(keeper, signature_left, unannounced, now_s)
+        case Failed():
+            return replace(keeper, compare_at_s=min(keeper.compare_at_s, now_s + COMPARE_AGAIN_S)), ()
 
 
 def _answer(keeper: Keeper, sha256s: tuple[str, ...], now_s: float) -> tuple[Keeper, tuple[KeeperEffect, ...]]:
-    fresh = tuple(
-        sha256 for sha256 in dict.fromkeys(sha256s) if now_s - keeper.answered.get(sha256, -WANT_REST_S) >= WANT_REST_S
-    )
+    last_s = keeper.answered.get
+    fresh = tuple(sha for sha in dict.fromkeys(sha256s) if now_s - last_s(sha, float("-inf")) >= WANT_REST_S)
     if not fresh or not keeper.joined:
         return keeper, ()
     answered = dict(keeper.answered) | dict.fromkeys(fresh, now_s)
@@ -123,12 +135,16 @@ def _answer(keeper: Keeper, sha256s: tuple[str, ...], now_s: float) -> tuple[Kee
     return replace(keeper, answered=answered), (PutChunks(fresh),)
 
 
-def _tick(keeper: Keeper, signature_left: float, now_s: float) -> tuple[Keeper, tuple[KeeperEffect, ...]]:
+def _tick(
+    keeper: Keeper, signature_left: float, unannounced: tuple[str, ...], now_s: float
+) -> tuple[Keeper, tuple[KeeperEffect, ...]]:
     effects: list[KeeperEffect] = []
-    if keeper.joined and keeper.compared_at_s is not None and now_s - keeper.compared_at_s >= COMPARE_EVERY_S:
-        keeper = replace(keeper, compared_at_s=now_s)
+    if keeper.joined and unannounced:
+        effects.append(PutModels(unannounced))
+    if keeper.joined and now_s >= keeper.compare_at_s:
+        keeper = replace(keeper, compare_at_s=now_s + COMPARE_EVERY_S)
         effects.append(Compare())
-    if now_s >= keeper.renew_check_at_s and signature_left < 0.5:
+    if now_s >= keeper.renew_check_at_s and signature_left < RENEW_UNDER:
         keeper = replace(keeper, renew_check_at_s=now_s + RENEW_CHECK_S)
         effects.append(Renew())
     return keeper, tuple(effects)

@@ -5,14 +5,20 @@ A plan reads from special to general: pinned devices, then the audience of the n
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from protocol.errors import BadInput, UnknownVersion
+from pydantic import ValidationError
+
+from protocol.errors import BadInput, BadName, UnknownVersion
 from protocol.plan import Plan, Rule, Stage, Urgency
 from protocol.topics import check_name
+from protocol.wire import first_complaint
 
+VERSION: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}")
+DEVICES_PINNED_MAX: Final = 1_000  # in one rule
 HISTORY_KEPT: Final = 30  # stages; the bundle has 64 KB
 
 
@@ -49,47 +55,78 @@ class Audience:
         return "every device" if self.percent is None else f"{self.percent:g} % of the fleet"
 
 
+def check_version(version: str) -> str:
+    """Return `version` if a release may be called that. Raises BadName."""
+    if not VERSION.fullmatch(version):
+        raise BadName(
+            f"{version[:80]!r} cannot be a version", hint="such as 1.0.0: up to 64 of a-z, A-Z, 0-9 and . + _ -"
+        )
+    return version
+
+
 def release(
     plan: Plan | None, model: str, version: str, audience: Audience, now: datetime, *, urgency: Urgency, spread_s: int
 ) -> Plan:
-    """Offer a version to an audience; the rest of the fleet stays on what it has. Pins stay."""
-    base = default_version(plan) if plan else None
-    if plan is not None and newest_version(plan) == version:
-        base = next((rule.version for rule in _general(plan) if rule.version != version), None)
+    """Offer a version to an audience; the rest of the fleet stays on what it has. Pins stay. Raises BadInput."""
+    check_version(version)
     rules = [*_pins(plan), _rule_for(audience, model, version)]
-    if not audience.everybody and base is not None:
-        rules.append(Rule(version=base))
-    return _next(
-        plan,
-        model,
-        rules,
-        now,
-        f"{version} to {audience}",
-        version=version,
-        urgency=urgency,
-        spread_s=spread_s,
-        hold=False,
-    )
+    if not audience.everybody:
+        rules += [rule for rule in _general(plan) if rule.version != version]
+    what = f"{version} to {audience}"
+    return _next(plan, model, rules, now, what, version=version, urgency=urgency, spread_s=spread_s, hold=False)
+
+
+def advance(plan: Plan, audience: Audience, now: datetime) -> Plan:
+    """Widen the newest version's audience: who has it keeps it. Raises BadInput when that is wider already."""
+    newest = newest_version(plan)
+    standing = [rule for rule in _general(plan) if rule.version == newest]
+    others = [rule for rule in _general(plan) if rule.version != newest]
+    rule = _rule_for(audience, plan.model, newest)
+    if audience.everybody:
+        rules = [rule]
+    else:
+        _check_wider(plan, newest, standing, audience)
+        # a larger share holds the smaller one; a group is another audience beside it
+        kept = [old for old in standing if old.groups or audience.group is not None]
+        rules = [rule, *(old for old in kept if old != rule), *others]
+    return _next(plan, plan.model, [*_pins(plan), *rules], now, f"{newest} to {audience}", version=newest)
 
 
 def roll_back(plan: Plan, version: str | None, now: datetime) -> Plan:
     """Recall the newest version for everybody, urgently: back to `version`, or to the one before it.
 
-    Pins on the recalled version are lifted. Raises UnknownVersion when there is nothing before it.
+    Pins on the recalled version are lifted. Raises UnknownVersion when there is nothing before it, BadInput when
+    `version` is the newest.
     """
     newest = newest_version(plan)
-    back = version or predecessor(plan, newest)
+    back = check_version(version) if version is not None else predecessor(plan, newest)
     if back is None:
         raise UnknownVersion(
             f"{plan.model} has no version before {newest}", hint="pass --version to say which one to go back to"
         )
+    if back == newest:
+        raise BadInput(f"{newest} is what {plan.model} spreads now", hint="pass an older --version")
     pins = [rule for rule in _pins(plan) if rule.version != newest]
     what = f"rolled back from {newest} to {back}"
-    return _next(plan, plan.model, [*pins, Rule(version=back)], now, what, version=back, urgency="urgent", hold=False)
+    return _next(
+        plan,
+        plan.model,
+        [*pins, Rule(version=back)],
+        now,
+        what,
+        version=back,
+        urgency="urgent",
+        spread_s=0,  # a recall that waits its turn leaves a bad model running
+        hold=False,
+    )
 
 
 def pin(plan: Plan, version: str, devices: tuple[str, ...], now: datetime) -> Plan:
     """Have certain devices run a version whatever the rest does; a version that they refused is tried once more."""
+    check_version(version)
+    if len(devices) > DEVICES_PINNED_MAX:
+        raise BadInput(f"{len(devices)} devices at once", hint=f"at most {DEVICES_PINNED_MAX}; use a group instead")
+    devices = tuple(dict.fromkeys(check_name(device, "device") for device in devices))
     rule = Rule(version=version, devices=devices, attempt=plan.sequence + 1)
     rules = [rule, *_without(plan, devices)]
     return _next(plan, plan.model, rules, now, f"pinned {', '.join(devices)} to {version}"[:400])
@@ -144,8 +181,20 @@ def _pins(plan: Plan | None) -> list[Rule]:
     return [rule for rule in plan.rules if rule.devices] if plan else []
 
 
-def _general(plan: Plan) -> list[Rule]:
-    return [rule for rule in plan.rules if not rule.devices]
+def _general(plan: Plan | None) -> list[Rule]:
+    return [rule for rule in plan.rules if not rule.devices] if plan else []
+
+
+def _check_wider(plan: Plan, newest: str, standing: list[Rule], audience: Audience) -> None:
+    """Refuse an audience that would take the version away from somebody: that is what a rollback is for."""
+    percent = max((rule.percent for rule in standing if rule.percent is not None and not rule.groups), default=0.0)
+    everybody = any(rule.percent is None and not rule.groups for rule in standing)
+    if everybody or (audience.percent is not None and audience.percent < percent):
+        now = "every device" if everybody else f"{percent:g} % of the fleet"
+        raise BadInput(
+            f"{plan.model} {newest} goes to {now} already, and {audience} is no more",
+            hint=f"an audience only grows; to recall it: publisher rollback {plan.model}",
+        )
 
 
 def _without(plan: Plan, devices: tuple[str, ...]) -> list[Rule]:
@@ -178,13 +227,23 @@ def _next(
 ) -> Plan:
     sequence = plan.sequence + 1 if plan else 1
     history = plan.history if plan else ()
-    return Plan(
-        model=model,
-        sequence=sequence,
-        rules=tuple(rules),
-        hold=hold if hold is not None else bool(plan and plan.hold),
-        urgency=urgency or (plan.urgency if plan else "routine"),
-        spread_s=spread_s if spread_s is not None else (plan.spread_s if plan else 0),
-        created=now,
-        history=(*history, Stage(sequence=sequence, at=now, what=what, version=version))[-HISTORY_KEPT:],
-    )
+    try:
+        return Plan(
+            model=model,
+            sequence=sequence,
+            rules=tuple(rules),
+            hold=hold if hold is not None else bool(plan and plan.hold),
+            urgency=urgency or (plan.urgency if plan else "routine"),
+            spread_s=spread_s if spread_s is not None else (plan.spread_s if plan else 0),
+            created=now,
+            history=_shortened((*history, Stage(sequence=sequence, at=now, what=what, version=version))),
+        )
+    except ValidationError as refused:
+        raise BadInput(f"no such plan can be made for {model}: {first_complaint(refused)}") from None
+
+
+def _shortened(history: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    """The newest stages that fit. Holds and pins go first: what was released when is needed for going back."""
+    surplus = len(history) - HISTORY_KEPT
+    idle = [stage for stage in history[:-1] if stage.version is None][: max(0, surplus)]
+    return tuple(stage for stage in history if stage not in idle)[-HISTORY_KEPT:]

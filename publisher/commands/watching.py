@@ -1,0 +1,164 @@
+"""enroll, status, show: who belongs to the fleet, and how it stands."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from protocol.errors import BadInput
+from publisher.commands.common import Common, command
+
+if TYPE_CHECKING:
+    from publisher.operations.status import FleetStatus, Reader
+_PASSWORD_MAX_CHARS = 1_000
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "enroll")(enroll)
+    command(app, "status")(status)
+    command(app, "show")(show)
+
+
+def enroll(
+    common: Common,
+    device: Annotated[str, typer.Argument(help="the device's name, such as pi-1", show_default=False)],
+    out: Annotated[Path, typer.Option(help="a folder to copy to the device", show_default=False)],
+    group: Annotated[list[str] | None, typer.Option(help="may be given again", show_default=False)] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="may be given again", show_default="those in the registry")
+    ] = None,
+    user: Annotated[str | None, typer.Option(help="the device's name at the broker", show_default=False)] = None,
+    password_file: Annotated[Path | None, typer.Option(help="a file with its password", show_default=False)] = None,
+    force: Annotated[bool, typer.Option("--force", help="overwrite another root of trust")] = False,
+) -> None:
+    """Write the folder that a device needs to belong to this fleet."""
+    from rich.text import Text
+
+    from publisher.operations.enroll import Enrolment
+    from publisher.operations.enroll import enroll as carry_out
+    from publisher.operations.office import an_office
+
+    url = common.settings.broker
+    password = _password(password_file) if password_file else None if user else url.password
+    wanted = Enrolment(
+        device, tuple(group or ()), tuple(model or ()), user or url.user, password, force
+    )  # fmt: skip
+    with an_office(common.settings, common.voice(), broker=False) as office:
+        enrolled = carry_out(office, wanted, out)
+    facts = {
+        "device": enrolled.device,
+        "folder": str(enrolled.folder),
+        "models": list(enrolled.models),
+        "groups": list(enrolled.groups),
+        "has_password": enrolled.has_password,
+    }
+    text = (
+        f"wrote {out}/device.toml and {out}/root.json for {device}: {', '.join(enrolled.models)}\n"
+        f"copy the folder to the device, then there: device-client run --config {out}/device.toml"
+    )
+    common.show(facts, lambda: Text(text))
+
+
+def status(
+    common: Common,
+    watch: Annotated[bool, typer.Option("--watch", help="go on until Ctrl-C")] = False,
+) -> None:
+    """Show every device: what it runs, what it should run, and why it does not."""
+    from protocol.topics import Topics
+    from publisher.adapters.broker import Broker
+    from publisher.adapters.registry import Registry
+    from publisher.operations.office import ROOT_SETTING
+    from publisher.operations.status import Reader
+    from publisher.settings import TOPIC_ROOT
+
+    settings, root = common.settings, common.settings.root
+    enrolled: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    if (settings.registry / "registry.db").exists():  # a colleague without one sees the fleet too
+        with Registry.open(settings.registry) as registry:
+            root = root or registry.setting(ROOT_SETTING)
+            enrolled = tuple(device.name for device in registry.devices())
+            models = tuple(registry.models())
+    with Broker.connect(settings.broker, tls=settings.tls) as broker:
+        reader = Reader(broker, Topics(root or TOPIC_ROOT), enrolled, models)
+        _show_once(common, reader.read())
+        if watch:
+            _follow(common, reader)
+
+
+def show(
+    common: Common,
+    model: Annotated[str, typer.Argument(help="the model's name", show_default=False)],
+    version: Annotated[str | None, typer.Argument(help="one of its versions", show_default=False)] = None,
+) -> None:
+    """Show a model's versions, or one version with its variants and where it came from."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from publisher.operations.office import an_office
+    from publisher.operations.show import show_model, show_version
+    from publisher.views import facts, tables
+
+    with an_office(common.settings, common.voice(), broker=False) as office:
+        if version is None:
+            of_model = show_model(office, model)
+            told = {"plan": facts.of_plan(of_model.plan), "versions": [facts.of_manifest(m) for m in of_model.versions]}
+            common.show(told, lambda: Group(tables.versions(of_model.versions, of_model.plan)))
+            return
+        found = show_version(office, model, version)
+    lineage = {key: value for key, value in found.lineage.items() if not isinstance(value, (list, dict))}
+    lines = "\n".join(f"{key.replace('_', ' ')}: {value}" for key, value in lineage.items() if value is not None)
+    told = {**facts.of_manifest(found.manifest), "audience": list(found.audience), "lineage": found.lineage}
+    common.show(told, lambda: Group(tables.manifest(found.manifest, found.audience), Text(lines)))
+
+
+def _password(path: Path) -> str:
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError):
+        raise BadInput(f"the password file {path} cannot be read", hint="one line of text") from None
+    password = text.rstrip("\r\n")
+    if not password or "\n" in password or len(password) > _PASSWORD_MAX_CHARS:
+        raise BadInput(f"the password file {path} holds no password", hint="one line of text")
+    return password
+
+
+def _show_once(common: Common, fleet: FleetStatus) -> None:
+    from publisher.views import facts, tables
+
+    told = {**facts.of_fleet(fleet.rows), "at": fleet.at.isoformat(), "unreadable_messages": fleet.unreadable}
+    common.show(told, lambda: tables.fleet(fleet.rows))
+
+
+def _follow(common: Common, reader: Reader) -> None:
+    """Draw the table over and over on a terminal; else print a new one when something but an age has changed."""
+    if sys.stdout.isatty() and not common.as_json:
+        _draw(reader.follow())
+        return
+    before: object = None
+    for fleet in reader.follow():
+        from publisher.views import facts
+
+        rows = facts.of_fleet(fleet.rows)["devices"]
+        now = json.dumps([{key: value for key, value in row.items() if key != "age_s"} for row in rows])
+        if before not in (None, now):
+            _show_once(common, fleet)
+        before = now
+
+
+def _draw(fleets: Iterator[FleetStatus]) -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    from publisher.views import tables
+
+    console = Console(highlight=False, emoji=False, markup=False)
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+        for fleet in fleets:
+            live.update(tables.fleet(fleet.rows), refresh=True)

@@ -1,0 +1,62 @@
+"""What every command of the publisher must know: which broker, which registry, under which root of topics.
+
+Read once, from flags, else from the environment, else by default. What a single command wants to know is its own flags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from protocol.broker_url import BrokerUrl
+from protocol.errors import BadSettings
+from protocol.link_tls import TlsFiles
+from protocol.topics import check_name
+
+DEFAULTS: Final = {"broker": "mqtt://127.0.0.1:1883", "registry": "registry", "wait": "300"}
+KEYS: Final = ("broker", "registry", "root", "wait", "ca", "cert", "key")
+TOPIC_ROOT: Final = "fleet"
+
+
+def variable(key: str) -> str:
+    """The environment variable of a setting."""
+    return f"EDGEFERRY_{key.upper()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Checked. `root` is None where nobody names one: then the registry's own counts."""
+
+    broker: BrokerUrl
+    registry: Path
+    root: str | None
+    wait_s: float
+    tls: TlsFiles
+
+    @classmethod
+    def read(cls, flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Settings:
+        """Read what was given. Raises BadSettings or BadName that says what to mend."""
+        told = {key: flags.get(key) or environment.get(variable(key)) or DEFAULTS.get(key) for key in KEYS}
+        return cls(
+            broker=BrokerUrl.parse(told["broker"] or ""),
+            registry=Path(told["registry"] or "").expanduser(),
+            root=check_name(told["root"], "topic root") if told["root"] else None,
+            wait_s=_seconds(told["wait"] or ""),
+            tls=TlsFiles(_file(told["ca"]), _file(told["cert"]), _file(told["key"])),
+        )
+
+
+def _file(text: str | None) -> Path | None:
+    return Path(text).expanduser() if text else None
+
+
+def _seconds(text: str) -> float:
+    try:
+        wait_s = float(text)
+    except ValueError:
+        wait_s = -1.0
+    if not 0 <= wait_s < 1_000_000:
+        raise BadSettings(f"--wait {text!r} is no number of seconds", hint="such as 60; 0 does not wait")
+    return wait_s

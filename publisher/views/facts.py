@@ -1,0 +1,61 @@
+"""Results as plain JSON, for `--json`: one document, keys that stay what they are, units in names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from protocol.manifest import Manifest
+from protocol.plan import Plan
+from publisher.core.fleet import Row, summary
+
+
+def of_manifest(manifest: Manifest) -> dict[str, Any]:
+    """One version, without what only a device needs."""
+    variants = {
+        variant.name: {
+            "precision": variant.precision,
+            "size_bytes": variant.size_bytes,
+            "sha256": variant.sha256,
+            **variant.measured.model_dump(exclude_none=True),
+            "memory_bytes": variant.requires.memory_bytes,
+            "encodings": {encoding.kind: encoding.tree.size_bytes for encoding in variant.encodings},
+        }
+        for variant in manifest.variants
+    }
+    return {
+        "model": manifest.model,
+        "version": manifest.version,
+        "created": manifest.created.isoformat(),
+        "notes": manifest.notes,
+        "forced": manifest.forced,
+        "labels": list(manifest.labels),
+        "contract": manifest.contract.model_dump(mode="json", exclude_none=True),
+        "golden_samples": manifest.golden.samples,
+        "variants": variants,
+    }
+
+
+def of_plan(plan: Plan) -> dict[str, Any]:
+    """The plan that stands, with its history."""
+    rules = [
+        {"version": rule.version, "audience": rule.describe(), "attempt": rule.attempt, "devices": list(rule.devices)}
+        for rule in plan.rules
+    ]
+    return {
+        "model": plan.model,
+        "sequence": plan.sequence,
+        "hold": plan.hold,
+        "urgency": plan.urgency,
+        "spread_s": plan.spread_s,
+        "rules": rules,
+        "history": [stage.model_dump(mode="json", exclude_none=True) for stage in plan.history],
+    }
+
+
+def of_fleet(rows: Iterable[Row]) -> dict[str, Any]:
+    """The fleet, counted and row by row."""
+    table = list(rows)
+    devices = [asdict(row) | {"up_to_date": row.up_to_date} for row in table]
+    return {"summary": asdict(summary(table)), "devices": devices}

@@ -1,0 +1,78 @@
+"""How a command tells on standard error what it is doing: bars on a terminal, else a plain line now and then."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, TextIO
+
+OnProgress = Callable[[int, int, str], None]
+LINE_EVERY_S: Final = 10.0  # without a terminal; each new kind of work has its line at once
+
+
+class TerminalVoice:
+    """Bars that are drawn over, and gone when the work is done."""
+
+    def say(self, text: str) -> None:
+        """Write a line."""
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+    @contextmanager
+    def bar(self, what: str, *, is_bytes: bool = False) -> Iterator[OnProgress]:
+        """Draw a bar for the length of a block."""
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        amount = DownloadColumn() if is_bytes else MofNCompleteColumn()
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), amount, TimeElapsedColumn())
+        console = Console(stderr=True, highlight=False)
+        with Progress(
+            *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
+        ) as progress:
+            task = progress.add_task(_cut(what), total=None)
+
+            def on_progress(done: int, total: int, now: str) -> None:
+                progress.update(task, completed=done, total=total or None, description=_cut(now))
+
+            yield on_progress
+
+
+class LineVoice:
+    """Plain lines, for logs and pipes."""
+
+    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream
+        self._clock = clock
+
+    def say(self, text: str) -> None:
+        """Write a line."""
+        stream = self._stream or sys.stderr
+        stream.write(f"{text}\n")
+        stream.flush()
+
+    @contextmanager
+    def bar(self, what: str, *, is_bytes: bool = False) -> Iterator[OnProgress]:
+        """Write a line at the start and then now and then."""
+        self.say(f"{what} …")
+        told_at_s = self._clock()
+
+        def on_progress(done: int, total: int, now: str) -> None:
+            nonlocal told_at_s
+            if self._clock() - told_at_s >= LINE_EVERY_S:
+                told_at_s = self._clock()
+                amount = f"{done / 1e6:.1f} of {total / 1e6:.1f} MB" if is_bytes else f"{done} of {total}"
+                self.say(f"{now}: {amount}")
+
+        yield on_progress
+
+
+def voice() -> TerminalVoice | LineVoice:
+    """The one that suits standard error."""
+    return TerminalVoice() if sys.stderr.isatty() else LineVoice()
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 30 else text[:29] + "…"

@@ -1,0 +1,138 @@
+"""Results for a person: tables that read well at 80 columns, and the plain sentences around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from protocol.manifest import Manifest
+from protocol.plan import Plan
+from publisher.core.fleet import Row, summary
+
+_STYLES = {
+    "committed": "green", "rejected": "red", "rolled_back": "red", "stalled": "red", "deferred": "yellow",
+    "fetching": "cyan", "proving": "cyan", "shadowing": "cyan", "probation": "cyan",
+}  # fmt: skip
+
+
+def fleet(rows: Iterable[Row]) -> RenderableType:
+    """One row for each device and model, and the sum of it."""
+    listed = list(rows)
+    if not listed:
+        return Text("no device has said anything yet, and none is enrolled")
+    models = {row.model for row in listed}
+    table = _table("device", *(["model"] if len(models) > 1 else []), "state", "has", "wants", "seen", "why")
+    table.columns[-1].overflow, table.columns[-1].no_wrap, table.columns[-1].ratio = "ellipsis", True, 1
+    table.expand = True
+    for row in listed:
+        model = [Text(row.model)] if len(models) > 1 else []
+        wants = row.latest if row.latest != row.installed else None
+        table.add_row(
+            Text(row.device), *model, _state(row), row.installed or "-", wants or "-", _seen(row), Text(row.reason)
+        )
+    return Group(table, Text(_counted(listed)))
+
+
+def variants(manifest: Manifest) -> RenderableType:
+    """What a version comes in."""
+    table = _table("variant", "size", "on the wire", "accuracy", "agrees", "latency")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for variant in manifest.variants:
+        wire = min(encoding.tree.size_bytes for encoding in variant.encodings)
+        measured = variant.measured
+        latency = "-" if measured.latency_ms_p50 is None else f"{measured.latency_ms_p50:.2f} ms"
+        table.add_row(
+            variant.name, size(variant.size_bytes), size(wire), _share(measured.accuracy), _share(measured.agreement),
+            latency,
+        )  # fmt: skip
+    return table
+
+
+def versions(manifests: Iterable[Manifest], plan: Plan) -> RenderableType:
+    """The versions of a model, the newest first."""
+    table = _table("version", "created", "accuracy", "goes to", "notes")
+    for manifest in reversed(list(manifests)):
+        audience = [rule.describe() for rule in plan.rules if rule.version == manifest.version]
+        accuracy = next((variant.measured.accuracy for variant in manifest.variants), None)
+        table.add_row(
+            manifest.version, f"{manifest.created:%Y-%m-%d %H:%M}", _share(accuracy), "; ".join(audience) or "-",
+            Text(manifest.notes),
+        )  # fmt: skip
+    return table
+
+
+def manifest(shown: Manifest, audience: Iterable[str]) -> RenderableType:
+    """One version."""
+    tensors = [
+        f"{side} {index}: {tensor.dtype} {list(tensor.shape)} {tensor.name}"
+        for side, listed in (("input", shown.contract.inputs), ("output", shown.contract.outputs))
+        for index, tensor in enumerate(listed)
+    ]
+    lines = [f"{shown.model} {shown.version}, made {shown.created:%Y-%m-%d %H:%M} UTC"]
+    lines += [f"goes to: {'; '.join(audience) or 'nobody'}"]
+    lines += [f"notes: {shown.notes}"] if shown.notes else []
+    lines += [f"forced past: {shown.forced}"] if shown.forced else []
+    lines += [f"labels: {', '.join(shown.labels[:20])}{' …' if len(shown.labels) > 20 else ''}"] if shown.labels else []
+    return Group(*(Text(line) for line in (*lines, *tensors)), variants(shown))
+
+
+def plan(standing: Plan) -> RenderableType:
+    """Which device should run what, first match first, and how it came to that."""
+    state = "held; " if standing.hold else ""
+    head = Text(f"{standing.model}: plan {standing.sequence}, {state}{standing.urgency}")
+    rules = _table("who", "runs")
+    for rule in standing.rules:
+        rules.add_row(Text(rule.describe()), rule.version)
+    history = _table("plan", "when", "what")
+    for stage in standing.history[-10:]:
+        history.add_row(str(stage.sequence), f"{stage.at:%Y-%m-%d %H:%M}", Text(stage.what))
+    return Group(head, rules, history)
+
+
+def size(size_bytes: int) -> str:
+    """Bytes for a person."""
+    if size_bytes < 1_000:
+        return f"{size_bytes} B"
+    return f"{size_bytes / 1e3:.1f} kB" if size_bytes < 1_000_000 else f"{size_bytes / 1e6:.1f} MB"
+
+
+def age(age_s: float) -> str:
+    """A time span for a person."""
+    for unit_s, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if age_s >= unit_s:
+            return f"{age_s // unit_s:.0f} {unit}"
+    return f"{age_s:.0f} s"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def _state(row: Row) -> Text:
+    percentage = f" {row.update_percentage:.0f} %" if row.update_percentage is not None else ""
+    return Text(row.state.replace("_", " ") + percentage, style=_STYLES.get(row.state, ""))
+
+
+def _seen(row: Row) -> Text:
+    when = "never" if row.age_s is None else age(row.age_s)
+    if row.online is False:
+        return Text(f"offline, {when}" if row.age_s is not None else "offline", style="yellow")
+    return Text(when)
+
+
+def _counted(rows: list[Row]) -> str:
+    counted = summary(rows)
+    installed = ", ".join(f"{count} on {version}" for version, count in counted.installed.items())
+    devices = f"{counted.devices} device{'s' if counted.devices != 1 else ''}, {counted.online} online"
+    return f"{devices}; {installed}" if installed else devices
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
