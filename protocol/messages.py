@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from protocol.wire import Frozen, Line, Name, Percent, Sha256, Text, Utc, Version
+from protocol.wire import Figure, Frozen, Line, Name, Percent, Sha256, Text, Utc, Version
 
 WANTS_MAX: Final = 48  # hashes; keeps the line under 4 KB
 
@@ -51,19 +51,19 @@ class Evidence(Frozen):
     """The figures behind an outcome; what was not measured is absent."""
 
     golden_samples: int | None = None
-    golden_max_error: float | None = None
-    golden_latency_ms_p50: float | None = None
+    golden_max_error: Figure | None = None
+    golden_latency_ms_p50: Figure | None = None
     shadow_inputs: int | None = None
-    shadow_agreement: float | None = None
+    shadow_agreement: Figure | None = None
     shadow_errors: int | None = None
     shadow_labelled: int | None = None
-    candidate_accuracy: float | None = None
-    live_accuracy: float | None = None
-    candidate_latency_ms_p95: float | None = None
-    live_latency_ms_p95: float | None = None
+    candidate_accuracy: Figure | None = None
+    live_accuracy: Figure | None = None
+    candidate_latency_ms_p95: Figure | None = None
+    live_latency_ms_p95: Figure | None = None
     probation_inferences: int | None = None
     probation_errors: int | None = None
-    probation_agreement: float | None = None
+    probation_agreement: Figure | None = None
 
 
 class Outcome(Line):

@@ -48,6 +48,7 @@ Sha256 = Annotated[str, StringConstraints(pattern=f"^{SHA256.pattern}$")]
 Version = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}$")]
 Text = Annotated[str, BeforeValidator(_presentable), StringConstraints(max_length=TEXT_MAX)]
 Percent = Annotated[float, Field(ge=0, le=100)]
+Figure = Annotated[float, PlainSerializer(lambda value: float(f"{value:.4g}"), float)]  # measured: four digits do
 Utc = Annotated[
     AwareDatetime,  # a time without a zone would be read in the zone of whoever reads it
     AfterValidator(_in_utc),
@@ -67,8 +68,9 @@ class Line(Frozen):
     v: int = Field(default=MAJOR, description="major version of the format; another one is refused")
 
     def to_line(self) -> bytes:
-        """Return the message as one line of UTF-8 JSON, keys in the order of the class."""
-        return self.model_dump_json(exclude_none=True).encode()
+        """Return the message as one line of UTF-8 JSON, keys in the order of the class, the format's major last."""
+        body = self.model_dump_json(exclude_none=True, exclude={"v"})
+        return f'{body[:-1]}{"," if len(body) > 2 else ""}"v":{self.v}}}'.encode()
 
     @classmethod
     def from_line(cls, line: bytes, *, max_bytes: int = LINE_MAX_BYTES) -> Self:

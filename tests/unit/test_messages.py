@@ -68,15 +68,20 @@ def test_a_message_over_the_limit_is_not_parsed() -> None:
 
 def test_the_most_useful_keys_of_a_status_come_first() -> None:
     status = a_status(
-        "fetching", installed_version="1.0.0", latest_version="1.1.0", in_progress=True, update_percentage=40.0
+        "fetching",
+        installed_version="1.0.0",
+        latest_version="1.1.0",
+        in_progress=True,
+        update_percentage=40.0,
+        reason="8 chunks",
     )
     assert list(json.loads(status.to_line()))[:6] == [
-        "v",
         "state",
         "installed_version",
         "latest_version",
         "in_progress",
         "update_percentage",
+        "reason",
     ]
 
 
