@@ -23,8 +23,9 @@ def make_app() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["--help", "-h"]},
     )
-    rollout = typer.Typer(no_args_is_help=True, help="See and steer how a version spreads.")
+    rollout = typer.Typer(no_args_is_help=True)
     options_on(app, _TEXT)
+    options_on(rollout, "See and steer how a version spreads.")
     making.register(app)
     watching.register(app)
     steering.register(app, rollout)

@@ -73,8 +73,10 @@ class Common:
             sys.stdout.flush()
             return
         from rich.console import Console
+        from rich.text import Text
 
-        Console(highlight=False, emoji=False, markup=False).print(text())
+        shown = text()  # sentences with paths in them are left to the terminal to wrap
+        Console(highlight=False, emoji=False, markup=False).print(shown, soft_wrap=isinstance(shown, Text))
 
 
 def command(app: typer.Typer, name: str) -> Callable[[Command], Command]:

@@ -46,9 +46,11 @@ def init(common: Common) -> None:
     text = (
         f"made the registry {founded.folder}\n"
         f"keys: {', '.join(path.name for path in founded.keys)} in {founded.folder / 'keys'}\n"
-        "Back the folder up now, the keys above all: who has them speaks to your fleet, and without\n"
-        "them nobody does. root.pem is needed only to replace keys: keep it away from this machine.\n"
-        "next: publisher enroll DEVICE --out FOLDER, then publisher release digits --version 1.0.0"
+        "Back the folder up now, the keys above all: who has them speaks to your fleet,\n"
+        "and without them nobody does. root.pem is needed only to replace keys: best kept\n"
+        "away from this machine.\n"
+        "next: publisher enroll DEVICE --out FOLDER\n"
+        "      publisher release digits --version 1.0.0"
     )
     common.show(facts, lambda: Text(text))
 
