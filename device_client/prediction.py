@@ -115,8 +115,9 @@ def _arranged(given: Any, tensor: Tensor, name: str) -> tuple[Array, bool]:
         batched = True
     else:
         raise BadInput(f"{name} has the shape {_shape(array.shape)}; {_wanted(tensor)}")
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
-        array = array.astype(tensor.dtype, copy=False)
+    if array.dtype != tensor.dtype:
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
+            array = array.astype(tensor.dtype)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise BadInput(f"{name} holds values that are no finite numbers (NaN or infinite); {_wanted(tensor)}")
     return array, batched

@@ -14,7 +14,8 @@ from threading import Thread
 
 import pytest
 
-from device_client.adapters.journal import Journal, OutboxEntry, peek
+from device_client.adapters.journal import Journal, peek
+from device_client.ports import OutboxEntry
 from protocol.errors import BadInput, Busy, FerryError, NoRoom
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -122,7 +123,8 @@ def test_a_journal_that_was_let_go_can_be_had_at_once(path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from device_client.adapters.journal import Journal, OutboxEntry
+from device_client.adapters.journal import Journal
+from device_client.ports import OutboxEntry
 journal = Journal(Path(sys.argv[1]))
 for number in range(100_000):
     entry = OutboxEntry(f"e-{number}", "topic", b"x" * 200, 0.0, "event")

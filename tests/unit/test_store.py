@@ -226,7 +226,7 @@ def test_an_encoding_that_unpacks_to_more_than_was_signed_is_stopped(store: File
     blob = Blob(source, bytes(3_000_000), ZSTD)
     store.open_partial(blob.cut.tree)
     fetch(store, blob)
-    with pytest.raises(BlobDamaged, match="more than .*1,000 bytes"):
+    with pytest.raises(BlobDamaged, match=r"more than .*1,000 bytes"):
         store.finish(blob.encoding, blob.sha256, 1_000)
     assert list((store.folder / "partial").iterdir()) == []
 
@@ -319,10 +319,12 @@ def test_sixty_megabytes_pass_through_four(store: FileStore, source: Path) -> No
     blob = Blob(source, random_bytes(60_000_000))
     tracemalloc.start()
     try:
+        before_bytes = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
         take(store, blob)
         store.open_partial(blob.cut.tree)
         store.close_partial()
-        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+        assert tracemalloc.get_traced_memory()[1] - before_bytes < 4_000_000
     finally:
         tracemalloc.stop()
     assert store.has(blob.sha256)

@@ -1,0 +1,416 @@
+"""Serving: predictions never wait and never mix models, a shadow never shows, and every answer is counted once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from device_client.adapters.runtime import open_model
+from device_client.ports import ModelFile, Serving
+from device_client.serving import LiveServing, Prediction
+from protocol.errors import BadInput, BadModel, MissingPart
+from tests.integration import models
+
+WAIT_S = 60.0  # for a busy machine; nothing here takes more than a second
+FLOWERS = ("rose", "tulip", "daisy")
+X = np.array([0.1, 0.2, 0.3, 0.4], np.float32)
+Float32 = NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def folder(once_per_run: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    return once_per_run("tiny models", models.make)
+
+
+@pytest.fixture
+def serving() -> Iterator[LiveServing]:
+    opened = LiveServing(wall_s=lambda: 1_700_000_000.0)
+    yield opened
+    opened.close()
+
+
+def a_file(folder: Path, name: str = "flowers-float32", version: str = "1.0.0") -> ModelFile:
+    path = folder / f"{name}.tflite"
+    labels = FLOWERS if name.startswith(("flowers", "other")) else ()
+    return ModelFile(path, version, name.partition("-")[2], open_model(path).contract, labels)
+
+
+def answers_of(file: ModelFile, inputs: Float32) -> Float32:
+    """What the file says when it is asked directly."""
+    answers: Float32 = open_model(file.path).run([inputs])[0]
+    return answers
+
+
+def some_inputs(count: int, seed: int = 11) -> Float32:
+    return np.random.default_rng(seed).uniform(0, 1, (count, 4)).astype(np.float32)
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait for the shadow's thread, which answers nobody."""
+    give_up_s = time.monotonic() + WAIT_S
+    while not true():
+        assert time.monotonic() < give_up_s
+        time.sleep(0.005)
+
+
+def test_it_is_the_serving_port() -> None:
+    port: Serving = LiveServing()
+    assert port.tally().inputs == 0
+
+
+def test_without_a_model_the_application_is_told_so_and_can_wait(serving: LiveServing, folder: Path) -> None:
+    with pytest.raises(MissingPart, match="no model is installed yet"):
+        serving.predict(X)
+    assert serving.wait_ready(0.01) is False
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(serving.wait_ready, WAIT_S)
+        serving.swap(a_file(folder))
+        assert waiting.result() is True
+    assert serving.predict(X).version == serving.version == "1.0.0"
+
+
+def test_one_input_gives_one_answer_with_its_class_and_name(serving: LiveServing, folder: Path) -> None:
+    file = a_file(folder)
+    serving.swap(file)
+    answer = serving.predict(X)
+    expected = answers_of(file, X[None])[0]
+    assert answer.output.shape == (3,)
+    assert answer.output.dtype == np.float32
+    assert np.array_equal(answer.output, expected)
+    assert answer.top == int(expected.argmax())
+    assert answer.confidence == pytest.approx(float(expected.max()))
+    assert answer.label == FLOWERS[answer.top]
+    assert (answer.version, answer.variant) == ("1.0.0", "float32")
+
+
+def test_a_batch_gives_a_row_for_each_and_their_single_answers(serving: LiveServing, folder: Path) -> None:
+    file = a_file(folder)
+    serving.swap(file)
+    batch = some_inputs(5)
+    answer = serving.predict(batch)
+    assert np.array_equal(answer.output, answers_of(file, batch))
+    assert answer.top is None
+    assert [part.top for part in answer.each()] == answer.output.argmax(axis=1).tolist()
+    assert len({part.id for part in answer.each()}) == 5
+    assert serving.predict(batch[:1]).output.shape == (1, 3)
+    assert serving.predict(batch[:1]).top == answer.each()[0].top
+
+
+@pytest.mark.parametrize("given", [[0.1, 0.2, 0.3, 0.4], np.array([0, 1, 0, 1]), X.astype(np.float64)])
+def test_other_numbers_of_the_right_shape_will_do(serving: LiveServing, folder: Path, given: object) -> None:
+    serving.swap(a_file(folder))
+    assert serving.predict(given).output.dtype == np.float32  # type: ignore[arg-type]  # that is what is tried
+
+
+def test_several_inputs_go_in_as_a_list(serving: LiveServing, folder: Path) -> None:
+    file = a_file(folder, "pair-float32")
+    serving.swap(file)
+    inputs = [np.ones(tensor.shape[1:], np.float32) for tensor in file.contract.inputs]
+    answer = serving.predict(inputs)
+    assert [each.shape for each in answer.outputs] == [tensor.shape[1:] for tensor in file.contract.outputs]
+    with pytest.raises(BadInput, match="takes 2 inputs as a list of arrays, not ndarray"):
+        serving.predict(inputs[0])
+    with pytest.raises(BadInput, match="unlike length"):
+        serving.predict([np.stack([inputs[0]] * 2), np.stack([inputs[1]] * 3)])
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (np.zeros(5, np.float32), r"the shape \(5,\); the model takes float32 of shape \(4,\), or a batch \(n, 4\)"),
+        (np.zeros((2, 2), np.float32), r"the shape \(2, 2\)"),
+        (np.zeros((0, 4), np.float32), r"the shape \(0, 4\)"),
+        (np.array([0.1, np.nan, 0, 0], np.float32), r"no finite numbers \(NaN or infinite\)"),
+        (np.array([1e300, 0, 0, 0]), r"no finite numbers"),
+        (np.array(["a", "b", "c", "d"]), r"values of type <U1; the model takes float32"),
+        (np.array([1j, 0, 0, 0]), r"values of type complex128"),
+        ([[1.0, 2.0], [3.0]], r"is no array"),
+        (None, r"values of type object"),
+    ],
+)
+def test_a_wrong_input_is_named_counted_and_harms_nothing(
+    serving: LiveServing, folder: Path, given: object, told: str
+) -> None:
+    serving.swap(a_file(folder))
+    with pytest.raises(BadInput, match=told):
+        serving.predict(given)  # type: ignore[arg-type]  # that is what is tried
+    assert serving.predict(X).top is not None
+    assert serving.tally().live_errors == 0  # no version is to blame
+    window = serving.take_window(at_least=1)
+    assert window is not None
+    assert (window.inferences, window.errors) == (2, 1)
+
+
+def test_a_file_that_is_no_model_leaves_the_live_one(serving: LiveServing, folder: Path, tmp_path: Path) -> None:
+    serving.swap(a_file(folder))
+    broken = tmp_path / "broken.tflite"
+    broken.write_bytes(b"no model at all")
+    with pytest.raises(BadModel):
+        serving.swap(replace(a_file(folder), path=broken, version="2.0.0"))
+    with pytest.raises(BadModel, match=r"3\.0\.0 is not what its manifest says"):
+        serving.swap(replace(a_file(folder), path=folder / "digits-float32.tflite", version="3.0.0"))
+    with pytest.raises(BadModel):
+        serving.start_shadow(replace(a_file(folder), path=broken))
+    assert serving.predict(X).version == "1.0.0"
+
+
+def test_every_prediction_runs_wholly_on_one_model_while_they_are_swapped(serving: LiveServing, folder: Path) -> None:
+    files = [a_file(folder), a_file(folder, "other-float32", "1.1.0"), a_file(folder, "flowers-int8", "1.2.0")]
+    inputs = some_inputs(20)
+    expected = {file.version: answers_of(file, inputs) for file in files}
+    serving.swap(files[0])
+    over = threading.Event()
+
+    def ask(worker: int) -> set[str]:
+        seen = set()
+        while not over.is_set():
+            for at in range(len(inputs)):
+                answer = serving.predict(inputs[at])
+                assert np.array_equal(answer.output, expected[answer.version][at])
+                seen.add(answer.version)
+            batch = serving.predict(inputs)
+            assert np.array_equal(batch.output, expected[batch.version])
+        return seen | {f"worker {worker}"}
+
+    with ThreadPoolExecutor(4) as pool:
+        workers = [pool.submit(ask, worker) for worker in range(4)]
+        for turn in range(60):
+            serving.swap(files[turn % 3])
+        over.set()
+        seen = set().union(*(worker.result() for worker in workers))
+    assert seen >= {"1.0.0", "1.1.0", "1.2.0"}
+
+
+def test_a_model_that_was_swapped_out_is_closed(serving: LiveServing, folder: Path, tmp_path: Path) -> None:
+    """The runtime maps the file into memory; when the model is closed, the mapping is gone."""
+    own = tmp_path / "own.tflite"
+    own.write_bytes((folder / "digits-float32.tflite").read_bytes())
+    serving.swap(replace(a_file(folder, "digits-float32"), path=own))
+    serving.predict(np.zeros(784, np.float32))
+    assert str(own) in Path("/proc/self/maps").read_text()
+    serving.swap(a_file(folder, "digits-float32", "1.1.0"))
+    assert str(own) not in Path("/proc/self/maps").read_text()
+
+
+def test_the_windows_of_two_versions_are_told_apart(serving: LiveServing, folder: Path) -> None:
+    serving.swap(a_file(folder))
+    old = [serving.predict(X) for _ in range(3)]
+    serving.swap(a_file(folder, "other-float32", "1.1.0"))
+    for _ in range(5):
+        serving.predict(X)
+    serving.label(old[0], 0)
+    first, second = serving.take_window(at_least=100), serving.take_window(at_least=5)
+    assert first is not None
+    assert second is not None
+    assert (first.version, first.inferences, first.labelled) == ("1.0.0", 3, 1)
+    assert (second.version, second.inferences) == ("1.1.0", 5)
+    assert serving.take_window(at_least=1) is None
+    assert serving.label(old[1], 0) is True  # late, and still counted to the version that gave the answer
+    late = serving.take_window(at_least=1)
+    assert late is not None
+    assert (late.version, late.inferences, late.labelled) == ("1.0.0", 0, 1)
+
+
+def test_a_window_that_is_too_small_stays_open(serving: LiveServing, folder: Path) -> None:
+    serving.swap(a_file(folder))
+    serving.predict(some_inputs(4))
+    assert serving.take_window(at_least=5) is None
+    serving.predict(X)
+    window = serving.take_window(at_least=5)
+    assert window is not None
+    assert window.inferences == 5
+    assert sum(window.classes.values()) == 5
+    assert set(window.classes) <= set(FLOWERS)
+
+
+def test_labels_are_counted_by_prediction_by_id_and_by_name(serving: LiveServing, folder: Path) -> None:
+    serving.swap(a_file(folder))
+    right = serving.predict(X)
+    assert right.top is not None
+    assert serving.label(right, right.top) is True
+    assert serving.label(serving.predict(X).id, FLOWERS[right.top]) is True
+    from_a_dataset = np.int64((right.top + 1) % 3)
+    assert serving.label(serving.predict(X), from_a_dataset) is True  # type: ignore[arg-type]  # any whole number will do
+    assert serving.label(123_456_789, 0) is False
+    window = serving.take_window(at_least=1)
+    assert window is not None
+    assert (window.labelled, window.correct) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("truth", "told"),
+    [(3, "not between 0 and 2"), (-1, "not between"), ("oak", "'oak' is none of"), (0.5, "0.5 is not")],
+)
+def test_a_class_that_the_model_does_not_know_is_refused(
+    serving: LiveServing, folder: Path, truth: int | str, told: str
+) -> None:
+    serving.swap(a_file(folder))
+    with pytest.raises(BadInput, match=told):
+        serving.label(serving.predict(X), truth)
+
+
+def test_a_batch_is_labelled_one_by_one(serving: LiveServing, folder: Path) -> None:
+    serving.swap(a_file(folder))
+    batch = serving.predict(some_inputs(3))
+    with pytest.raises(BadInput, match=r"each\(\)"):
+        serving.label(batch, 0)
+    assert all(serving.label(part, 0) for part in batch.each())
+
+
+def test_a_model_that_gives_a_value_has_no_classes(serving: LiveServing, folder: Path) -> None:
+    serving.swap(a_file(folder, "level-float32"))
+    answer = serving.predict(X)
+    assert (answer.output.shape, answer.top, answer.confidence, answer.label) == ((1,), None, None, None)
+    assert serving.label(answer, 0) is False
+    window = serving.take_window(at_least=1)
+    assert window is not None
+    assert (window.inferences, dict(window.classes), window.labelled) == (1, {}, 0)
+
+
+def test_a_shadow_that_is_the_same_model_agrees_on_everything(serving: LiveServing, folder: Path) -> None:
+    serving.swap(a_file(folder))
+    serving.start_shadow(a_file(folder, version="1.1.0"))
+    for offered, x in enumerate(some_inputs(20), start=1):
+        serving.predict(x)
+        until(lambda: serving.tally().inputs == offered)  # noqa: B023 - called at once
+    tally = serving.tally()
+    assert (tally.agreed, tally.shadow_errors, tally.agreement) == (20, 0, 1.0)
+    assert (tally.live_inferences, tally.live_errors) == (20, 0)
+    assert tally.live_latency_ms_p95 is not None
+    assert tally.shadow_latency_ms_p95 is not None
+
+
+def test_a_shadow_of_other_weights_disagrees_as_often_as_they_differ(serving: LiveServing, folder: Path) -> None:
+    live, other = a_file(folder), a_file(folder, "other-float32", "1.1.0")
+    inputs = some_inputs(40)
+    same = int((answers_of(live, inputs).argmax(1) == answers_of(other, inputs).argmax(1)).sum())
+    assert same < 40
+    serving.swap(live)
+    serving.start_shadow(other)
+    for offered, x in enumerate(inputs, start=1):
+        serving.predict(x)
+        until(lambda: serving.tally().inputs == offered)  # noqa: B023 - called at once
+    assert serving.tally().agreed == same
+
+
+def test_labels_are_weighed_for_both_models_whenever_they_come(serving: LiveServing, folder: Path) -> None:
+    live, other = a_file(folder), a_file(folder, "other-float32", "1.1.0")
+    inputs = some_inputs(30)
+    truths = answers_of(other, inputs).argmax(1)  # the shadow is always right
+    serving.swap(live)
+    serving.start_shadow(other)
+    answers: list[Prediction] = []
+    for at, x in enumerate(inputs):
+        answers.append(serving.predict(x))
+        if at % 2:
+            serving.label(answers[-1], int(truths[at]))  # perhaps before the shadow has answered
+        until(lambda: serving.tally().inputs == len(answers))
+    for at in range(0, 30, 2):
+        serving.label(answers[at].id, int(truths[at]))
+    tally = serving.tally()
+    assert (tally.labelled, tally.shadow_correct) == (30, 30)
+    assert tally.live_correct == sum(answer.top == truth for answer, truth in zip(answers, truths, strict=True))
+    assert tally.shadow_accuracy == 1.0
+
+
+def test_values_agree_when_they_are_close(serving: LiveServing, folder: Path) -> None:
+    serving.swap(a_file(folder, "level-float32"))
+    serving.start_shadow(a_file(folder, "level-float32", "1.1.0"))
+    serving.predict(X)
+    until(lambda: serving.tally().inputs == 1)
+    assert (serving.tally().agreed, serving.tally().labelled) == (1, 0)
+
+
+def test_a_shadow_that_fails_is_counted_and_never_felt(serving: LiveServing, folder: Path) -> None:
+    """A shadow for other inputs: each of its runs raises."""
+    serving.swap(a_file(folder))
+    serving.start_shadow(a_file(folder, "digits-float32", "9.9.9"))
+    for offered in range(1, 6):
+        assert serving.predict(X).version == "1.0.0"
+        until(lambda: serving.tally().inputs == offered)  # noqa: B023 - called at once
+    tally = serving.tally()
+    assert (tally.shadow_errors, tally.agreed, tally.live_errors) == (5, 0, 0)
+
+
+def test_a_shadow_that_cannot_keep_up_drops_inputs_and_not_the_application(serving: LiveServing, folder: Path) -> None:
+    serving.swap(a_file(folder))
+    serving.start_shadow(a_file(folder, version="1.1.0"))
+    for _ in range(20):
+        serving.predict(some_inputs(500))
+    tally = serving.tally()
+    assert tally.live_inferences == 10_000
+    assert tally.inputs <= 10_000
+    serving.stop_shadow()
+    assert serving.tally().live_inferences == 10_000
+
+
+def test_the_tally_begins_anew_with_a_shadow_and_with_a_swap(serving: LiveServing, folder: Path) -> None:
+    serving.swap(a_file(folder))
+    serving.predict(X)
+    assert serving.tally().live_inferences == 1
+    serving.start_shadow(a_file(folder, version="1.1.0"))
+    assert serving.tally().live_inferences == 0
+    serving.predict(X)
+    until(lambda: serving.tally().inputs == 1)
+    serving.swap(a_file(folder, version="1.1.0"))
+    assert (serving.tally().inputs, serving.tally().live_inferences) == (0, 0)
+    serving.start_shadow(a_file(folder))
+    serving.predict(X)
+    until(lambda: serving.tally().inputs == 1)
+    assert serving.tally().agreed == 1
+
+
+def test_a_share_of_the_inputs_is_sampled(folder: Path) -> None:
+    serving = LiveServing(shadow_share=0.25)
+    serving.swap(a_file(folder))
+    serving.start_shadow(a_file(folder, version="1.1.0"))
+    for asked in range(1, 41):
+        serving.predict(X)
+        until(lambda: serving.tally().inputs == asked // 4)  # noqa: B023 - called at once
+    assert serving.tally().live_inferences == 40
+    serving.close()
+
+
+def test_what_the_application_does_with_its_arrays_changes_no_verdict(serving: LiveServing, folder: Path) -> None:
+    serving.swap(a_file(folder, "level-float32"))
+    serving.start_shadow(a_file(folder, "level-float32", "1.1.0"))
+    x = X.copy()
+    for offered in range(1, 21):
+        answer = serving.predict(x)
+        x[:] = np.random.default_rng(offered).uniform(0, 1, 4)
+        answer.output[:] = -1e9
+        until(lambda: serving.tally().inputs == offered)  # noqa: B023 - called at once
+    assert serving.tally().agreed == 20
+
+
+def test_after_closing_there_is_no_model(serving: LiveServing, folder: Path) -> None:
+    serving.swap(a_file(folder))
+    serving.start_shadow(a_file(folder, version="1.1.0"))
+    serving.predict(X)
+    serving.close()
+    assert [thread.name for thread in threading.enumerate() if thread.name == "shadow"] == []
+    with pytest.raises(MissingPart):
+        serving.predict(X)
+    last = serving.take_window(at_least=1)
+    assert last is not None
+    assert last.inferences == 1
+
+
+def test_clocks_are_the_callers(folder: Path) -> None:
+    ticks = iter(range(1_000))
+    serving = LiveServing(clock_s=lambda: next(ticks) * 0.010, wall_s=lambda: 1_700_000_000.0)
+    serving.swap(a_file(folder))
+    for _ in range(10):
+        serving.predict(X)
+    window = serving.take_window(at_least=1)
+    assert window is not None
+    assert window.latency_ms_p50 == pytest.approx(10.0, rel=0.09)
+    assert (window.start_s, window.end_s) == (1_700_000_000.0, 1_700_000_000.0)
