@@ -23,7 +23,6 @@ from typing import Final
 
 from pydantic import ValidationError
 
-import device_client
 from device_client.adapters.trial_words import SAID_MAX_BYTES, Doing, Order, Report
 from device_client.ports import Proof, ProofOrder
 
@@ -194,7 +193,7 @@ def _limit(pid: int, order: ProofOrder) -> None:
 def _environment(ours: Mapping[str, str]) -> dict[str, str]:
     """Nothing of ours but what Python needs to find its parts. One arena and one thread: they reserve address space."""
     kept = {name: ours[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in ours}
-    packages = str(Path(next(iter(device_client.__path__))).parent)
+    packages = str(Path(__file__).resolve().parents[2])  # where device_client and protocol are
     return {
         **kept,
         "LANG": "C.UTF-8",
