@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from publisher.commands import making, steering, upkeep, watching
+from publisher.commands import making, showing, steering, upkeep, watching
 from publisher.commands.common import options_on
 
 _TEXT = (
@@ -30,6 +30,7 @@ def make_app() -> typer.Typer:
     watching.register(app)
     steering.register(app, rollout)
     upkeep.register(app)
+    showing.register(app)
     app.add_typer(rollout, name="rollout")
     return app
 
