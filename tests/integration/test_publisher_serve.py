@@ -1,0 +1,193 @@
+"""`publisher serve` beside a broker that forgets, devices that miss chunks, and commands that die."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from queue import Empty, Queue
+
+import pytest
+
+from protocol.messages import Wants
+from protocol.topics import Kind, Topics
+from protocol.trust import verify
+from publisher.adapters.broker import Message
+from publisher.adapters.registry import Registry
+from publisher.operations.housekeeping import Housekeeping
+from publisher.operations.office import Office
+from publisher.operations.serve import Service
+from publisher.operations.spread import stage
+from publisher.operations.voice import Silent
+from publisher.settings import Settings
+from tests.brokers import Mosquitto, mosquitto
+from tests.integration import models
+from tests.integration.publishing import TOPICS, Desk, a_desk, announced, connect, make_big_model, missing_chunks
+
+OncePerRun = Callable[[str, Callable[[Path], None]], Path]
+PATIENCE_S = 60.0
+
+
+@pytest.fixture
+def broker() -> Iterator[Mosquitto]:
+    with mosquitto() as running:
+        yield running
+
+
+@pytest.fixture
+def desk(tmp_path: Path, broker: Mosquitto) -> Desk:
+    return a_desk(tmp_path, broker.url)
+
+
+@pytest.fixture(scope="module")
+def flowers(once_per_run: OncePerRun) -> Path:
+    return once_per_run("models", models.make) / "flowers-float32.tflite"
+
+
+@pytest.fixture(scope="module")
+def big(once_per_run: OncePerRun) -> Path:
+    return once_per_run("big model", make_big_model) / "big.tflite"
+
+
+class Served:
+    """A `publisher serve` that runs, and what it says."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.said: list[str] = []
+        self._lines: Queue[str] = Queue()
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def _listen(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self._lines.put(line)
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
+        """Tell it to stop; its exit code, and what it printed."""
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self.process.send_signal(number)
+        code, printed = self.process.wait(PATIENCE_S), self.process.stdout.read()
+        self._thread.join(PATIENCE_S)
+        self.process.stdout.close()
+        self.process.stderr.close()
+        return code, printed
+
+    def await_line(self, *words: str) -> str:
+        """Wait for a line with all these words."""
+        until_s = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until_s:
+            try:
+                line = self._lines.get(timeout=0.5)
+            except Empty:
+                assert self.process.poll() is None, self.said
+                continue
+            self.said.append(line)
+            if all(word in line for word in words):
+                return line
+        raise AssertionError(f"no line with {words} in {self.said}")
+
+
+@contextmanager
+def serving(desk: Desk) -> Iterator[Served]:
+    served = Served(desk.begin("serve", "--json"))
+    try:
+        served.await_line("compared")
+        yield served
+    finally:
+        assert served.end()[0] == 0, served.said
+
+
+def test_a_broker_that_came_back_empty_is_filled_again(desk: Desk, broker: Mosquitto, big: Path, flowers: Path) -> None:
+    root = desk.enrolled_root()
+    desk.run("release", "big", "--version", "1.0.0", "--tflite", big)
+    desk.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers)
+    with serving(desk) as served:
+        broker.stop()
+        broker.start()
+        served.await_line("announced", "big")
+        served.await_line("announced", "flowers")
+        with connect(desk.url) as looking:
+            for model in ("big", "flowers"):
+                accepted = announced(looking, model, root)
+                assert accepted is not None
+                assert missing_chunks(looking, accepted) == []
+
+
+def test_a_chunk_that_a_device_misses_is_put_back(desk: Desk, flowers: Path) -> None:
+    desk.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers)
+    with connect(desk.url) as looking, serving(desk) as served:
+        accepted = announced(looking, "flowers", desk.enrolled_root())
+        assert accepted is not None
+        sha256 = accepted.manifests["1.0.0"].variants[0].encodings[0].tree.root
+        topic = TOPICS.chunk(sha256)
+        looking.put_all([Message(topic, b"")])
+        wants = Wants(chunks=(sha256, "0" * 64), device="pi-1", model="flowers").to_line()
+        looking.put_all([Message(TOPICS.of_device(Kind.WANTS, "pi-1", "flowers"), b"not json")])
+        looking.put_all([Message(TOPICS.of_device(Kind.WANTS, "pi-1", "flowers"), wants)])
+        served.await_line("put back 1 chunks that were asked for")
+        assert topic in looking.read([topic])
+
+
+def test_a_release_beside_a_server_is_not_disturbed(desk: Desk, flowers: Path) -> None:
+    with serving(desk) as served:
+        desk.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers, "--wait", "0")
+        desk.run("release", "flowers", "--version", "1.1.0", "--tflite", flowers, "--wait", "0")
+        assert served.process.poll() is None
+    with connect(desk.url) as looking:
+        accepted = announced(looking, "flowers", desk.enrolled_root())
+    assert accepted is not None
+    assert accepted.plan.sequence == 2
+
+
+def test_a_server_announces_what_a_killed_command_left(desk: Desk, flowers: Path) -> None:
+    desk.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers)
+    with serving(desk) as served:
+        with an_office(desk) as office, office.registry.lock():
+            plan = office.registry.plan("flowers")
+            assert plan is not None
+            stage(office, plan.model_copy(update={"sequence": 2, "hold": True}))  # and here it dies
+        served.await_line("announced plan 2 of flowers")
+    with Registry.open(desk.registry) as registry:
+        assert registry.unannounced() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_that_is_told_to_stop_ends_cleanly(desk: Desk, number: signal.Signals) -> None:
+    served = Served(desk.begin("serve"))
+    served.await_line("compared")
+    assert served.end(number) == (0, "stopped; put 0 chunks and 0 announcements\n")
+
+
+def test_signatures_are_renewed_in_time_and_devices_accept_them(desk: Desk, flowers: Path) -> None:
+    desk.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers)
+    root = desk.enrolled_root()
+    later = datetime.now(UTC) + timedelta(days=20)
+    with an_office(desk) as now:
+        before = now.registry.bundle("flowers")
+        service = Service(replace(now, clock=lambda: later), Housekeeping(replace(now, clock=lambda: later)))
+        until_s = time.monotonic() + PATIENCE_S
+        served = service.run(lambda: service.served.announcements == 0 and time.monotonic() < until_s)
+    assert (served.renewals, served.chunks) == (1, 0)
+    with connect(desk.url) as looking:
+        bundle = looking.read([TOPICS.desired("flowers")])[TOPICS.desired("flowers")]
+    assert bundle != before
+    month_end = datetime.now(UTC) + timedelta(days=45)  # the first signature has run out by then
+    accepted = verify(bundle, model="flowers", root=root, trusted={}, now=month_end, clock_trusted=True)
+    assert accepted.sequence == 1
+
+
+@contextmanager
+def an_office(desk: Desk) -> Iterator[Office]:
+    """The registry in this process."""
+    settings = Settings.read({"broker": desk.url, "registry": str(desk.registry)}, {})
+    with Registry.open(desk.registry) as registry:
+        yield Office(registry, Topics(), settings, Silent())
