@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,19 +15,35 @@ from publisher.learning.user_code import users_code
 
 def build_network(recipe: Recipe, *, seed: int) -> Any:
     """Return a fresh, uncompiled tf_keras.Model. One seed gives the same weights and tensor names. Raises BadRecipe."""
+    return _built(recipe, recipe.build_model, "build_model()", seed)
+
+
+def build_student_network(recipe: Recipe, *, seed: int) -> Any:
+    """The same from `build_student`, held to the same data. Clears the session: build it before other networks are
+    converted, or convert each in a process of its own. Raises BadRecipe, also when the recipe has none.
+    """
+    if recipe.build_student is None:
+        raise BadRecipe(
+            f"{recipe.path.name} has no build_student()",
+            hint="add: def build_student() -> tf_keras.Model, a smaller one",
+        )
+    return _built(recipe, recipe.build_student, "build_student()", seed)
+
+
+def _built(recipe: Recipe, build: Callable[[], Any], what: str, seed: int) -> Any:
     tf_keras = load_tf_keras()
     tf_keras.backend.clear_session()  # else the second network of a process has other tensor names
     tf_keras.utils.set_random_seed(seed)
-    where = f"build_model() in {recipe.path.name}"
-    with users_code(recipe.path, "build_model()"):
-        network = recipe.build_model()
+    where = f"{what} in {recipe.path.name}"
+    with users_code(recipe.path, what):
+        network = build()
     if not isinstance(network, tf_keras.Model):
         raise BadRecipe(f"{where} gave a {_kind(network)}, not a tf_keras.Model", hint=_model_hint(network))
-    with users_code(recipe.path, "the network of build_model()"):
+    with users_code(recipe.path, f"the network of {what}"):
         if not network.built:
             network.build((None, *recipe.data.features))
     _check_shapes(network, recipe, where)
-    _check_probabilities(network, recipe, where)
+    _check_probabilities(network, recipe, what)
     return network
 
 
@@ -66,13 +83,13 @@ def _told(shape: object) -> str:
     return str(list(shape[1:])) if isinstance(shape, tuple) and one_tensor else f"more than one tensor: {shape}"
 
 
-def _check_probabilities(network: Any, recipe: Recipe, where: str) -> None:
+def _check_probabilities(network: Any, recipe: Recipe, what: str) -> None:
     """Devices report confidence, so what comes out must be probabilities."""
-    with users_code(recipe.path, "the network of build_model()"):
+    with users_code(recipe.path, f"the network of {what}"):
         given = np.asarray(network(recipe.data.x_train[:2]))
     sums = given.sum(axis=1)
     if not (np.isfinite(given).all() and (given >= 0).all() and np.allclose(sums, 1, atol=1e-3)):
         raise BadRecipe(
-            f"{where}: what the network gives are no probabilities (a row sums to {float(sums[0]):.3g})",
+            f"{what} in {recipe.path.name}: what the network gives are no probabilities (a row sums to {float(sums[0]):.3g})",
             hint=f'end it with Dense({recipe.data.classes}, activation="softmax")',
         )

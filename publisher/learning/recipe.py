@@ -1,8 +1,8 @@
 """A recipe: one Python file that says what to train on and what to train, checked before anything is trained.
 
 It has `load_data() -> (x_train, y_train, x_test, y_test)` and `build_model() -> tf_keras.Model`; where wanted also
-`preprocess(x) -> x`, `labels` and `train_settings`. An application gives its model what `preprocess` makes.
-Trains nothing, and imports TensorFlow only if the recipe's file does so at its top.
+`preprocess(x) -> x`, `build_student() -> tf_keras.Model`, `labels` and `train_settings`. An application gives its model
+what `preprocess` makes. Trains nothing, and imports TensorFlow only if the recipe's file does so at its top.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from publisher.learning.settings import TrainSettings, settings_from
 from publisher.learning.user_code import run_file, users_code
 
 BUILT_IN_FOLDER: Final = Path(__file__).parent.parent / "recipes"
+NETWORK_SIGNATURE: Final = "() -> tf_keras.Model"
 LABELS_MAX: Final = 2_000  # what a manifest holds
 
 
@@ -37,6 +38,7 @@ class Recipe:
     labels: tuple[str, ...]
     settings: TrainSettings
     build_model: Callable[[], Any]
+    build_student: Callable[[], Any] | None = None
 
 
 def load_recipe(spec: str | Path) -> Recipe:
@@ -44,7 +46,10 @@ def load_recipe(spec: str | Path) -> Recipe:
     path = find_recipe(spec)
     source = path.read_bytes()
     module = run_file(path, source)
-    build_model = _function(module, path, "build_model", "() -> tf_keras.Model")
+    build_model = _function(module, path, "build_model", NETWORK_SIGNATURE)
+    build_student = (
+        _function(module, path, "build_student", NETWORK_SIGNATURE) if _has(module, "build_student") else None
+    )
     labels = _labels(getattr(module, "labels", ()), path)
     settings = settings_from(getattr(module, "train_settings", {}), path.name)
     data = _data(module, path, labels)
@@ -56,6 +61,7 @@ def load_recipe(spec: str | Path) -> Recipe:
         labels=labels or _numbers(data.classes),
         settings=settings,
         build_model=build_model,
+        build_student=build_student,
     )
 
 
@@ -86,7 +92,7 @@ def _data(module: ModuleType, path: Path, labels: tuple[str, ...]) -> Data:
     with users_code(path, "load_data()"):
         given = load_data()
     x_train, y_train, x_test, y_test = four_arrays(given, where)
-    if hasattr(module, "preprocess"):
+    if _has(module, "preprocess"):
         preprocess = _function(module, path, "preprocess", "(x) -> x")
         x_train, x_test = _preprocessed(preprocess, x_train, path), _preprocessed(preprocess, x_test, path)
         where = f"load_data() and preprocess() in {path.name}"
@@ -101,6 +107,11 @@ def _preprocessed(preprocess: Callable[..., object], x: Array, path: Path) -> Ar
             f"preprocess() in {path.name} gave a {type(made).__name__}", hint="return a numpy array, one row a sample"
         )
     return made
+
+
+def _has(module: ModuleType, name: str) -> bool:
+    """Whether the recipe says something that it may leave out; None says nothing."""
+    return getattr(module, name, None) is not None
 
 
 def _function(module: ModuleType, path: Path, name: str, signature: str) -> Callable[..., Any]:

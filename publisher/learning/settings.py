@@ -13,13 +13,19 @@ from protocol.errors import BadRecipe
 
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
-    """`learning_rate` is Adam's; `scramble_labels` spoils a model on purpose, to show that a fleet refuses it."""
+    """`learning_rate` is Adam's; `scramble_labels` spoils a model on purpose, to show that a fleet refuses it.
+
+    A student listens to its teacher: `temperature` softens the teacher's answers, `distill_weight` (0-1) is their share
+    of what the student learns from; the true labels have the rest (Hinton et al. 2015).
+    """
 
     epochs: int = 20
     batch_size: int = 32
     learning_rate: float = 0.001
     seed: int = 0
     scramble_labels: bool = False
+    temperature: float = 4.0
+    distill_weight: float = 0.5
 
     def having(
         self, *, epochs: int | None = None, seed: int | None = None, scramble_labels: bool | None = None
@@ -34,7 +40,10 @@ BOUNDS: Final[dict[str, tuple[float, float]]] = {
     "batch_size": (1, 1_000_000),
     "learning_rate": (1e-9, 100.0),
     "seed": (0, 2**32 - 1),  # what numpy takes
+    "temperature": (0.1, 100.0),
+    "distill_weight": (0.0, 1.0),
 }
+FRACTIONAL: Final = ("learning_rate", "temperature", "distill_weight")  # the others are whole numbers
 
 
 def settings_from(given: object, where: str) -> TrainSettings:
@@ -58,7 +67,7 @@ def settings_from(given: object, where: str) -> TrainSettings:
 def _checked(given: dict[str, object]) -> TrainSettings:
     for key, (low, high) in BOUNDS.items():
         value = given.get(key, getattr(TrainSettings(), key))
-        wanted = (int, float) if key == "learning_rate" else (int,)
+        wanted = (int, float) if key in FRACTIONAL else (int,)
         if isinstance(value, bool) or not isinstance(value, wanted) or not low <= value <= high:
             kind = "number" if float in wanted else "whole number"
             raise BadRecipe(f"{key} is {value!r}", hint=f"it is a {kind} from {low:g} to {high:g}")

@@ -47,3 +47,16 @@ def build_model() -> Any:
             tf_keras.layers.Dense(10, activation="softmax"),
         ]
     )
+
+
+def build_student() -> Any:
+    """784-16-10: 12,730 weights, to learn from the network above."""
+    import tf_keras
+
+    return tf_keras.Sequential(
+        [
+            tf_keras.Input(shape=(SIDE_PIXELS * SIDE_PIXELS,)),
+            tf_keras.layers.Dense(16, activation="relu"),
+            tf_keras.layers.Dense(10, activation="softmax"),
+        ]
+    )
