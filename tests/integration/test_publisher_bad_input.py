@@ -1,0 +1,193 @@
+"""What a person may do wrong with `publisher`: each a clear message, a documented exit code, and nothing broken."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from publisher.adapters.registry import Registry
+from tests.brokers import free_port, mosquitto, mosquitto_with_users
+from tests.integration import models
+from tests.integration.publishing import Desk, a_desk, announced, connect
+
+OncePerRun = Callable[[str, Callable[[Path], None]], Path]
+
+
+@pytest.fixture(scope="module")
+def files(once_per_run: OncePerRun) -> Path:
+    return once_per_run("models", models.make)
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with mosquitto() as broker:
+        yield broker.url
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory, files: Path, url: str) -> Desk:
+    """A desk that has released one version; tests that change it copy it."""
+    desk = a_desk(tmp_path_factory.mktemp("released"), url)
+    desk.run("release", "flowers", "--version", "1.0.0", "--tflite", files / "flowers-float32.tflite")
+    return desk
+
+
+@pytest.fixture
+def desk(tmp_path: Path, released: Desk) -> Desk:
+    shutil.copytree(released.registry, tmp_path / "registry")
+    return Desk(tmp_path, released.url)
+
+
+def a_file(folder: Path, name: str, content: bytes) -> Path:
+    (folder / name).write_bytes(content)
+    return folder / name
+
+
+BROKEN_RECIPE = b"def load_data():\n    x = 1\n    return x / 0\n\n\ndef build_model(): ...\n"
+BAD_LINES = [
+    ("release flowers --version 1.0.0 --tflite MODEL", 2, "flowers 1.0.0 is released already", "the next"),
+    ("release flowers --version 2 --tflite OTHER", 2, "input 0 is float32 [1, 784]", "release it as another model"),
+    ("release flowers --version 2 --tflite INT8", 2, "of type int8", "float32 in and out"),
+    ("release flowers --version 2 --tflite TEXT", 2, "text.tflite is no TensorFlow Lite model", "whole .tflite"),
+    ("release flowers --version 2 --tflite CUT", 2, "cut.tflite", "whole"),
+    ("release flowers --version 2 --tflite NOWHERE", 2, "No such file", "give a .tflite file"),
+    ("release flowers --version 2 --tflite MODEL --data TEXT", 2, "no .npz", "numpy.savez"),
+    ("release flowers --version 2 --data TEXT", 2, "--data goes with --tflite", "own data"),
+    ("release flowers --version 2 --tflite MODEL --epochs 3", 2, "--epochs does not go with --tflite", "leave one"),
+    ("release flowers --version 2 --tflite MODEL --min-accuracy 0.9", 6, "accuracy of original is not", "--force"),
+    ("release flowers --version 2 --tflite MODEL --min-accuracy 9", 2, "--min-accuracy 9 is no share", "0.9"),
+    ("release flowers --version 2 --tflite MODEL --to 50", 2, "--to '50' names no audience", "group:NAME"),
+    ("release flowers --version 2 --tflite MODEL --to group:a/b", 2, "group 'a/b'", "a-z"),
+    ("release flowers --version 2 --tflite MODEL --spread soon", 2, "--spread 'soon'", "10m"),
+    ("release flowers --version a/b --tflite MODEL", 2, "'a/b' cannot be a version", "1.0.0"),
+    ("release Fl.owers --version 2 --tflite MODEL", 2, "model 'Fl.owers'", "a-z"),
+    ("release digits --version 1 --recipe nosuch", 2, "there is no recipe 'nosuch'", "digits"),
+    ("release digits --version 1 --recipe RECIPE", 2, "recipe.py", "x / 0"),
+    ("rollback nosuch", 2, "no version of 'nosuch' is released", "flowers"),
+    ("rollback flowers", 2, "flowers has no version before 1.0.0", "--version"),
+    ("rollback flowers --version 7", 2, "flowers has no version 7", "1.0.0"),
+    ("pin flowers 7 pi-1", 2, "flowers has no version 7", "1.0.0"),
+    ("pin flowers 1.0.0 pi.1", 2, "device 'pi.1'", "a-z"),
+    ("unpin flowers pi-1", 2, "pi-1 is not pinned", ""),
+    ("rollout advance flowers --to 10%", 2, "every device already", "rollback"),
+    ("show flowers 7", 2, "flowers has no version 7", "1.0.0"),
+    ("enroll pi.1 --out OUT", 2, "device 'pi.1'", "a-z"),
+    ("enroll pi-1 --out OUT --group a.b", 2, "group 'a.b'", "a-z"),
+    ("enroll pi-1 --out OUT --user u --password-file NOWHERE", 2, "the password file", "one line"),
+    ("enroll pi-1 --out TEXT/below", 2, "cannot be written", "--out"),
+    ("train digits --out TEXT", 2, "nothing can be written to", "--out"),
+    ("status --broker http://x", 2, "does not begin with mqtt://", "mqtt://host"),
+    ("status --broker mqtt://127.0.0.1:NOBODY", 5, "no broker listens at 127.0.0.1", "scripts/broker"),
+    ("release digits --version 1 --broker mqtt://127.0.0.1:NOBODY", 5, "no broker listens", "scripts/broker"),
+    ("prune --ca NOWHERE", 2, "certificates are given", "mqtts://"),
+    ("prune --wait soon", 2, "--wait 'soon'", "such as 60"),
+    ("prune --root a/b", 2, "topic root 'a/b'", "a-z"),
+    ("prune --registry OUT", 2, "is no registry", "publisher init"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "code", "message", "hint"), BAD_LINES, ids=[line for line, *_ in BAD_LINES])
+def test_a_mistake_is_named_with_the_way_out(
+    released: Desk, files: Path, tmp_path: Path, line: str, code: int, message: str, hint: str
+) -> None:
+    model = files / "flowers-float32.tflite"
+    places = {
+        "MODEL": model,
+        "OTHER": files / "digits-float32.tflite",
+        "INT8": files / "flowers-int8.tflite",
+        "TEXT": a_file(tmp_path, "text.tflite", b"not a model at all"),
+        "CUT": a_file(tmp_path, "cut.tflite", model.read_bytes()[:900]),
+        "RECIPE": a_file(tmp_path, "recipe.py", BROKEN_RECIPE),
+        "NOWHERE": tmp_path / "nowhere",
+        "OUT": tmp_path / "out",
+        "NOBODY": free_port(),
+    }  # fmt: skip
+    words = line.split()
+    for place, value in places.items():
+        words = [word.replace(place, str(value)) for word in words]
+    ran = released.run(*words, expect=code)
+    assert ran.out == ""
+    said = [row for row in ran.err.splitlines() if not row.endswith("…")]
+    assert said[0].startswith("error: ")
+    assert message in said[0]
+    assert hint in "\n".join(said[1:])
+    assert len(said) <= 2 or "RECIPE" in line
+    with Registry.open(released.registry) as registry:
+        assert registry.versions("flowers") == ["1.0.0"]
+        assert (registry.unannounced(), registry.orphans()) == ([], [])
+
+
+def test_a_missing_key_is_told_before_anything_is_trained(desk: Desk, files: Path) -> None:
+    (desk.registry / "keys" / "timestamp.pem").unlink()
+    ran = desk.run("release", "digits", "--version", "1.0.0", expect=9)
+    assert "the key of the timestamp role is not in" in ran.err
+    assert "timestamp.pem" in ran.err
+    assert "making" not in ran.err
+    assert "timestamp" in desk.run("rollout", "hold", "flowers", expect=9).err
+    assert files.exists()
+
+
+def test_a_key_that_others_can_read_is_not_used(desk: Desk) -> None:
+    (desk.registry / "keys" / "snapshot.pem").chmod(0o644)
+    assert "chmod 600" in desk.run("rollout", "hold", "flowers", expect=2).err
+
+
+def test_a_wrong_password_is_told_as_one(desk: Desk) -> None:
+    with mosquitto_with_users({"publisher": "right"}) as broker:
+        for credentials, message in (("publisher:wrong@", "wrong user or password"), ("", "wants a user")):
+            address = f"mqtt://{credentials}127.0.0.1:{broker.port}"
+            ran = desk.run("prune", "--broker", address, expect=5)
+            assert message in ran.err
+            assert "wrong@" not in ran.err
+        assert desk.run("prune", "--broker", f"mqtt://publisher:right@127.0.0.1:{broker.port}").out
+
+
+def test_a_second_command_waits_or_says_who_is_at_work(desk: Desk) -> None:
+    with Registry.open(desk.registry) as registry:
+        with registry.lock():
+            ran = desk.run("rollout", "hold", "flowers", "--wait", "0.3", expect=7)
+            assert "waiting for" in ran.err
+            assert "the registry is in use by" in ran.err
+            assert f"process {os.getpid()}" in ran.err
+            waiting = desk.begin("rollout", "hold", "flowers", "--wait", "60")
+            assert waiting.stderr is not None
+            assert "waiting for" in waiting.stderr.readline()
+        out, err = waiting.communicate(timeout=60)
+    assert (waiting.returncode, "held" in out) == (0, True), err
+
+
+def test_a_broken_registry_is_told_as_one(desk: Desk) -> None:
+    for name in ("registry.db-wal", "registry.db-shm"):
+        (desk.registry / name).unlink(missing_ok=True)
+    (desk.registry / "registry.db").write_bytes(b"this is no database" * 1_000)
+    ran = desk.run("show", "flowers", expect=4)
+    assert "damaged" in ran.err
+    assert "backup" in ran.err
+
+
+def test_a_file_that_changed_on_disk_is_never_uploaded(desk: Desk) -> None:
+    for blob in (desk.registry / "blobs").iterdir():
+        blob.write_bytes(bytes(blob.stat().st_size))
+    with mosquitto() as empty:
+        ran = desk.run("rollout", "hold", "flowers", "--broker", empty.url, expect=4)
+        assert "its bytes have changed" in ran.err
+        with connect(empty.url) as broker:
+            assert announced(broker, "flowers", b"") is None
+
+
+def test_an_unfinished_registry_is_told_and_finished(desk: Desk, tmp_path: Path) -> None:
+    half = tmp_path / "half"
+    Registry.create(half).close()
+    ran = desk.run("show", "flowers", "--registry", half, expect=9)
+    assert "publisher init" in ran.err
+    desk.run("init", "--registry", half)
+    assert desk.run("enroll", "pi-1", "--out", tmp_path / "pi-1", "--registry", half).out
+
+
+@pytest.mark.parametrize("words", [["relase"], ["release"], ["release", "flowers"], ["status", "--nosuch"]])
+def test_a_line_that_cannot_be_read_says_how_to_get_help(released: Desk, words: list[str]) -> None:
+    assert "--help" in released.run(*words, expect=2).err
