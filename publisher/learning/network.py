@@ -90,6 +90,7 @@ def _check_probabilities(network: Any, recipe: Recipe, what: str) -> None:
     sums = given.sum(axis=1)
     if not (np.isfinite(given).all() and (given >= 0).all() and np.allclose(sums, 1, atol=1e-3)):
         raise BadRecipe(
-            f"{what} in {recipe.path.name}: what the network gives are no probabilities (a row sums to {float(sums[0]):.3g})",
+            f"{what} in {recipe.path.name}: what the network gives are no probabilities"
+            f" (a row sums to {float(sums[0]):.3g})",
             hint=f'end it with Dense({recipe.data.classes}, activation="softmax")',
         )
