@@ -7,24 +7,32 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from publisher.learning.convert import calibration_set
+from publisher.learning.continuing import calibration_npz, weights_npz
 from publisher.learning.frameworks import versions
 from publisher.learning.train import Trained
 
 
 def lineage_of(trained: Trained) -> dict[str, Any]:
-    """Recipe, data and settings, library versions, and how training went."""
+    """Recipe, data and settings, the version it goes on from, library versions, and how training went."""
+    weights, calibration = kept_files(trained)
     return {
         "source": "recipe",
         "recipe": trained.recipe.name,
         "recipe_sha256": trained.recipe_sha256,
         "data_sha256": trained.data_sha256,
+        "parent": trained.parent,
         "settings": dataclasses.asdict(trained.settings),
-        "calibration_sha256": hashlib.sha256(calibration_set(trained.recipe.data.x_train).data).hexdigest(),
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "calibration_sha256": hashlib.sha256(calibration).hexdigest(),
         "versions": trained.versions,
         "accuracy": trained.accuracy,
         "history": [dataclasses.asdict(epoch) for epoch in trained.history],
     }
+
+
+def kept_files(trained: Trained) -> tuple[bytes, bytes]:
+    """The weights and the calibration set, as files: what a later version goes on from."""
+    return weights_npz(trained.model), calibration_npz(trained.calibration)
 
 
 def lineage_of_file(path: Path, tflite: bytes, data: Path | None) -> dict[str, Any]:

@@ -13,17 +13,18 @@ from typing import Any, Final
 
 from protocol.errors import BadInput
 from protocol.manifest import Contract, Measured, Requirements
-from publisher.learning.convert import CONVERSIONS, calibration_set
+from publisher.learning.continuing import Start
+from publisher.learning.convert import CONVERSIONS
 from publisher.learning.data import Labels
 from publisher.learning.evaluate import evaluate
 from publisher.learning.golden import Candidate, GoldenSet, drawn, invented, make_golden, sample_count
 from publisher.learning.inspect import Inspected, inspect, read_tflite
-from publisher.learning.lineage import lineage_of, lineage_of_file
+from publisher.learning.lineage import kept_files, lineage_of, lineage_of_file
 from publisher.learning.own_data import OwnData, read_own_data
 from publisher.learning.progress import OnProgress, Steps, silent
 from publisher.learning.recipe import Recipe
 from publisher.learning.sandbox import run
-from publisher.learning.train import Trained, train
+from publisher.learning.train import Trained, settings_of, train
 
 PARENT: Final = "float32"  # what the other variants are compared with
 BARE: Final = "original"  # the one variant of a model file that was brought along
@@ -45,7 +46,8 @@ class MadeVariant:
 class Made:
     """A version before it is signed. `accuracy` is the parent's on the held-back set, None where nothing is known.
 
-    `lineage` is plain JSON: recipe, data and settings by hash and value, library versions, history.
+    `lineage` is plain JSON: recipe, data and settings by hash and value, library versions, history. `kept` are files
+    that it names by hash, for later versions to go on from.
     """
 
     contract: Contract
@@ -55,6 +57,7 @@ class Made:
     variants: tuple[MadeVariant, ...]
     accuracy: float | None
     lineage: dict[str, Any]
+    kept: tuple[bytes, ...] = ()
 
 
 def make_from_recipe(
@@ -63,13 +66,18 @@ def make_from_recipe(
     seed: int | None = None,
     epochs: int | None = None,
     scramble_labels: bool | None = None,
+    start: Start | None = None,
     on_progress: OnProgress = silent,
 ) -> Made:
-    """Train, convert, measure. What is given stands in place of the recipe's settings. Raises BadRecipe, BadModel."""
-    settings = recipe.settings.having(epochs=epochs, seed=seed, scramble_labels=scramble_labels)
+    """Train, from `start` where there is one, convert, measure. What is given stands in place of the recipe's settings.
+
+    Raises BadRecipe, BadModel.
+    """
+    settings = settings_of(recipe, start, epochs=epochs, seed=seed, scramble_labels=scramble_labels)
     total = settings.epochs + 2 * len(CONVERSIONS) + 1
     trained = train(
         dataclasses.replace(recipe, settings=settings),
+        start=start,
         on_progress=lambda done, _, what: on_progress(done, total, what),
     )
     steps = Steps(total, on_progress)
@@ -130,11 +138,12 @@ def _made(trained: Trained, steps: Steps) -> Made:
         variants=variants,
         accuracy=accuracy,
         lineage=lineage_of(trained),
+        kept=kept_files(trained),
     )
 
 
 def _converted(trained: Trained, steps: Steps) -> dict[str, bytes]:
-    calibration = calibration_set(trained.recipe.data.x_train)
+    calibration = trained.calibration
     files: dict[str, bytes] = {}
     for name, convert in CONVERSIONS.items():
         steps.begin(f"converting to {name}")

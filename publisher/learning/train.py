@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from protocol.errors import BadRecipe
-from publisher.learning.data import Labels
+from publisher.learning.continuing import Start, put_weights
+from publisher.learning.convert import calibration_set
+from publisher.learning.data import Floats, Labels
 from publisher.learning.frameworks import load_tf_keras, versions
 from publisher.learning.network import build_network
 from publisher.learning.progress import OnProgress, silent
 from publisher.learning.quiet import quiet
 from publisher.learning.recipe import Recipe
-from publisher.learning.settings import TrainSettings
+from publisher.learning.settings import BOUNDS, TrainSettings
+
+FEWER_EPOCHS: Final = 4  # a quarter of a training from scratch
+SMALLER_STEPS: Final = 10
+RANGE_MARGIN: Final = 0.1  # by which a value may leave the range of today's data and still look like it
+LEARNING_RATE_MIN: Final = BOUNDS["learning_rate"][0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +36,10 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """A trained `tf_keras.Model` and its history. `accuracy` is on the held-back set, as Keras computes."""
+    """A trained `tf_keras.Model` and its history. `accuracy` is on the held-back set, as Keras computes.
+
+    `calibration` (samples, features …) shows quantizers their ranges; the parent's where `parent` names a version.
+    """
 
     model: Any
     recipe: Recipe
@@ -38,6 +49,8 @@ class Trained:
     data_sha256: str
     recipe_sha256: str
     versions: dict[str, str]
+    calibration: Floats
+    parent: str | None = None
 
 
 def train(
@@ -46,12 +59,18 @@ def train(
     seed: int | None = None,
     epochs: int | None = None,
     scramble_labels: bool | None = None,
+    start: Start | None = None,
     on_progress: OnProgress = silent,
 ) -> Trained:
-    """Train the recipe; what is given stands in place of its settings. Progress counts epochs. Raises BadRecipe."""
+    """Train the recipe; what is given stands in place of its settings. Progress counts epochs. Raises BadRecipe.
+
+    `start` is a version to go on from; its settings are the caller's business (`settings_of`).
+    """
     settings = recipe.settings.having(epochs=epochs, seed=seed, scramble_labels=scramble_labels)
     on_progress(0, settings.epochs, "preparing to train")
     network = build_network(recipe, seed=settings.seed)
+    if start is not None:
+        put_weights(network, start, recipe.path.name)
     history = _fit(network, recipe, settings, on_progress)
     return Trained(
         model=network,
@@ -62,7 +81,45 @@ def train(
         data_sha256=recipe.data.sha256(),
         recipe_sha256=recipe.sha256,
         versions=versions(),
+        calibration=_calibration(recipe, start),
+        parent=None if start is None else start.version,
     )
+
+
+def settings_of(
+    recipe: Recipe,
+    start: Start | None,
+    *,
+    epochs: int | None = None,
+    seed: int | None = None,
+    scramble_labels: bool | None = None,
+) -> TrainSettings:
+    """The recipe's settings with what is given in their place; gentler ones to go on with. Raises BadRecipe."""
+    settings = recipe.settings if start is None else gentler(recipe.settings)
+    return settings.having(epochs=epochs, seed=seed, scramble_labels=scramble_labels)
+
+
+def gentler(settings: TrainSettings) -> TrainSettings:
+    """Settings for a network that knows its task already: small steps keep what it knows, and the next delta small."""
+    return dataclasses.replace(
+        settings,
+        epochs=max(1, settings.epochs // FEWER_EPOCHS),
+        learning_rate=max(settings.learning_rate / SMALLER_STEPS, LEARNING_RATE_MIN),
+    )
+
+
+def _calibration(recipe: Recipe, start: Start | None) -> Floats:
+    """The parent's calibration set while the samples look alike, so that versions stay comparable; else a new one."""
+    kept = None if start is None else start.calibration
+    if kept is not None and kept.shape[1:] == recipe.data.features and _within(kept, recipe.data.value_range):
+        return kept
+    return calibration_set(recipe.data.x_train)
+
+
+def _within(kept: Floats, value_range: tuple[float, float]) -> bool:
+    low, high = value_range
+    margin = RANGE_MARGIN * (high - low)
+    return bool(low - margin <= kept.min() and kept.max() <= high + margin)
 
 
 def _fit(network: Any, recipe: Recipe, settings: TrainSettings, on_progress: OnProgress) -> list[Epoch]:
