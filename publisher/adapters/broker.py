@@ -128,40 +128,45 @@ class Broker:
         Brokers drop kept messages past their queue: ask for exact topics where it must be all.
         """
         found: dict[str, bytes] = {}
-        for received in self.follow(patterns, quiet_s=quiet_s, for_s=COLLECT_MAX_S):
+        self.listen(patterns)
+        for received in self.heard(patterns, quiet_s=quiet_s, for_s=COLLECT_MAX_S):
             found[received.topic] = received.payload
+        if self._trouble:
+            raise self._lost()
         self._link.unsubscribe(patterns)
         return {topic: payload for topic, payload in found.items() if payload}
 
-    def follow(self, patterns: Sequence[str], *, quiet_s: float, for_s: float) -> Iterator[Received]:
-        """Subscribe, and give what comes until it is quiet for `quiet_s`, at most `for_s`; again after a reconnect."""
+    def listen(self, patterns: Sequence[str]) -> None:
+        """Subscribe, at QoS 0; doing it again brings what is kept again."""
         self._link.subscribe(patterns, qos=0)
+
+    def heard(self, patterns: Sequence[str], *, quiet_s: float, for_s: float) -> Iterator[Received]:
+        """What comes until it is quiet for `quiet_s`, at most `for_s`. A lost connection is awaited that long."""
         until_s = time.monotonic() + for_s
         while (left_s := until_s - time.monotonic()) > 0:
-            match self._next(min(left_s, self._patience_s if self._trouble else quiet_s)):
-                case None if self._trouble:
-                    raise self._lost()
+            match self._next(left_s if self._trouble else min(left_s, quiet_s)):
                 case None:
                     return
                 case Connected():
-                    self._link.subscribe(patterns, qos=0)
+                    self.listen(patterns)
                 case Received() as received:
                     yield received
 
     def _swept(self, window: list[str], missing: dict[str, None]) -> Iterator[tuple[str, bytes]]:
         """Sweep once; what came is taken out of `missing`."""
         self._link.sweep(window)
-        while True:
-            match self._next(self._patience_s):
-                case None:
-                    raise self._lost()
+        until_s = time.monotonic() + self._patience_s
+        while (event := self._next(until_s - time.monotonic())) is not None:
+            match event:
                 case Connected():
                     self._link.sweep(window)
                 case Received(topic, payload) if topic in missing:
+                    until_s = time.monotonic() + self._patience_s
                     del missing[topic]
                     yield topic, payload
                 case Swept(topics) if list(topics) == window:
                     return
+        raise self._lost()
 
     def _settle(self, in_flight: dict[int, Message], on_acknowledged: Callable[[Message], None]) -> None:
         """Wait until the broker has spoken about one message."""

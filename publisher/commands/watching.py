@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +14,7 @@ from protocol.errors import BadInput
 from publisher.commands.common import Common, command
 
 if TYPE_CHECKING:
+    from publisher.core.fleet import Row
     from publisher.operations.status import FleetStatus, Reader
 _PASSWORD_MAX_CHARS = 1_000
 
@@ -87,9 +88,10 @@ def status(
             models = tuple(registry.models())
     with Broker.connect(settings.broker, tls=settings.tls) as broker:
         reader = Reader(broker, Topics(root or TOPIC_ROOT), enrolled, models)
-        _show_once(common, reader.read())
+        now = reader.read()
+        _show_once(common, now)
         if watch:
-            _follow(common, reader)
+            _follow(common, reader, now)
 
 
 def show(
@@ -136,20 +138,19 @@ def _show_once(common: Common, fleet: FleetStatus) -> None:
     common.show(told, lambda: tables.fleet(fleet.rows))
 
 
-def _follow(common: Common, reader: Reader) -> None:
+def _follow(common: Common, reader: Reader, shown: FleetStatus) -> None:
     """Draw the table over and over on a terminal; else print a new one when something but an age has changed."""
     if sys.stdout.isatty() and not common.as_json:
         _draw(reader.follow())
         return
-    before: object = None
     for fleet in reader.follow():
-        from publisher.views import facts
-
-        rows = facts.of_fleet(fleet.rows)["devices"]
-        now = json.dumps([{key: value for key, value in row.items() if key != "age_s"} for row in rows])
-        if before not in (None, now):
+        if _without_ages(fleet) != _without_ages(shown):
             _show_once(common, fleet)
-        before = now
+            shown = fleet
+
+
+def _without_ages(fleet: FleetStatus) -> list[Row]:
+    return [replace(row, age_s=None) for row in fleet.rows]
 
 
 def _draw(fleets: Iterator[FleetStatus]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,7 @@ from publisher.operations.office import utc_now
 
 QUIET_S = 1.0
 FOLLOW_S = 1.0  # a table that is watched is drawn anew about this often
+LISTEN_AGAIN_S = 60.0  # what a broker dropped on the way comes then
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,12 @@ class Reader:
 
     def follow(self) -> Iterator[FleetStatus]:
         """The fleet as it changes, about once a second, until the caller has enough."""
+        again_at_s = 0.0
         while True:
-            for received in self._broker.follow(self._patterns, quiet_s=FOLLOW_S, for_s=FOLLOW_S):
+            if time.monotonic() >= again_at_s:
+                again_at_s = time.monotonic() + LISTEN_AGAIN_S
+                self._broker.listen(self._patterns)
+            for received in self._broker.heard(self._patterns, quiet_s=FOLLOW_S, for_s=FOLLOW_S):
                 self._hear(received.topic, received.payload)
             yield self._status()
 

@@ -137,14 +137,14 @@ def _below(nodes: Iterable[bytes]) -> list[str]:
 
 
 def make_big_model(folder: Path) -> None:
-    """Write `big.tflite`: 3 MB of random weights that do not compress, so that an upload has a middle."""
+    """Write `big.tflite`: 1.6 MB of random weights that do not compress, so that an upload has a middle."""
     program = """
 import sys
 import tf_keras as keras
 from tensorflow import lite
 keras.utils.set_random_seed(3)
 layers = keras.layers
-network = keras.Sequential([layers.Input((784,)), layers.Dense(1000, "relu"), layers.Dense(10, "softmax")])
+network = keras.Sequential([layers.Input((784,)), layers.Dense(500, "relu"), layers.Dense(10, "softmax")])
 open(sys.argv[1], "wb").write(lite.TFLiteConverter.from_keras_model(network).convert())
 """
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}

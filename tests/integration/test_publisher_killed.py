@@ -1,0 +1,115 @@
+"""The publisher killed in the middle of a release: nothing half announced, and the next command tidies up."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from publisher.adapters.broker import Broker
+from publisher.adapters.registry import Registry
+from tests.brokers import mosquitto
+from tests.integration.publishing import (
+    Desk,
+    a_desk,
+    announced,
+    another_model,
+    connect,
+    make_big_model,
+    missing_chunks,
+)
+
+OncePerRun = Callable[[str, Callable[[Path], None]], Path]
+SEED: Final = 2_026
+KILLS: Final = 20
+# What is said at the start of a phase, the longest that the kill waits after it, and how often it falls there: a kill
+# while a model is opened is dull, one while chunks are stored, signed, uploaded and announced is not.
+PHASES: Final = (("making", 0.5, 2), ("storing", 1.8, 8), ("uploading", 0.5, 10))
+
+
+@pytest.fixture(scope="module")
+def big(once_per_run: OncePerRun) -> bytes:
+    return (once_per_run("big model", make_big_model) / "big.tflite").read_bytes()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with mosquitto() as broker:
+        yield a_desk(tmp_path, broker.url)
+
+
+def test_a_release_killed_at_any_moment_is_finished_or_undone_by_the_next_command(desk: Desk, big: bytes) -> None:
+    print(f"seed {SEED}")  # noqa: T201 - so that a failure can be played again
+    rng = random.Random(SEED)
+    root = desk.enrolled_root()
+    file = desk.folder / "big.tflite"
+    with connect(desk.url) as broker:
+        ended_as: list[str] = []
+        for number in range(KILLS):
+            file.write_bytes(another_model(big, seed=number))
+            (phase, longest_s, _) = rng.choices(PHASES, weights=[weight for *_, weight in PHASES])[0]
+            _release_and_kill(desk, f"1.{number}.0", file, phase, rng.uniform(0, longest_s))
+            _check_whole(broker, root)
+            desk.run("rollout", "hold", "big", expect=0 if _stored_plan(desk) else 2)
+            ended_as.append(_check_settled(desk, f"1.{number}.0"))
+            _check_whole(broker, root)
+        assert set(ended_as) == {"undone", "finished"}, ended_as  # or the kills were too early, or all too late
+        desk.run("release", "big", "--version", "2.0.0", "--tflite", file)
+        _check_whole(broker, root)
+        accepted = announced(broker, "big", root)
+    assert accepted is not None
+    assert accepted.plan.versions() == ("2.0.0",)
+
+
+def test_what_a_killed_release_uploaded_is_not_sent_again(desk: Desk, big: bytes) -> None:
+    file = desk.folder / "big.tflite"
+    file.write_bytes(big)
+    whole = desk.run("release", "first", "--version", "1", "--tflite", file, "--json").json["uploaded_chunks"]
+    file.write_bytes(another_model(big, seed=7))
+    _release_and_kill(desk, "1", file, "uploading", 0.1)
+    with Registry.open(desk.registry) as registry:
+        assert [staged.model for staged in registry.unannounced()] in ([], ["big"])
+    told = desk.run("rollout", "hold", "big", "--json")
+    assert told.json["uploaded_chunks"] == 0  # the stopped release was finished before, and with it its upload
+    with connect(desk.url) as broker:
+        accepted = announced(broker, "big", desk.enrolled_root())
+        assert accepted is not None
+        assert missing_chunks(broker, accepted) == []
+    assert whole > 50
+
+
+def _release_and_kill(desk: Desk, version: str, file: Path, phase: str, after_s: float) -> None:
+    """Kill by process id when `phase` has begun and a while has gone; a release may have ended before."""
+    with desk.begin("release", "big", "--version", version, "--tflite", file) as running:
+        assert running.stderr is not None
+        for line in running.stderr:
+            if line.startswith(phase):
+                break
+        time.sleep(after_s)  # the moment itself is what is tried
+        running.kill()
+        running.communicate()
+
+
+def _check_whole(broker: Broker, root: bytes) -> None:
+    accepted = announced(broker, "big", root)
+    if accepted is not None:
+        assert missing_chunks(broker, accepted) == []
+
+
+def _stored_plan(desk: Desk) -> bool:
+    with Registry.open(desk.registry) as registry:
+        return registry.plan("big") is not None
+
+
+def _check_settled(desk: Desk, version: str) -> str:
+    """Nothing is left half done: the version is in the plan and announced, or there is no trace of it."""
+    with Registry.open(desk.registry) as registry:
+        assert registry.unannounced() == []
+        assert registry.orphans() == []
+        plan, known = registry.plan("big"), version in registry.versions("big")
+        assert known == (plan is not None and version in plan.versions())
+        return "finished" if known else "undone"

@@ -1,0 +1,132 @@
+"""The fleet's table from what devices keep on a real broker, and how commands show their results."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from protocol.topics import Kind
+from publisher.adapters.broker import Broker, Message
+from tests.brokers import mosquitto
+from tests.builders import a_presence, a_status
+from tests.integration.publishing import PROGRAM, PROJECT, TOPICS, Desk, a_desk, connect
+
+LONG_REASON = "CPU load 97 % is over 80 %, and the battery at 12 % is under 30 %; looking again in ten minutes"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with mosquitto() as broker:
+        yield a_desk(tmp_path, broker.url)
+
+
+def say(broker: Broker, device: str, *, online: bool = True, **status: object) -> None:
+    """What a device keeps on the broker."""
+    now = datetime.now(UTC)
+    line = a_status(device=device, at=now, **status).to_line()  # type: ignore[arg-type] # a builder's own keywords
+    presence = a_presence(device, online=online, at=now).to_line()
+    broker.put_all(
+        [
+            Message(TOPICS.presence(device), presence),
+            Message(TOPICS.of_device(Kind.STATUS, device, "digits"), line),
+        ]
+    )
+
+
+def test_the_table_says_who_runs_what_and_why_not(desk: Desk) -> None:
+    desk.run("enroll", "pi-9", "--out", desk.folder / "pi-9")
+    with connect(desk.url) as broker:
+        say(broker, "pi-1", state="committed", installed_version="1.1.0", latest_version="1.1.0", reason="all is well")
+        say(
+            broker, "pi-2", state="deferred", installed_version="1.0.0", latest_version="1.1.0", reason=LONG_REASON,
+            online=False,
+        )  # fmt: skip
+        liar = a_status(device="pi-1", at=datetime.now(UTC)).to_line()
+        strange = (
+            Message(TOPICS.of_device(Kind.STATUS, "pi-4", "digits"), liar),
+            Message(TOPICS.presence("pi-5"), b"?"),
+        )
+        broker.put_all(strange)
+    table = desk.run("status").out
+    assert all(len(line) <= 80 for line in table.splitlines())
+    rows = {line.split()[0]: line for line in table.splitlines()}
+    assert "committed" in rows["pi-1"]
+    assert "offline" in rows["pi-2"]
+    assert "CPU load 97" in rows["pi-2"]
+    assert "…" in rows["pi-2"]
+    assert "never seen" in rows["pi-9"]
+    assert "3 devices, 1 online; 1 on digits 1.0.0, 1 on digits 1.1.0" in table
+    told = desk.run("status", "--json").json
+    assert told["unreadable_messages"] == 2
+    assert told["summary"]["up_to_date"] == 1
+    by_device = {row["device"]: row for row in told["devices"]}
+    assert by_device["pi-2"]["reason"] == LONG_REASON
+    assert by_device["pi-2"]["online"] is False
+    assert by_device["pi-9"]["age_s"] is None
+
+
+def test_the_fleet_is_seen_without_a_registry(desk: Desk, tmp_path: Path) -> None:
+    with connect(desk.url) as broker:
+        say(broker, "pi-1", state="fetching", in_progress=True, update_percentage=40.0)
+    assert "fetching 40 %" in desk.run("status", "--registry", tmp_path / "nowhere").out
+
+
+def test_an_empty_fleet_is_a_sentence(desk: Desk) -> None:
+    assert "no device has said anything yet" in desk.run("status").out
+    assert desk.run("status", "--json").json["devices"] == []
+
+
+def test_a_watched_table_follows_the_fleet(desk: Desk) -> None:
+    with connect(desk.url) as broker:
+        say(broker, "pi-1", state="fetching")
+        watching = desk.begin("status", "--watch", "--json")
+        assert watching.stdout is not None
+        first = json.loads(watching.stdout.readline())
+        say(broker, "pi-1", state="proving")
+        second = json.loads(watching.stdout.readline())
+        watching.send_signal(2)
+        _, err = watching.communicate(timeout=60)
+    assert [one["devices"][0]["state"] for one in (first, second)] == ["fetching", "proving"]
+    assert (watching.returncode, err) == (130, "error: stopped\n")
+
+
+def test_colours_are_for_terminals_only(desk: Desk) -> None:
+    with connect(desk.url) as broker:
+        say(broker, "pi-1", state="rejected")
+    assert "\x1b" not in desk.run("status").out
+    environment = {**desk.environment(), "NO_COLOR": "1", "FORCE_COLOR": "1", "TERM": "xterm"}
+    plain = subprocess.run(
+        [*PROGRAM, "status"], cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "\x1b[31m" not in plain.stdout
+
+
+HEAVY = ("tensorflow", "numpy", "sklearn", "tuf", "paho", "tf_keras")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["release", "--help"], ["rollout", "--help"], ["serve", "--help"]])
+def test_help_imports_nothing_heavy(words: list[str]) -> None:
+    program = (
+        "import sys\n"
+        "from publisher.cli import main\n"
+        f"sys.argv[1:] = {words!r}\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        f"found = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "assert not found, found\n"
+    )
+    run = subprocess.run(
+        [*PROGRAM[:2], program],
+        cwd=PROJECT,
+        env={**os.environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
