@@ -16,6 +16,8 @@ Labels = npt.NDArray[np.int64]
 Array = npt.NDArray[Any]
 
 NAMES: Final = ("x_train", "y_train", "x_test", "y_test")
+VALUE_MAX: Final = 1e6  # no network learns from larger numbers, and 8 bits cannot hold their differences
+SPREAD_MAX: Final = 10.0  # by how many times its own width the held-back half may leave the range of the other
 SHAPE_HINT: Final = "return (x_train, y_train, x_test, y_test), four numpy arrays"
 
 
@@ -78,6 +80,7 @@ def checked(arrays: tuple[Array, Array, Array, Array], labels: tuple[str, ...], 
             f"{where}: samples of x_test have shape {list(data.x_test.shape[1:])}, of x_train {list(data.features)}",
             hint="prepare both halves in the same way",
         )
+    _check_range(data, where)
     _check_classes(data, labels, where)
     return data
 
@@ -117,6 +120,26 @@ def answers(y: Array, name: str, count: int, where: str) -> Labels:
     if int(y.min()) < 0:
         raise BadRecipe(f"{where}: {name} has the label {int(y.min())}", hint="classes are counted from 0")
     return y.astype(np.int64)
+
+
+def _check_range(data: Data, where: str) -> None:
+    """Values from which nothing is learnt, and halves that were not prepared alike."""
+    low, high = data.value_range
+    if low == high:
+        raise BadRecipe(f"{where}: every value of x_train is {low:g}", hint="look at how it is loaded")
+    largest = max(abs(low), abs(high))
+    if largest > VALUE_MAX:
+        raise BadRecipe(
+            f"{where}: x_train has values up to {largest:.3g}, too large to train on",
+            hint="scale each feature to about 0..1, for instance in preprocess()",
+        )
+    test_low, test_high = float(data.x_test.min()), float(data.x_test.max())
+    reach = SPREAD_MAX * (high - low)
+    if test_low < low - reach or test_high > high + reach:
+        raise BadRecipe(
+            f"{where}: x_test has values from {test_low:.3g} to {test_high:.3g}, x_train from {low:.3g} to {high:.3g}",
+            hint="scale both halves in the same way, by numbers taken from x_train",
+        )
 
 
 def _check_classes(data: Data, labels: tuple[str, ...], where: str) -> None:

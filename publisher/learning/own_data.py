@@ -46,7 +46,8 @@ def read_own_data(path: Path, contract: Contract) -> OwnData:
 
 def _arrays(path: Path) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise BadInput(
                     f"{path.name} is one array, not an .npz", hint="save it with numpy.savez(FILE, x=…, y=…)"

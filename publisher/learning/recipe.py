@@ -106,6 +106,11 @@ def _preprocessed(preprocess: Callable[..., object], x: Array, path: Path) -> Ar
         raise BadRecipe(
             f"preprocess() in {path.name} gave a {type(made).__name__}", hint="return a numpy array, one row a sample"
         )
+    if len(made) != len(x):
+        raise BadRecipe(
+            f"preprocess() in {path.name} made {len(made)} samples of {len(x)}",
+            hint="keep every sample there; drop those that are no good in load_data()",
+        )
     return made
 
 

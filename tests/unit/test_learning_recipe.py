@@ -106,6 +106,19 @@ BREAKS = {
         "preprocess() failed in recipe.py, line 13: ValueError",
         "line 13",
     ),
+    "student not a function": Break(
+        "build_student = 'small'", "has build_student, which is not", "add: def build_student"
+    ),
+    "no such temperature": Break("train_settings = {'temperature': 0}", "temperature is 0", "a number from 0.1 to 100"),
+    "no such weight": Break("train_settings = {'distill_weight': 2}", "distill_weight is 2", "a number from 0 to 1"),
+    "all one value": Break(load_data_giving("x_train[:] = 0.5"), "every value of x_train is 0.5", "how it is loaded"),
+    "too large": Break(load_data_giving("x_train[3, 3] = 1e9"), "values up to 1e+09, too large", "in preprocess()"),
+    "scaled by halves": Break(
+        load_data_giving("x_test = x_test * 255"), "x_train from 0.", "scale both halves in the same way"
+    ),
+    "preprocess drops samples": Break(
+        "def preprocess(x):\n    return x[::2]", "preprocess() in recipe.py made 15 samples of 30", "keep every sample"
+    ),
     "preprocess gives nothing": Break(
         "def preprocess(x): pass", "preprocess() in recipe.py gave a NoneType", "return a"
     ),
@@ -128,7 +141,7 @@ def test_a_broken_recipe_gets_its_own_clear_message(broken: Break, tmp_path: Pat
 
 
 def test_no_two_breaks_get_the_same_message() -> None:
-    assert len({broken.said for broken in BREAKS.values()}) == len(BREAKS) >= 12
+    assert len({broken.said for broken in BREAKS.values()}) == len(BREAKS) >= 40
 
 
 @pytest.mark.parametrize(
