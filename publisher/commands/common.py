@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import json
 import logging
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from protocol.errors import FerryError
+from protocol.errors import FerryError, MissingPart, NoRoom
 from publisher.settings import KEYS, Settings
 
 if TYPE_CHECKING:
@@ -120,10 +121,15 @@ def plainly(*, verbose: bool) -> Iterator[None]:
     except BrokenPipeError:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for the flush at exit: whoever read has gone
         raise typer.Exit(UNFORESEEN) from None
+    except ModuleNotFoundError as missing:
+        hint = "install what a publisher needs: pip install 'edgeferry[publisher]'"
+        _fail(f"the library {missing.name} is not installed", hint, MissingPart.exit_code, missing if verbose else None)
     except OSError as trouble:
+        full = trouble.errno in (errno.ENOSPC, errno.EDQUOT)
         what = trouble.strerror or str(trouble)
         where = f": {trouble.filename}" if trouble.filename else ""
-        _fail(f"{what}{where}", "", UNFORESEEN, trouble if verbose else None)
+        hint, code = ("free some space and run it again", NoRoom.exit_code) if full else ("", UNFORESEEN)
+        _fail(f"{what}{where}", hint, code, trouble if verbose else None)
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
     except Exception as bug:  # noqa: BLE001 - the last door: a person gets a sentence, and -v the traceback

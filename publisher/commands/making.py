@@ -104,8 +104,8 @@ def release(
     scramble_labels: Scrambled = False,
 ) -> None:
     """Make a version, sign it, upload it, and offer it to the fleet."""
+    from publisher.core.audience import Audience
     from publisher.core.gates import MAX_DROP, Gates
-    from publisher.core.planning import Audience
     from publisher.operations.office import an_office
     from publisher.operations.release import Order, check_order
     from publisher.operations.release import release as carry_out

@@ -94,9 +94,10 @@ def advance(
 ) -> None:
     """Offer the newest version to more devices."""
     from publisher.core import planning
+    from publisher.core.audience import Audience
     from publisher.operations.office import utc_now
 
-    audience = planning.Audience.parse(to)
+    audience = Audience.parse(to)
     _edit(common, model, lambda plan: planning.advance(plan, audience, utc_now()))
 
 

@@ -6,7 +6,6 @@ A plan reads from special to general: pinned devices, then the audience of the n
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -16,43 +15,11 @@ from protocol.errors import BadInput, BadName, UnknownVersion
 from protocol.plan import Plan, Rule, Stage, Urgency
 from protocol.topics import check_name
 from protocol.wire import first_complaint
+from publisher.core.audience import Audience as Audience  # an edit is said in it, so it is offered here too
 
 VERSION: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}")
 DEVICES_PINNED_MAX: Final = 1_000  # in one rule
 HISTORY_KEPT: Final = 30  # stages; the bundle has 64 KB
-
-
-@dataclass(frozen=True, slots=True)
-class Audience:
-    """Who gets a release: everybody, a share of the fleet, or a group."""
-
-    percent: float | None = None
-    group: str | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> Audience:
-        """Read `all`, `N%` or `group:NAME`. Raises BadInput."""
-        if text == "all":
-            return cls()
-        if text.startswith("group:"):
-            return cls(group=check_name(text.removeprefix("group:"), "group"))
-        try:
-            percent = float(text.removesuffix("%"))
-        except ValueError:
-            percent = -1.0
-        if not text.endswith("%") or not 0 < percent <= 100:
-            raise BadInput(f"--to {text!r} names no audience", hint="use all, a share such as 10%, or group:NAME")
-        return cls() if percent == 100 else cls(percent=percent)
-
-    @property
-    def everybody(self) -> bool:
-        """Whether nobody is left out."""
-        return self.percent is None and self.group is None
-
-    def __str__(self) -> str:
-        if self.group is not None:
-            return f"group {self.group}"
-        return "every device" if self.percent is None else f"{self.percent:g} % of the fleet"
 
 
 def check_version(version: str) -> str:

@@ -16,6 +16,7 @@ from publisher.operations.office import Office
 DEFAULT_MODEL: Final = "digits"  # until something is released
 SETTINGS: Final = "device.toml"
 ROOT: Final = "root.json"
+CA: Final = "ca.pem"  # who vouches for the broker, where that is no public authority
 _PRIVATE: Final = 0o600
 _PUBLIC: Final = 0o644
 
@@ -79,6 +80,8 @@ def device_toml(office: Office, wanted: Enrolment, models: Sequence[str]) -> str
     if wanted.password is not None:
         lines.append(f"password = {_quoted(wanted.password)}")
     lines += [f"root = {_quoted(ROOT)}", f"topic_root = {_quoted(office.topics.root)}", 'state = "state"']
+    if office.settings.tls.ca:
+        lines += ["", "[tls]", f"ca = {_quoted(CA)}"]
     for model in models:
         lines += ["", "[[models]]", f"name = {_quoted(model)}"]
     return "\n".join(lines) + "\n"
@@ -88,10 +91,19 @@ def _write(office: Office, wanted: Enrolment, models: Sequence[str], root: bytes
     folder.mkdir(parents=True, exist_ok=True)
     _check_root(folder / ROOT, root, force=wanted.force)
     _write_file(folder / ROOT, root, _PUBLIC)
+    if ca := office.settings.tls.ca:
+        _write_file(folder / CA, _read(ca), _PUBLIC)
     text, path = device_toml(office, wanted, models).encode(), folder / SETTINGS
     if path.exists() and path.read_bytes() != text:
         path.replace(folder / f"{SETTINGS}.old")  # somebody may have edited it
     _write_file(path, text, _PRIVATE if wanted.password is not None else _PUBLIC)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as refused:
+        raise BadInput(f"{path} cannot be read: {refused.strerror}", hint="give --ca a file in PEM") from None
 
 
 def _check_root(path: Path, root: bytes, *, force: bool) -> None:

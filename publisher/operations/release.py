@@ -24,8 +24,8 @@ from protocol.topics import check_name
 from protocol.wire import first_complaint
 from publisher.adapters.registry import Registry
 from publisher.core import planning
+from publisher.core.audience import Audience
 from publisher.core.gates import Gates, Standing, failures
-from publisher.core.planning import Audience
 from publisher.operations.office import Office
 from publisher.operations.recovery import releasing
 from publisher.operations.spread import stage

@@ -206,6 +206,17 @@ def test_a_device_is_enrolled_with_what_it_needs(desk: Desk, tmp_path: Path) -> 
     assert [device.groups for device in Registry.open(desk.registry).devices()] == [("kitchen", "canary")]
 
 
+def test_a_device_of_a_private_authority_is_given_its_certificate(desk: Desk, tmp_path: Path) -> None:
+    ca = tmp_path / "our-ca.pem"
+    ca.write_text("a certificate")
+    desk.run("enroll", "pi-1", "--out", tmp_path / "pi-1", "--broker", "mqtts://broker.lan", "--ca", ca)
+    settings = tomllib.loads((tmp_path / "pi-1" / "device.toml").read_text())
+    assert (settings["broker"], settings["tls"]) == ("mqtts://broker.lan:8883", {"ca": "ca.pem"})
+    assert (tmp_path / "pi-1" / "ca.pem").read_text() == "a certificate"
+    gone = ("enroll", "pi-1", "--out", tmp_path / "pi-1", "--broker", "mqtts://x", "--ca", tmp_path / "gone")
+    assert "cannot be read" in desk.run(*gone, expect=2).err
+
+
 def test_another_registrys_root_is_not_overwritten_unless_asked(desk: Desk, tmp_path: Path) -> None:
     other = tmp_path / "other"
     desk.run("init", "--registry", other)

@@ -9,7 +9,7 @@ import pytest
 from protocol.errors import BadInput, BadName, UnknownVersion
 from protocol.plan import Plan
 from publisher.core import planning
-from publisher.core.planning import Audience
+from publisher.core.audience import Audience
 from tests.builders import NOON, a_plan, a_rule
 
 EVERYBODY = Audience()

@@ -20,6 +20,7 @@ from publisher.views.progress import LineVoice
         (Busy("it is in use", hint="wait"), 7, "error: it is in use\nhint: wait\n"),
         (BadInput("a bad file"), 2, "error: a bad file\n"),
         (KeyboardInterrupt(), 130, "error: stopped\n"),
+        (OSError(28, "No space left", "x"), 8, "error: No space left: x\nhint: free some space and run it again\n"),
         (PermissionError(13, "Permission denied", "keys"), 1, "error: Permission denied: keys\n"),
     ],
 )

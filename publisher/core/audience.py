@@ -1,0 +1,41 @@
+"""Who gets a release, as a person writes it: `all`, `10%`, `group:kitchen`. Which devices those are, the plan says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from protocol.errors import BadInput
+from protocol.topics import check_name
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Who gets a release: everybody, a share of the fleet, or a group."""
+
+    percent: float | None = None
+    group: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Audience:
+        """Read `all`, `N%` or `group:NAME`. Raises BadInput."""
+        if text == "all":
+            return cls()
+        if text.startswith("group:"):
+            return cls(group=check_name(text.removeprefix("group:"), "group"))
+        try:
+            percent = float(text.removesuffix("%"))
+        except ValueError:
+            percent = -1.0
+        if not text.endswith("%") or not 0 < percent <= 100:
+            raise BadInput(f"--to {text!r} names no audience", hint="use all, a share such as 10%, or group:NAME")
+        return cls() if percent == 100 else cls(percent=percent)
+
+    @property
+    def everybody(self) -> bool:
+        """Whether nobody is left out."""
+        return self.percent is None and self.group is None
+
+    def __str__(self) -> str:
+        if self.group is not None:
+            return f"group {self.group}"
+        return "every device" if self.percent is None else f"{self.percent:g} % of the fleet"
