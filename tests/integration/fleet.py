@@ -1,0 +1,333 @@
+"""A small fleet on this machine: real device processes, their folders, and a watcher of all they say.
+
+Processes are started and ended by their own ids. Brokers are in tests/brokers.py, what is released in press.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from device_client.core.device import Device
+from protocol.broker_url import BrokerUrl
+from protocol.link import Connected, LinkEvent, Received, Swept
+from protocol.mqtt_link import MqttLink
+from protocol.topics import Kind, Topics
+
+PROJECT: Final = Path(__file__).resolve().parents[2]
+WITHIN_S: Final = 60.0  # generous: the machine may be busy
+COMMAND: Final = (sys.executable, "-c", "from device_client.cli import main; main()")
+CHUNK_BYTES: Final = 61_440
+BRISK: Final[dict[str, dict[str, Any]]] = {
+    "strategy": {"recheck_s": 0.5},
+    "conditions": {
+        "cpu_max_percent": 100.0,  # six programs share this machine
+        "temperature_max_c": 200.0,
+        "round_trip_max_ms": 60_000.0,
+        "memory_min_bytes": 0,
+        "disk_min_bytes": 0,
+    },
+    "download": {"retry_min_s": 0.5, "retry_max_s": 1.0, "absent_grace_s": 0.3, "chunk_timeout_s": 5.0},
+    "trial": {
+        "shadow_inputs": 20,
+        "shadow_labelled": 10,
+        "probation_inputs": 20,
+        "probation_min_s": 0.3,
+        "poll_s": 0.1,
+        "latency_floor_ms": 10_000.0,  # nothing is timed on a busy machine
+        "restarts_max": 50,
+    },
+    "feedback": {"every_s": 1.0},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One message of a device."""
+
+    kind: Kind
+    device: str
+    says: Mapping[str, Any]
+    line: bytes
+    retained: bool
+
+
+class Watcher:
+    """Listens to everything that devices say, from before they start."""
+
+    def __init__(self, url: BrokerUrl, topics: Topics | None = None) -> None:
+        self.heard: list[Heard] = []
+        self._topics = topics or Topics()
+        self._news = threading.Condition()
+        self._listens = threading.Event()
+        self._link = MqttLink(url, f"watcher-{id(self)}", self._hear)
+
+    def start(self) -> None:
+        """Return when nothing can be missed any more."""
+        self._link.start()
+        assert self._listens.wait(WITHIN_S), "the broker does not let us watch"
+
+    def stop(self) -> None:
+        """Listen no more."""
+        self._link.stop()
+
+    def _hear(self, event: LinkEvent) -> None:
+        match event:
+            case Connected():
+                self._link.subscribe([f"{self._topics.root}/v1/devices/#"], qos=1)
+                self._link.sweep([f"{self._topics.root}/v1/nothing"])  # answered after the subscription stands
+            case Swept():
+                self._listens.set()
+            case Received(topic, payload, retained):
+                address = self._topics.parse(topic)
+                if address is not None and payload:
+                    heard = Heard(address.kind, address.device, json.loads(payload), payload, retained)
+                    with self._news:
+                        self.heard.append(heard)
+                        self._news.notify_all()
+
+    def mark(self) -> int:
+        """A point in time; what is heard later has an index from here on."""
+        return len(self.heard)
+
+    def wait(
+        self,
+        kind: Kind,
+        where: Callable[[Mapping[str, Any]], bool],
+        *,
+        device: str | None = None,
+        since: int = 0,
+        within_s: float = WITHIN_S,
+        while_: Callable[[], bool] = lambda: True,
+    ) -> Mapping[str, Any]:
+        """The first message of a kind since a mark. Raises AssertionError with the last words when none comes."""
+        deadline_s, at = time.monotonic() + within_s, since
+        while True:
+            with self._news:
+                if at >= len(self.heard):
+                    self._news.wait(0.5)
+                fresh = self.heard[at:]
+            for heard in fresh:
+                if heard.kind is kind and device in (None, heard.device) and where(heard.says):
+                    return heard.says
+            at += len(fresh)
+            assert time.monotonic() < deadline_s, f"not heard; the last words: {self.last_words(device)}"
+            assert while_(), f"the device has ended; the last words: {self.last_words(device)}"
+
+    def state(
+        self, device: str, state: str, *, since: int = 0, within_s: float = WITHIN_S, **facts: object
+    ) -> Mapping[str, Any]:
+        """Wait until a device says that it is in a state."""
+
+        def fits(says: Mapping[str, Any]) -> bool:
+            return says["state"] == state and all(says.get(name) == fact for name, fact in facts.items())
+
+        return self.wait(Kind.STATUS, fits, device=device, since=since, within_s=within_s)
+
+    def of(self, kind: Kind, device: str | None = None, since: int = 0) -> list[Mapping[str, Any]]:
+        """All messages of a kind."""
+        return [heard.says for heard in self.heard[since:] if heard.kind is kind and device in (None, heard.device)]
+
+    def last_words(self, device: str | None) -> list[str]:
+        """For the message of a test that fails."""
+        lines = [heard.line.decode()[:300] for heard in self.heard if device in (None, heard.device)]
+        return lines[-6:]
+
+
+@contextlib.contextmanager
+def watching(url: BrokerUrl) -> Iterator[Watcher]:
+    """A watcher for the length of a `with` block."""
+    watcher = Watcher(url)
+    try:
+        watcher.start()
+        yield watcher
+    finally:
+        watcher.stop()
+
+
+@dataclass(slots=True)
+class DeviceFolder:
+    """What `publisher enroll` would have copied to a device, and what the device makes of it."""
+
+    path: Path
+    device: str
+
+    @property
+    def config(self) -> Path:
+        """The settings file."""
+        return self.path / "device.toml"
+
+    @property
+    def state(self) -> Path:
+        """The state folder."""
+        return self.path / "state"
+
+    def files(self, model: str = "digits") -> Path:
+        """The folder of a model's files."""
+        return self.state / "models" / model
+
+    def remembered(self, model: str = "digits") -> Device | None:
+        """What the journal holds, read beside the device and without touching it."""
+        rows = self._rows("SELECT json FROM state WHERE model = ?", model)
+        return Device.model_validate_json(rows[0][0]) if rows else None
+
+    def outbox(self, kind: str = "event") -> dict[str, bytes]:
+        """What no broker has acknowledged, by event id."""
+        return dict(self._rows("SELECT event_id, payload FROM outbox WHERE kind = ?", kind))
+
+    def until_delivered(self, within_s: float = WITHIN_S) -> None:
+        """Wait until no outcome is left in the outbox."""
+        deadline_s = time.monotonic() + within_s
+        while left := self.outbox():
+            assert time.monotonic() < deadline_s, f"never acknowledged: {list(left.values())}"
+            time.sleep(0.05)  # another process's database tells nobody
+
+    def _rows(self, query: str, argument: str) -> list[Any]:
+        journal = self.state / "journal.db"
+        if not journal.exists():
+            return []
+        with contextlib.closing(sqlite3.connect(f"{journal.as_uri()}?mode=ro", uri=True, timeout=30)) as database:
+            try:
+                return database.execute(query, (argument,)).fetchall()
+            except sqlite3.OperationalError as early:  # killed before the tables were made
+                if "no such table" not in str(early):
+                    raise
+                return []
+
+    def check_files(self, model: str = "digits") -> None:
+        """What answers, and what `current.tflite` shows to others, is whole: its bytes have the hash of its name."""
+        folder, device = self.files(model), self.remembered(model)
+        current = folder / "current.tflite"
+        shown = [current.resolve(strict=True)] if current.is_symlink() else []
+        lives = [folder / "files" / device.live.variant.sha256] if device and device.live else []
+        for path in (*shown, *lives):
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
+
+
+def a_device(folder: Path, device: str, broker: str, root: bytes, **changes: Any) -> DeviceFolder:
+    """Write a device's folder with settings that lose no time; `changes` are keys or whole sections, merged."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "root.json").write_bytes(root)
+    top: dict[str, Any] = {"device": device, "broker": broker}
+    sections = {name: dict(section) for name, section in BRISK.items()}
+    for name, value in changes.items():
+        if isinstance(value, dict):
+            sections.setdefault(name, {}).update(value)
+        else:
+            top[name] = value
+    (folder / "device.toml").write_text(toml(top, sections))
+    return DeviceFolder(folder, device)
+
+
+def toml(top: Mapping[str, Any], sections: Mapping[str, Mapping[str, Any]]) -> str:
+    """Settings as text; what JSON writes for numbers, texts, lists and booleans, TOML reads the same."""
+    lines = [f"{key} = {json.dumps(value)}" for key, value in top.items()]
+    for name, section in sections.items():
+        lines += ["", f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in section.items())]
+    return "\n".join(lines) + "\n"
+
+
+@dataclass(slots=True)
+class Process:
+    """One life of a program; what it says is in two files."""
+
+    popen: subprocess.Popen[bytes]
+    out: Path
+    err: Path
+    _ended: bool = field(default=False)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self.popen.poll() is None
+
+    @property
+    def said(self) -> str:
+        """Its stdout so far."""
+        return self.out.read_text()
+
+    @property
+    def grumbled(self) -> str:
+        """Its stderr so far."""
+        return self.err.read_text()
+
+    def kill(self) -> None:
+        """As a power cut would."""
+        self.popen.kill()
+        self.popen.wait(WITHIN_S)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        self.popen.send_signal(signal.SIGTERM)
+        return self.popen.wait(WITHIN_S)
+
+    def until_said(self, text: str, within_s: float = WITHIN_S) -> None:
+        """Wait for a word on stderr."""
+        deadline_s = time.monotonic() + within_s
+        while text not in self.grumbled:
+            assert time.monotonic() < deadline_s, f"{text!r} was not said: {self.grumbled}"
+            assert self.alive, f"it has ended: {self.grumbled}"
+            time.sleep(0.05)  # a file tells nobody when it grows
+
+
+def start(folder: DeviceFolder, *command: str) -> Process:
+    """Start a program in a device's folder; no setting of ours gets into it."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("EDGEFERRY_")}
+    environment["PYTHONPATH"] = str(PROJECT)
+    out, err = folder.path / "stdout", folder.path / "stderr"
+    with out.open("ab") as said, err.open("ab") as grumbled:
+        popen = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=said, stderr=grumbled, env=environment, cwd=folder.path
+        )
+    return Process(popen, out, err)
+
+
+def run_device(folder: DeviceFolder, *arguments: str) -> Process:
+    """`device-client run` as a process."""
+    return start(folder, *COMMAND, "run", "--config", str(folder.config), *arguments)
+
+
+@contextlib.contextmanager
+def running(folder: DeviceFolder, *arguments: str) -> Iterator[Process]:
+    """The same for the length of a `with` block; what still runs at its end is killed."""
+    process = run_device(folder, *arguments)
+    try:
+        yield process
+    finally:
+        if process.alive:
+            process.kill()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a command said, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def is_plain(self) -> None:
+        """No traceback ever gets to a person."""
+        assert "Traceback" not in self.err, self.err
+
+
+def tell(*arguments: str, **more: Any) -> Told:
+    """Run a `device-client` command to its end."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("EDGEFERRY_")}
+    environment |= {"PYTHONPATH": str(PROJECT)} | more.pop("env", {})
+    done = subprocess.run(
+        [*COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=WITHIN_S, check=False, **more
+    )
+    return Told(done.returncode, done.stdout, done.stderr)

@@ -1,0 +1,60 @@
+"""An application that trusts nothing: `python witness.py CONFIG KNOWN.npz`. It asks on and on, and checks each answer.
+
+KNOWN has `x` and, for each version, the right answers. One JSON line on stdout for each answer that is wrong or failed,
+for each new version, and at the end; a line gets out whole or not at all, also when the process is killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+
+import numpy as np
+
+from device_client import EdgeModel
+from protocol.errors import FerryError
+
+TOLERANCE = 1e-4
+EVERY_S = 0.01
+
+
+def main() -> None:
+    """Ask until SIGTERM."""
+    config, known_npz = sys.argv[1:3]
+    known = dict(np.load(known_npz))
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    asked = wrong = 0
+    version = ""
+    with EdgeModel(config) as model:
+        while not stop.is_set() and not model.wait_ready(0.1):
+            pass
+        _say(ready=model.version or "")
+        while not stop.wait(EVERY_S):
+            row = asked % len(known["x"])
+            asked += 1
+            try:
+                answer = model.predict(known["x"][row])
+            except FerryError as failed:
+                wrong += 1
+                _say(failed=str(failed))
+                continue
+            difference = float(np.abs(answer.output - known[answer.version][row]).max())
+            if not difference <= TOLERANCE:
+                wrong += 1
+                _say(wrong=answer.version, row=row, difference=difference)
+            if answer.version != version:
+                version = answer.version
+                _say(version=version)
+    _say(asked=asked, wrong_or_failed=wrong)
+
+
+def _say(**facts: object) -> None:
+    os.write(sys.stdout.fileno(), (json.dumps(facts) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()
