@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,6 +43,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         yield a_desk(tmp_path, broker.url)
 
 
+@pytest.mark.timeout(900)  # twenty releases and what follows each, on a machine that may be busy
 def test_a_release_killed_at_any_moment_is_finished_or_undone_by_the_next_command(desk: Desk, big: bytes) -> None:
     print(f"seed {SEED}")  # noqa: T201 - so that a failure can be played again
     rng = random.Random(SEED)
@@ -113,3 +115,18 @@ def _check_settled(desk: Desk, version: str) -> str:
         plan, known = registry.plan("big"), version in registry.versions("big")
         assert known == (plan is not None and version in plan.versions())
         return "finished" if known else "undone"
+
+
+def test_a_release_that_is_interrupted_says_so_and_leaves_nothing(desk: Desk) -> None:
+    words = ("release", "digits", "--version", "1.0.0", "--epochs", "100000")
+    with desk.begin(*words) as running:
+        assert running.stderr is not None
+        assert running.stderr.readline().startswith("making")
+        time.sleep(3.0)  # somewhere in its training
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=60)
+    assert (running.returncode, out) == (130, "")
+    assert err.endswith("error: stopped\n")
+    assert "Traceback" not in err
+    with Registry.open(desk.registry) as registry:
+        assert (registry.versions("digits"), registry.orphans()) == ([], [])
