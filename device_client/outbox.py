@@ -1,7 +1,8 @@
 """Reports on their way to the broker: at least once, in order, each until it is acknowledged. The journal keeps them.
 
 A bounded number is under way at a time, so that a week offline does not become a flood. A report that the broker
-refuses stays, and is tried again at the next connection: perhaps its access rules are mended by then.
+refuses stays, and is tried again at the next connection: perhaps its access rules are mended by then. A disk that is
+full delays the forgetting, nothing else.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from device_client.ports import Journal
+from protocol.errors import FerryError
 
 UNDER_WAY_MAX: Final = 32
 log = logging.getLogger("edgeferry.device")
@@ -26,6 +28,7 @@ class Outbox:
         self._journal = journal
         self._publish = publish
         self._under_way: dict[int, str] = {}  # receipt to event id
+        self._heard: set[str] = set()  # acknowledged, but the journal could not strike it out yet
         self._online = False
 
     def connected(self) -> None:
@@ -41,7 +44,9 @@ class Outbox:
         """Send what waits, as far as there is room."""
         if not self._online or len(self._under_way) >= UNDER_WAY_MAX:
             return
-        sent = set(self._under_way.values())
+        for event_id in tuple(self._heard):
+            self._strike_out(event_id)
+        sent = self._heard.union(self._under_way.values())
         for entry in self._journal.waiting():
             if len(self._under_way) >= UNDER_WAY_MAX:
                 return
@@ -52,7 +57,7 @@ class Outbox:
         """The broker has acknowledged a publish; it need not be one of these."""
         event_id = self._under_way.pop(receipt, None)
         if event_id is not None:
-            self._journal.delivered(event_id)
+            self._strike_out(event_id)
             self.flush()
 
     def refused(self, receipt: int, reason: str) -> None:
@@ -61,3 +66,13 @@ class Outbox:
         if event_id is not None:
             log.error("report %s was refused by the broker (%s); it is kept, check the access rules", event_id, reason)
             self._online = False  # until the next connection: asking again at once would only be refused again
+
+    def _strike_out(self, event_id: str) -> None:
+        try:
+            self._journal.delivered(event_id)
+        except (FerryError, OSError) as failed:
+            if event_id not in self._heard:
+                log.error("report %s was delivered, but cannot be struck out: %s", event_id, failed)
+            self._heard.add(event_id)
+        else:
+            self._heard.discard(event_id)

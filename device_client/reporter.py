@@ -6,9 +6,9 @@ import hashlib
 import logging
 from collections.abc import Iterator, Mapping
 
-from device_client.engine import Clock
 from device_client.feedback import Window, to_message
 from device_client.ports import Journal, OutboxEntry, Serving
+from device_client.surroundings import Clock
 from protocol.errors import FerryError
 from protocol.topics import Kind, Topics
 

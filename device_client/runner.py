@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from device_client.core.events import ChunksSwept, Event, LinkDown
-from device_client.engine import Clock, Engine
+from device_client.engine import Engine
 from device_client.outbox import Outbox
 from device_client.ports import Journal, Serving
-from device_client.presence import Identity, LinkWatch
+from device_client.presence import Identity, LinkWatch, ReadBack
 from device_client.reporter import Reporter
+from device_client.surroundings import Clock
 from protocol.link import Connected, Delivered, Disconnected, Link, LinkEvent, Received, Refused, Swept
 from protocol.topics import Kind, Topics
 
@@ -26,7 +27,6 @@ log = logging.getLogger("edgeferry.device")
 
 IDLE_TICK_S: Final = 1.0
 SHORTEST_WAIT_S: Final = 0.01
-READ_BACK_WITHIN_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,7 @@ class Runner:
         self._engines: dict[str, Engine] = {}
         self._servings: dict[str, Serving] = {}
         self._outbox = Outbox(journal, lambda topic, payload: self._publish(topic, payload, retain=False))
-        self._unproven: dict[str, bytes] = {}  # own status topics that the broker has not shown us yet
-        self._connected_at_s: float | None = None
+        self._read_back = ReadBack()
 
     def attach(self, link: Link, engines: Mapping[str, Engine], servings: Mapping[str, Serving]) -> None:
         """Give it its parts; link and engines know the runner, so they come after it."""
@@ -90,10 +89,10 @@ class Runner:
                 self._on_connected()
             case Disconnected(reason):
                 self._on_disconnected(reason)
-            case Received(topic, payload):
-                self._on_received(topic, payload)
+            case Received(topic, payload, retained):
+                self._on_received(topic, payload, retained=retained)
             case Delivered(receipt):
-                self._watch.delivered(receipt, self._clock.monotonic_s())
+                self._watch.answered(receipt, self._clock.monotonic_s())
                 self._outbox.delivered(receipt)
             case Refused(receipt, reason):
                 self._on_refused(receipt, reason)
@@ -113,7 +112,8 @@ class Runner:
                 engine.tick()
         if self._reporter.report_if_due(self._servings):
             self._outbox.flush()
-        self._warn_when_unproven(now_s)
+        for topic in self._read_back.overdue(now_s):
+            log.error("the broker does not show us what we publish on %s; check its access rules", topic)
 
     def wake_s(self) -> float:
         """When `tick` should be called at the latest, on the monotonic clock."""
@@ -148,11 +148,10 @@ class Runner:
 
     def _on_connected(self) -> None:
         link, device = self._the_link(), self._identity.device
-        self._connected_at_s = self._clock.monotonic_s()
         link.subscribe([self._topics.desired(model) for model in self._engines], qos=1)
         statuses = [self._topics.of_device(Kind.STATUS, device, model) for model in self._engines]
         link.subscribe([self._topics.presence(device), *statuses], qos=0)
-        self._unproven = dict.fromkeys(statuses, b"")
+        self._read_back.expect(statuses, self._clock.monotonic_s())
         self._publish(self._topics.presence(device), self._presence(online=True), retain=True)
         for engine in self._engines.values():
             engine.link_up()
@@ -160,12 +159,12 @@ class Runner:
 
     def _on_disconnected(self, reason: str) -> None:
         log.warning("broker: %s", reason)
-        self._connected_at_s = None
         self._watch.cut()
+        self._read_back.cut()
         self._outbox.disconnected()
         self._each(LinkDown(reason))
 
-    def _on_received(self, topic: str, payload: bytes) -> None:
+    def _on_received(self, topic: str, payload: bytes, *, retained: bool) -> None:
         address = self._topics.parse(topic)
         if address is None:
             return
@@ -174,28 +173,15 @@ class Runner:
         elif address.kind is Kind.CHUNK:
             for engine in self._engines.values():
                 engine.chunk_arrived(address.sha256, payload)
-        elif address.kind is Kind.PRESENCE and self._identity.is_contradicted_by(payload):
+        elif address.kind is Kind.PRESENCE and self._identity.is_contradicted_by(payload, retained=retained):
             self._publish(topic, self._presence(online=True), retain=True)
-        elif address.kind is Kind.STATUS and topic in self._unproven:
-            self._read_back(topic, payload)
+        elif address.kind is Kind.STATUS and self._read_back.seen(topic, retained=retained):
+            self._the_link().unsubscribe([topic])
 
     def _on_refused(self, receipt: int, reason: str) -> None:
         log.error("the broker refused a message of this device: %s; check its access rules (mosquitto/acl)", reason)
+        self._watch.answered(receipt, self._clock.monotonic_s())
         self._outbox.refused(receipt, reason)
-
-    def _read_back(self, topic: str, payload: bytes) -> None:
-        """Our own status came back: the only proof under MQTT 3.1.1 that we may write."""
-        if f'"{self._identity.device}"'.encode() in payload:
-            del self._unproven[topic]
-            self._the_link().unsubscribe([topic])
-
-    def _warn_when_unproven(self, now_s: float) -> None:
-        since_s = self._connected_at_s
-        if since_s is None or not self._unproven or now_s - since_s < READ_BACK_WITHIN_S:
-            return
-        for topic in self._unproven:
-            log.error("the broker does not show us what we publish on %s; check its access rules", topic)
-        self._unproven = {}
 
 
 def drive(runner: Runner, inbox: queue.Queue[Inbound], stop: threading.Event, clock: Clock) -> None:

@@ -12,6 +12,11 @@ from typing import Any, Final
 
 from securesystemslib.signer import CryptoSigner, Signer
 
+from device_client.core.device import Device, Installed, Moment, Phase, Target
+from device_client.core.device import State as CoreState
+from device_client.core.policy import Policy
+from device_client.core.readings import Readings
+from device_client.core.tally import Tally
 from protocol.authority import Authority
 from protocol.errors import MissingPart
 from protocol.manifest import Contract, Encoding, Golden, Manifest, Measured, Tensor, Tree, Variant
@@ -188,3 +193,84 @@ def a_bundle(
     plan = plan or a_plan()
     manifests = manifests or [a_manifest(version, model=plan.model) for version in plan.versions()]
     return (authority or an_authority()).publish(plan, manifests, plan.created)
+
+
+def a_policy(*, device: str = "pi-1", model: str = "digits", **more: Any) -> Policy:
+    """The choices of an owner who changed nothing."""
+    return Policy(device=device, model=model, **more)
+
+
+def fit_readings(**more: Any) -> Readings:
+    """A device that every condition is content with."""
+    fields: dict[str, Any] = {
+        "cpu_percent": 10.0,
+        "memory_free_bytes": 10**9,
+        "disk_free_bytes": 10**10,
+        "temperature_c": 40.0,
+        "battery_percent": 90.0,
+        "on_mains": False,
+        "link_kind": "ethernet",
+        "metered": False,
+        "round_trip_ms": 20.0,
+        "clock_synchronised": True,
+        "local_minute": 12 * 60,
+    }
+    return Readings(**(fields | more))
+
+
+def a_tally(inputs: int = 200, *, agreed: int | None = None, live_errors: int = 0, **more: Any) -> Tally:
+    """As many inputs as any verdict wants, with both models of one mind."""
+    counted = {"inputs": inputs, "agreed": inputs if agreed is None else agreed}
+    return Tally(**(counted | {"live_inferences": inputs, "live_errors": live_errors} | more))
+
+
+def an_installed(version: str = "1.0.0", *, variant: str = "float32") -> Installed:
+    """A version on the disk."""
+    manifest = a_manifest(version)
+    found = manifest.variant(variant)
+    assert found is not None
+    return Installed(manifest=manifest, variant=found)
+
+
+def a_target(version: str = "2.0.0", *, attempt: int = 1, **more: Any) -> Target:
+    """A version on its way, in float32."""
+    manifest = a_manifest(version)
+    variant = manifest.variants[0]
+    return Target(
+        manifest=manifest,
+        variant=variant,
+        encoding=variant.encodings[0],
+        golden_encoding=manifest.golden.encodings[0],
+        attempt=attempt,
+        plan_sequence=more.pop("plan_sequence", 1),
+        choice=more.pop("choice", "variant float32"),
+        **more,
+    )
+
+
+def a_device(
+    phase: Phase = Phase.IDLE,
+    *,
+    live: str | None = None,
+    previous: str | None = None,
+    target: Target | None = None,
+    plan: Plan | None = None,
+    **more: Any,
+) -> Device:
+    """What a device remembers; by default live and previous were both found good."""
+    here = [version for version in (previous, live) if version is not None]
+    return Device(
+        phase=phase,
+        live=an_installed(live) if live else None,
+        previous=an_installed(previous) if previous else None,
+        target=target,
+        plan=plan,
+        manifests={version: a_manifest(version) for version in plan.versions()} if plan else {},
+        committed=more.pop("committed", tuple(here)),
+        **more,
+    )
+
+
+def a_state(device: Device | None = None, **moment: Any) -> CoreState:
+    """A device and what it knows just now."""
+    return CoreState(device or a_device(), Moment(**moment))

@@ -7,7 +7,7 @@ from typing import Final
 from device_client.core import fetching, living
 from device_client.core.choice import Choice, choose
 from device_client.core.conditions import Needs, Question, Verdict, judge
-from device_client.core.device import ON_TRIAL, RESTING, WAITING, Phase, State, Target
+from device_client.core.device import ON_TRIAL, RESTING, WAITING, Device, Phase, Refusal, State, Target
 from device_client.core.effects import Effects, StopTrial, TakeReadings
 from device_client.core.policy import Policy
 from device_client.core.strategies import Decision, Occasion, decide
@@ -16,25 +16,27 @@ from protocol.plan import Assignment, Plan
 Step = tuple[State, Effects]
 NO_VARIANT_RECHECK_S: Final = 600.0
 READINGS_RETRY_S: Final = 5.0
+HELD: Final = "the publisher holds this release"
 
 
 def reconsider(policy: Policy, state: State, now_s: float) -> Step:
     """Hold what the device is doing against the plan, and change course where they differ."""
-    device = state.device
-    if device.plan is None:
+    device, plan = state.device, state.device.plan
+    if plan is None:
         return state, ()
-    wanted = device.plan.assign(policy.device, policy.groups)
+    wanted = plan.assign(policy.device, policy.groups)
+    if device.phase is Phase.PROBATION and not _breaks_off_probation(device, wanted, plan):
+        return state, ()  # the verdict first: what is live now must be known to be good before anything else comes
     if wanted is None:
-        return _rest(state, Phase.IDLE, f"plan {device.plan.sequence} names no version for this device", now_s)
-    if device.live is not None and device.live.version == wanted.version:
-        return _stay(state, wanted, device.plan, now_s)
+        return _rest(state, Phase.IDLE, f"plan {plan.sequence} names no version for this device", now_s)
     refusal = device.refused(wanted.version, wanted.attempt)
     if refusal is not None:
-        phase = Phase.ROLLED_BACK if device.phase is Phase.ROLLED_BACK else Phase.REJECTED
-        return _rest(state, phase, f"{wanted.version} was refused: {refusal.reason}", now_s)
+        return _refuse(state, refusal, now_s)
+    if device.live is not None and device.live.version == wanted.version:
+        return _stay(state, wanted, plan, now_s)
     if device.phase not in RESTING | WAITING:
-        return _in_flight(state, wanted, device.plan, now_s)
-    return _assign(state, wanted, device.plan, now_s)
+        return _in_flight(state, wanted, plan, now_s)
+    return _assign(state, wanted, plan, now_s)
 
 
 def consider_beginning(policy: Policy, state: State, now_s: float) -> Step:
@@ -44,7 +46,7 @@ def consider_beginning(policy: Policy, state: State, now_s: float) -> Step:
     if plan is None or wanted is None:
         return state, ()
     if plan.hold:
-        return _defer(state, "the publisher holds this release", None, now_s), ()
+        return _defer(state, HELD, None, now_s), ()
     slot_s = state.moment.assigned_at_s + plan.start_delay_s(policy.device)
     if now_s < slot_s and plan.urgency != "urgent":
         return _defer(state, f"starts in its own slot of the {plan.spread_s} s spread", slot_s, now_s), ()
@@ -53,17 +55,25 @@ def consider_beginning(policy: Policy, state: State, now_s: float) -> Step:
     return _choose_and_begin(policy, state, plan, wanted, now_s)
 
 
+def resume_stalled(policy: Policy, state: State, now_s: float) -> Step:
+    """Try a stalled download once more, from what is on the disk."""
+    device = state.device
+    if device.plan is not None and device.plan.hold:
+        return _defer(state, HELD, None, now_s), ()
+    return fetching.begin(state, device.target, now_s) if device.target else (state, ())
+
+
 def _choose_and_begin(policy: Policy, state: State, plan: Plan, wanted: Assignment, now_s: float) -> Step:
     choice = choose(state.device.manifests[wanted.version], policy, state.moment.readings, _files(state))
     if isinstance(choice, str):
         return _defer(state, choice, now_s + NO_VARIANT_RECHECK_S, now_s), ()
     urgent = plan.urgency == "urgent" or state.device.live is None  # an empty device has no comfort to lose
-    verdict = judge(Question(state.moment.readings, policy.thresholds, needs(choice)), urgent=urgent)
+    verdict = judge(Question(state.moment.readings, policy.thresholds, _needs(state, choice)), urgent=urgent)
     since_s = state.moment.allowed_since_s if state.moment.allowed_since_s is not None else now_s
     state = state.with_moment(allowed_since_s=since_s if verdict.allowed else None)
     decision = _decide(policy, state, verdict, urgent, now_s)
-    if decision.next_check_s > now_s or decision.begin:
-        state = state.with_moment(checked_at_s=_checked_at_s(state, decision, verdict, now_s))
+    if decision.looked:
+        state = state.with_moment(checked_at_s=now_s)
     if not decision.begin:
         return _defer(state, decision.reason, decision.next_check_s, now_s), ()
     target = Target(
@@ -79,10 +89,11 @@ def _choose_and_begin(policy: Policy, state: State, plan: Plan, wanted: Assignme
     return fetching.begin(state, target, now_s)
 
 
-def needs(choice: Choice) -> Needs:
+def _needs(state: State, choice: Choice) -> Needs:
     """What an update takes: the encoding and the file it becomes are on the disk together for a moment."""
+    at_hand = state.device.has_file(choice.variant.sha256)  # a way back needs no room
     return Needs(
-        disk_bytes=choice.encoding.tree.size_bytes + choice.variant.size_bytes,
+        disk_bytes=0 if at_hand else choice.encoding.tree.size_bytes + choice.variant.size_bytes,
         memory_bytes=choice.variant.requires.memory_bytes,
     )
 
@@ -97,11 +108,6 @@ def _decide(policy: Policy, state: State, verdict: Verdict, urgent: bool, now_s:
         urgent=urgent,
     )
     return decide(policy.strategy, occasion)
-
-
-def _checked_at_s(state: State, decision: Decision, verdict: Verdict, now_s: float) -> float | None:
-    """A periodic look counts only when the conditions were really asked, not when it was not yet time."""
-    return now_s if decision.begin or decision.reason == verdict.reason else state.moment.checked_at_s
 
 
 def _readings_are_fresh(policy: Policy, state: State, now_s: float) -> bool:
@@ -129,28 +135,39 @@ def _assign(state: State, wanted: Assignment, plan: Plan, now_s: float) -> Step:
 
 
 def _in_flight(state: State, wanted: Assignment, plan: Plan, now_s: float) -> Step:
-    device = state.device
-    target = device.target
-    if target is not None and (target.version, target.attempt) == (wanted.version, wanted.attempt):
-        if plan.hold and device.phase is not Phase.PROBATION:
-            return _defer(state, "the publisher holds this release", None, now_s), (StopTrial(),)
-        return state, ()
+    target = state.device.target
+    if target is None or (target.version, target.attempt) != (wanted.version, wanted.attempt):
+        state, effects = _assign(state, wanted, plan, now_s)
+        return state, (StopTrial(), *effects)
+    if plan.hold:
+        return _defer(state, HELD, None, now_s), (StopTrial(),)
+    return state, ()
+
+
+def _breaks_off_probation(device: Device, wanted: Assignment | None, plan: Plan) -> bool:
+    """Only a way back, or something urgent, does not wait for the verdict."""
+    if wanted is None or device.refused(wanted.version, wanted.attempt) is not None:
+        return False
+    if device.live is not None and device.live.version == wanted.version:
+        return False
     recalls = device.previous is not None and device.previous.version == wanted.version
-    if device.phase is Phase.PROBATION and not recalls and plan.urgency != "urgent":
-        return state, ()  # the verdict first: what is live now must be known to be good before the next one comes
-    state, effects = _assign(state.with_device(target=None), wanted, plan, now_s)
-    return state, (StopTrial(), *effects)
+    return recalls or plan.urgency == "urgent"
 
 
 def _stay(state: State, wanted: Assignment, plan: Plan, now_s: float) -> Step:
+    if wanted.version in state.device.committed:
+        reason = f"runs {wanted.version}, as plan {plan.sequence} asks ({wanted.rule})"
+        return _rest(state, Phase.COMMITTED, reason, now_s)
+    return living.watch_again(state.with_moment(download=None), wanted.attempt, plan.sequence, now_s)
+
+
+def _refuse(state: State, refusal: Refusal, now_s: float) -> Step:
     device = state.device
-    if device.phase is Phase.PROBATION:
-        return state, ()
-    refusal = device.refused(wanted.version, wanted.attempt)
-    if refusal is not None:  # a first version that disappointed, and nothing to go back to
-        return _rest(state, Phase.REJECTED, refusal.reason, now_s)
-    phase = Phase.COMMITTED if wanted.version in device.committed else Phase.IDLE
-    return _rest(state, phase, f"runs {wanted.version}, as plan {plan.sequence} asks ({wanted.rule})", now_s)
+    refused = device.phase in {Phase.REJECTED, Phase.ROLLED_BACK} and device.target is None
+    if refused and device.refusals[-1] == refusal:
+        return state, ()  # it has just been told, in better words
+    phase = Phase.ROLLED_BACK if device.phase is Phase.ROLLED_BACK else Phase.REJECTED
+    return _rest(state, phase, f"{refusal.version} was refused: {refusal.reason}", now_s)
 
 
 def _rest(state: State, phase: Phase, reason: str, now_s: float) -> Step:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from device_client.core.policy import Policy
 from device_client.core.readings import Readings, Unknown
 from protocol.manifest import Encoding, Manifest, Variant, cheapest
+
+RUNTIME: Final = "tflite"  # what `requires.runtime` must say; both names of the runtime mean it
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,23 +28,34 @@ def choose(manifest: Manifest, policy: Policy, readings: Readings, bases: frozen
     if golden is None:
         return f"version {manifest.version}: this client knows none of the encodings of the golden set"
     problems: list[str] = []
-    candidates: list[tuple[Variant, Encoding]] = []
-    budget_bytes = policy.memory_budget_bytes or _half(readings.memory_free_bytes)
+    fitting: list[tuple[Variant, Encoding]] = []
     for variant in manifest.variants:
         encoding = cheapest(variant.encodings, policy.known_encodings, bases)
-        if policy.variant and variant.name != policy.variant:
-            problems.append(f"{variant.name} is not {policy.variant}, the only one that the settings allow")
-        elif encoding is None:
-            problems.append(f"{variant.name} has no encoding that this client knows")
-        elif budget_bytes is not None and variant.requires.memory_bytes > budget_bytes:
-            need, have = variant.requires.memory_bytes / 1e6, budget_bytes / 1e6
-            problems.append(f"{variant.name} needs {need:,.0f} MB of memory, {have:,.0f} MB may be used")
+        problem = _problem(variant, policy, readings)
+        if encoding is None or problem:
+            problems.append(problem or f"{variant.name} has no encoding that this client knows")
         else:
-            candidates.append((variant, encoding))
-    if not candidates:
+            fitting.append((variant, encoding))
+    if not fitting:
         return f"no variant of {manifest.version} fits this device: {'; '.join(problems)}"[:480]
-    variant, encoding = min(candidates, key=lambda pair: _rank(policy, pair[0]))
-    return Choice(variant, encoding, golden, _because(policy, variant, len(candidates)))
+    variant, encoding = min(fitting, key=lambda pair: _rank(policy, pair[0]))
+    return Choice(variant, encoding, golden, _because(policy, variant, len(fitting)))
+
+
+def _problem(variant: Variant, policy: Policy, readings: Readings) -> str:
+    """Why this variant will not do here; empty when nothing speaks against it."""
+    requires = variant.requires
+    budget_bytes = policy.memory_budget_bytes
+    if budget_bytes is None:
+        budget_bytes = _half(readings.memory_free_bytes)
+    if policy.variant and variant.name != policy.variant:
+        return f"{variant.name} is not {policy.variant}, the only one that the settings allow"
+    if requires.runtime != RUNTIME:
+        return f"{variant.name} needs the runtime {requires.runtime}, this client has {RUNTIME}"
+    if budget_bytes is not None and requires.memory_bytes > budget_bytes:
+        need, have = requires.memory_bytes / 1e6, budget_bytes / 1e6
+        return f"{variant.name} needs {need:,.0f} MB of memory, {have:,.0f} MB may be used"
+    return ""
 
 
 def _rank(policy: Policy, variant: Variant) -> tuple[float, float]:

@@ -51,7 +51,9 @@ def judge(question: Question, *, urgent: bool) -> Verdict:
 
 def hold(asked: Question) -> Verdict:
     """The application's own word."""
-    return Verdict(not asked.readings.held, f"the application holds updates: {asked.readings.held}")
+    if asked.readings.held:
+        return Verdict(False, f"the application holds updates: {asked.readings.held}")
+    return Verdict(True, "the application does not hold updates")
 
 
 def battery(asked: Question) -> Verdict:
@@ -104,7 +106,8 @@ def metering(asked: Question) -> Verdict:
         if asked.readings.link_kind == "cellular":
             return Verdict(False, "the link is cellular, which counts as metered")
         return _unknown("metering", asked.readings.metered, asked.thresholds)
-    return Verdict(not asked.readings.metered, "the link is metered")
+    metered = asked.readings.metered
+    return Verdict(not metered, f"the link is {'' if metered else 'not '}metered")
 
 
 def network(asked: Question) -> Verdict:

@@ -14,7 +14,6 @@ from pydantic import Field
 
 from device_client.core.download import Download
 from device_client.core.readings import Readings
-from device_client.core.tally import Tally
 from protocol.manifest import Encoding, Manifest, Variant
 from protocol.messages import Evidence
 from protocol.plan import Plan
@@ -41,7 +40,6 @@ RESTING: Final = frozenset({Phase.IDLE, Phase.COMMITTED, Phase.REJECTED, Phase.R
 WAITING: Final = frozenset({Phase.ASSIGNED, Phase.DEFERRED, Phase.STALLED})
 ON_TRIAL: Final = frozenset({Phase.PROVING, Phase.SHADOWING, Phase.PROBATION})
 REFUSALS_KEPT: Final = 32
-NOTHING_COUNTED: Final = Tally()
 
 
 class Installed(Frozen):
@@ -110,6 +108,10 @@ class Device(Frozen):
         others = tuple(refusal for refusal in self.refusals if refusal.version != version)
         return (*others, Refusal(version=version, attempt=attempt, reason=reason[:300]))[-REFUSALS_KEPT:]
 
+    def has_file(self, sha256: str) -> bool:
+        """Whether the file is one that is kept: of live or of previous."""
+        return any(installed.variant.sha256 == sha256 for installed in self.installed())
+
     def installed(self) -> tuple[Installed, ...]:
         """Live and previous, those that there are."""
         return tuple(installed for installed in (self.live, self.previous) if installed is not None)
@@ -130,7 +132,6 @@ class Moment:
     next_check_s: float | None = None
     download: Download | None = None
     tally_at_s: float = 0.0
-    tally: Tally = NOTHING_COUNTED
     notice: str = ""  # why the last bundle was refused; empty once one was trusted
 
 

@@ -64,10 +64,16 @@ def kept(download: Download, sha256: str) -> Download:
     """A chunk was written; the broker gives chunks again, so patience starts anew."""
     asked = tuple(entry for entry in download.asked if entry[0] != sha256)
     failed = tuple(name for name in download.failed if name != sha256)
+    queue, at = download.queue, download.at
     if len(asked) == len(download.asked) and len(failed) == len(download.failed):
-        return download  # came twice
+        left = queue[at:]
+        if sha256 not in left:
+            return download  # came twice
+        queue, at = tuple(name for name in left if name != sha256), 0  # so late that it was to be asked again
     return replace(
         download,
+        queue=queue,
+        at=at,
         asked=asked,
         failed=failed,
         kept_chunks=download.kept_chunks + 1,

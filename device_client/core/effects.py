@@ -21,15 +21,16 @@ class TakeTally:
 
 @dataclass(frozen=True, slots=True)
 class OpenBlob:
-    """See how much of a file is there; `BlobReady`, `BlobOpened` or `DiskFailed` answers."""
+    """See how much of a file is there; `BlobReady`, `BlobOpened`, `BlobBroken` or `DiskFailed` answers."""
 
     sha256: str
+    size_bytes: int
     encoding: Encoding
 
 
 @dataclass(frozen=True, slots=True)
 class LookAgain:
-    """All that was missing has come: see whether lists among it name more; `BlobOpened` answers."""
+    """All that was missing has come: see whether lists among it name more; `BlobOpened` or `DiskFailed` answers."""
 
     sha256: str
 

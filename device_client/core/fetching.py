@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from device_client.core import download, proving
+from device_client.core import download, living, proving
 from device_client.core.conditions import Needs, Question, judge
 from device_client.core.device import Phase, State, Target
 from device_client.core.download import Download
@@ -34,6 +34,7 @@ from device_client.core.events import (
 )
 from device_client.core.policy import Policy
 from protocol.manifest import Encoding
+from protocol.messages import Evidence
 
 Step = tuple[State, Effects]
 NO_ROOM_RECHECK_S: Final = 600.0
@@ -42,35 +43,45 @@ NO_ROOM_RECHECK_S: Final = 600.0
 def begin(state: State, target: Target, now_s: float) -> Step:
     """Begin, or begin again after a restart: what is there already is found by its hash."""
     state = state.enters(Phase.FETCHING, f"fetching {target.version} ({target.choice})", now_s, target=target)
-    return _open(state, target.manifest.golden.sha256, target.golden_encoding)
+    first = target.variant.sha256 if _is_at_hand(state, target) else target.manifest.golden.sha256
+    return _open(state, target, first)
 
 
 def blob_opened(policy: Policy, state: State, event: BlobOpened, now_s: float) -> Step:
     """The store has looked. Lists name more chunks, so an empty answer is an end only here."""
-    fetch = state.moment.download
-    if fetch is None or fetch.sha256 != event.sha256:
+    fetch, target = state.moment.download, state.device.target
+    if target is None or fetch is None or fetch.sha256 != event.sha256:
         return state, ()
     fetch = download.opened(fetch, event.missing, event.kept_chunks, event.total_chunks)
     state = state.with_moment(download=fetch)
     if not event.missing:
-        size_bytes, encoding = _expected(state, event.sha256)
+        size_bytes, encoding = _expected(target, event.sha256)
         return state, (FinishBlob(event.sha256, size_bytes, encoding),)
     return _ask(policy, state, now_s)
 
 
 def blob_ready(policy: Policy, state: State, event: BlobReady, now_s: float) -> Step:
-    """A file is whole: after the golden set comes the model, after the model its proof."""
+    """A file is whole: after the golden set comes the model, after the model its proof.
+
+    A recalled version whose file is still here proved itself, on this device: a way back waits for no broker.
+    """
     target = state.device.target
     fetch = state.moment.download
     if target is None or fetch is None or event.sha256 != fetch.sha256:
         return state, ()
-    if event.sha256 == target.manifest.golden.sha256 and event.sha256 != target.variant.sha256:
-        return _open(state, target.variant.sha256, target.encoding)
-    return proving.begin(state.with_moment(download=None), now_s)
+    if event.sha256 != target.variant.sha256:
+        return _open(state, target, target.variant.sha256)
+    state = state.with_moment(download=None)
+    if _is_at_hand(state, target):
+        return living.go_live(state.with_device(evidence=Evidence()), "its file is still here", now_s)
+    return proving.begin(state, now_s)
 
 
 def blob_broken(policy: Policy, state: State, event: BlobBroken, now_s: float) -> Step:
     """Every chunk was right and the whole is not: asking again would bring the same."""
+    fetch = state.moment.download
+    if fetch is None or event.sha256 != fetch.sha256:
+        return state, ()
     return proving.reject(state, event.reason, now_s)
 
 
@@ -130,19 +141,16 @@ def readings_taken(policy: Policy, state: State, event: ReadingsTaken, now_s: fl
     return state.with_moment(download=None, next_check_s=now_s + policy.readings_fresh_s), (StopTrial(),)
 
 
-def resume_stalled(state: State, now_s: float) -> Step:
-    """Try a stalled download once more, from what is on the disk."""
-    target = state.device.target
-    return (state, ()) if target is None else begin(state, target, now_s)
+def _is_at_hand(state: State, target: Target) -> bool:
+    return target.recalled and state.device.has_file(target.variant.sha256)
 
 
-def _open(state: State, sha256: str, encoding: Encoding) -> Step:
-    return state.with_moment(download=Download(sha256)), (OpenBlob(sha256, encoding),)
+def _open(state: State, target: Target, sha256: str) -> Step:
+    size_bytes, encoding = _expected(target, sha256)
+    return state.with_moment(download=Download(sha256)), (OpenBlob(sha256, size_bytes, encoding),)
 
 
-def _expected(state: State, sha256: str) -> tuple[int, Encoding]:
-    target = state.device.target
-    assert target is not None  # FETCHING has a target
+def _expected(target: Target, sha256: str) -> tuple[int, Encoding]:
     if sha256 == target.variant.sha256:
         return target.variant.size_bytes, target.encoding
     return target.manifest.golden.size_bytes, target.golden_encoding

@@ -4,34 +4,59 @@ from __future__ import annotations
 
 from typing import Final
 
-from device_client.core.device import Installed, Phase, State
-from device_client.core.effects import Announce, Effect, Effects, KeepOnly, StartShadow, StopTrial, Swap
+from device_client.core.device import Device, Installed, Phase, State, Target
+from device_client.core.effects import Announce, Effects, KeepOnly, StartShadow, StopTrial, Swap, TakeTally
 from device_client.core.events import ModelFailed, TallyTaken
 from device_client.core.policy import Policy
 from device_client.core.trial import judge_probation
-from protocol.messages import OutcomeKind
+from protocol.messages import Evidence, OutcomeKind
 
 Step = tuple[State, Effects]
 COMMITTED_KEPT: Final = 32  # version names
 
 
 def go_live(state: State, reason: str, now_s: float) -> Step:
-    """Swap. The one that served so far stays on the disk as the way back, and shadows the new one on probation."""
+    """Swap. The one that served so far stays on the disk as the way back, and shadows the new one on probation.
+
+    A recalled version is on probation only until it is seen to be open.
+    """
     device, target = state.device, state.device.target
     assert target is not None  # only a target goes live
     live = Installed(manifest=target.manifest, variant=target.variant)
+    back = _way_back(device, target)
     told = f"{target.version} is live on probation: {reason}"[:500]
-    state = state.enters(Phase.PROBATION, told, now_s, live=live, previous=device.live)
+    target = target.model_copy(update={"restarts": 0})
+    state = state.enters(Phase.PROBATION, told, now_s, live=live, previous=back, target=target)
     if target.recalled:
-        return _commit(state, f"{target.version} ran here before; the plan names it again", now_s, (Swap(live),))
-    shadow: Effects = (StartShadow(device.live),) if device.live else ()
-    return state, (StopTrial(), Swap(live), *shadow)
+        return state, (StopTrial(), Swap(live), TakeTally())
+    return state, (StopTrial(), Swap(live), *_shadowed_by(back))
+
+
+def watch_again(state: State, attempt: int, plan_sequence: int, now_s: float) -> Step:
+    """Put on probation what is live and was never found good: an urgent plan came between, or it is given a new try."""
+    device = state.device
+    assert device.live is not None  # the plan names what is live
+    manifest, variant = device.live.manifest, device.live.variant
+    target = Target(
+        manifest=manifest,
+        variant=variant,
+        encoding=variant.encodings[0],
+        golden_encoding=manifest.golden.encodings[0],
+        attempt=attempt,
+        plan_sequence=plan_sequence,
+        choice="it is installed",
+    )
+    told = f"{manifest.version} is live on probation: it was not yet found good, and the plan asks for it"
+    state = state.enters(Phase.PROBATION, told, now_s, target=target, evidence=Evidence())
+    return state, (StopTrial(), Swap(device.live), *_shadowed_by(device.previous))
 
 
 def probation_counted(policy: Policy, state: State, event: TallyTaken, now_s: float) -> Step:
     """Commit, go back, or watch on."""
     device, tally = state.device, event.tally
-    state = state.with_moment(tally=tally, tally_at_s=now_s)
+    state = state.with_moment(tally_at_s=now_s)
+    if device.target is not None and device.target.recalled:
+        return _commit(state, f"{device.target.version} ran here before; the plan names it again", now_s)
     verdict = judge_probation(tally, now_s - state.moment.phase_since_s, policy.trial)
     if verdict is None:
         return state, ()
@@ -87,13 +112,12 @@ def live_failed(policy: Policy, state: State, event: ModelFailed, now_s: float) 
         told = f"{version} could not be opened, and there is no earlier version: {event.reason}"[:500]
         refusals = device.refuses(version, device.target.attempt if device.target else 1, event.reason)
         outcome = _outcome(state, "rejected", told)
-        return state.enters(Phase.REJECTED, told, now_s, live=None, target=None, refusals=refusals), (
-            StopTrial(),
-            outcome,
-        )
+        state = state.enters(Phase.REJECTED, told, now_s, live=None, target=None, refusals=refusals)
+        return state, (StopTrial(), outcome, kept_files(state))
     told = f"the file of {version} could not be opened: {event.reason}"[:500]
     back = device.previous
-    state = state.enters(Phase.IDLE, told, now_s, live=back, previous=None, target=None).with_moment(assigned=None)
+    state = state.enters(Phase.IDLE, told, now_s, live=back, previous=None, target=None)
+    state = state.with_moment(assigned=None, download=None)
     return state, (StopTrial(), Swap(back)) if back else (StopTrial(),)
 
 
@@ -106,17 +130,29 @@ def kept_files(state: State) -> KeepOnly:
     return KeepOnly(tuple(sorted(files)))
 
 
-def _commit(state: State, reason: str, now_s: float, before: Effects = ()) -> Step:
+def _way_back(device: Device, target: Target) -> Installed | None:
+    """What served so far; but when that was never found good, the good one behind it."""
+    live, behind = device.live, device.previous
+    if live is None or live.version in device.committed or behind is None:
+        return live
+    return behind if behind.version in device.committed and behind.version != target.version else live
+
+
+def _shadowed_by(model: Installed | None) -> Effects:
+    return (StartShadow(model),) if model else ()
+
+
+def _commit(state: State, reason: str, now_s: float) -> Step:
     device = state.device
     assert device.live is not None  # what is committed is live
     version = device.live.version
     committed = (*(other for other in device.committed if other != version), version)[-COMMITTED_KEPT:]
     refusals = tuple(refusal for refusal in device.refusals if refusal.version != version)
-    outcome: Effect = _outcome(state, "adopted", reason[:500])
+    outcome = _outcome(state, "adopted", reason[:500])
     state = state.enters(
         Phase.COMMITTED, f"runs {version}: {reason}"[:500], now_s, target=None, committed=committed, refusals=refusals
     ).with_moment(assigned=None)
-    return state, (StopTrial(), *before, outcome, kept_files(state))
+    return state, (StopTrial(), outcome, kept_files(state))
 
 
 def _outcome(state: State, kind: OutcomeKind, reason: str) -> Announce:

@@ -15,7 +15,9 @@ _NO_STRANGERS: Final = ConfigDict(extra="forbid")  # a typo in a settings file i
 Percent = Annotated[float, Field(ge=0, le=100)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0)]
+Pause = Annotated[float, Field(ge=0.1)]  # seconds between two looks: none may spin
 Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
 Bytes = Annotated[int, Field(ge=0)]
 
 
@@ -37,14 +39,14 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A stretch of local time, in minutes since midnight; it may reach over midnight."""
+    """A stretch of local time, in minutes since midnight. It may reach over midnight; equal ends are the whole day."""
 
     start_minute: int
     end_minute: int
 
     def holds(self, minute: int) -> bool:
         """Whether the minute lies inside."""
-        if self.start_minute <= self.end_minute:
+        if self.start_minute < self.end_minute:
             return self.start_minute <= minute < self.end_minute
         return minute >= self.start_minute or minute < self.end_minute
 
@@ -97,15 +99,15 @@ class TrialLimits:
     shadow_deadline_s: Seconds = 1_800.0
     agreement_min: Share = 0.80
     accuracy_drop_max: Share = 0.05
-    errors_max: int = 3
+    errors_max: Count = 3
     latency_ratio_max: float = 4.0
     latency_floor_ms: float = 20.0
     without_evidence: Literal["adopt", "reject"] = "adopt"
     probation_inputs: Positive = 100
     probation_min_s: Seconds = 60.0
     probation_deadline_s: Seconds = 3_600.0
-    restarts_max: int = 10
-    poll_s: Seconds = 1.0
+    restarts_max: Count = 10
+    poll_s: Pause = 1.0
 
 
 @dataclass(frozen=True, slots=True)

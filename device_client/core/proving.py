@@ -54,7 +54,7 @@ def time_passed(policy: Policy, state: State, event: TimePassed, now_s: float) -
 def shadow_counted(policy: Policy, state: State, event: TallyTaken, now_s: float) -> Step:
     """Enough evidence for a verdict, or not yet."""
     tally = event.tally
-    state = state.with_moment(tally=tally, tally_at_s=now_s)
+    state = state.with_moment(tally_at_s=now_s)
     verdict = judge_shadow(tally, now_s - state.moment.phase_since_s, policy.trial)
     if verdict is None:
         return state, ()

@@ -12,11 +12,15 @@ from protocol.messages import Status
 IN_PROGRESS: Final = frozenset({Phase.FETCHING, Phase.PROVING, Phase.SHADOWING, Phase.PROBATION})
 
 
-def status_of(policy: Policy, state: State, *, at: datetime, next_check: datetime | None) -> Status:
-    """The status message. `next_check`: the state's own, turned into UTC by whoever has a clock."""
+def status_of(policy: Policy, state: State, *, at: datetime, next_check: datetime | None, trouble: str = "") -> Status:
+    """The status message. `next_check`: the state's own, turned into UTC by whoever has a clock.
+
+    `trouble`: what keeps the device from remembering, and so from acting; empty when nothing does.
+    """
     device, moment = state.device, state.moment
     wanted = device.plan.assign(policy.device, policy.groups) if device.plan else None
-    reason = f"{device.reason}; the last bundle was not taken: {moment.notice}" if moment.notice else device.reason
+    notice = f"the last bundle was not taken: {moment.notice}" if moment.notice else ""
+    reason = "; ".join(part for part in (trouble, device.reason, notice) if part)
     return Status(
         state=device.phase.value,
         installed_version=device.live.version if device.live else None,

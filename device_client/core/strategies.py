@@ -12,11 +12,12 @@ MINUTES_A_DAY = 1_440
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Begin now, or look again at `next_check_s`, and why."""
+    """Begin now, or look again at `next_check_s`, and why. `looked`: the conditions were asked, for it was time."""
 
     begin: bool
     reason: str
     next_check_s: float
+    looked: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,12 @@ def _periodic(strategy: Periodic, occasion: Occasion) -> Decision:
     if not occasion.urgent:
         if strategy.windows and not any(window.holds(occasion.local_minute) for window in strategy.windows):
             wait = min((window.start_minute - occasion.local_minute) % MINUTES_A_DAY for window in strategy.windows)
-            return Decision(
-                False, f"outside the update windows; the next opens in {_span(wait * 60)}", now_s + wait * 60
-            )
+            reason = f"outside the update windows; the next opens in {_span(wait * 60)}"
+            return Decision(False, reason, now_s + wait * 60, looked=False)
         if not strategy.windows and occasion.checked_at_s is not None:
             due_s = occasion.checked_at_s + strategy.every_s
             if now_s < due_s:
-                return Decision(False, f"looks every {_span(strategy.every_s)}", due_s)
+                return Decision(False, f"looks every {_span(strategy.every_s)}", due_s, looked=False)
     # inside a window the next look comes soon; without windows, after the period
     pause_s = min(60.0, strategy.every_s) if strategy.windows or occasion.urgent else strategy.every_s
     return Decision(occasion.verdict.allowed, occasion.verdict.reason, now_s + pause_s)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from device_client.core import assigning, download, fetching, living, proving
-from device_client.core.device import RESTING, WAITING, Phase, State
+from device_client.core.device import RESTING, WAITING, Phase, State, Target
 from device_client.core.effects import Effects, StartShadow, Swap
 from device_client.core.events import (
     BlobBroken,
@@ -97,37 +97,42 @@ def _plan_trusted(policy: Policy, state: State, event: PlanTrusted, now_s: float
 def _started(policy: Policy, state: State, event: Started, now_s: float) -> Step:
     """Build the moment anew: open what is live, and take up what was under way from what is on the disk."""
     device = state.device
-    effects: Effects = (Swap(device.live),) if device.live else ()
     if device.phase is Phase.PROBATION:
-        return _resume_probation(policy, state, effects, now_s)
+        return _resume_probation(policy, state, now_s)
+    effects: Effects = (Swap(device.live),) if device.live else ()
     if device.phase in RESTING:
         state, more = assigning.reconsider(policy, state, now_s)
         return state, (*effects, *more, living.kept_files(state))
     if device.phase in WAITING or device.target is None:
         state, more = assigning.reconsider(policy, state.enters(Phase.ASSIGNED, device.reason, now_s), now_s)
         return state, (*effects, *more)
-    if device.phase is Phase.SHADOWING:
-        target = device.target.model_copy(update={"restarts": device.target.restarts + 1})
-        state = state.with_device(target=target)
-        if target.restarts > policy.trial.restarts_max:
-            reason = f"the process ended {target.restarts} times while it was shadowing"
-            state, more = proving.reject(state, reason, now_s)
-            return state, (*effects, *more)
-    assert state.device.target is not None  # seen above
-    state, more = fetching.begin(state, state.device.target, now_s)
+    state, more = _resume_target(policy, state, device.target, now_s)
     return state, (*effects, *more)
 
 
-def _resume_probation(policy: Policy, state: State, effects: Effects, now_s: float) -> Step:
+def _resume_target(policy: Policy, state: State, target: Target, now_s: float) -> Step:
+    """From what is on the disk. A process that ends again and again under a trial is ended by it."""
+    if state.device.phase is not Phase.FETCHING:
+        target = target.model_copy(update={"restarts": target.restarts + 1})
+    if target.restarts > policy.trial.restarts_max:
+        state = state.with_device(target=target)
+        return proving.reject(state, f"the process ended {target.restarts} times during its trial", now_s)
+    return fetching.begin(state, target, now_s)
+
+
+def _resume_probation(policy: Policy, state: State, now_s: float) -> Step:
     device = state.device
-    restarts = device.target.restarts + 1 if device.target else 0
-    if device.target is not None:
-        state = state.with_device(target=device.target.model_copy(update={"restarts": restarts}))
-    if restarts > policy.trial.restarts_max:
-        state, more = living.roll_back(state, f"the process ended {restarts} times on probation", now_s)
-        return state, (*effects, *more)
-    state = state.enters(Phase.PROBATION, device.reason, now_s)
-    return state, (*effects, StartShadow(device.previous)) if device.previous else effects
+    assert device.live is not None  # what is on probation is live
+    target = device.target
+    if target is not None:
+        target = target.model_copy(update={"restarts": target.restarts + 1})
+    state = state.enters(Phase.PROBATION, device.reason, now_s, target=target)
+    if target is None or target.restarts <= policy.trial.restarts_max:
+        shadow: Effects = (StartShadow(device.previous),) if device.previous else ()
+        return state, (Swap(device.live), *shadow)
+    state, effects = living.roll_back(state, f"the process ended {target.restarts} times on probation", now_s)
+    # what ended the process is not opened once more, unless there is nothing else to serve
+    return state, effects if device.previous else (Swap(device.live), *effects)
 
 
 def _check_due(policy: Policy, state: State, event: Event, now_s: float) -> Step:
@@ -141,7 +146,7 @@ def _stall_over(policy: Policy, state: State, event: Event, now_s: float) -> Ste
     due_s = state.moment.next_check_s
     if isinstance(event, TimePassed) and due_s is not None and now_s < due_s:
         return state, ()
-    return fetching.resume_stalled(state, now_s)
+    return assigning.resume_stalled(policy, state, now_s)
 
 
 ANYWHERE: Final[dict[type, Reaction]] = {

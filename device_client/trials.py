@@ -1,0 +1,69 @@
+"""The models of one device on trial and in service: proof, shadow, swap. What came of it is told as an event.
+
+Decides nothing: which model is proved, shadowed or served is asked for, and whether a failure speaks against it is the
+core's to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from device_client.blobs import Blobs
+from device_client.core.device import Installed, Target
+from device_client.core.events import Event, ModelFailed, ProofEnded
+from device_client.core.policy import TrialLimits
+from device_client.ports import ModelFile, Proof, ProofOrder, Store
+from device_client.surroundings import Adapters
+from protocol.errors import FerryError
+
+
+class Trials:
+    """Between one engine, the prover and the serving. `post` brings an answer from another thread."""
+
+    def __init__(self, limits: TrialLimits, adapters: Adapters, blobs: Blobs, post: Callable[[Event], None]) -> None:
+        self._limits, self._blobs, self._post = limits, blobs, post
+        self._store: Store = adapters.store
+        self._prover, self._serving = adapters.prover, adapters.serving
+
+    def prove(self, target: Target) -> None:
+        """Have the candidate tried in a limited child process; the answer is posted."""
+        variant = target.variant
+        order = ProofOrder(
+            model=self._store.path(variant.sha256),
+            golden=self._store.path(target.manifest.golden.sha256),
+            variant=variant.name,
+            tolerance=variant.golden_tolerance,
+            contract=target.manifest.contract,
+            memory_max_bytes=self._limits.proof_memory_max_bytes,
+            wall_max_s=self._limits.proof_wall_max_s,
+        )
+        self._prover.start(order, lambda proof: self._post(_ended(variant.sha256, proof)))
+
+    def shadow(self, model: Installed) -> Event | None:
+        """Give a sample of live inputs to this model too."""
+        return self._open(model, self._serving.start_shadow)
+
+    def swap(self, model: Installed) -> Event | None:
+        """Serve this model, and point the `current` link at it."""
+        failed = self._open(model, self._serving.swap)
+        if failed is None:
+            self._blobs.make_current(model.variant.sha256)
+        return failed
+
+    def stop(self) -> None:
+        """End the child process and the shadow, if there are any."""
+        self._prover.stop()
+        self._serving.stop_shadow()
+
+    def _open(self, model: Installed, use: Callable[[ModelFile], None]) -> Event | None:
+        manifest, sha256 = model.manifest, model.variant.sha256
+        path = self._store.path(sha256)
+        try:
+            use(ModelFile(path, manifest.version, model.variant.name, manifest.contract, manifest.labels))
+        except (FerryError, OSError) as failed:
+            return ModelFailed(sha256, str(failed)[:300])
+        return None
+
+
+def _ended(sha256: str, proof: Proof) -> ProofEnded:
+    return ProofEnded(sha256, proof.passed, proof.reason, proof.samples, proof.max_error, proof.latency_ms_p50)

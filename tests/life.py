@@ -1,0 +1,168 @@
+"""One device's core, driven by hand: tell it what happened, look at what it became and what it asked for.
+
+No adapters and no time of its own. After every step it is checked that the state survives its journal, and that every
+reason can be told.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar
+
+from device_client.core.device import Device, Phase, State
+from device_client.core.effects import Announce, Effect, Effects
+from device_client.core.events import (
+    BlobOpened,
+    BlobReady,
+    Event,
+    LinkUp,
+    PlanTrusted,
+    ProofEnded,
+    ReadingsTaken,
+    Started,
+    TallyTaken,
+    TimePassed,
+)
+from device_client.core.policy import Policy
+from device_client.core.updater import step, wake_s
+from protocol.plan import Plan
+from tests.builders import a_device, a_hash, a_manifest, a_plan, a_policy, a_state, a_tally, fit_readings
+
+E = TypeVar("E", bound=Effect)
+LONG_S: Final = 4_000.0  # longer than any deadline of a trial
+ROAD: Final = (Phase.ASSIGNED, Phase.FETCHING, Phase.PROVING, Phase.SHADOWING, Phase.PROBATION, Phase.COMMITTED)
+
+
+class Life:
+    """A device named pi-1 that is connected; `asked` holds every effect so far."""
+
+    def __init__(self, device: Device | None = None, policy: Policy | None = None) -> None:
+        self.policy = policy or a_policy()
+        self.now_s = 1_000.0
+        self.state: State = a_state(device or a_device(), link_up=True)
+        self.asked: list[Effect] = []
+
+    @property
+    def device(self) -> Device:
+        """What it remembers."""
+        return self.state.device
+
+    @property
+    def phase(self) -> Phase:
+        """Where it stands."""
+        return self.state.device.phase
+
+    @property
+    def live(self) -> str | None:
+        """The version that it serves."""
+        return self.device.live.version if self.device.live else None
+
+    @property
+    def previous(self) -> str | None:
+        """The version that it would go back to."""
+        return self.device.previous.version if self.device.previous else None
+
+    @property
+    def outcomes(self) -> list[tuple[str, str, int]]:
+        """All that was announced: outcome, version, attempt."""
+        return [(said.outcome, said.version, said.attempt) for said in self.asked if isinstance(said, Announce)]
+
+    def sees(self, event: Event, *, after_s: float = 0.0) -> Effects:
+        """Let something happen; return what the device asks for."""
+        self.now_s += after_s
+        self.state, effects = step(self.policy, self.state, event, self.now_s)
+        self.asked += effects
+        assert 0 < len(self.device.reason) <= 500
+        assert all(0 < len(said.reason) <= 500 for said in effects if isinstance(said, Announce))
+        assert Device.model_validate_json(self.device.model_dump_json()) == self.device
+        return effects
+
+    def plans(self, version: str | None, *, sequence: int | None = None, **more: Any) -> Effects:
+        """A newer plan is trusted."""
+        known = self.device.plan.sequence if self.device.plan else 0
+        return self.trusts(a_plan(version, sequence=sequence or known + 1, **more))
+
+    def trusts(self, plan: Plan) -> Effects:
+        """This very plan is trusted."""
+        return self.sees(PlanTrusted(plan, {version: a_manifest(version) for version in plan.versions()}))
+
+    def reads(self, **readings: Any) -> Effects:
+        """The sensors are read."""
+        return self.sees(ReadingsTaken(fit_readings(**readings)))
+
+    def waits(self, seconds: float | None = None) -> Effects:
+        """Time passes: this long, or until the device wants to look again."""
+        if seconds is None:
+            due_s = wake_s(self.policy, self.state)
+            assert due_s is not None, f"nothing is waited for in {self.phase}: {self.device.reason}"
+            seconds = max(0.0, due_s - self.now_s)
+        return self.sees(TimePassed(), after_s=seconds)
+
+    def restarts(self) -> Effects:
+        """The process ends and comes back with what was saved; the link is up again."""
+        self.state = a_state(Device.model_validate_json(self.device.model_dump_json()))
+        return (*self.sees(Started()), *self.sees(LinkUp()))
+
+    def proves(self, *, passed: bool = True, reason: str = "reproduced its golden outputs") -> Effects:
+        """The child process ends."""
+        target = self.device.target
+        sha256 = target.variant.sha256 if target else a_hash("nothing")
+        return self.sees(ProofEnded(sha256, passed, reason, samples=16, max_error=0.001, latency_ms_p50=1.0))
+
+    def counts(self, *, after_s: float = LONG_S, **tally: Any) -> Effects:
+        """The counts are looked at, when everything has had its time."""
+        return self.sees(TallyTaken(a_tally(**tally)), after_s=after_s)
+
+    def goes_to(self, phase: Phase, version: str = "2.0.0") -> Life:
+        """The good road from rest to `phase`, or one of its lay-bys."""
+        if phase in {Phase.DEFERRED, Phase.STALLED}:
+            return self._turns_off_to(phase, version)
+        for stop in ROAD[: ROAD.index(phase) + 1]:
+            if stop is not Phase.SHADOWING or self.live is not None:
+                self._goes_on_to(stop, version)
+        assert self.phase is phase
+        return self
+
+    def _turns_off_to(self, phase: Phase, version: str) -> Life:
+        self.goes_to(Phase.ASSIGNED if phase is Phase.DEFERRED else Phase.FETCHING, version)
+        if phase is Phase.DEFERRED:
+            self.reads(battery_percent=5.0)
+        else:
+            self.misses("a chunk")
+            while self.phase is Phase.FETCHING:
+                self.waits()
+        assert self.phase is phase
+        return self
+
+    def misses(self, *chunks: str) -> Effects:
+        """The store has looked at the blob under way: these are missing."""
+        download = self.state.moment.download
+        assert download is not None
+        names = tuple(a_hash(chunk) for chunk in chunks)
+        return self.sees(BlobOpened(download.sha256, names, 0, len(names)))
+
+    def gets_blob(self) -> Effects:
+        """The blob under way is whole."""
+        download = self.state.moment.download
+        assert download is not None
+        return self.sees(BlobReady(download.sha256))
+
+    def _goes_on_to(self, phase: Phase, version: str) -> None:
+        match phase:
+            case Phase.ASSIGNED:
+                self.plans(version)
+            case Phase.FETCHING:
+                self.reads()
+            case Phase.PROVING:
+                while self.phase is Phase.FETCHING:
+                    self.gets_blob()
+            case Phase.SHADOWING:
+                self.proves()
+            case Phase.PROBATION:
+                self.counts() if self.phase is Phase.SHADOWING else self.proves()
+            case Phase.COMMITTED:
+                self.counts()
+
+
+def only(kind: type[E], effects: Effects | list[Effect]) -> list[E]:
+    """The effects of one kind."""
+    return [effect for effect in effects if isinstance(effect, kind)]
