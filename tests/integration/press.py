@@ -70,10 +70,12 @@ class Press:
         self.manifests: dict[str, Manifest] = {}
         self.sequence = 0
         self._folder = folder
+        self._url = url
         self._ear = Ear()
-        self._link = MqttLink(url, "press", self._ear.hear)
+        self._link: MqttLink | None = None  # until it is entered it can only sign
 
     def __enter__(self) -> Self:
+        self._link = MqttLink(self._url, "press", self._ear.hear)
         self._link.start()
         self._ear.next(Connected)
         return self
@@ -81,6 +83,7 @@ class Press:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
+        assert self._link
         self._link.stop()
 
     def print(self, version: str, source: Source, *, upload: bool = True) -> Manifest:
@@ -132,6 +135,7 @@ class Press:
 
     def put(self, topic: str, payload: bytes) -> None:
         """Have the broker keep anything at all."""
+        assert self._link
         receipt = self._link.publish(topic, payload, qos=1, retain=True)
         self._ear.next(Delivered, lambda delivered: delivered.receipt == receipt)
 
@@ -159,6 +163,7 @@ class Press:
             waiting.discard(self._ear.next(Delivered).receipt)
 
     def _send_chunk(self, sha256: str, payload: bytes) -> int:
+        assert self._link
         return self._link.publish(self.topics.chunk(sha256), payload, qos=1, retain=True)
 
 
