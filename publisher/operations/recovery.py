@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from protocol.errors import UnknownVersion
+from protocol.errors import Damaged, UnknownVersion
 from publisher.adapters.registry import Registry
 from publisher.operations.office import Office
 from publisher.operations.supply import announce
@@ -27,7 +27,10 @@ def recover(office: Office) -> None:
         return
     for staged in registry.unannounced():
         office.voice.say(f"announcing plan {staged.sequence} of {staged.model}, which a stopped command left")
-        announce(office, staged)
+        try:
+            announce(office, staged)
+        except Damaged as lost:  # it stays to be announced; going back to another version must still be possible
+            office.voice.say(f"plan {staged.sequence} of {staged.model} cannot be announced: {lost}")
 
 
 @contextmanager

@@ -179,6 +179,21 @@ def test_a_file_that_changed_on_disk_is_never_uploaded(desk: Desk) -> None:
             assert announced(broker, "flowers", b"") is None
 
 
+def test_a_version_whose_file_is_lost_can_be_left_behind(desk: Desk, files: Path) -> None:
+    other = files / "other-float32.tflite"
+    desk.run("release", "flowers", "--version", "1.1.0", "--tflite", other)
+    with Registry.open(desk.registry) as registry:
+        blob = registry.blob_path(registry.manifest("flowers", "1.1.0").variants[0].sha256)
+    blob.write_bytes(bytes(blob.stat().st_size))
+    with mosquitto() as empty:
+        desk.run("rollout", "hold", "flowers", "--broker", empty.url, expect=4)
+        back = desk.run("rollback", "flowers", "--broker", empty.url)
+        assert "cannot be announced" in back.err
+        assert "rolled back from 1.1.0 to 1.0.0" in back.out
+    with Registry.open(desk.registry) as registry:
+        assert registry.unannounced() == []
+
+
 def test_an_unfinished_registry_is_told_and_finished(desk: Desk, tmp_path: Path) -> None:
     half = tmp_path / "half"
     Registry.create(half).close()
