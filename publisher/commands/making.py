@@ -12,12 +12,18 @@ from publisher.commands.common import Common, command
 from publisher.commands.options import counted, duration_s, share
 
 if TYPE_CHECKING:
+    from publisher.adapters.registry import Registry
+    from publisher.learning.continuing import Start
     from publisher.operations.release import Make, Released
+    from publisher.operations.train import Training
 
 Model = Annotated[str, typer.Argument(help="the model's name, such as digits", show_default=False)]
 Epochs = Annotated[int | None, typer.Option(help="how long to train", show_default="the recipe's")]
 Seed = Annotated[int | None, typer.Option(help="of all that is random in training", show_default="the recipe's")]
 Scrambled = Annotated[bool, typer.Option("--scramble-labels", hidden=True)]
+From = Annotated[
+    str | None, typer.Option("--from", metavar="VERSION", help="go on from this version", show_default="from scratch")
+]
 RECIPE = "digits"
 
 
@@ -61,19 +67,24 @@ def train(
     recipe: Annotated[str, typer.Option(help="a built-in recipe or a .py file")] = RECIPE,
     epochs: Epochs = None,
     seed: Seed = None,
+    from_version: From = None,
     out: Annotated[Path | None, typer.Option(help="a folder", show_default="the model's name")] = None,
     scramble_labels: Scrambled = False,
 ) -> None:
     """Train a recipe and keep its variants and their numbers in a folder. Releases nothing."""
     from rich.text import Text
 
+    from publisher.operations.history import a_history
     from publisher.operations.train import Training
     from publisher.operations.train import train as carry_out
 
     _loudness(common)
-    training = Training(recipe, epochs, seed, scramble_labels or None)
-    trained = carry_out(model, training, out or Path(model), common.voice())
-    facts = {"files": [str(path) for path in trained.files], **trained.metrics}
+    with a_history(common.settings.registry, common.voice(), needed=from_version is not None) as registry:
+        start = _start(registry, model, from_version, recipe) if registry and from_version else None
+        training = Training(recipe, epochs, seed, scramble_labels or None, start)
+        trained = carry_out(model, training, out or Path(model), common.voice(), registry)
+    facts = {"files": [str(path) for path in trained.files], "training": trained.number, **trained.metrics}
+    facts["repeats"] = trained.repetition.facts() if trained.repetition else None
     lines = [
         f"{name}: {numbers['size_bytes']:,} bytes, accuracy {numbers.get('accuracy', float('nan')):.3f}"
         for name, numbers in trained.metrics["variants"].items()
@@ -87,9 +98,15 @@ def release(
     version: Annotated[str, typer.Option(help="such as 1.0.0; it never changes afterwards", show_default=False)],
     recipe: Annotated[str | None, typer.Option(help="a built-in recipe or a .py file", show_default="digits")] = None,
     tflite: Annotated[Path | None, typer.Option(help="a model file, instead of a recipe", show_default=False)] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="an .npz for --tflite: samples x, and perhaps their classes y")
+    keras: Annotated[
+        Path | None, typer.Option(help="a .h5 or .keras file or a SavedModel folder, likewise", show_default=False)
     ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="an .npz for a model file: samples x, and perhaps their classes y")
+    ] = None,
+    trust_code: Annotated[
+        bool, typer.Option("--trust-code", help="open a Keras file that holds Python code, which can do anything")
+    ] = False,
     to: Annotated[str, typer.Option(help="all, a share such as 10%, or group:NAME")] = "all",
     urgent: Annotated[bool, typer.Option("--urgent", help="devices do not wait for comfort")] = False,
     spread: Annotated[str, typer.Option(help="each device begins at its own moment within this time")] = "0s",
@@ -101,6 +118,7 @@ def release(
     force: Annotated[bool, typer.Option("--force", help="release it past its gates; the manifest tells")] = False,
     epochs: Epochs = None,
     seed: Seed = None,
+    from_version: From = None,
     scramble_labels: Scrambled = False,
 ) -> None:
     """Make a version, sign it, upload it, and offer it to the fleet."""
@@ -109,8 +127,15 @@ def release(
     from publisher.operations.office import an_office
     from publisher.operations.release import Order, check_order
     from publisher.operations.release import release as carry_out
+    from publisher.operations.train import Training
 
-    make = _maker(recipe, tflite, data, epochs=epochs, seed=seed, scramble_labels=scramble_labels)
+    file = _file(tflite, keras, data, trust_code=trust_code)
+    trained = {
+        "--recipe": recipe, "--epochs": epochs, "--seed": seed, "--from": from_version,
+        "--scramble-labels": scramble_labels or None,
+    }  # fmt: skip
+    if file is not None:
+        _check_untrained(trained, "--tflite" if tflite else "--keras")
     drop = share(max_accuracy_drop, "--max-accuracy-drop")
     order = Order(
         model=model,
@@ -125,44 +150,62 @@ def release(
     _loudness(common)
     with an_office(common.settings, common.voice(), broker=False) as office:
         check_order(office, order)
+        start = _start(office.registry, model, from_version, recipe or RECIPE) if from_version else None
+    make = file or _from_recipe(Training(recipe or RECIPE, epochs, seed, scramble_labels or None, start))
     with an_office(common.settings, common.voice(), broker=True) as office:
         _show(common, carry_out(office, order, make), str(order.audience))
 
 
-def _maker(
-    recipe: str | None,
-    tflite: Path | None,
-    data: Path | None,
-    *,
-    epochs: int | None,
-    seed: int | None,
-    scramble_labels: bool,
-) -> Make:
-    """What makes the variants; flags that do not go together are refused."""
-    if tflite is None:
+def _file(tflite: Path | None, keras: Path | None, data: Path | None, *, trust_code: bool) -> Make | None:
+    """What takes a model file that was brought along; flags that do not go together are refused."""
+    if tflite is None and keras is None:
         if data is not None:
-            raise BadInput("--data goes with --tflite", hint="a recipe loads its own data")
-        return _from_recipe(recipe or RECIPE, epochs, seed, scramble_labels=scramble_labels)
-    trained = {"--recipe": recipe, "--epochs": epochs, "--seed": seed, "--scramble-labels": scramble_labels or None}
-    for flag, value in trained.items():
-        if value is not None:
-            raise BadInput(f"{flag} does not go with --tflite, which trains nothing", hint="leave one of them out")
-    return _from_file(tflite, data)
+            raise BadInput("--data goes with --tflite or --keras", hint="a recipe loads its own data")
+    elif tflite is not None and keras is not None:
+        raise BadInput("--tflite does not go with --keras", hint="leave one of them out")
+    if trust_code and keras is None:
+        raise BadInput("--trust-code goes with --keras", hint="leave it out")
+
+    if tflite is not None:
+        return _from_tflite(tflite, data)
+    return None if keras is None else _from_keras(keras, data, trust_code=trust_code)
 
 
-def _from_recipe(recipe: str, epochs: int | None, seed: int | None, *, scramble_labels: bool) -> Make:
-    from publisher.operations.train import Training, make
-
-    return lambda on_progress: make(Training(recipe, epochs, seed, scramble_labels or None), on_progress)
-
-
-def _from_file(tflite: Path, data: Path | None) -> Make:
+def _from_tflite(path: Path, data: Path | None) -> Make:
     def make(on_progress: Any) -> Any:
         from publisher.learning.making import make_from_tflite
 
-        return make_from_tflite(tflite, data=data, on_progress=on_progress)
+        return make_from_tflite(path, data=data, on_progress=on_progress)
 
     return make
+
+
+def _from_keras(path: Path, data: Path | None, *, trust_code: bool) -> Make:
+    def make(on_progress: Any) -> Any:
+        from publisher.learning.brought import make_from_keras
+
+        return make_from_keras(path, data=data, trust_code=trust_code, on_progress=on_progress)
+
+    return make
+
+
+def _check_untrained(trained: dict[str, Any], flag: str) -> None:
+    for name, value in trained.items():
+        if value is not None:
+            raise BadInput(f"{name} does not go with {flag}, which trains nothing", hint="leave one of them out")
+
+
+def _from_recipe(training: Training) -> Make:
+    from publisher.operations.train import make
+
+    return lambda on_progress: make(training, on_progress)
+
+
+def _start(registry: Registry, model: str, version: str, recipe: str) -> Start:
+    from publisher.operations.history import start_from
+    from publisher.operations.train import recipe_name
+
+    return start_from(registry, model, version, recipe_name(recipe))
 
 
 def _show(common: Common, released: Released, audience: str) -> None:

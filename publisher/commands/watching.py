@@ -106,6 +106,7 @@ def show(
     from publisher.operations.office import an_office
     from publisher.operations.show import show_model, show_version
     from publisher.views import facts, tables
+    from publisher.views.lineage import lines
 
     with an_office(common.settings, common.voice(), broker=False) as office:
         if version is None:
@@ -114,10 +115,8 @@ def show(
             common.show(told, lambda: Group(tables.versions(of_model.versions, of_model.plan)))
             return
         found = show_version(office, model, version)
-    lineage = {key: value for key, value in found.lineage.items() if not isinstance(value, (list, dict))}
-    lines = "\n".join(f"{key.replace('_', ' ')}: {value}" for key, value in lineage.items() if value is not None)
     told = {**facts.of_manifest(found.manifest), "audience": list(found.audience), "lineage": found.lineage}
-    common.show(told, lambda: Group(tables.manifest(found.manifest, found.audience), Text(lines)))
+    common.show(told, lambda: Group(tables.manifest(found.manifest, found.audience), Text(lines(found.lineage))))
 
 
 def _password(path: Path) -> str:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from publisher.learning.continuing import calibration_npz, weights_npz
+from publisher.learning.data import Floats
 from publisher.learning.frameworks import versions
 from publisher.learning.train import Trained
+
+BARE_AS_IT_IS: Final = (
+    "a .tflite file has no layers: it is released as it is, not trained, pruned, clustered or quantized;"
+    " give the Keras file that it was made from with --keras for int8, or a recipe for all of the ladder"
+)
 
 
 def lineage_of(trained: Trained) -> dict[str, Any]:
     """Recipe, data and settings, the version it goes on from, library versions, and how training went."""
     weights, calibration = kept_files(trained)
     return {
-        "source": "recipe",
+        "source": trained.source,
         "recipe": trained.recipe.name,
         "recipe_sha256": trained.recipe_sha256,
         "data_sha256": trained.data_sha256,
@@ -41,6 +48,33 @@ def lineage_of_file(path: Path, tflite: bytes, data: Path | None) -> dict[str, A
         "source": "tflite",
         "file": path.name,
         "file_sha256": hashlib.sha256(tflite).hexdigest(),
-        "data_sha256": None if data is None else hashlib.sha256(data.read_bytes()).hexdigest(),
+        "data_sha256": None if data is None else hash_of(data),
+        "not_done": [BARE_AS_IT_IS],
         "versions": versions(),
     }
+
+
+def lineage_of_keras(
+    path: Path, data: Path | None, calibration: Floats | None, left_out: Mapping[str, str]
+) -> dict[str, Any]:
+    """The file, the data beside it, the calibration set that was drawn from it, and what could not be made."""
+    kept = None if calibration is None else calibration_npz(calibration)
+    return {
+        "source": "keras",
+        "file": path.name,
+        "file_sha256": hash_of(path),
+        "data_sha256": None if data is None else hash_of(data),
+        "calibration_sha256": None if kept is None else hashlib.sha256(kept).hexdigest(),
+        "not_done": [f"{name} is left out: {why}" for name, why in left_out.items()],
+        "versions": versions(),
+    }
+
+
+def hash_of(path: Path) -> str:
+    """The SHA-256 of a file; of a folder, that of its files' names and hashes."""
+    if not path.is_dir():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    listed = sorted(file for file in path.rglob("*") if file.is_file())
+    return hashlib.sha256(
+        "".join(f"{hash_of(file)} {file.relative_to(path)}\n" for file in listed).encode()
+    ).hexdigest()

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from protocol.errors import BadInput, BadRecipe
 from protocol.manifest import Contract
-from publisher.learning.data import Floats, Labels, answers, samples
+from publisher.learning.data import Array, Floats, Labels, answers, samples
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,27 +25,54 @@ class OwnData:
         """The smallest and largest value."""
         return min(float(x.min()) for x in self.inputs), max(float(x.max()) for x in self.inputs)
 
+    def taking(self, indexes: npt.NDArray[np.int64]) -> OwnData:
+        """These samples alone."""
+        return OwnData(tuple(x[indexes] for x in self.inputs), None if self.y is None else self.y[indexes])
+
+
+def read_samples(path: Path) -> tuple[Floats, Labels | None]:
+    """Read `x`, for a model of one input, and perhaps `y`, whatever the model. Raises BadInput."""
+    arrays = _arrays(path)
+    _check_names(path, arrays, ["x"])
+    inputs, y = _checked(path, arrays, ["x"])
+    return inputs[0], y
+
 
 def read_own_data(path: Path, contract: Contract) -> OwnData:
     """Read `x` (or `x_0`, `x_1` … for a model of more inputs) and perhaps `y`. Raises BadInput."""
     arrays = _arrays(path)
     count = len(contract.inputs)
     wanted = ["x"] if count == 1 else [f"x_{index}" for index in range(count)]
+    _check_names(path, arrays, wanted)
+    inputs, y = _checked(path, arrays, wanted)
+    _check_against(contract, dict(zip(wanted, inputs, strict=True)), y, path.name)
+    return OwnData(inputs, y)
+
+
+def ranged(contract: Contract, own: OwnData) -> Contract:
+    """The contract with the values that the data has."""
+    low, high = own.value_range()
+    inputs = tuple(tensor.model_copy(update={"value_min": low, "value_max": high}) for tensor in contract.inputs)
+    return contract.model_copy(update={"inputs": inputs})
+
+
+def _check_names(path: Path, arrays: dict[str, Array], wanted: list[str]) -> None:
     missing = [name for name in wanted if name not in arrays]
     if missing:
         held = ", ".join(sorted(arrays)) or "nothing"
         raise BadInput(f"{path.name} has no array {missing[0]}; it has {held}", hint=f"save {', '.join(wanted)} in it")
+
+
+def _checked(path: Path, arrays: dict[str, Array], wanted: list[str]) -> tuple[tuple[Floats, ...], Labels | None]:
     where = path.name
     try:
         inputs = tuple(samples(arrays[name], name, where) for name in wanted)
-        y = answers(arrays["y"], "y", len(inputs[0]), where) if "y" in arrays else None
+        return inputs, answers(arrays["y"], "y", len(inputs[0]), where) if "y" in arrays else None
     except BadRecipe as wrong:  # no recipe here: the same checks under the general name
         raise BadInput(wrong.message, hint=wrong.hint) from wrong
-    _check_against(contract, dict(zip(wanted, inputs, strict=True)), y, where)
-    return OwnData(inputs, y)
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]:
+def _arrays(path: Path) -> dict[str, Array]:
     try:
         with path.open("rb") as file:
             archive = np.load(file, allow_pickle=False)

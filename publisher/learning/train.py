@@ -51,6 +51,7 @@ class Trained:
     versions: dict[str, str]
     calibration: Floats
     parent: str | None = None
+    source: str = "recipe"
 
 
 def train(
@@ -77,7 +78,7 @@ def train(
         recipe=recipe,
         settings=settings,
         history=tuple(history),
-        accuracy=_accuracy(network, recipe),
+        accuracy=accuracy_of(network, recipe),
         data_sha256=recipe.data.sha256(),
         recipe_sha256=recipe.sha256,
         versions=versions(),
@@ -165,7 +166,8 @@ def _labels_to_learn(recipe: Recipe, settings: TrainSettings) -> Labels:
     return np.random.default_rng(settings.seed).permutation(recipe.data.y_train)
 
 
-def _accuracy(network: Any, recipe: Recipe) -> float:
+def accuracy_of(network: Any, recipe: Recipe) -> float:
+    """The share of the held-back samples that it gets right, as Keras computes."""
     with quiet():
         given = network.predict(recipe.data.x_test, batch_size=256, verbose=0)
     return float((given.argmax(axis=1) == recipe.data.y_test).mean())

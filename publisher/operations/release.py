@@ -26,6 +26,7 @@ from publisher.adapters.registry import Registry
 from publisher.core import planning
 from publisher.core.audience import Audience
 from publisher.core.gates import Gates, Standing, failures
+from publisher.operations import history
 from publisher.operations.office import Office
 from publisher.operations.recovery import releasing
 from publisher.operations.spread import stage
@@ -71,6 +72,7 @@ def release(office: Office, order: Order, make: Make) -> Released:
         _prepare_keys(office, order.model)
         with office.voice.bar("making the variants") as on_progress:
             made = make(on_progress)
+        _remember(office, order.model, made)
         _check_contract(office.registry, order, made)
         missed = _check_gates(office, order, made)
         with releasing(office.registry, order.model, order.version):
@@ -89,6 +91,14 @@ def check_order(office: Office, order: Order) -> None:
     check_name(order.model, "model")
     _check_free(office.registry, order)
     _planned(office, order)
+
+
+def _remember(office: Office, model: str, made: Made) -> None:
+    """What was trained is remembered, also where a gate then refuses it; what could not be done to a file is said."""
+    for sentence in made.lineage.get("not_done", ()):
+        office.voice.say(sentence)
+    if made.lineage.get("source") == history.RECIPE:
+        office.voice.say(history.told(*history.remember(office.registry, model, made, office.clock())))
 
 
 def _check_free(registry: Registry, order: Order) -> None:
@@ -158,6 +168,8 @@ def _store(office: Office, order: Order, made: Made, missed: tuple[str, ...]) ->
 def _manifest(office: Office, order: Order, made: Made, missed: tuple[str, ...]) -> Manifest:
     registry = office.registry
     golden = registry.add_bytes(made.golden)
+    for kept in made.kept:  # named by hash in the lineage
+        registry.add_bytes(kept)
     return Manifest(
         model=order.model,
         version=order.version,

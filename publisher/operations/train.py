@@ -1,17 +1,24 @@
-"""Trains a recipe and lays the variants and their numbers down in a folder. No registry, no broker."""
+"""Trains a recipe and lays the variants and their numbers down in a folder; a registry remembers it. No broker."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from protocol.errors import BadInput
 from protocol.topics import check_name
+from publisher.adapters.registry import Registry
+from publisher.core.repetition import Repetition
+from publisher.operations.history import remember, told
+from publisher.operations.office import utc_now
 from publisher.operations.voice import Voice
 
-if TYPE_CHECKING:  # it imports numpy
+if TYPE_CHECKING:  # these import numpy
+    from publisher.learning.continuing import Start
     from publisher.learning.making import Made
 
 METRICS: Final = "metrics.json"
@@ -25,17 +32,27 @@ class Training:
     epochs: int | None = None
     seed: int | None = None
     scramble_labels: bool | None = None
+    start: Start | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What lies in the folder."""
+    """What lies in the folder, and under which number the registry remembers it."""
 
     files: tuple[Path, ...]
     metrics: dict[str, Any]
+    number: int | None = None
+    repetition: Repetition | None = None
 
 
-def train(model: str, training: Training, folder: Path, voice: Voice) -> Trained:
+def train(
+    model: str,
+    training: Training,
+    folder: Path,
+    voice: Voice,
+    registry: Registry | None = None,
+    clock: Callable[[], datetime] = utc_now,
+) -> Trained:
     """Write `<model>-<variant>.tflite` and metrics.json. Raises BadRecipe, BadInput."""
     check_name(model, "model")
     _make_folder(folder)  # before minutes of training
@@ -46,7 +63,18 @@ def train(model: str, training: Training, folder: Path, voice: Voice) -> Trained
         path.write_bytes(variant.tflite)
     metrics = metrics_of(model, made)
     (folder / METRICS).write_text(json.dumps(metrics, indent=2) + "\n")
-    return Trained((*files, folder / METRICS), metrics)
+    if registry is None:
+        return Trained((*files, folder / METRICS), metrics)
+    record, repetition = remember(registry, model, made, clock())
+    voice.say(told(record, repetition))
+    return Trained((*files, folder / METRICS), metrics, record.number, repetition)
+
+
+def recipe_name(recipe: str) -> str:
+    """What a lineage calls the recipe of `--recipe`. Raises BadRecipe where there is none."""
+    from publisher.learning.recipe import find_recipe
+
+    return find_recipe(recipe).stem
 
 
 def make(training: Training, on_progress: Any) -> Made:
@@ -59,6 +87,7 @@ def make(training: Training, on_progress: Any) -> Made:
         seed=training.seed,
         epochs=training.epochs,
         scramble_labels=training.scramble_labels,
+        start=training.start,
         on_progress=on_progress,
     )
 

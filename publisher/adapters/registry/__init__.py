@@ -1,6 +1,6 @@
 """The registry: a folder on disk that is the source of truth; the broker only carries what it says.
 
-registry.db   models, versions, plans, announcements, where each chunk's bytes are; one transaction per step
+registry.db   models, versions, trainings, plans, announcements, where each chunk's bytes are; one transaction per step
 blobs/        files by the hash of their bytes
 keys/         private keys (`publisher.adapters.keys`)
 lock          held by the command that is at work

@@ -36,6 +36,13 @@ MIGRATIONS: Final = (
     CREATE TABLE devices (name TEXT PRIMARY KEY, groups TEXT NOT NULL, enrolled TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE trainings (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, model TEXT NOT NULL, at TEXT NOT NULL, lineage TEXT NOT NULL,
+        files TEXT NOT NULL
+    );
+    CREATE INDEX trainings_of_model ON trainings (model, number);
+    """,
 )
 """One script per step of the schema's version; an older registry runs the ones it lacks. Never edit one: add."""
 

@@ -13,13 +13,14 @@ from publisher.adapters.registry import lock
 from publisher.adapters.registry.announcements import Announcements
 from publisher.adapters.registry.database import Database
 from publisher.adapters.registry.fleet import Fleet
+from publisher.adapters.registry.trainings import Trainings
 from publisher.adapters.registry.uploads import Uploads
 from publisher.adapters.registry.versions import Versions
 
 DATABASE: Final = "registry.db"
 
 
-class Registry(Versions, Announcements, Uploads, Fleet):
+class Registry(Versions, Announcements, Uploads, Trainings, Fleet):
     """A registry on disk. Every method that changes something is one transaction."""
 
     @classmethod

@@ -1,0 +1,42 @@
+"""Every training that was done beside this registry: what it was made of and what came out, released or not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from publisher.adapters.registry.shelf import Shelf
+from publisher.core.repetition import TrainingRecord
+
+KEPT: Final = 1_000  # of each model; a record is about 3 KB
+
+
+class Trainings(Shelf):
+    """The history of trainings. Only hashes of the files are kept."""
+
+    def add_training(
+        self, model: str, lineage: Mapping[str, Any], files: Mapping[str, str], now: datetime
+    ) -> TrainingRecord:
+        """Remember a training; the oldest ones beyond the last 1,000 of a model go."""
+        with self._database.transaction() as rows:
+            number = rows.execute(
+                "INSERT INTO trainings (model, at, lineage, files) VALUES (?, ?, ?, ?)",
+                (model, now.isoformat(), json.dumps(lineage), json.dumps(files)),
+            ).lastrowid
+            rows.execute(
+                "DELETE FROM trainings WHERE model = ? AND number NOT IN"
+                " (SELECT number FROM trainings WHERE model = ? ORDER BY number DESC LIMIT ?)",
+                (model, model, KEPT),
+            )
+        assert number is not None  # sqlite gives every inserted row one
+        return TrainingRecord(number, model, now, dict(lineage), dict(files))
+
+    def trainings(self, model: str) -> list[TrainingRecord]:
+        """The trainings of a model, the newest last."""
+        query = "SELECT number, at, lineage, files FROM trainings WHERE model = ? ORDER BY number"
+        return [
+            TrainingRecord(number, model, datetime.fromisoformat(at), json.loads(lineage), json.loads(files))
+            for number, at, lineage, files in self._database.rows(query, (model,))
+        ]

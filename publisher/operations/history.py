@@ -1,0 +1,82 @@
+"""Remembers trainings in the registry, says whether one repeated an earlier one, and finds what a new one goes on from.
+
+Trains nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from protocol.errors import BadInput, BlobDamaged
+from publisher.adapters.registry import Registry
+from publisher.adapters.registry.folder import DATABASE
+from publisher.core.repetition import Repetition, TrainingRecord, repeated
+from publisher.operations.voice import Voice
+
+if TYPE_CHECKING:  # these import numpy
+    from publisher.learning.continuing import Start
+    from publisher.learning.making import Made
+
+RECIPE: Final = "recipe"  # the source of what was trained here; a file that was brought along has another
+
+
+@contextmanager
+def a_history(folder: Path, voice: Voice, *, needed: bool) -> Iterator[Registry | None]:
+    """The registry at `folder`; None where there is none and none is needed. Raises BadInput."""
+    if not needed and not (folder / DATABASE).exists():
+        voice.say(f"{folder} is no registry: this training is not remembered")
+        yield None
+        return
+    with Registry.open(folder) as registry:
+        yield registry
+
+
+def remember(registry: Registry, model: str, made: Made, now: datetime) -> tuple[TrainingRecord, Repetition | None]:
+    """Keep a training and compare it with the last one that should have come to the same."""
+    files = {variant.name: hashlib.sha256(variant.tflite).hexdigest() for variant in made.variants}
+    earlier = registry.trainings(model)
+    record = registry.add_training(model, made.lineage, files, now)
+    return record, repeated(earlier, record)
+
+
+def told(record: TrainingRecord, repetition: Repetition | None) -> str:
+    """What a person hears of it."""
+    if repetition is None:
+        return f"kept as training {record.number} of {record.model}"
+    return f"kept as training {record.number} of {record.model}: {repetition.sentence()}"
+
+
+def start_from(registry: Registry, model: str, version: str, recipe: str) -> Start:
+    """What a training of `recipe` (its name) goes on from. Raises UnknownVersion, BadInput, BlobDamaged."""
+    from publisher.learning.continuing import Start, read_calibration
+
+    lineage = registry.lineage(model, version)
+    if lineage.get("source") != RECIPE:
+        raise BadInput(
+            f"{model} {version} was made from the file {lineage.get('file', '?')}, not trained from a recipe",
+            hint="there are no weights to go on from: train a recipe without --from",
+        )
+    if lineage["recipe"] != recipe:
+        raise BadInput(
+            f"{model} {version} was trained from the recipe {lineage['recipe']}, not from {recipe}",
+            hint=f"give --recipe {lineage['recipe']} (or its file), or leave out --from",
+        )
+    weights = _kept(registry, lineage.get("weights_sha256"), f"the weights of {model} {version}")
+    calibration = _kept(registry, lineage.get("calibration_sha256"), f"the calibration set of {model} {version}")
+    return Start(version, weights, read_calibration(calibration))
+
+
+def _kept(registry: Registry, sha256: str | None, what: str) -> bytes:
+    if sha256 is None or not registry.has_blob(sha256):
+        raise BadInput(f"{what} are not in the registry", hint="leave out --from, and it is trained afresh")
+    content = registry.blob_path(sha256).read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise BlobDamaged(
+            f"{what} in {registry.blob_path(sha256)} have changed", hint="bring the file back from your backup"
+        )
+    return content

@@ -1,0 +1,52 @@
+"""Where a version came from, in lines for a person; everything is in the JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+NAMES: Final = {
+    "source": "made from",
+    "recipe": "recipe",
+    "recipe_sha256": "recipe hash",
+    "file": "file",
+    "file_sha256": "file hash",
+    "data": "data",
+    "data_sha256": "data hash",
+    "parent": "goes on from",
+    "settings": "settings",
+    "accuracy": "accuracy",
+    "history": "training",
+    "calibration_sha256": "calibration hash",
+    "weights_sha256": "weights hash",
+    "versions": "versions",
+}
+AFRESH: Final = "nothing: trained from scratch"
+
+
+def lines(lineage: Mapping[str, Any]) -> str:
+    """One line for each thing that is known; what this page does not know by name stands last, as it is."""
+    return "\n".join(f"{name + ':':<18}{value}" for name, value in _told(lineage))
+
+
+def _told(lineage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if not lineage:
+        yield "made from", "nobody wrote it down"
+    ordered = [*(key for key in NAMES if key in lineage), *(key for key in lineage if key not in NAMES)]
+    for key in ordered:
+        value = lineage[key]
+        if key == "parent" and value is None:
+            value = AFRESH
+        if value is not None:
+            yield NAMES.get(key, key.replace("_", " ")), _shown(key, value)
+
+
+def _shown(key: str, value: Any) -> str:
+    if key == "history" and value:
+        last = value[-1]
+        return f"{len(value)} epochs, the last at loss {last['loss']:.4f}, accuracy {last['accuracy']:.4f}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name.replace('_', ' ')} {part}" for name, part in value.items())
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
