@@ -111,8 +111,8 @@ def test_a_mistake_is_named_with_the_way_out(
         words = [word.replace(place, str(value)) for word in words]
     ran = released.run(*words, expect=code)
     assert ran.out == ""
-    said = [row for row in ran.err.splitlines() if not row.endswith("…")]
-    assert said[0].startswith("error: ")
+    rows = ran.err.splitlines()
+    said = rows[next(at for at, row in enumerate(rows) if row.startswith("error: ")) :]  # before it is progress
     assert message in said[0]
     assert hint in "\n".join(said[1:])
     assert len(said) <= 2 or "RECIPE" in line
