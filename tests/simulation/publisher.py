@@ -148,6 +148,8 @@ class SimPublisher:
         match event:
             case Connected():
                 self.link.subscribe([self._topics.of_every_device(Kind.WANTS)], qos=1)
+                if self._announcing:
+                    self._put_model()  # the broker may have come back empty: what was acknowledged counts no more
                 self._step(keeper.BrokerJoined())
             case Disconnected():
                 self._step(keeper.BrokerLost())
@@ -191,6 +193,7 @@ class SimPublisher:
                     pass
 
     def _put_model(self) -> None:
+        self._waiting.clear()
         for root in self.shelf.roots():
             self._put_chunks(self.shelf.tree_chunks(root))
         self._announcing = True

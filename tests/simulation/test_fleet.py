@@ -20,6 +20,10 @@ FIRST_SEED = int(os.environ.get("SIMULATION_FIRST_SEED", "0"))
 BATCH = 25
 CALM_AFTER_S = 1_800.0
 END_S = 6 * 3_600.0
+RECALL_S = 4 * 3_600.0  # everything has settled by then
+
+
+SECOND = {"good": "adopted", "weak": "rejected", "broken": "rejected", "sour": "rolled_back"}
 
 
 class Fleet:
@@ -29,6 +33,8 @@ class Fleet:
         self.world = World(seed)
         rng = self.world.rng
         self.kind = rng.choice(("good", "weak", "broken", "sour"))
+        self.recalled = self.kind == "good" and rng.random() < 0.5
+        self.sweeps_before_recall = 0
         self.trouble = Trouble(drop=0.1, duplicate=0.1, corrupt=0.02, delay_max_s=rng.choice((0.05, 1.0)))
         self.broker = Broker(self.world, self.trouble)
         self.quality = {"1.0.0": "good", "2.0.0": self.kind}
@@ -58,15 +64,21 @@ class Fleet:
         for _ in range(rng.randint(0, 40)):
             world.after(rng.uniform(60.0, CALM_AFTER_S), self._unplug_one)
         world.after(CALM_AFTER_S, self._calm)
+        world.run(RECALL_S)
+        if self.recalled:
+            self.sweeps_before_recall = self.broker.chunk_sweeps
+            self.publisher.roll_back()
         world.run(END_S)
 
     def faults(self) -> list[str]:
         """What is not as it should be; empty when every promise was kept."""
         found = []
+        if self.recalled and self.broker.chunk_sweeps > self.sweeps_before_recall:
+            found.append("the recall moved chunks, though the version before was still on every disk")
+        right = "2.0.0" if self.kind == "good" and not self.recalled else "1.0.0"
         for name, device in self.devices.items():
             assert device.disk.state is not None
             state = Device.model_validate_json(device.disk.state)
-            right = "2.0.0" if self.kind == "good" else "1.0.0"
             live = state.live.version if state.live else None
             if live != right or device.serving.live != right:
                 found.append(
@@ -85,8 +97,7 @@ class Fleet:
 
     def _wrong_words(self, name: str) -> list[str]:
         said = {(o.version, o.outcome) for o in self.outcomes.values() if o.device == name}
-        second = {"good": "adopted", "weak": "rejected", "broken": "rejected", "sour": "rolled_back"}[self.kind]
-        expected = {("1.0.0", "adopted"), ("2.0.0", second)}
+        expected = {("1.0.0", "adopted"), ("2.0.0", SECOND[self.kind])}
         return [] if said == expected else [f"{name} said {sorted(said)}, expected {sorted(expected)}"]
 
     def _device(self, name: str) -> SimDevice:

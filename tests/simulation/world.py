@@ -64,6 +64,7 @@ class Broker:
     links: list[SimLink] = field(default_factory=list)
     watchers: list[Callable[[str, bytes], None]] = field(default_factory=list)
     restarts: int = 0
+    chunk_sweeps: int = 0
 
     def publish(self, topic: str, payload: bytes, retain: bool) -> None:
         """A message has arrived."""
@@ -155,6 +156,8 @@ class SimLink:
 
     def sweep(self, topics: Sequence[str]) -> None:
         """What is kept, then word that this was all."""
+
+        self._broker.chunk_sweeps += any("/chunks/" in topic for topic in topics)
 
         def arrived() -> None:
             for topic in topics:
