@@ -31,7 +31,7 @@ NOT_TRIED: Final = {
     "python": "it runs in tests/integration/test_docs.py",
 }
 """Programs whose lines are shown and not tried here, each with the reason."""
-WIDTH: Final = 80  # of a terminal; README is read there first
+WIDTH: Final = 78  # of a terminal of 80, for a block is indented there; README is read there first
 
 
 def lines() -> Iterator[tuple[str, list[str]]]:
