@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final, TypeVar
 
 from device_client.core.device import Device, Phase, State
-from device_client.core.effects import Announce, Effect, Effects
+from device_client.core.effects import Announce, Effect, Effects, TakeReadings
 from device_client.core.events import (
     BlobOpened,
     BlobReady,
@@ -129,7 +129,8 @@ class Life:
         else:
             self.misses("a chunk")
             while self.phase is Phase.FETCHING:
-                self.waits()
+                if only(TakeReadings, self.waits()):
+                    self.reads()
         assert self.phase is phase
         return self
 
