@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from device_client.core.quality import Quality
+
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
@@ -33,3 +35,4 @@ class Readings:
     clock_synchronised: bool | Unknown = NOT_READ
     local_minute: int = 0  # minutes since local midnight
     held: str = ""  # the application's own hold: its reason, empty when it does not hold
+    quality: Quality | None = None  # of the live model of late; None while nobody has measured it
