@@ -25,6 +25,7 @@ from protocol.signing import Lifetimes
 from protocol.trust import verify
 from publisher.adapters.registry import Registry
 from publisher.core import planning
+from publisher.core.gates import MAX_DROP
 from publisher.operations.init import init
 from publisher.settings import DEFAULTS, KEYS, variable
 from tests.builders import a_manifest, a_plan
@@ -43,6 +44,16 @@ def test_the_lifetimes_are_those_that_signatures_get() -> None:
     for key, _, _, days in page("docs/OPERATIONS.md").table("key", "signs"):
         role = key.strip("`").removesuffix(".pem").replace("<model>", "digits")
         assert lifetimes.of(role) == timedelta(days=int(days)), role
+
+
+def test_the_recipes_and_gates_are_those_that_come_along() -> None:
+    text = page("docs/OPERATIONS.md").text
+    recipes = {path.stem for path in (PROJECT / "publisher/recipes").glob("*.py")} - {"__init__"}
+    told = re.search(r"The recipes that come along are ([^;]+);", text)
+    assert told
+    assert set(re.findall(r"`(\w+)`", told[1])) == recipes
+    assert f"no more than {MAX_DROP * 100:g} points" in text
+    assert f"`--max-accuracy-drop {MAX_DROP:g}`" in text
 
 
 def test_the_settings_of_the_publisher_are_all_told() -> None:
