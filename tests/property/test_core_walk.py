@@ -1,0 +1,247 @@
+"""A random walk: every event in every state. The core never raises, never loses what is live, never breaks its word."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from device_client.core import effects as do
+from device_client.core import events as happened
+from device_client.core.device import Device, Phase, State
+from device_client.core.policy import Conditional, DownloadLimits, Periodic, Policy, TrialLimits, Window
+from device_client.core.readings import Unknown
+from device_client.core.status import status_of
+from device_client.core.tally import Tally
+from device_client.core.updater import step, wake_s
+from protocol.manifest import Manifest, Requirements
+from protocol.plan import Plan
+from tests.builders import NOON, a_hash, a_manifest, a_plan, a_policy, a_rule, a_state, a_variant, fit_readings
+
+VERSIONS: Final = ("1.0.0", "2.0.0", "3.0.0", "4.0.0")
+MISSING: Final = tuple(a_hash(f"chunk {number}") for number in range(6))
+
+
+def manifest_of(version: str) -> Manifest:
+    """4.0.0 is too large for most devices."""
+    need = Requirements(memory_bytes=10**12 if version == "4.0.0" else 0)
+    return a_manifest(version, variants=[a_variant("float32", of=version, requires=need)])
+
+
+MANIFESTS: Final = {version: manifest_of(version) for version in VERSIONS}
+FILES: Final = tuple(manifest.variants[0].sha256 for manifest in MANIFESTS.values())
+GOLDEN: Final = tuple(manifest.golden.sha256 for manifest in MANIFESTS.values())
+POLICIES: Final = (
+    a_policy(trial=TrialLimits(restarts_max=1, shadow_inputs=10, probation_inputs=10)),
+    a_policy(trial=TrialLimits(restarts_max=3, without_evidence="reject"), strategy=Periodic(every_s=600.0)),
+    a_policy(strategy=Periodic(windows=(Window(23 * 60, 60),)), download=DownloadLimits(barren_rounds_max=1, window=2)),
+    a_policy(strategy=Conditional(hold_s=60.0), download=DownloadLimits(rate_max_bytes_s=1_000)),
+)
+
+versions = st.sampled_from(VERSIONS)
+files = st.sampled_from(FILES)
+blobs = st.sampled_from(FILES + GOLDEN)
+chunks = st.sampled_from(MISSING)
+rules = st.builds(
+    a_rule,
+    versions,
+    percent=st.sampled_from((None, None, 0.0, 100.0)),
+    attempt=st.sampled_from((1, 1, 1, 2)),
+)
+readings = st.builds(
+    fit_readings,
+    battery_percent=st.sampled_from((90.0, 90.0, 90.0, 3.0, Unknown("no battery"))),
+    cpu_percent=st.sampled_from((10.0, 10.0, 99.0)),
+    held=st.sampled_from(("", "", "", "busy")),
+    local_minute=st.sampled_from((0, 720)),
+)
+counts = st.integers(0, 300)
+tallies = st.builds(
+    Tally,
+    inputs=counts,
+    agreed=counts,
+    shadow_errors=st.integers(0, 5),
+    labelled=st.sampled_from((0, 50)),
+    live_correct=st.integers(0, 50),
+    shadow_correct=st.integers(0, 50),
+    live_inferences=counts,
+    live_errors=st.sampled_from((0, 0, 0, 9)),
+)
+
+
+class Walk(RuleBasedStateMachine):
+    """One device to which anything may happen at any time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.policy: Policy = POLICIES[0]
+        self.state: State = a_state()
+        self.now_s = 0.0
+        self.sequence = 0
+        self.finals: set[tuple[str, int, int, str]] = set()
+
+    @initialize(policy=st.sampled_from(POLICIES))
+    def begin(self, policy: Policy) -> None:
+        """The owner's choices stay the same for a life."""
+        self.policy = policy
+        self.happens(happened.Started())
+
+    def happens(self, event: happened.Event) -> do.Effects:
+        """Take the step and hold it to its promises."""
+        before = self.state
+        self.state, effects = step(self.policy, before, event, self.now_s)
+        self.look_at(before, event, effects)
+        return effects
+
+    def look_at(self, before: State, event: happened.Event, effects: do.Effects) -> None:
+        device, was = self.state.device, before.device
+        assert Device.model_validate_json(device.model_dump_json()) == device
+        assert 0 < len(device.reason) <= 500
+        status = status_of(self.policy, self.state, at=NOON, next_check=None)
+        assert len(status.to_line()) < 4_096
+        if was.live is not None and device.live is None:
+            assert isinstance(event, happened.ModelFailed), "what is live was lost"
+            assert event.sha256 == was.live.variant.sha256
+        if device.live is not None and device.previous is not None:
+            assert device.live.version != device.previous.version
+        assert (device.phase is Phase.PROBATION) <= (device.live is not None)
+        under_way = {Phase.FETCHING, Phase.PROVING, Phase.SHADOWING, Phase.PROBATION}
+        assert (device.phase in under_way) <= (device.target is not None)
+        assert (self.state.moment.download is None) or device.phase is Phase.FETCHING
+        assert len([effect for effect in effects if isinstance(effect, do.Announce)]) <= 1
+        self.look_at_what_is_live(was, device, effects)
+        due_s = wake_s(self.policy, self.state)
+        assert due_s is None or due_s < self.now_s + 10 * 86_400
+
+    def look_at_what_is_live(self, was: Device, device: Device, effects: do.Effects) -> None:
+        """Whatever is live is served, is kept on the disk, and was not refused."""
+        if device.live is None:
+            return
+        if was.live is None or was.live.variant.sha256 != device.live.variant.sha256:
+            swaps = [effect.model for effect in effects if isinstance(effect, do.Swap)]
+            assert device.live in swaps, "what is remembered as live was never put there"
+            forward = device.target is not None and device.target.version == device.live.version
+            assert not forward or device.refused(device.live.version, device.target.attempt) is None  # type: ignore[union-attr]  # `forward` says so
+        for effect in effects:
+            if isinstance(effect, do.KeepOnly):
+                assert {installed.variant.sha256 for installed in device.installed()} <= set(effect.sha256s)
+
+    @rule(
+        rules=st.lists(rules, max_size=3),
+        hold=st.sampled_from((False, False, True)),
+        urgent=st.booleans(),
+        spread_s=st.sampled_from((0, 0, 300)),
+        back=st.sampled_from((0, 0, 0, 0, 2)),
+    )
+    def a_plan_comes(self, rules: list[Any], hold: bool, urgent: bool, spread_s: int, back: int) -> None:
+        """Newer as a rule, sometimes older."""
+        self.sequence += 1
+        sequence = max(1, self.sequence - back)
+        plan = a_plan(
+            sequence=sequence, rules=rules, hold=hold, urgency="urgent" if urgent else "routine", spread_s=spread_s
+        )
+        self.trust(plan)
+
+    @rule(version=versions, urgent=st.booleans())
+    def a_plain_plan_comes(self, version: str, urgent: bool) -> None:
+        """For everybody."""
+        self.sequence += 1
+        self.trust(a_plan(version, sequence=self.sequence, urgency="urgent" if urgent else "routine"))
+
+    @precondition(lambda self: self.state.device.plan is not None)
+    @rule()
+    def the_plan_comes_again(self) -> None:
+        """As at every connection."""
+        if self.state.device.plan is not None:
+            self.trust(self.state.device.plan)
+
+    def trust(self, plan: Plan) -> None:
+        self.happens(happened.PlanTrusted(plan, {version: MANIFESTS[version] for version in plan.versions()}))
+
+    @rule(seconds=st.sampled_from((0.0, 1.0, 5.0, 30.0, 61.0, 700.0, 4_000.0)))
+    def time_passes(self, seconds: float) -> None:
+        """A moment or an hour."""
+        self.now_s += seconds
+        self.happens(happened.TimePassed())
+
+    @rule(taken=readings)
+    def readings_come(self, taken: Any) -> None:
+        """Good ones as a rule."""
+        self.happens(happened.ReadingsTaken(taken))
+
+    @rule(what=st.sampled_from(("up", "down", "refused")))
+    def the_link_changes(self, what: str) -> None:
+        """Or a bundle is not believed."""
+        match what:
+            case "up":
+                self.happens(happened.LinkUp())
+            case "down":
+                self.happens(happened.LinkDown("a tree"))
+            case _:
+                self.happens(happened.PlanRefused("a stranger signed it"))
+
+    @rule()
+    def the_process_ends(self) -> None:
+        """What was saved comes back."""
+        self.state = a_state(Device.model_validate_json(self.state.device.model_dump_json()))
+        self.happens(happened.Started())
+
+    @rule(blob=blobs, missing=st.lists(chunks, unique=True, max_size=4), what=st.sampled_from(("open", "ready", "bad")))
+    def a_file_is_looked_at(self, blob: str, missing: list[str], what: str) -> None:
+        """Ours or another."""
+        download = self.state.moment.download
+        sha256 = download.sha256 if download and len(missing) != 1 else blob
+        match what:
+            case "open":
+                self.happens(happened.BlobOpened(sha256, tuple(missing), 1, 1 + len(missing)))
+            case "ready":
+                self.happens(happened.BlobReady(sha256))
+            case _:
+                self.happens(happened.BlobBroken(sha256, "other bytes than were signed"))
+
+    @precondition(lambda self: self.state.device.phase is Phase.FETCHING)
+    @rule()
+    def a_file_is_whole(self) -> None:
+        """The one under way."""
+        download = self.state.moment.download
+        if download is not None:
+            self.happens(happened.BlobReady(download.sha256))
+
+    @rule(chunk=chunks, what=st.sampled_from(("kept", "lied", "swept", "full")))
+    def a_chunk_comes(self, chunk: str, what: str) -> None:
+        """Or does not, or finds no room."""
+        match what:
+            case "kept":
+                self.happens(happened.ChunkKept(chunk))
+            case "lied":
+                self.happens(happened.ChunkLied(chunk))
+            case "swept":
+                self.happens(happened.ChunksSwept(MISSING))
+            case _:
+                self.happens(happened.DiskFailed("the disk is full"))
+
+    @rule(file=files, ours=st.booleans(), passed=st.sampled_from((True, True, False)))
+    def a_proof_ends(self, file: str, ours: bool, passed: bool) -> None:
+        """Ours as a rule."""
+        target = self.state.device.target
+        sha256 = target.variant.sha256 if target and ours else file
+        self.happens(happened.ProofEnded(sha256, passed, "as hypothesis says", samples=4))
+
+    @rule(tally=tallies)
+    def counts_come(self, tally: Tally) -> None:
+        """Good or bad."""
+        self.happens(happened.TallyTaken(tally))
+
+    @rule(file=files, live=st.booleans())
+    def a_model_fails(self, file: str, live: bool) -> None:
+        """The live one, or any."""
+        installed = self.state.device.live
+        self.happens(happened.ModelFailed(installed.variant.sha256 if installed and live else file, "truncated"))
+
+
+TestWalk = Walk.TestCase
+TestWalk.settings = settings(
+    max_examples=60, stateful_step_count=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
