@@ -111,7 +111,7 @@ def predict(
 
 @app.command()
 def doctor(config: Config = HERE, broker: Broker = None, as_json: Json = False) -> None:
-    """Try everything that this device needs; say what to type where something is missing. Exit code 1 if so."""
+    """Try everything that this device needs; say what to type where something is not well. Exit code 1 if it is bad."""
     from device_client.doctor import examine
     from device_client.settings import load
 
@@ -119,10 +119,10 @@ def doctor(config: Config = HERE, broker: Broker = None, as_json: Json = False) 
     for check in examine(load(config, broker=broker)):
         checks.append(check)
         if not as_json:
-            typer.echo(f"{'ok ' if check.well else 'BAD'}  {check.name}: {check.found}")
-            if not check.well and check.fix:
-                typer.echo(f"     -> {check.fix}")
-    well = all(check.well for check in checks)
+            typer.echo(f"{check.level:4}  {check.name}: {check.found}")
+            if check.level != "ok" and check.fix:
+                typer.echo(f"      -> {check.fix}")
+    well = all(check.level != "bad" for check in checks)
     if as_json:
         typer.echo(json.dumps({"well": well, "checks": [check.as_dict() for check in checks]}, indent=2))
     raise typer.Exit(0 if well else 1)
@@ -139,6 +139,15 @@ def main() -> NoReturn:
         sys.exit(refused.exit_code)
     except BrokenPipeError:  # `device-client status | head`
         sys.exit(0)
+    except OSError as failed:
+        where = f": {failed.filename}" if failed.filename else ""
+        typer.echo(f"error: {failed.strerror or failed}{where}", err=True)
+        sys.exit(FerryError.exit_code)
+    except Exception as bug:  # the last door: a person gets a sentence, and -v the traceback
+        logging.getLogger("edgeferry").debug("where it happened", exc_info=True)
+        typer.echo(f"error: {type(bug).__name__}: {bug}", err=True)
+        typer.echo("hint: this is a fault of EdgeFerry; please report it", err=True)
+        sys.exit(FerryError.exit_code)
     sys.exit(0)
 
 

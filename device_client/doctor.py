@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from device_client.adapters.journal import Journal
 from device_client.adapters.runtime import check_runtime
@@ -27,12 +27,15 @@ ANSWER_WITHIN_S: Final = 8.0
 DISK_WISHED_BYTES: Final = 200_000_000
 
 
+Level = Literal["ok", "warn", "bad"]
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was tried. `fix`: what to type or do when it is not well."""
+    """One thing that was tried. `warn`: it works, but less well than it could. `fix`: what to type or do."""
 
     name: str
-    well: bool
+    level: Level
     found: str
     fix: str = ""
 
@@ -53,11 +56,11 @@ def examine(settings: DeviceSettings) -> Iterator[Check]:
 
 def _try(name: str, attempt: Callable[[], str]) -> Check:
     try:
-        return Check(name, True, attempt())
+        return Check(name, "ok", attempt())
     except FerryError as refused:
-        return Check(name, False, refused.message, refused.hint)
+        return Check(name, "bad", refused.message, refused.hint)
     except OSError as failed:
-        return Check(name, False, str(failed), f"check who owns {failed.filename or 'the folder'}")
+        return Check(name, "bad", str(failed), f"check who owns {failed.filename or 'the folder'}")
 
 
 def _state_folder(settings: DeviceSettings) -> str:
@@ -75,18 +78,23 @@ def _disk(settings: DeviceSettings) -> Check:
     folder = next(path for path in (settings.state, *settings.state.parents) if path.exists())
     free = shutil.disk_usage(folder).free
     found = f"{free / 1e6:,.0f} MB free at {folder}"
-    return Check("disk", free >= DISK_WISHED_BYTES, found, "remove files from that disk, or set `state` to another one")
+    least = settings.conditions.disk_min_bytes
+    if free < least:
+        found += f", under the {least / 1e6:,.0f} MB of disk_min_bytes: no update begins"
+    level: Level = "bad" if free < least else "warn" if free < DISK_WISHED_BYTES else "ok"
+    return Check("disk", level, found, "remove files from that disk, or set `state` to another one")
 
 
 def _clock(settings: DeviceSettings) -> Check:
-    synchronised = DeviceSensors(settings.state, settings.probe_file).read().clock_synchronised
+    """A wrong clock delays trust, it never bricks; so it is no more than a warning."""
+    synchronised = DeviceSensors(settings.state, settings.probe_file).clock_synchronised()
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    if synchronised is True:
+        return Check("clock", "ok", f"{now}, synchronised")
+    fix = "sudo timedatectl set-ntp true"
     if isinstance(synchronised, Unknown):
-        return Check("clock", True, f"{now}; whether it is synchronised is unknown: {synchronised.reason}")
-    if synchronised:
-        return Check("clock", True, f"{now}, synchronised")
-    found = f"{now}, not synchronised: signatures are checked, their expiry is not"
-    return Check("clock", False, found, "sudo timedatectl set-ntp true")
+        return Check("clock", "warn", f"{now}; whether it is synchronised is unknown: {synchronised.reason}", fix)
+    return Check("clock", "warn", f"{now}, not synchronised: signatures are checked, their expiry is not", fix)
 
 
 def _broker(settings: DeviceSettings) -> Iterator[Check]:
@@ -97,20 +105,29 @@ def _broker(settings: DeviceSettings) -> Iterator[Check]:
         files = TlsFiles(ca=tls.ca, cert=tls.cert, key=tls.key)
         link = MqttLink(url, f"edgeferry-{settings.device}-doctor", inbox.put, tls=files)
     except FerryError as refused:
-        yield Check("broker", False, refused.message, refused.hint)
+        yield Check("broker", "bad", refused.message, refused.hint)
         return
     link.start()
     try:
         event = _next(inbox, (Connected, Disconnected))
         if not isinstance(event, Connected):
-            why = event.reason if isinstance(event, Disconnected) else f"no answer within {ANSWER_WITHIN_S:.0f} s"
-            yield Check("broker", False, f"{url}: {why}", "check `broker` in device.toml, and that the broker runs")
+            yield _no_connection(str(url), event)
             return
-        yield Check("broker", True, f"{url} accepts this device")
+        yield Check("broker", "ok", f"{url} accepts this device")
         for section in settings.models:
             yield _own_status(settings, section.name, link, inbox)
     finally:
         link.stop()
+
+
+def _no_connection(url: str, event: LinkEvent | None) -> Check:
+    if not isinstance(event, Disconnected):
+        fix = "check `broker` in device.toml, and that nothing between here and there drops packets"
+        return Check("broker", "bad", f"{url}: no answer within {ANSWER_WITHIN_S:.0f} s", fix)
+    fix = "check `broker` in device.toml, and that the broker runs"
+    if event.final:
+        fix = "check `user` and `password` in device.toml; on the broker: mosquitto_passwd PASSWORDFILE USER"
+    return Check("broker", "bad", event.reason, fix)
 
 
 def _own_status(settings: DeviceSettings, model: str, link: MqttLink, inbox: queue.Queue[LinkEvent]) -> Check:
@@ -122,10 +139,10 @@ def _own_status(settings: DeviceSettings, model: str, link: MqttLink, inbox: que
     link.publish(topic, payload, qos=1, retain=True)
     answer = _next(inbox, (Received, Refused))
     if isinstance(answer, Received):
-        return Check(name, True, f"{topic} can be written and read")
+        return Check(name, "ok", f"{topic} can be written and read")
     why = answer.reason if isinstance(answer, Refused) else "what was written did not come back"
     fix = f"let user {settings.user or settings.device!r} write fleet/v1/devices/{settings.device}/# (mosquitto/acl)"
-    return Check(name, False, f"{topic}: {why}", fix.replace("fleet", settings.topic_root, 1))
+    return Check(name, "bad", f"{topic}: {why}", fix.replace("fleet", settings.topic_root, 1))
 
 
 def _first_status(settings: DeviceSettings, model: str) -> bytes:

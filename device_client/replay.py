@@ -56,18 +56,20 @@ class Recording:
         import numpy as np  # `device-client --help` does without
 
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 if "x" not in arrays:
                     raise BadInput(f"{path} has no array x", hint=_HINT)
-                x = np.ascontiguousarray(arrays["x"], dtype=np.float32)
-                y = arrays["y"].astype(np.int64) if "y" in arrays else None
+                x = np.asarray(arrays["x"], dtype=np.float32)
+                y = np.atleast_1d(arrays["y"]).astype(np.int64) if "y" in arrays else None
         except FileNotFoundError:
             raise BadInput(f"there is no {path}", hint=_HINT) from None
-        except (OSError, ValueError, BadZipFile, EOFError, AttributeError) as broken:
+        except (OSError, ValueError, TypeError, BadZipFile, EOFError) as broken:  # TypeError: a bare .npy
             raise BadInput(f"{path} is no .npz of arrays: {str(broken)[:120]}", hint=_HINT) from None
+        if x.ndim < 2:
+            raise BadInput(f"{path} has an x of shape {list(x.shape)}, which holds no rows of inputs", hint=_HINT)
         if len(x) == 0 or (y is not None and len(y) != len(x)):
             raise BadInput(f"{path} has {len(x)} inputs and {0 if y is None else len(y)} labels", hint=_HINT)
-        return cls(x, y)
+        return cls(np.ascontiguousarray(x), y)
 
 
 def replay(

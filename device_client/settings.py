@@ -6,15 +6,17 @@
 
 from __future__ import annotations
 
-import difflib
+import os
 import tomllib
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from device_client.complaint import ENVIRONMENT, complain, first_unreal, where
 from device_client.core.policy import (
     Conditional,
     DownloadLimits,
@@ -32,7 +34,7 @@ from protocol.errors import BadSettings
 from protocol.wire import Name
 
 MINUTES_A_DAY: Final = 1_440
-WindowText = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-4]):[0-5]\d$")]
+WindowText = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)$")]
 
 
 class Section(BaseModel):
@@ -85,7 +87,7 @@ class TlsSection(Section):
 class DeviceSettings(BaseSettings):
     """The whole file."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="EDGEFERRY_", env_nested_delimiter="__")
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=ENVIRONMENT, env_nested_delimiter="__")
 
     device: Name
     groups: tuple[Name, ...] = ()
@@ -148,7 +150,10 @@ def load(path: Path, **flags: Any) -> DeviceSettings:
         settings = FromThisFile(**{name: value for name, value in flags.items() if value is not None})
         settings.broker_url()
     except ValidationError as refused:
-        raise _complaint(path, text, refused) from None
+        raise complain(path, text, refused, _known_keys(), os.environ) from None
+    except BadSettings as refused:
+        raise BadSettings(f"{_source_of_broker(path, text, flags)}{refused.message}", hint=refused.hint) from None
+    _check_names(path, settings)
     folder = path.resolve().parent
     tls = settings.tls
     absolute = {name: folder / file for name in ("ca", "cert", "key") if (file := getattr(tls, name)) is not None}
@@ -181,32 +186,43 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise BadSettings(f"there is no {path}", hint="`publisher enroll DEVICE --out FOLDER` writes one") from None
-    except (OSError, UnicodeDecodeError) as unreadable:
-        raise BadSettings(f"{path} cannot be read: {unreadable}") from None
+    except OSError as unreadable:
+        raise BadSettings(f"{path} cannot be read: {unreadable.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadSettings(f"{path} is no text in UTF-8") from None
     try:
-        return text, tomllib.loads(text)
-    except tomllib.TOMLDecodeError as broken:
+        content = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as broken:
         raise BadSettings(f"{path} is not TOML: {broken}") from None
+    if unreal := first_unreal(content):
+        key = ".".join(str(part) for part in unreal if isinstance(part, str))
+        raise BadSettings(f"{where(path, text, unreal, {})}: {key}: a finite number is wanted")
+    return text, content
 
 
-def _complaint(path: Path, text: str, refused: ValidationError) -> BadSettings:
-    problem = refused.errors(include_url=False)[0]
-    names = [str(part) for part in problem["loc"] if not isinstance(part, int)]
-    key = ".".join(names)
-    line = next((n for n, row in enumerate(text.splitlines(), 1) if row.split("=")[0].strip() == names[-1]), None)
-    where = f"{path}, line {line}" if line else str(path)
-    if problem["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
-        close = difflib.get_close_matches(names[-1], _known_keys(), n=1)
-        return BadSettings(f"{where}: there is no setting {key!r}", hint=f"did you mean {close[0]!r}?" if close else "")
-    if problem["type"] == "missing":
-        return BadSettings(f"{where}: the setting {key!r} is missing")
-    return BadSettings(f"{where}: {key}: {problem['msg']}")
+def _source_of_broker(path: Path, text: str, flags: Mapping[str, Any]) -> str:
+    """Whose address it was; that of a flag is on the screen already."""
+    return "" if flags.get("broker") else f"{where(path, text, ('broker',), os.environ)}: "
 
 
-def _known_keys() -> list[str]:
-    sections = (ModelSection, StrategySection, FeedbackSection, TlsSection, DeviceSettings)
-    keys = [name for section in sections for name in section.model_fields]
-    return keys + [name for part in (Thresholds, DownloadLimits, TrialLimits) for name in part.__dataclass_fields__]
+def _check_names(path: Path, settings: DeviceSettings) -> None:
+    names = [section.name for section in settings.models]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise BadSettings(f"{path}: the model {twice!r} is named twice", hint="leave one [[models]] of that name")
+
+
+def _known_keys() -> dict[str, list[str]]:
+    sections: dict[str, type[Section]] = {
+        "models": ModelSection,
+        "strategy": StrategySection,
+        "feedback": FeedbackSection,
+        "tls": TlsSection,
+    }
+    parts = {"conditions": Thresholds, "download": DownloadLimits, "trial": TrialLimits}
+    keys = {"": list(DeviceSettings.model_fields)}
+    keys |= {name: list(section.model_fields) for name, section in sections.items()}
+    return keys | {name: [field.name for field in fields(part)] for name, part in parts.items()}
 
 
 def _window(text: str) -> Window:

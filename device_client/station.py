@@ -14,6 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, Self
 
+from tuf.api.exceptions import RepositoryError
+
 from device_client.adapters.journal import Journal
 from device_client.adapters.runtime import runtime_name
 from device_client.adapters.sensors import DeviceSensors
@@ -26,6 +28,7 @@ from device_client.reporter import Reporter
 from device_client.runner import Inbound, Posted, Runner, drive
 from device_client.serving import LiveServing
 from device_client.settings import DeviceSettings
+from protocol.bundle import signed_part
 from protocol.errors import BadSettings
 from protocol.mqtt_link import MqttLink, TlsFiles, Will
 from protocol.topics import Topics
@@ -148,6 +151,14 @@ def read_root(path: Path) -> bytes:
             root = file.read(ROOT_MAX_BYTES + 1)
     except OSError as unreadable:
         raise BadSettings(f"the enrolled root {path} cannot be read: {unreadable.strerror}", hint=hint) from None
-    if not root.startswith(b"{") or len(root) > ROOT_MAX_BYTES:
+    if len(root) > ROOT_MAX_BYTES or not _is_root(root):
         raise BadSettings(f"{path} is no root metadata", hint=hint)
     return root
+
+
+def _is_root(data: bytes) -> bool:
+    """Whether it has the form of one; whether it is the right one shows at the first bundle."""
+    try:
+        return bool(signed_part(data).type == "root")
+    except (RepositoryError, RecursionError):
+        return False

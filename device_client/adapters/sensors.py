@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import shutil
+import time
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -30,16 +31,31 @@ _CPU_SENSORS: Final = ("cpu_thermal", "coretemp", "k10temp", "soc_thermal", "cpu
 _TIMEX_BYTES: Final = 512  # struct timex has 208 or fewer; all zero asks without changing anything
 _TIME_ERROR: Final = 5  # what adjtimex answers while nobody has set the clock
 _ROUTE_UP: Final = 0x1
+CPU_LOOK_OLD_S: Final = 10.0  # an average over longer says little of now
+CPU_SAMPLE_S: Final = 0.1
 T = TypeVar("T")
 
 
 class DeviceSensors:
-    """The Sensors port on a real device. The CPU load is the average since the look before; any thread may look."""
+    """The Sensors port on a real device. Any thread may look.
 
-    def __init__(self, state_folder: Path, probe_file: Path | None = None) -> None:
+    The CPU load is the average since the look before, or of a tenth of a second when that is long ago.
+    """
+
+    def __init__(
+        self,
+        state_folder: Path,
+        probe_file: Path | None = None,
+        *,
+        clock_s: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._state_folder = state_folder
         self._probe_file = probe_file
+        self._clock_s = clock_s
+        self._pause = pause
         self._cpu: tuple[int, int] | Unknown = _try(_cpu_ticks)
+        self._looked_at_s = clock_s()
 
     def read(self) -> Readings:
         """Take every reading; never raises, never blocks for more than a moment."""
@@ -66,8 +82,12 @@ class DeviceSensors:
 
     def _cpu_percent(self) -> float | Unknown:
         """Our own sum, for psutil's begins anew in each thread."""
-        before, now = self._cpu, _try(_cpu_ticks)
-        self._cpu = now
+        before = self._cpu
+        if self._clock_s() - self._looked_at_s > CPU_LOOK_OLD_S:
+            before = _try(_cpu_ticks)
+            self._pause(CPU_SAMPLE_S)
+        now = _try(_cpu_ticks)
+        self._cpu, self._looked_at_s = now, self._clock_s()
         if isinstance(before, Unknown) or isinstance(now, Unknown):
             return now if isinstance(now, Unknown) else Unknown("there was no look before this one")
         total = now[1] - before[1]

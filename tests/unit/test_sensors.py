@@ -46,6 +46,19 @@ def test_the_processor_load_is_measured_between_two_looks(tmp_path: Path) -> Non
     assert 0 <= load <= 100
 
 
+def test_a_load_of_long_ago_is_not_taken_for_one_of_now(tmp_path: Path) -> None:
+    now_s = 0.0
+    pauses: list[float] = []
+    sensors = DeviceSensors(tmp_path, clock_s=lambda: now_s, pause=pauses.append)
+    sensors.read()
+    now_s = 9.0
+    sensors.read()
+    assert pauses == [], "the average of the last seconds will do"
+    now_s = 3_600.0
+    sensors.read()
+    assert pauses == [0.1], "that of the last hour says nothing of now"
+
+
 def test_a_device_without_psutil_says_so_and_reads_the_rest(tmp_path: Path) -> None:
     program = (
         "import sys; sys.modules['psutil'] = None\n"
