@@ -22,7 +22,7 @@ from publisher.learning.settings import BOUNDS, TrainSettings
 
 FEWER_EPOCHS: Final = 4  # a quarter of a training from scratch
 SMALLER_STEPS: Final = 10
-RANGE_MARGIN: Final = 0.1  # by which a value may leave the range of today's data and still look like it
+RANGE_MARGIN: Final = 0.5  # of its width, by which a range may have moved: two draws of outliers differ by as much
 LEARNING_RATE_MIN: Final = BOUNDS["learning_rate"][0]
 
 
@@ -111,16 +111,18 @@ def gentler(settings: TrainSettings) -> TrainSettings:
 
 def _calibration(recipe: Recipe, start: Start | None) -> Floats:
     """The parent's calibration set while the samples look alike, so that versions stay comparable; else a new one."""
+    fresh = calibration_set(recipe.data.x_train)
     kept = None if start is None else start.calibration
-    if kept is not None and kept.shape[1:] == recipe.data.features and _within(kept, recipe.data.value_range):
-        return kept
-    return calibration_set(recipe.data.x_train)
+    return kept if kept is not None and _alike(kept, fresh) else fresh
 
 
-def _within(kept: Floats, value_range: tuple[float, float]) -> bool:
-    low, high = value_range
+def _alike(kept: Floats, fresh: Floats) -> bool:
+    """Whether samples have one shape and about one range: no other scaling came between."""
+    if kept.shape[1:] != fresh.shape[1:]:
+        return False
+    low, high = float(fresh.min()), float(fresh.max())
     margin = RANGE_MARGIN * (high - low)
-    return bool(low - margin <= kept.min() and kept.max() <= high + margin)
+    return bool(abs(kept.min() - low) <= margin and abs(kept.max() - high) <= margin)
 
 
 def _fit(network: Any, recipe: Recipe, settings: TrainSettings, on_progress: OnProgress) -> list[Epoch]:

@@ -16,6 +16,7 @@ from protocol.errors import BadRecipe, FerryError
 from publisher.learning.quiet import quiet
 
 REMARK_MAX_CHARS: Final = 200
+PACKAGES: Final = {"PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-learn", "yaml": "pyyaml"}  # by import
 
 
 @contextlib.contextmanager
@@ -82,6 +83,7 @@ def _last_line(failure: BaseException, path: Path) -> int:
 
 def _way_out(failure: BaseException, path: Path, line: int) -> str:
     if isinstance(failure, ModuleNotFoundError) and failure.name:
-        return f"install {failure.name} into this Python, or leave it out"
+        package = failure.name.partition(".")[0]
+        return f"install {PACKAGES.get(package, package)} into this Python, or leave it out"
     source = linecache.getline(str(path), line).strip() if line else ""
     return f"line {line} reads: {source}" if source else "run the file alone with python to see more"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import struct
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 
 from protocol.errors import BadRecipe, FerryError, MissingPart
 from publisher.learning.recipe import built_in_recipes, load_recipe
+from publisher.learning.settings import BOUNDS, TrainSettings
+from tests.pages import page
 
 Bytes = npt.NDArray[np.uint8]
 NOBODY_THERE = "http://127.0.0.1:9"  # the discard port: a proxy that is not
@@ -112,3 +115,17 @@ def test_a_data_set_of_pickles_is_not_opened(datasets: Path) -> None:
     np.savez(datasets / "mnist.npz", x_train=np.array([{}], dtype=object))
     with pytest.raises(FerryError, match="cannot be read: Object arrays"):
         load_recipe("mnist")
+
+
+def test_the_page_shows_a_recipe_that_loads_and_every_setting(tmp_path: Path) -> None:
+    shown = page("docs/RECIPES.md")
+    (fence,) = [fence for fence in shown.fences if fence.info == "python recipe.py"]
+    (tmp_path / "recipe.py").write_text(fence.text)
+    assert load_recipe(tmp_path / "recipe.py").labels == ("calm", "busy")
+    for field in dataclasses.fields(TrainSettings):
+        low, high = BOUNDS.get(field.name, ("", ""))
+        bounds = [f"{bound:g}" if isinstance(bound, float) else str(bound) for bound in (low, high)]
+        row = " | ".join([f"`{field.name}`", str(field.default), *bounds])
+        assert f"| {' '.join(row.split())} | " in " ".join(shown.text.split()), row
+    for name in built_in_recipes():
+        assert f"| `{name}` |" in shown.text

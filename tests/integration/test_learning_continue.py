@@ -1,0 +1,224 @@
+"""A version that goes on from another keeps what it knew, its names and its calibration; a training is remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tflite_runtime.interpreter import Interpreter
+
+from protocol.errors import BadInput, BadRecipe, BlobDamaged, FerryError
+from publisher.adapters.registry import Registry
+from publisher.learning.continuing import Start, calibration_npz, put_weights, read_calibration, weights_npz
+from publisher.learning.data import Data
+from publisher.learning.making import Made, make_from_recipe
+from publisher.learning.network import build_network
+from publisher.learning.recipe import Recipe, load_recipe
+from publisher.learning.train import train
+from publisher.operations.history import start_from
+from publisher.operations.train import Training
+from publisher.operations.train import train as carry_out
+from publisher.operations.voice import Silent
+from tests.builders import NOON, a_manifest
+
+pytestmark = pytest.mark.xdist_group("continue")
+
+RECIPE = """
+import numpy as np
+
+labels = ["left", "right", "middle"]
+train_settings = {"epochs": 12, "batch_size": 16, "learning_rate": 0.02, "seed": 3}
+
+def load_data():
+    x = np.random.default_rng(1).uniform(0, 1, (300, 5)).astype("float32")
+    y = x[:, :3].argmax(axis=1)
+    return x[:220], y[:220], x[220:], y[220:]
+
+def build_model():
+    import tf_keras
+    layers = tf_keras.layers
+    return tf_keras.Sequential(
+        [tf_keras.Input((5,)), layers.Dense(UNITS, "relu"), layers.BatchNormalization(), layers.Dense(3, "softmax")]
+    )
+"""
+
+
+def a_recipe(folder: Path, units: int = 12) -> Recipe:
+    path = folder / "sides.py"
+    path.write_text(RECIPE.replace("UNITS", str(units)))
+    return load_recipe(path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("continue")
+
+
+@pytest.fixture(scope="module")
+def recipe(folder: Path) -> Recipe:
+    return a_recipe(folder)
+
+
+@pytest.fixture(scope="module")
+def first(recipe: Recipe) -> Made:
+    return make_from_recipe(recipe)
+
+
+@pytest.fixture(scope="module")
+def start(first: Made) -> Start:
+    weights, calibration = first.kept
+    return Start("1.0.0", weights, read_calibration(calibration))
+
+
+@pytest.fixture(scope="module")
+def second(recipe: Recipe, start: Start) -> Made:
+    return make_from_recipe(recipe, start=start)
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    with Registry.create(tmp_path / "registry") as registry:
+        yield registry
+
+
+def names(tflite: bytes) -> list[tuple[str, tuple[int, ...]]]:
+    model = Interpreter(model_content=tflite)
+    return [(tensor["name"], tuple(tensor["shape"])) for tensor in model.get_tensor_details()]
+
+
+def weights(content: bytes, folder: Path) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+    path = folder / "weights.npz"
+    path.write_bytes(content)
+    with np.load(path, allow_pickle=False) as held:
+        return [held[name] for name in held.files]
+
+
+def distance(one: bytes, other: bytes, folder: Path) -> float:
+    pairs = zip(weights(one, folder), weights(other, folder), strict=True)
+    return float(sum(np.square(ours - theirs).sum() for ours, theirs in pairs))
+
+
+def test_what_goes_on_knows_from_the_start_what_its_parent_knew(recipe: Recipe, first: Made, start: Start) -> None:
+    network = build_network(recipe, seed=99)
+    put_weights(network, start, "sides.py")
+    assert weights_npz(network) == first.kept[0]
+    right = network.predict(recipe.data.x_test, verbose=0).argmax(axis=1) == recipe.data.y_test
+    assert float(right.mean()) == pytest.approx(first.lineage["accuracy"])
+
+
+def test_a_version_that_goes_on_stays_near_its_parent(
+    recipe: Recipe, first: Made, second: Made, tmp_path: Path
+) -> None:
+    assert first.accuracy is not None
+    assert second.accuracy is not None
+    assert second.accuracy >= first.accuracy - 0.05
+    assert second.lineage["parent"] == "1.0.0"
+    assert second.lineage["settings"]["learning_rate"] == pytest.approx(0.002)
+    assert second.lineage["settings"]["epochs"] == 3
+    afresh = train(recipe, seed=4)
+    near, far = (distance(first.kept[0], other, tmp_path) for other in (second.kept[0], weights_npz(afresh.model)))
+    assert 0 < near < 0.1 * far
+
+
+def test_names_of_tensors_are_the_same_in_every_version(first: Made, second: Made) -> None:
+    for before, after in zip(first.variants, second.variants, strict=True):
+        assert (before.name, names(before.tflite)) == (after.name, names(after.tflite))
+        assert before.tflite != after.tflite
+    assert second.contract == first.contract
+
+
+def test_the_calibration_set_is_the_parents_also_when_the_data_has_grown(recipe: Recipe, start: Start) -> None:
+    data = recipe.data
+    more = Data(
+        np.concatenate([data.x_train, data.x_train[:50] * 0.9]),
+        np.concatenate([data.y_train, data.y_train[:50]]),
+        data.x_test,
+        data.y_test,
+    )
+    grown = replace(recipe, data=more)
+    assert start.calibration is not None
+    assert np.array_equal(train(grown, epochs=1, start=start).calibration, start.calibration)
+    assert not np.array_equal(train(grown, epochs=1).calibration, start.calibration)
+    rescaled = replace(recipe, data=Data(data.x_train * 255, data.y_train, data.x_test * 255, data.y_test))
+    assert not np.array_equal(train(rescaled, epochs=1, start=start).calibration, start.calibration)
+
+
+def test_another_network_cannot_go_on_and_says_what_differs(tmp_path: Path, start: Start) -> None:
+    with pytest.raises(BadRecipe) as refused:
+        train(a_recipe(tmp_path, units=7), start=start)
+    assert "dense/kernel:0 has shape [5, 7], in version 1.0.0 it has [5, 12]" in refused.value.message
+    assert "leave out --from" in refused.value.hint
+
+
+def released(registry: Registry, made: Made, **changes: str) -> None:
+    for kept in made.kept:
+        registry.add_bytes(kept)
+    registry.add_version(a_manifest("1.0.0"), {**made.lineage, **changes}, NOON)
+
+
+def test_a_start_is_found_in_the_registry_and_its_files_are_no_orphans(
+    registry: Registry, first: Made, start: Start
+) -> None:
+    released(registry, first)
+    found = start_from(registry, "digits", "1.0.0", "sides")
+    assert (found.version, found.weights) == ("1.0.0", start.weights)
+    assert found.calibration is not None
+    assert calibration_npz(found.calibration) == first.kept[1]
+    assert registry.orphans() == []
+
+
+def other_recipe(registry: Registry, made: Made) -> None:
+    released(registry, made, recipe="others")
+
+
+def a_file(registry: Registry, made: Made) -> None:
+    released(registry, made, source="tflite", file="bought.tflite")
+
+
+def lost(registry: Registry, made: Made) -> None:
+    released(registry, made)
+    registry.discard_blob(made.lineage["weights_sha256"])
+
+
+def damaged(registry: Registry, made: Made) -> None:
+    released(registry, made)
+    registry.blob_path(made.lineage["calibration_sha256"]).write_bytes(b"something else")
+
+
+@pytest.mark.parametrize(
+    ("put", "kind", "said"),
+    [
+        (other_recipe, BadInput, "digits 1.0.0 was trained from the recipe others, not from sides"),
+        (a_file, BadInput, "digits 1.0.0 was made from the file bought.tflite, not trained from a recipe"),
+        (lost, BadInput, "the weights of digits 1.0.0 are not in the registry"),
+        (damaged, BlobDamaged, "have changed"),
+    ],
+)
+def test_what_cannot_be_gone_on_from_is_said(
+    put: Callable[[Registry, Made], None], kind: type[FerryError], said: str, registry: Registry, first: Made
+) -> None:
+    put(registry, first)
+    with pytest.raises(kind) as refused:
+        start_from(registry, "digits", "1.0.0", "sides")
+    assert said in refused.value.message
+    assert refused.value.hint
+
+
+def test_one_seed_twice_is_remembered_as_the_same(folder: Path, registry: Registry, tmp_path: Path) -> None:
+    recipe = a_recipe(folder).path
+    once, again = (
+        carry_out("sides", Training(str(recipe), epochs=2), tmp_path / name, Silent(), registry)
+        for name in ("once", "again")
+    )
+    assert (once.number, once.repetition) == (1, None)
+    assert again.repetition is not None
+    assert (again.repetition.number, again.repetition.same_bytes) == (1, True)
+    assert once.metrics["accuracy"] == again.metrics["accuracy"]
+    kept = registry.trainings("sides")
+    assert [record.number for record in kept] == [1, 2]
+    assert kept[0].lineage["recipe_sha256"] == load_recipe(recipe).sha256
+    assert {"data_sha256", "versions", "settings", "history", "accuracy"} <= kept[0].lineage.keys()
+    assert sorted(kept[0].files) == ["float32", "int8"]

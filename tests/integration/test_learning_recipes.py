@@ -1,0 +1,112 @@
+"""One's own data, from file to fleet: each example is trained and released; one is taken up by a device's process."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from protocol.broker_url import BrokerUrl
+from publisher.learning.heldout import heldout_npz
+from publisher.learning.recipe import load_recipe
+from publisher.operations.office import an_office
+from publisher.operations.release import Order, Released, release
+from publisher.operations.train import Training, make
+from publisher.operations.voice import Silent
+from publisher.settings import Settings
+from tests.brokers import Mosquitto, mosquitto
+from tests.integration.fleet import BRISK, DeviceFolder, running, toml, watching
+from tests.integration.publishing import Desk, a_desk
+
+pytestmark = [pytest.mark.xdist_group("own-recipes"), pytest.mark.usefixtures("mosquitto_program")]
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[Mosquitto]:
+    with mosquitto() as broker:
+        yield broker
+
+
+@pytest.fixture(scope="module")
+def desk(broker: Mosquitto, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    return a_desk(tmp_path_factory.mktemp("desk"), broker.url)
+
+
+def put_example(name: str, folder: Path) -> Path:
+    """Copy an example and let it write its sample data beside itself, as its first lines tell a user to."""
+    recipe = Path(shutil.copy(EXAMPLES / f"{name}.py", folder))
+    ran = subprocess.run([sys.executable, recipe], capture_output=True, text=True, timeout=120, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+    return recipe
+
+
+def enrolled(desk: Desk, name: str) -> DeviceFolder:
+    """The folder that a device is given, with settings that lose no time."""
+    desk.run("enroll", name, "--out", desk.folder / name, "--model", "fields")
+    with (desk.folder / name / "device.toml").open("a") as settings:
+        settings.write(toml({}, BRISK))
+    return DeviceFolder(desk.folder / name, name)
+
+
+def release_here(desk: Desk, model: str, recipe: Path) -> Released:
+    """The release command without a process of its own: TensorFlow is loaded once."""
+    settings = Settings.read({"broker": desk.url, "registry": str(desk.registry)}, {})
+    with an_office(settings, Silent(), broker=True) as office:
+        return release(office, Order(model, "1.0.0"), lambda bar: make(Training(str(recipe)), bar))
+
+
+@pytest.mark.parametrize("name", ["from_npz", "from_folder_of_images"])  # the third goes all the way below
+def test_an_example_of_ones_own_data_is_trained_and_released(name: str, desk: Desk, tmp_path: Path) -> None:
+    released = release_here(desk, name, put_example(name, tmp_path))
+    assert [variant.name for variant in released.manifest.variants] == ["float32", "int8"]
+    assert len(released.manifest.labels) == 3
+    assert released.accuracy is not None
+    assert released.accuracy > 0.9
+
+
+def test_an_example_goes_from_a_csv_file_to_a_device_and_on_to_its_next_version(
+    desk: Desk, broker: Mosquitto, tmp_path: Path
+) -> None:
+    recipe = put_example("from_csv", tmp_path)
+    desk.run("release", "fields", "--version", "1.0.0", "--recipe", recipe)
+    replay = tmp_path / "held-back.npz"
+    assert heldout_npz(load_recipe(recipe), replay) == 60
+    device = enrolled(desk, "pi-7")
+    with watching(BrokerUrl.parse(broker.url)) as watcher, running(device, "--replay", str(replay), "--rate", "200"):
+        watcher.state("pi-7", "committed", installed_version="1.0.0")
+        said = desk.run("release", "fields", "--version", "1.1.0", "--recipe", recipe, "--from", "1.0.0").err
+        watcher.state("pi-7", "committed", installed_version="1.1.0")
+    assert "kept as training 2 of fields" in said
+    shown = desk.run("show", "fields", "1.1.0")
+    lineage = desk.run("show", "fields", "1.1.0", "--json").json["lineage"]
+    assert "goes on from:     1.0.0" in shown.out
+    for key in ("recipe_sha256", "data_sha256", "calibration_sha256"):
+        assert lineage[key] in shown.out
+    assert "settings:         epochs 5" in shown.out
+    assert f"tensorflow {lineage['versions']['tensorflow']}" in shown.out
+    refused = desk.run("release", "fields", "--version", "1.2.0", "--from", "9.9.9", expect=2).err
+    assert "fields has no version 9.9.9" in refused
+
+
+def test_a_library_that_is_missing_is_named_as_it_is_installed(tmp_path: Path) -> None:
+    program = """
+import sys
+sys.modules["PIL"] = None  # as if it were not installed
+from publisher.learning.recipe import load_recipe
+from protocol.errors import BadRecipe
+try:
+    load_recipe(sys.argv[1])
+except BadRecipe as refused:
+    print(refused.hint)
+"""
+    recipe = shutil.copy(EXAMPLES / "from_folder_of_images.py", tmp_path)
+    ran = subprocess.run(
+        [sys.executable, "-c", program, recipe], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert ran.stdout.strip() == "install pillow into this Python, or leave it out"

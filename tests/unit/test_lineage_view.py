@@ -1,0 +1,39 @@
+"""Where a version came from, in lines that a person reads."""
+
+from __future__ import annotations
+
+from publisher.views.lineage import lines
+
+
+def test_everything_that_traces_a_version_has_its_line() -> None:
+    text = lines(
+        {
+            "source": "recipe",
+            "recipe": "digits",
+            "recipe_sha256": "1" * 64,
+            "data_sha256": "2" * 64,
+            "parent": "1.0.0",
+            "settings": {"epochs": 5, "learning_rate": 0.0001},
+            "versions": {"tensorflow": "2.21.0", "numpy": "1.26.4"},
+            "accuracy": 0.9758,
+            "history": [{"loss": 1.0, "accuracy": 0.5}, {"loss": 0.25, "accuracy": 0.95}],
+            "something_new": "kept",
+        }
+    )
+    assert text.splitlines() == [
+        "made from:        recipe",
+        "recipe:           digits",
+        f"recipe hash:      {'1' * 64}",
+        f"data hash:        {'2' * 64}",
+        "goes on from:     1.0.0",
+        "settings:         epochs 5, learning rate 0.0001",
+        "accuracy:         0.9758",
+        "training:         2 epochs, the last at loss 0.2500, accuracy 0.9500",
+        "versions:         tensorflow 2.21.0, numpy 1.26.4",
+        "something new:    kept",
+    ]
+
+
+def test_a_version_that_was_trained_from_scratch_says_so() -> None:
+    assert "goes on from:     nothing: trained from scratch" in lines({"source": "recipe", "parent": None})
+    assert lines({}) == "made from:        nobody wrote it down"
