@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from protocol.encodings import encode_zstd
 from protocol.errors import BadModel
 from protocol.manifest import Measured, Requirements
 from publisher.learning.data import Floats, Labels
@@ -17,11 +20,16 @@ SAMPLES_MAX: Final = 10_000  # accuracy is then known to half a percent
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluated:
-    """The numbers for the manifest, and the model's answers (samples,), for others to be compared with."""
+    """The numbers for the manifest, the model's answers (samples,), for others to be compared with, and more numbers.
+
+    `sparsity` is the share of zero weights in the file, 0 to 1.
+    """
 
     measured: Measured
     requires: Requirements
     answers: Labels
+    memory_peak_bytes: int
+    sparsity: float
 
 
 def evaluate(
@@ -41,7 +49,16 @@ def evaluate(
         latency_ms_p50=ran.latency_ms_p50,
         latency_ms_p95=ran.latency_ms_p95,
     )
-    return Evaluated(measured, Requirements(memory_bytes=ran.memory_bytes), answers)
+    requires = Requirements(memory_bytes=ran.memory_bytes)
+    return Evaluated(measured, requires, answers, ran.memory_peak_bytes, ran.sparsity)
+
+
+def wire_bytes(tflite: bytes) -> int:
+    """What a release would send of a file to a device that has nothing: as it is, or in zstd where that is less."""
+    with tempfile.TemporaryDirectory(prefix="edgeferry-") as folder:
+        plain, packed = Path(folder) / "plain", Path(folder) / "packed"
+        plain.write_bytes(tflite)
+        return packed.stat().st_size if encode_zstd(plain, packed) else len(tflite)
 
 
 def classes_of(outputs: list[Floats], name: str) -> Labels:

@@ -10,7 +10,10 @@ from typing import Any, Final
 from protocol.errors import MissingPart
 from publisher.learning.quiet import quiet
 
-TRACED: Final = ("tensorflow", "tf-keras", "numpy", "scikit-learn", "tflite-runtime", "ai-edge-litert")
+TRACED: Final = (
+    "tensorflow", "tf-keras", "tensorflow-model-optimization", "numpy", "scikit-learn", "tflite-runtime",
+    "ai-edge-litert",
+)  # fmt: skip
 
 
 def load_tensorflow() -> Any:
@@ -21,6 +24,11 @@ def load_tensorflow() -> Any:
 def load_tf_keras() -> Any:
     """Keras 2, which compression needs; not the Keras 3 that comes with TensorFlow. Raises MissingPart."""
     return _load("tf_keras")
+
+
+def load_tfmot() -> Any:
+    """TensorFlow's model optimization, which prunes, clusters and quantizes `tf_keras`. Raises MissingPart."""
+    return _load("tensorflow_model_optimization")
 
 
 def versions() -> dict[str, str]:

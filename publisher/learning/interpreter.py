@@ -67,6 +67,22 @@ class Interpreter:
             return "int8"
         return next((name for told, name in HELD if told in held), "float32")
 
+    def sparsity(self) -> float:
+        """The share of zeros (0-1) among all weights: constants of two dimensions or more. After `prepare`."""
+        zeros = count = 0
+        for tensor in self._weights():
+            values = self._inner.get_tensor(tensor["index"])
+            zeros += int((values == tensor["zero"]).sum())
+            count += values.size
+        return zeros / count if count else 0.0
+
+    def _weights(self) -> list[dict[str, Any]]:
+        made = {tensor["index"] for op in self._graph for tensor in op["gives"]}
+        given = {tensor["index"] for tensor in self._inner.get_input_details()}
+        taken = {tensor["index"]: tensor for op in self._graph for tensor in op["takes"]}
+        constants = (tensor for index, tensor in taken.items() if index not in made | given)
+        return [tensor for tensor in constants if tensor["dimensions"] >= 2 and tensor["dtype"] in WEIGHTS]
+
     def output_slack(self) -> list[float]:
         """By how much each output moves when integers round differently; 0 for an output computed in floats.
 
@@ -77,6 +93,7 @@ class Interpreter:
 
 
 OUTPUT_STEPS: Final = 2  # rounding of the layer before, and its own
+WEIGHTS: Final = ("float32", "float16", "int8")
 HELD: Final = (("int8", "dynamic-range"), ("float16", "float16"))
 
 
@@ -115,7 +132,13 @@ def _described(tensor: dict[str, Any]) -> dict[str, Any]:
 def _graph(inner: Any) -> list[dict[str, Any]]:
     """The operations, what they take and give. The door to them is private, but both runtimes have it."""
     tensors = {
-        tensor["index"]: {"index": tensor["index"], "dtype": np.dtype(tensor["dtype"]).name, "scale": _scale(tensor)}
+        tensor["index"]: {
+            "index": tensor["index"],
+            "dtype": np.dtype(tensor["dtype"]).name,
+            "dimensions": len(tensor["shape"]),
+            "scale": _scale(tensor),
+            "zero": _zero(tensor),
+        }
         for tensor in inner.get_tensor_details()
     }
     return [
@@ -131,6 +154,12 @@ def _graph(inner: Any) -> list[dict[str, Any]]:
 def _scale(tensor: dict[str, Any]) -> float:
     scales = tensor["quantization_parameters"]["scales"]
     return float(scales[0]) if len(scales) == 1 else 0.0
+
+
+def _zero(tensor: dict[str, Any]) -> int:
+    """The stored number that stands for zero; weights have one, whatever the channel."""
+    zeros = tensor["quantization_parameters"]["zero_points"]
+    return int(zeros[0]) if len(zeros) else 0
 
 
 def _slack(graph: list[dict[str, Any]], output: int) -> float:

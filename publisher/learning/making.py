@@ -14,19 +14,20 @@ from typing import Any, Final
 from protocol.errors import BadInput
 from protocol.manifest import Contract, Measured, Requirements
 from publisher.learning.continuing import Start
-from publisher.learning.convert import CONVERSIONS
-from publisher.learning.data import Labels
 from publisher.learning.evaluate import evaluate
 from publisher.learning.golden import Candidate, GoldenSet, drawn, invented, make_golden, sample_count
 from publisher.learning.inspect import Inspected, inspect, read_tflite
+from publisher.learning.ladder import Ladder, climb, steps_of
 from publisher.learning.lineage import kept_files, lineage_of, lineage_of_file
 from publisher.learning.own_data import OwnData, read_own_data
 from publisher.learning.progress import OnProgress, Steps, silent
 from publisher.learning.recipe import Recipe
+from publisher.learning.rung import Rung
 from publisher.learning.sandbox import run
 from publisher.learning.train import Trained, settings_of, train
+from publisher.learning.way import PARENT as PARENT  # the first of every ladder is also named by who makes without one
 
-PARENT: Final = "float32"  # what the other variants are compared with
+VARIANTS: Final = ("float32", "int8")  # where nobody chooses
 BARE: Final = "original"  # the one variant of a model file that was brought along
 
 
@@ -63,18 +64,21 @@ class Made:
 def make_from_recipe(
     recipe: Recipe,
     *,
+    variants: Sequence[str] = VARIANTS,
     seed: int | None = None,
     epochs: int | None = None,
     scramble_labels: bool | None = None,
     start: Start | None = None,
     on_progress: OnProgress = silent,
 ) -> Made:
-    """Train, from `start` where there is one, convert, measure. What is given stands in place of the recipe's settings.
+    """Train, from `start` where there is one, and make the `variants`, which are rungs of the ladder, by name.
 
-    Raises BadRecipe, BadModel.
+    What is given stands in place of the recipe's settings. Raises BadRecipe, BadModel; BadInput for a variant that is
+    none, or that this network cannot have.
     """
+    fresh = recipe.settings.having(epochs=epochs, seed=seed, scramble_labels=scramble_labels)
     settings = settings_of(recipe, start, epochs=epochs, seed=seed, scramble_labels=scramble_labels)
-    total = settings.epochs + 2 * len(CONVERSIONS) + 1
+    total = settings.epochs + steps_of(variants, fresh) + 1
     trained = train(
         dataclasses.replace(recipe, settings=settings),
         start=start,
@@ -82,7 +86,12 @@ def make_from_recipe(
     )
     steps = Steps(total, on_progress)
     steps.end("trained", settings.epochs)
-    return _made(trained, steps)
+    return _made(climb(trained, variants, settings=fresh, steps=steps), variants, steps)
+
+
+def make_from_ladder(ladder: Ladder, names: Sequence[str] | None = None, *, on_progress: OnProgress = silent) -> Made:
+    """Take rungs that are made and measured already, all where no `names` are given. Raises BadInput."""
+    return _made(ladder, [rung.name for rung in ladder.rungs] if names is None else names, Steps(1, on_progress))
 
 
 def make_from_tflite(
@@ -115,66 +124,42 @@ def make_from_tflite(
     )
 
 
-def _made(trained: Trained, steps: Steps) -> Made:
-    files = _converted(trained, steps)
-    value_range = trained.recipe.data.value_range
-    seen = {
-        name: inspect(tflite, name=f"the variant {name}", value_range=value_range) for name, tflite in files.items()
+def _made(ladder: Ladder, names: Sequence[str], steps: Steps) -> Made:
+    steps.begin("drawing the golden set")
+    trained, rungs = ladder.trained, [ladder.rung(name) for name in dict.fromkeys(names)]
+    parent, *others = (_inspected(rung, trained) for rung in (ladder.parent, *rungs))
+    for other in others:
+        parent.contract.check_successor(other.contract)
+    candidates = {
+        rung.name: Candidate(rung.tflite, f"the variant {rung.name}", seen.output_slack)
+        for rung, seen in zip(rungs, others, strict=True)
     }
-    for other in seen.values():
-        seen[PARENT].contract.check_successor(other.contract)
-    measured = _measured(trained, files, steps)
-    golden = _golden(trained, files, seen, steps)
-    variants = tuple(
-        MadeVariant(name, seen[name].precision, tflite, golden.tolerances[name], *measured[name])
-        for name, tflite in files.items()
-    )
-    accuracy = measured[PARENT][0].accuracy
+    golden = _golden(trained, parent.contract, candidates)
+    steps.end("drew the golden set")
     return Made(
-        contract=seen[PARENT].contract,
+        contract=parent.contract,
         labels=trained.recipe.labels,
         golden=golden.content,
         golden_samples=golden.samples,
-        variants=variants,
-        accuracy=accuracy,
-        lineage=lineage_of(trained),
+        variants=tuple(_variant(rung, golden.tolerances[rung.name]) for rung in rungs),
+        accuracy=ladder.parent.accuracy,
+        lineage=lineage_of(trained) | {"techniques": {rung.name: rung.technique for rung in rungs}},
         kept=kept_files(trained),
     )
 
 
-def _converted(trained: Trained, steps: Steps) -> dict[str, bytes]:
-    calibration = trained.calibration
-    files: dict[str, bytes] = {}
-    for name, convert in CONVERSIONS.items():
-        steps.begin(f"converting to {name}")
-        files[name] = convert(trained.model, calibration)
-        steps.end(f"converted to {name}")
-    return files
+def _inspected(rung: Rung, trained: Trained) -> Inspected:
+    return inspect(rung.tflite, name=f"the variant {rung.name}", value_range=trained.recipe.data.value_range)
 
 
-def _measured(trained: Trained, files: dict[str, bytes], steps: Steps) -> dict[str, tuple[Measured, Requirements]]:
+def _golden(trained: Trained, contract: Contract, candidates: dict[str, Candidate]) -> GoldenSet:
     data = trained.recipe.data
-    parent: Labels | None = None
-    told: dict[str, tuple[Measured, Requirements]] = {}
-    for name in sorted(files, key=lambda name: name != PARENT):  # the parent's answers are needed first
-        steps.begin(f"measuring {name}")
-        evaluated = evaluate(files[name], data.x_test, data.y_test, name=f"the variant {name}", parent_answers=parent)
-        parent = evaluated.answers if parent is None else parent
-        told[name] = evaluated.measured, evaluated.requires
-        steps.end(f"measured {name}")
-    return told
+    count = sample_count(contract, len(candidates), f"the recipe {trained.recipe.name}")
+    return make_golden(candidates, [drawn(data.x_test, data.y_test, count)])
 
 
-def _golden(trained: Trained, files: dict[str, bytes], seen: dict[str, Inspected], steps: Steps) -> GoldenSet:
-    steps.begin("drawing the golden set")
-    data = trained.recipe.data
-    count = sample_count(seen[PARENT].contract, len(files), f"the recipe {trained.recipe.name}")
-    candidates = {
-        name: Candidate(tflite, f"the variant {name}", seen[name].output_slack) for name, tflite in files.items()
-    }
-    golden = make_golden(candidates, [drawn(data.x_test, data.y_test, count)])
-    steps.end("drew the golden set")
-    return golden
+def _variant(rung: Rung, tolerance: float) -> MadeVariant:
+    return MadeVariant(rung.name, rung.precision, rung.tflite, tolerance, rung.measured(), rung.requires())
 
 
 def _measured_bare(tflite: bytes, name: str, own: OwnData | None, inputs: list[Any]) -> tuple[Measured, Requirements]:

@@ -22,6 +22,7 @@ from publisher.learning.data import Floats
 
 EXAMINE_TIMEOUT_S: Final = 120  # a file of 2 GB from a slow disk
 RUN_TIMEOUT_S: Final = 1_800  # 10,000 samples at 180 ms
+TOLD: Final = ("memory_bytes", "memory_peak_bytes", "sparsity", "latency_ms_p50", "latency_ms_p95", "kernel_spread")
 PACKAGES: Final = Path(__file__).parent.parent.parent
 
 
@@ -37,10 +38,15 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ran:
-    """What a model gave for some samples: each output (samples, …). Latency of one sample on one thread."""
+    """What a model gave for some samples: each output (samples, …). Latency of one sample on one thread.
+
+    `memory_peak_bytes` was held while it was opened and warmed up; `sparsity` is the share of zero weights.
+    """
 
     outputs: list[Floats]
     memory_bytes: int
+    memory_peak_bytes: int
+    sparsity: float
     latency_ms_p50: float
     latency_ms_p95: float
     kernel_spread: list[float]
@@ -61,7 +67,7 @@ def run(tflite: bytes, inputs: list[Floats], name: str, *, compare_kernels: bool
         outputs = [np.load(place / f"output_{index}.npy", allow_pickle=False) for index in range(told["outputs"])]
     if not all(np.isfinite(output).all() for output in outputs):
         raise BadModel(f"{name} gives NaN or infinite values", hint="look at its training, or at the data it is given")
-    return Ran(outputs, told["memory_bytes"], told["latency_ms_p50"], told["latency_ms_p95"], told["kernel_spread"])
+    return Ran(outputs, **{name: told[name] for name in TOLD})
 
 
 def _in_child(

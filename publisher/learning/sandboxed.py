@@ -5,6 +5,7 @@ The folder given holds `model.tflite`, `job.json` and the inputs; `result.json` 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -67,8 +68,10 @@ def run(folder: Path, inputs: int, compare_kernels: bool) -> dict[str, Any]:
     samples = [np.load(folder / f"input_{index}.npy", mmap_mode="r") for index in range(inputs)]
     load_runtime()
     before_bytes = resident_bytes()
+    forget_peak()
     model = _opened(folder, samples)
     memory_bytes = max(0, resident_bytes() - before_bytes)
+    memory_peak_bytes = max(memory_bytes, peak_bytes() - before_bytes)
     latencies_ms: list[float] = []
     given: list[list[Floats]] = []
     for index in range(len(samples[0])):
@@ -83,6 +86,8 @@ def run(folder: Path, inputs: int, compare_kernels: bool) -> dict[str, Any]:
     return {
         "outputs": len(given[0]),
         "memory_bytes": memory_bytes,
+        "memory_peak_bytes": memory_peak_bytes,
+        "sparsity": model.sparsity(),
         "latency_ms_p50": p50,
         "latency_ms_p95": p95,
         "kernel_spread": spread,
@@ -129,10 +134,29 @@ def resident_bytes() -> int:
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS, the one system without /proc
+        return _highest_bytes()
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def peak_bytes() -> int:
+    """The most memory that this process held since `forget_peak`; ever, where the system does not forget."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return _highest_bytes()
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), resident_bytes())
+
+
+def forget_peak() -> None:
+    """Let the peak begin anew at what is held now. A system that does not allow it tells too much, never too little."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _highest_bytes() -> int:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS, the one system without /proc
 
 
 if __name__ == "__main__":

@@ -1,0 +1,32 @@
+"""Quantization-aware training: the network learns with the rounding that integers will bring. Needs TensorFlow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from publisher.learning.frameworks import load_tfmot
+from publisher.learning.quiet import quiet
+from publisher.learning.tune import Lesson, copied, tune
+
+
+def made_aware(network: Any, lesson: Lesson, *, keep_zeros: bool, keep_clusters: bool) -> Any:
+    """A copy that knows its integer ranges, ready to be converted; zeros and clusters stay where that is asked."""
+    tfmot = load_tfmot()
+    lesson.begin()
+    with quiet():
+        annotated = tfmot.quantization.keras.quantize_annotate_model(copied(network))
+        scheme = _scheme(tfmot, keep_zeros=keep_zeros, keep_clusters=keep_clusters)
+        aware = tfmot.quantization.keras.quantize_apply(annotated, scheme)
+    tune(aware, lesson)
+    if not keep_clusters:
+        return aware
+    with quiet():
+        return tfmot.experimental.combine.strip_clustering_cqat(aware)
+
+
+def _scheme(tfmot: Any, *, keep_zeros: bool, keep_clusters: bool) -> Any:
+    if keep_clusters:
+        return tfmot.experimental.combine.Default8BitClusterPreserveQuantizeScheme(preserve_sparsity=keep_zeros)
+    if keep_zeros:
+        return tfmot.experimental.combine.Default8BitPrunePreserveQuantizeScheme()
+    return tfmot.quantization.keras.default_8bit.Default8BitQuantizeScheme()
