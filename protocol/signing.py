@@ -29,7 +29,7 @@ from protocol.bundle import role_of, signed_part
 from protocol.errors import BadInput, MissingPart
 
 TOP_ROLES: Final = ("root", "targets", "snapshot", "timestamp")
-RENEW_FRACTION: Final = 1 / 3  # of a lifetime left: time to sign that role anew
+RENEW_FRACTION: Final = 1 / 2  # of a lifetime left: time to sign that role anew; the keeper asks at the same mark
 _COMPACT: Final = JSONSerializer(compact=True)
 
 Signers = Callable[[str], Sequence[Signer]]

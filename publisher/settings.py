@@ -22,7 +22,7 @@ TOPIC_ROOT: Final = "fleet"
 
 def variable(key: str) -> str:
     """The environment variable of a setting."""
-    return f"EDGEFERRY_{key.upper()}"
+    return f"EDGEFERRY_{'TOPIC_ROOT' if key == 'root' else key.upper()}"  # a device has a `root` that is a file
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -48,18 +50,17 @@ def _tell_story(common: Common, folder: Path, *, embedded: bool, stay: bool) -> 
         stream.write(f"{text}\n")
         stream.flush()
 
-    def linger(url: str) -> None:
+    def show(found: Findings, url: str) -> None:
+        if common.as_json:
+            sys.stdout.write(json.dumps(found.as_dict()) + "\n")
+            sys.stdout.flush()
+        else:
+            _show(found)
         if stay:
             tell(f"\nBroker {url} and the devices stay until Ctrl-C; their logs are in {folder}.")
             _until_interrupted()
 
-    found = tell_story(folder, common.voice(), tell, embedded=embedded, stay=linger)
-    if not common.as_json:
-        _show(found)
-    else:
-        import json
-
-        sys.stdout.write(json.dumps(found.as_dict()) + "\n")
+    found = tell_story(folder, common.voice(), tell, embedded=embedded, show=show)
     raise typer.Exit(0 if found.came_true else 1)
 
 
@@ -101,8 +102,6 @@ def _check_empty(folder: Path) -> None:
 
 
 def _until_interrupted() -> None:
-    import signal
-
     try:
         signal.pause()
     except KeyboardInterrupt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from protocol.errors import FerryError, MissingPart
 LOOPBACK: Final = "127.0.0.1"
 ANSWERS_WITHIN_S: Final = 15.0
 ENDS_WITHIN_S: Final = 10.0
+TERMINATED: Final = 143  # as the shell counts SIGTERM
 SYSTEM_FOLDERS: Final = "/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"  # Debian puts mosquitto where PATH may not look
 
 
@@ -35,14 +37,16 @@ class Child:
 
 
 class Processes:
-    """A context that ends whatever was started in it, the last first."""
+    """A context that ends whatever was started in it, the last first; also when it is itself ended by SIGTERM."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._ends = ExitStack()
+        self._terminated = False
         self.children: list[Child] = []
 
     def __enter__(self) -> Self:
+        self._ends.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, self._on_sigterm))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -64,9 +68,15 @@ class Processes:
 
     def check_alive(self) -> None:
         """Raise FerryError with the last words of a process that has ended by itself."""
+        if self._terminated:
+            sys.exit(TERMINATED)
         for child in self.children:
             if child.process.poll() is not None:
                 raise FerryError(f"{child.name} has ended by itself:\n{child.last_words()}")
+
+    def _on_sigterm(self, *_: object) -> None:
+        self._terminated = True  # an exit that is raised within an import or a callback may get lost
+        sys.exit(TERMINATED)
 
 
 def start_broker(processes: Processes, folder: Path, *, embedded: bool) -> tuple[str, str]:

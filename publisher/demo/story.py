@@ -89,7 +89,11 @@ class Findings:
         return {name: value for name, value in vars(self).items() if name not in hidden} | {"came_true": self.came_true}
 
 
-def tell_story(folder: Path, voice: Voice, tell: Tell, *, embedded: bool, stay: Callable[[str], None]) -> Findings:
+Show = Callable[[Findings, str], None]
+"""Shows what was found, while the broker of this address is still there."""
+
+
+def tell_story(folder: Path, voice: Voice, tell: Tell, *, embedded: bool, show: Show) -> Findings:
     """Live through it in `folder`. Raises FerryError when a part of it does not come about in time."""
     began_s = time.monotonic()
     found = Findings()
@@ -112,7 +116,7 @@ def tell_story(folder: Path, voice: Voice, tell: Tell, *, embedded: bool, stay: 
             stage.sum_up(found)
             found.rows = _table(office.broker, settings)
         found.seconds = round(time.monotonic() - began_s, 1)
-        stay(url)
+        show(found, url)
     return found
 
 
@@ -182,6 +186,7 @@ class _Stage:
         found.refusal = next(said.reason for said in witness.outcomes.values() if said.outcome == "rejected")
 
     def _release(self, version: str, *, epochs: int, scramble_labels: bool = False) -> Released:
+        self._processes.check_alive()
         order = Order(MODEL, version, force=scramble_labels, notes="demo")
         return release(
             self._office,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from protocol.signing import RENEW_FRACTION
 from publisher.core.keeper import (
     COMPARE_AGAIN_S,
     COMPARE_EVERY_S,
     RENEW_CHECK_S,
+    RENEW_UNDER,
     WANT_REST_S,
     WANTS_REMEMBERED,
     BrokerJoined,
@@ -40,6 +42,11 @@ def lived(*events: tuple[float, KeeperEvent]) -> tuple[Keeper, list[tuple[Keeper
 def effects_of(*events: tuple[float, KeeperEvent]) -> tuple[KeeperEffect, ...]:
     """What the last of these events led to."""
     return lived(*events)[1][-1]
+
+
+def test_what_makes_the_keeper_renew_is_signed_anew_then() -> None:
+    """Else it would find the same signature old again an hour later, for months."""
+    assert RENEW_UNDER <= RENEW_FRACTION
 
 
 def test_every_connect_compares_the_broker_with_the_registry() -> None:
