@@ -30,7 +30,7 @@ TRUST_HINT: Final = (
 )
 KERAS_MODULE: Final = re.compile(
     r"(tf_)?keras(\.src)?(\.(layers|models|initializers|regularizers|constraints|activations|optimizers|losses|metrics"
-    r"|engine|mixed_precision|dtype_policies|saving|ops)(\.[\w.]+)?)?"
+    r"|engine|mixed_precision|dtype_policies|random|ops)(\.[\w.]+)?)?"
 )
 # functions of TensorFlow's that a functional network may name; others reach files or call Python
 PLAIN_OPERATION: Final = re.compile(r"((math|nn|image|linalg|signal|__operators__)\.)?[a-z]\w*")
@@ -80,9 +80,16 @@ def check_no_code(path: Path, kind: Kind) -> None:
                 f"{path.name} holds weights alone, no network",
                 hint="save the whole model with model.save(), or write a recipe whose build_model() loads them",
             )
-        found = next(_code_in(json.loads(config)), "")
+        found = code_in_config(json.loads(config))
     if found:
         raise BadModel(f"{path.name} holds code that opening it would run: {found}", hint=TRUST_HINT)
+
+
+def code_in_config(config: dict[str, Any]) -> str:
+    """What opening a network so described would call or import; empty where it is Keras' own. How it was compiled is
+    not read when it is opened.
+    """
+    return next(_code_in({**config, "compile_config": None}), "")
 
 
 def open_network(path: Path, *, trust_code: bool = False) -> Any:

@@ -23,9 +23,7 @@ def lineage_of(trained: Trained) -> dict[str, Any]:
     """Recipe, data and settings, the version it goes on from, library versions, and how training went."""
     weights, calibration = kept_files(trained)
     return {
-        "source": trained.source,
-        "recipe": trained.recipe.name,
-        "recipe_sha256": trained.recipe_sha256,
+        **_origin(trained),
         "data_sha256": trained.data_sha256,
         "parent": trained.parent,
         "settings": dataclasses.asdict(trained.settings),
@@ -35,6 +33,12 @@ def lineage_of(trained: Trained) -> dict[str, Any]:
         "accuracy": trained.accuracy,
         "history": [dataclasses.asdict(epoch) for epoch in trained.history],
     }
+
+
+def _origin(trained: Trained) -> dict[str, Any]:
+    if trained.source == "recipe":
+        return {"source": "recipe", "recipe": trained.recipe.name, "recipe_sha256": trained.recipe_sha256}
+    return {"source": trained.source, "file": trained.recipe.path.name, "file_sha256": trained.recipe_sha256}
 
 
 def kept_files(trained: Trained) -> tuple[bytes, bytes]:

@@ -14,7 +14,7 @@ from publisher.learning.continuing import Start, put_weights
 from publisher.learning.convert import calibration_set
 from publisher.learning.data import Floats, Labels
 from publisher.learning.frameworks import load_tf_keras, versions
-from publisher.learning.network import build_network
+from publisher.learning.network import build_network, build_student_network
 from publisher.learning.progress import OnProgress, silent
 from publisher.learning.quiet import quiet
 from publisher.learning.recipe import Recipe
@@ -69,6 +69,8 @@ def train(
     """
     settings = recipe.settings.having(epochs=epochs, seed=seed, scramble_labels=scramble_labels)
     on_progress(0, settings.epochs, "preparing to train")
+    if recipe.build_student is not None:
+        build_student_network(recipe, seed=settings.seed)  # refused now, not after minutes of training
     network = build_network(recipe, seed=settings.seed)
     if start is not None:
         put_weights(network, start, recipe.path.name)

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from protocol.broker_url import BrokerUrl
+from protocol.errors import BadRecipe
 from publisher.learning.heldout import heldout_npz
 from publisher.learning.recipe import load_recipe
+from publisher.learning.train import train
 from publisher.operations.office import an_office
 from publisher.operations.release import Order, Released, release
 from publisher.operations.train import Training, make
@@ -92,6 +94,40 @@ def test_an_example_goes_from_a_csv_file_to_a_device_and_on_to_its_next_version(
     assert f"tensorflow {lineage['versions']['tensorflow']}" in shown.out
     refused = desk.run("release", "fields", "--version", "1.2.0", "--from", "9.9.9", expect=2).err
     assert "fields has no version 9.9.9" in refused
+
+
+STUDENT = """
+def build_student():
+    import tf_keras
+    return tf_keras.Sequential([tf_keras.Input((784,)), tf_keras.layers.Dense({classes}, {activation!r})])
+"""
+
+
+@pytest.mark.parametrize(
+    ("classes", "activation", "said"),
+    [
+        (7, "softmax", "build_student() in strict.py: the network gives [7], but there are 10 classes"),
+        (10, "linear", "build_student() in strict.py: what the network gives are no probabilities"),
+    ],
+)
+def test_a_student_that_cannot_learn_this_is_refused_before_anything_is_trained(
+    classes: int, activation: str, said: str, tmp_path: Path
+) -> None:
+    student = STUDENT.format(classes=classes, activation=activation)
+    (tmp_path / "strict.py").write_text(f"from publisher.recipes.digits import *\n{student}")
+    told: list[tuple[int, int, str]] = []
+    with pytest.raises(BadRecipe) as refused:
+        train(
+            load_recipe(tmp_path / "strict.py"), on_progress=lambda done, total, what: told.append((done, total, what))
+        )
+    assert refused.value.message.startswith(said)
+    assert told == [(0, 20, "preparing to train")]
+
+
+def test_the_small_convolutional_network_learns_the_digits() -> None:
+    trained = train(load_recipe("digits_cnn"), epochs=6)
+    assert trained.accuracy > 0.9
+    assert trained.model.input_shape == (None, 28, 28, 1)
 
 
 def test_a_library_that_is_missing_is_named_as_it_is_installed(tmp_path: Path) -> None:
