@@ -216,8 +216,13 @@ class DeviceFolder:
             assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
 
 
-def a_device(folder: Path, device: str, broker: str, root: bytes, **changes: Any) -> DeviceFolder:
-    """Write a device's folder with settings that lose no time; `changes` are keys or whole sections, merged."""
+def a_device(
+    folder: Path, device: str, broker: str, root: bytes, *, variant: str | None = None, **changes: Any
+) -> DeviceFolder:
+    """Write a device's folder with settings that lose no time; `changes` are keys or whole sections, merged.
+
+    `variant`: the only one of digits that it takes.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "root.json").write_bytes(root)
     top: dict[str, Any] = {"device": device, "broker": broker}
@@ -227,7 +232,8 @@ def a_device(folder: Path, device: str, broker: str, root: bytes, **changes: Any
             sections.setdefault(name, {}).update(value)
         else:
             top[name] = value
-    (folder / "device.toml").write_text(toml(top, sections))
+    only = f'\n[[models]]\nname = "digits"\nvariant = "{variant}"\n' if variant else ""
+    (folder / "device.toml").write_text(toml(top, sections) + only)
     return DeviceFolder(folder, device)
 
 

@@ -1,0 +1,207 @@
+"""EdgeModel: what an application sees through swaps, holds, and days without a broker."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from device_client import EdgeModel
+from device_client.adapters.runtime import open_model
+from protocol.errors import BadSettings, Busy, MissingPart
+from tests.brokers import Mosquitto, mosquitto, url_of
+from tests.integration import fleet_models
+from tests.integration.fleet import PROJECT, WITHIN_S, DeviceFolder, Watcher, a_device, tell, watching
+from tests.integration.press import Press, Source
+
+ROWS = 30
+
+
+@pytest.fixture(scope="module")
+def digits(once_per_run: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    return once_per_run("fleet digits", fleet_models.make_digits)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A broker with 1.0.0 and 2.0.0 on it, and a device that was never started."""
+
+    broker: Mosquitto
+    press: Press
+    watcher: Watcher
+    pi: DeviceFolder
+    x: NDArray[np.float32]
+    right: dict[str, NDArray[np.float32]]
+
+    def installs(self, version: str = "1.0.0") -> None:
+        """Let the device fetch a version, and end."""
+        self.press.announce(version)
+        with EdgeModel(self.pi.config) as model:
+            assert model.wait_ready(WITHIN_S)
+            while (device := self.pi.remembered()) is None or device.phase.value != "committed":
+                model.predict(self.x[0])  # what probation counts
+
+    def saved(self, folder: Path) -> Path:
+        path = folder / "rows.npz"
+        np.savez(path, x=self.x)
+        return path
+
+
+@pytest.fixture
+def scene(digits: Path, tmp_path: Path) -> Iterator[Scene]:
+    x = np.random.default_rng(9).uniform(0, 1, (ROWS, 784)).astype(np.float32)
+    with mosquitto() as broker, Press(url_of(broker), tmp_path) as press, watching(url_of(broker)) as watcher:
+        right = {}
+        for number, version in enumerate(("1.0.0", "2.0.0", "3.0.0")):
+            tflite = tmp_path / f"{version}.tflite"
+            tflite.write_bytes(fleet_models.nudged(digits, number))
+            press.print(version, Source.of(tflite))
+            right[version] = open_model(tflite).run([x])[0]
+        pi = a_device(tmp_path / "pi", "pi", broker.url, press.authority.root)
+        yield Scene(broker, press, watcher, pi, x, right)
+
+
+def test_four_threads_ask_through_two_swaps_and_none_gets_less_than_a_right_answer(scene: Scene) -> None:
+    scene.press.announce("1.0.0")
+    stop, seen = threading.Event(), Counter[str]()
+    current = scene.pi.files() / "current.tflite"
+
+    def ask(model: EdgeModel, first: int) -> None:
+        row = first
+        while not stop.is_set():
+            answer = model.predict(scene.x[row])
+            np.testing.assert_allclose(answer.output, scene.right[answer.version][row], atol=1e-4)
+            seen[answer.version] += 1
+            row = (row + 1) % ROWS
+            stop.wait(0.002)
+
+    def look() -> set[str]:
+        """Another program's view: whenever it looks, the link leads to a whole file."""
+        seen_files = set()
+        while not stop.wait(0.01):
+            name = current.readlink().name
+            content = current.read_bytes()
+            digest = hashlib.sha256(content).hexdigest()
+            assert digest in {name, current.readlink().name}, "it may be another one by now, but a whole one"
+            seen_files.add(digest)
+        return seen_files
+
+    with EdgeModel(scene.pi.config) as model, ThreadPoolExecutor(5) as pool:
+        assert model.wait_ready(WITHIN_S)
+        while not current.exists():
+            time.sleep(0.01)  # made just after the first answer can be given
+        try:
+            asking = [pool.submit(ask, model, first) for first in range(0, 4 * 7, 7)]
+            looking = pool.submit(look)
+            for version in ("1.0.0", "2.0.0", "3.0.0"):
+                scene.press.announce(version)
+                scene.watcher.state("pi", "committed", installed_version=version)
+        finally:
+            stop.set()
+        for thread in asking:
+            thread.result()
+        assert len(looking.result()) == len(scene.right)
+        assert model.version == "3.0.0"
+    assert set(seen) == {"1.0.0", "2.0.0", "3.0.0"}
+
+
+def test_without_any_broker_it_answers_with_what_is_installed(scene: Scene, tmp_path: Path) -> None:
+    scene.installs()
+    scene.broker.stop()
+    with EdgeModel(scene.pi.config) as model:
+        assert model.wait_ready(WITHIN_S)
+        assert model.version == "1.0.0"
+        np.testing.assert_allclose(model.predict(scene.x).output, scene.right["1.0.0"], atol=1e-4)
+        assert model.label(model.predict(scene.x[0]), 3) is True
+    said = tell("predict", str(scene.saved(tmp_path)), "--config", str(scene.pi.config), "--row", "3", "--json")
+    assert said.code == 0
+    np.testing.assert_allclose(json.loads(said.out)["output"], scene.right["1.0.0"][3], atol=1e-4)
+
+
+def test_before_the_first_version_it_says_so_and_can_be_waited_for(scene: Scene) -> None:
+    with EdgeModel(scene.pi.config) as model:
+        assert model.version is None
+        assert model.wait_ready(0.05) is False
+        with pytest.raises(MissingPart, match="no model is installed yet"):
+            model.predict(scene.x[0])
+        scene.press.announce("1.0.0")
+        assert model.wait_ready(WITHIN_S)
+        assert model.predict(scene.x[0]).version == "1.0.0"
+
+
+def test_the_application_can_hold_updates_even_over_a_restart(scene: Scene) -> None:
+    scene.installs()
+    with EdgeModel(scene.pi.config) as model:
+        model.hold("a drive is under way")
+    scene.press.announce("2.0.0")
+    with EdgeModel(scene.pi.config) as model:
+        said = scene.watcher.state("pi", "deferred", latest_version="2.0.0")
+        assert said["reason"] == "the application holds updates: a drive is under way"
+        assert model.predict(scene.x[0]).version == "1.0.0"
+        model.release_hold()
+        model.release_hold()  # twice is no mistake
+    with EdgeModel(scene.pi.config) as model:  # else it looks again within half a minute
+        assert model.wait_ready(WITHIN_S)
+        until_s = time.monotonic() + WITHIN_S
+        while model.predict(scene.x[0]).version != "2.0.0":
+            assert time.monotonic() < until_s
+
+
+def test_a_second_application_is_sent_away_and_the_first_does_not_notice(scene: Scene) -> None:
+    scene.installs()
+    with EdgeModel(scene.pi.config) as model:
+        with pytest.raises(Busy, match="already runs with the folder"):
+            EdgeModel(scene.pi.config)
+        assert model.predict(scene.x[0]).version == "1.0.0"
+    with EdgeModel(scene.pi.config) as again:  # the first has gone
+        assert again.wait_ready(WITHIN_S)
+
+
+def test_a_model_that_the_device_has_not_is_refused_by_name(scene: Scene) -> None:
+    with pytest.raises(BadSettings, match="has no model 'birds'"):
+        EdgeModel(scene.pi.config, model="birds")
+
+
+def test_status_and_predict_look_in_while_the_device_runs(scene: Scene, tmp_path: Path) -> None:
+    scene.installs()
+    with EdgeModel(scene.pi.config) as model:
+        assert model.wait_ready(WITHIN_S)
+        status = tell("status", "--config", str(scene.pi.config), "--json")
+        facts = json.loads(status.out)["models"][0]
+        assert (facts["state"], facts["installed_version"], facts["latest_version"]) == ("committed", "1.0.0", "1.0.0")
+        assert hashlib.sha256(Path(facts["file"]).read_bytes()).hexdigest() == Path(facts["file"]).name
+        assert "installed  1.0.0 (float32)" in tell("status", "--config", str(scene.pi.config)).out
+        answer = tell("predict", str(scene.saved(tmp_path)), "--config", str(scene.pi.config), "--row", "5")
+        top = int(scene.right["1.0.0"][5].argmax())
+        assert answer.out.startswith(f"digits 1.0.0 (float32) says {top}, ")
+        assert model.predict(scene.x[5]).top == top
+
+
+def test_the_example_of_twenty_lines_runs(scene: Scene) -> None:
+    scene.press.announce("1.0.0")
+    program = PROJECT / "examples" / "application.py"
+    assert len(program.read_text().splitlines()) <= 23
+    done = subprocess.run(
+        [sys.executable, program, scene.pi.config, "5"],
+        env={"PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 5
+    assert all(line.startswith("1.0.0 says ") for line in lines)

@@ -1,0 +1,150 @@
+"""Devices and their broker at its worst: gone, empty, refusing; what is said meanwhile, and what gets through."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from protocol.topics import Kind
+from publisher.operations.enroll import Enrolment, enroll
+from publisher.operations.init import init
+from publisher.operations.office import an_office
+from publisher.operations.release import Order, release
+from publisher.operations.voice import Silent
+from publisher.settings import Settings
+from tests.brokers import Mosquitto, mosquitto, mosquitto_with_users, url_of
+from tests.integration import fleet_models
+from tests.integration.fleet import (
+    CHUNK_BYTES,
+    WITHIN_S,
+    DeviceFolder,
+    Process,
+    a_device,
+    run_device,
+    running,
+    start,
+    tell,
+    watching,
+)
+from tests.integration.press import Press, Source
+
+FLEET = ("pi-1", "pi-2", "pi-3")
+SERVE = (sys.executable, "-c", "from publisher.cli import main; main()", "serve")
+
+
+@pytest.fixture(scope="module")
+def digits(once_per_run: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    return once_per_run("fleet digits", fleet_models.make_digits)
+
+
+@pytest.fixture
+def broker() -> Iterator[Mosquitto]:
+    with mosquitto() as running_broker:
+        yield running_broker
+
+
+def a_registry(folder: Path, url: str) -> Settings:
+    """A real registry, for a real `publisher serve`."""
+    settings = Settings.read({"broker": url, "registry": str(folder / "registry")}, {})
+    init(settings.registry, topic_root="fleet", now=datetime.now(UTC))
+    return settings
+
+
+def enrolled(settings: Settings, folder: Path, device: str, **changes: Any) -> DeviceFolder:
+    """A device's folder with the registry's own root, and settings that lose no time."""
+    with an_office(settings, Silent(), broker=False) as office:
+        enroll(office, Enrolment(device), folder / "enrolled" / device)
+    root = (folder / "enrolled" / device / "root.json").read_bytes()
+    return a_device(folder / device, device, f"mqtt://{settings.broker.address}", root, **changes)
+
+
+@pytest.mark.timeout(300)
+def test_a_broker_that_comes_back_empty_in_mid_download_is_filled_again_and_all_converge(
+    broker: Mosquitto, digits: Path, tmp_path: Path
+) -> None:
+    settings = a_registry(tmp_path, broker.url)
+    slow = {"rate_max_bytes_s": 3 * CHUNK_BYTES}  # two seconds and more
+    folders = [enrolled(settings, tmp_path, device, download=slow, variant="float32") for device in FLEET]
+    with ExitStack() as alive, watching(url_of(broker)) as watcher:
+        serve = start(folders[0], *SERVE, "--broker", broker.url, "--registry", str(settings.registry))
+        alive.callback(end, serve)
+        for folder in folders:
+            alive.callback(end, run_device(folder))
+            watcher.state(folder.device, "idle")
+        with an_office(settings, Silent(), broker=True) as office:
+            release(office, Order("digits", "1.0.0"), lambda _: fleet_models.made(digits, "1.0.0"))
+        for folder in folders:
+            watcher.wait(Kind.STATUS, lambda says: 10 < (says.get("update_percentage") or 0) < 90, device=folder.device)
+        broker.kill()
+        broker.start()  # it keeps nothing on disk
+        for folder in folders:
+            watcher.state(folder.device, "probation", installed_version="1.0.0", within_s=2 * WITHIN_S)
+            folder.check_files()
+        assert all("Traceback" not in folder.path.joinpath("stderr").read_text() for folder in folders)
+
+
+def end(process: Process) -> None:
+    if process.alive:
+        process.kill()
+
+
+def test_what_happened_while_the_broker_was_gone_is_told_even_after_a_death(
+    broker: Mosquitto, digits: Path, tmp_path: Path
+) -> None:
+    known = tmp_path / "x.npz"
+    np.savez(known, x=np.random.default_rng(9).uniform(0, 1, (40, 784)).astype(np.float32))
+    replay = ("--replay", str(known), "--rate", "100")
+    trial = {"probation_min_s": 2.0}
+    with Press(url_of(broker), tmp_path) as press, watching(url_of(broker)) as watcher:
+        press.print("1.0.0", Source.of(digits / "digits.tflite"))
+        pi = a_device(tmp_path / "pi", "pi", broker.url, press.authority.root, trial=trial)
+        press.announce("1.0.0")
+        with running(pi, *replay) as process:
+            watcher.state("pi", "probation")
+            broker.kill()
+            process.until_said("committed: runs 1.0.0")
+            process.kill()
+        (held,) = pi.outbox().items()
+        broker.start()
+        since = watcher.mark()
+        with running(pi, *replay):
+            event = watcher.wait(Kind.EVENT, lambda says: says["event_id"] == held[0], since=since)
+            pi.until_delivered()
+    assert event == json.loads(held[1])
+    assert event["outcome"] == "adopted"
+
+
+def test_a_wrong_password_is_said_and_stops_nothing_but_the_talk(digits: Path, tmp_path: Path) -> None:
+    known = tmp_path / "x.npz"
+    np.savez(known, x=np.random.default_rng(9).uniform(0, 1, (40, 784)).astype(np.float32))
+    users = {"pi": "right", "press": "press"}
+    with mosquitto_with_users(users) as broker:
+        url = url_of(broker, "press", "press")
+        with Press(url, tmp_path) as press, watching(url) as watcher:
+            press.print("1.0.0", Source.of(digits / "digits.tflite"))
+            root = press.authority.root
+            pi = a_device(tmp_path / "pi", "pi", broker.url, root, user="pi", password="right")
+            press.announce("1.0.0")
+            with running(pi, "--replay", str(known), "--rate", "50"):
+                watcher.state("pi", "committed")
+        pi = a_device(tmp_path / "pi", "pi", broker.url, root, user="pi", password="wrong")
+        before = pi.path.joinpath("stdout").stat().st_size
+        with running(pi, "--replay", str(known), "--rate", "50") as process:
+            process.until_said("refuses the user 'pi': wrong user or password")
+            doctor = tell("doctor", "--config", str(pi.config))
+            assert process.stop() == 0
+        counts = json.loads(process.said[before:])
+        assert (counts["failed"], counts["predictions"] > 0) == (0, True)
+        assert "wrong" not in process.grumbled.replace("wrong user or password", "")
+    assert doctor.code == 1
+    assert "bad   broker: " in doctor.out
+    assert "-> check `user` and `password` in device.toml" in doctor.out
+    doctor.is_plain()
