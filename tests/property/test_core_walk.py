@@ -18,7 +18,7 @@ from device_client.core.tally import Tally
 from device_client.core.updater import step, wake_s
 from protocol.manifest import Manifest, Requirements
 from protocol.plan import Plan
-from tests.builders import NOON, a_hash, a_manifest, a_plan, a_policy, a_rule, a_state, a_variant, fit_readings
+from tests.builders import NOON, a_hash, a_manifest, a_plan, a_policy, a_rule, a_state, a_tally, a_variant, fit_readings
 
 VERSIONS: Final = ("1.0.0", "2.0.0", "3.0.0", "4.0.0")
 MISSING: Final = tuple(a_hash(f"chunk {number}") for number in range(6))
@@ -80,13 +80,14 @@ class Walk(RuleBasedStateMachine):
         self.state: State = a_state()
         self.now_s = 0.0
         self.sequence = 0
-        self.finals: set[tuple[str, int, int, str]] = set()
 
-    @initialize(policy=st.sampled_from(POLICIES))
-    def begin(self, policy: Policy) -> None:
+    @initialize(policy=st.sampled_from(POLICIES), steps=st.integers(0, 14))
+    def begin(self, policy: Policy, steps: int) -> None:
         """The owner's choices stay the same for a life."""
         self.policy = policy
         self.happens(happened.Started())
+        self.happens(happened.LinkUp())
+        self.go_on(steps, "1.0.0")
 
     def happens(self, event: happened.Event) -> do.Effects:
         """Take the step and hold it to its promises."""
@@ -97,7 +98,8 @@ class Walk(RuleBasedStateMachine):
 
     def look_at(self, before: State, event: happened.Event, effects: do.Effects) -> None:
         device, was = self.state.device, before.device
-        assert Device.model_validate_json(device.model_dump_json()) == device
+        saved = device.model_dump_json()  # figures of the evidence are rounded in it, once and for all
+        assert Device.model_validate_json(saved).model_dump_json() == saved
         assert 0 < len(device.reason) <= 500
         status = status_of(self.policy, self.state, at=NOON, next_check=None)
         assert len(status.to_line()) < 4_096
@@ -128,6 +130,52 @@ class Walk(RuleBasedStateMachine):
             if isinstance(effect, do.KeepOnly):
                 assert {installed.variant.sha256 for installed in device.installed()} <= set(effect.sha256s)
 
+    @rule(version=versions)
+    def it_goes_well(self, version: str) -> None:
+        """Without this a walk would seldom come far."""
+        self.go_on(1, version)
+
+    @rule(steps=st.integers(2, 5), version=versions)
+    def it_goes_well_for_a_while(self, steps: int, version: str) -> None:
+        """To another phase, and another."""
+        self.go_on(steps, version)
+
+    @rule(steps=st.integers(2, 9))
+    def it_goes_on_to_the_newest(self, steps: int) -> None:
+        """Perhaps to its end."""
+        self.go_on(steps, "3.0.0")
+
+    def go_on(self, steps: int, version: str) -> None:
+        """What is asked for is answered, and well."""
+        for _ in range(steps):
+            self.now_s += 700.0
+            match self.state.device.phase:
+                case Phase.ASSIGNED | Phase.DEFERRED:
+                    self.happens(happened.ReadingsTaken(fit_readings(local_minute=0)))
+                    self.happens(happened.TimePassed())
+                case Phase.FETCHING:
+                    self.get_blob()
+                case Phase.STALLED:
+                    self.happens(happened.TimePassed())
+                case Phase.PROVING:
+                    self.prove(True)
+                case Phase.SHADOWING | Phase.PROBATION:
+                    self.happens(happened.TallyTaken(a_tally(300)))
+                case _:
+                    self.plan(version, urgent=False)
+
+    @precondition(lambda self: self.state.device.phase is Phase.FETCHING)
+    @rule()
+    def nothing_comes(self) -> None:
+        """The broker has lost its chunks."""
+        download = self.state.moment.download
+        assert download is not None
+        self.happens(happened.LinkUp())
+        self.happens(happened.BlobOpened(download.sha256, MISSING[:2], 0, 2))
+        for _ in range(60):
+            if self.state.device.phase is Phase.FETCHING:
+                self.wait(61.0)
+
     @rule(
         rules=st.lists(rules, max_size=3),
         hold=st.sampled_from((False, False, True)),
@@ -147,6 +195,10 @@ class Walk(RuleBasedStateMachine):
     @rule(version=versions, urgent=st.booleans())
     def a_plain_plan_comes(self, version: str, urgent: bool) -> None:
         """For everybody."""
+        self.plan(version, urgent=urgent)
+
+    def plan(self, version: str, *, urgent: bool) -> None:
+        """The next one."""
         self.sequence += 1
         self.trust(a_plan(version, sequence=self.sequence, urgency="urgent" if urgent else "routine"))
 
@@ -163,6 +215,10 @@ class Walk(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from((0.0, 1.0, 5.0, 30.0, 61.0, 700.0, 4_000.0)))
     def time_passes(self, seconds: float) -> None:
         """A moment or an hour."""
+        self.wait(seconds)
+
+    def wait(self, seconds: float) -> None:
+        """Time passes."""
         self.now_s += seconds
         self.happens(happened.TimePassed())
 
@@ -171,22 +227,31 @@ class Walk(RuleBasedStateMachine):
         """Good ones as a rule."""
         self.happens(happened.ReadingsTaken(taken))
 
-    @rule(what=st.sampled_from(("up", "down", "refused")))
-    def the_link_changes(self, what: str) -> None:
-        """Or a bundle is not believed."""
+    @rule(
+        what=st.sampled_from(("up", "down", "refused bundle", "process ends", "model fails", "live fails")), file=files
+    )
+    def a_mishap(self, what: str, file: str) -> None:
+        """From outside of what is under way."""
+        live = self.state.device.live
         match what:
             case "up":
                 self.happens(happened.LinkUp())
             case "down":
                 self.happens(happened.LinkDown("a tree"))
-            case _:
+            case "refused bundle":
                 self.happens(happened.PlanRefused("a stranger signed it"))
+            case "process ends":
+                self.restart()
+            case "live fails" if live is not None:
+                self.happens(happened.ModelFailed(live.variant.sha256, "truncated"))
+            case _:
+                self.happens(happened.ModelFailed(file, "truncated"))
 
-    @rule()
-    def the_process_ends(self) -> None:
-        """What was saved comes back."""
+    def restart(self) -> None:
+        """What was saved comes back, and sooner or later the link."""
         self.state = a_state(Device.model_validate_json(self.state.device.model_dump_json()))
         self.happens(happened.Started())
+        self.happens(happened.LinkUp())
 
     @rule(blob=blobs, missing=st.lists(chunks, unique=True, max_size=4), what=st.sampled_from(("open", "ready", "bad")))
     def a_file_is_looked_at(self, blob: str, missing: list[str], what: str) -> None:
@@ -201,13 +266,11 @@ class Walk(RuleBasedStateMachine):
             case _:
                 self.happens(happened.BlobBroken(sha256, "other bytes than were signed"))
 
-    @precondition(lambda self: self.state.device.phase is Phase.FETCHING)
-    @rule()
-    def a_file_is_whole(self) -> None:
-        """The one under way."""
+    def get_blob(self) -> None:
+        """The one under way is whole."""
         download = self.state.moment.download
-        if download is not None:
-            self.happens(happened.BlobReady(download.sha256))
+        assert download is not None
+        self.happens(happened.BlobReady(download.sha256))
 
     @rule(chunk=chunks, what=st.sampled_from(("kept", "lied", "swept", "full")))
     def a_chunk_comes(self, chunk: str, what: str) -> None:
@@ -225,8 +288,15 @@ class Walk(RuleBasedStateMachine):
     @rule(file=files, ours=st.booleans(), passed=st.sampled_from((True, True, False)))
     def a_proof_ends(self, file: str, ours: bool, passed: bool) -> None:
         """Ours as a rule."""
+        if ours:
+            self.prove(passed)
+        else:
+            self.happens(happened.ProofEnded(file, passed, "of another"))
+
+    def prove(self, passed: bool) -> None:
+        """The candidate's own proof has ended."""
         target = self.state.device.target
-        sha256 = target.variant.sha256 if target and ours else file
+        sha256 = target.variant.sha256 if target else FILES[0]
         self.happens(happened.ProofEnded(sha256, passed, "as hypothesis says", samples=4))
 
     @rule(tally=tallies)
@@ -234,14 +304,8 @@ class Walk(RuleBasedStateMachine):
         """Good or bad."""
         self.happens(happened.TallyTaken(tally))
 
-    @rule(file=files, live=st.booleans())
-    def a_model_fails(self, file: str, live: bool) -> None:
-        """The live one, or any."""
-        installed = self.state.device.live
-        self.happens(happened.ModelFailed(installed.variant.sha256 if installed and live else file, "truncated"))
-
 
 TestWalk = Walk.TestCase
 TestWalk.settings = settings(
-    max_examples=60, stateful_step_count=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=100, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
