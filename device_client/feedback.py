@@ -1,16 +1,11 @@
-"""Windows of inference feedback: plain sums that add up over time and over a fleet.
+"""Windows of inference feedback: plain sums that add up over time and over a fleet, and the counter that fills them.
 
-Owns the latency buckets, the window and the counter that fills it. Does not own a clock (times are arguments), does not
-know the runtime or MQTT.
-
-Latency buckets: bucket k counts latencies from 2^(k/4) up to, not including, 2^((k+1)/4) microseconds, 0 ≤ k ≤ 95. What
-is faster falls into bucket 0, what is slower than 14 s into bucket 95. A percentile is read at its bucket's geometric
-middle, and is therefore right to within 9 %.
+Owns the window and the counter. Does not own a clock (times are arguments), does not know the runtime or MQTT; buckets,
+figures and how messages add up are `protocol.windows`'.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,30 +13,26 @@ from datetime import UTC, datetime
 from threading import Lock
 from typing import Final
 
-from protocol.messages import Feedback
+from device_client.drift import PageHinkley
+from protocol.messages import Feedback, Sample
+from protocol.windows import (
+    BUCKET_LAST,
+    CONFIDENCE_BINS,
+    CONFIDENCE_UNIT,
+    add,
+    add_samples,
+    bucket,
+    most_frequent,
+    percentile_ms,
+    with_figures,
+    worst_drift,
+    worst_drifting,
+)
 
-BUCKETS_PER_OCTAVE: Final = 4
-BUCKET_LAST: Final = 95
-CLASSES_MAX: Final = 64  # named in a message; the rest is summed under OTHER, so that the line stays short
 CLASS_NAME_MAX: Final = 40  # characters
-OTHER: Final = "*"
-_CONFIDENCE_UNIT: Final = 1_000_000  # confidences are summed in millionths: whole numbers add up exactly, in any order
-
-
-def bucket(latency_s: float) -> int:
-    """The latency bucket, 0-95, of a duration in seconds."""
-    us = latency_s * 1e6
-    return min(int(math.log2(us) * BUCKETS_PER_OCTAVE), BUCKET_LAST) if us > 1.0 else 0
-
-
-def percentile_ms(histogram: Mapping[int, int], share: float) -> float | None:
-    """The latency in milliseconds under which `share` (0-1) of a histogram lies; None when it is empty."""
-    left = math.ceil(share * sum(histogram.values()))
-    for index, count in sorted(histogram.items()):
-        left -= count
-        if left <= 0 < count:
-            return round(2 ** ((index + 0.5) / BUCKETS_PER_OCTAVE) / 1000, 6)
-    return None
+LEVEL_BINS: Final = 8  # of protocol.inputs, which needs numpy; a test holds them together
+DOUBT_STD_FLOOR: Final = 0.02  # of 1 - confidence: a model that was always sure must not cry at its first doubt
+DISTANCE_STD_FLOOR: Final = 0.05  # thousand thousandths: see protocol.inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +40,7 @@ class Window:
     """What one version did between two moments. `inferences` counts every input, those that failed (`errors`) too.
 
     `start_s`, `end_s`: seconds since 1970 in UTC. `classes`: how often each answer was given.
-    `latency`: bucket to count.
+    `latency`: bucket to count. `confidences`: 20 bins, none where there were none. `compared`: with a shadow.
     """
 
     version: str
@@ -60,10 +51,15 @@ class Window:
     errors: int = 0
     labelled: int = 0
     correct: int = 0
+    compared: int = 0
+    agreed: int = 0
     classes: Mapping[str, int] = field(default_factory=dict)
     latency: Mapping[int, int] = field(default_factory=dict)
-    confident: int = 0  # inferences that came with a confidence
+    confidences: tuple[int, ...] = ()
     confidence_millionths: int = 0
+    drift: float | None = None  # the highest in the window, 0-1; None where no detector was ready
+    drifting: bool | None = None
+    sample: Sample | None = None
 
     def merge(self, other: Window) -> Window:
         """The window that spans both; the order makes no difference. Raises ValueError for unlike versions."""
@@ -78,16 +74,26 @@ class Window:
             errors=self.errors + other.errors,
             labelled=self.labelled + other.labelled,
             correct=self.correct + other.correct,
+            compared=self.compared + other.compared,
+            agreed=self.agreed + other.agreed,
             classes=dict(Counter(self.classes) + Counter(other.classes)),
             latency=dict(Counter(self.latency) + Counter(other.latency)),
-            confident=self.confident + other.confident,
+            confidences=add(self.confidences, other.confidences),
             confidence_millionths=self.confidence_millionths + other.confidence_millionths,
+            drift=worst_drift(self.drift, other.drift),
+            drifting=worst_drifting(self.drifting, other.drifting),
+            sample=add_samples(self.sample, other.sample),
         )
+
+    @property
+    def confident(self) -> int:
+        """Inferences that came with a confidence."""
+        return sum(self.confidences)
 
     @property
     def confidence_sum(self) -> float:
         """Sum of the confidences, 0-1 each."""
-        return self.confidence_millionths / _CONFIDENCE_UNIT
+        return self.confidence_millionths / CONFIDENCE_UNIT
 
     @property
     def latency_ms_p50(self) -> float | None:
@@ -101,15 +107,47 @@ class Window:
 
 
 class Counts:
-    """What a window is made from: counts one inference in about two microseconds. Any thread may call any method."""
+    """What a window is made from: counts one inference in about two microseconds. Any thread may call any method.
 
-    __slots__ = ("_classes", "_latency", "_lock", "_names", "_start_s", "_sums", "variant", "version")
+    The drift detectors look at the stream as a whole: a new window begins with the old one's.
+    """
 
-    def __init__(self, version: str, variant: str, labels: Sequence[str] = (), *, now_s: float) -> None:
+    _drift: float
+    _drifting: bool
+    __slots__ = (
+        "_classes",
+        "_confidences",
+        "_distance",
+        "_doubt",
+        "_drift",
+        "_drifting",
+        "_latency",
+        "_levels",
+        "_lock",
+        "_looked",
+        "_names",
+        "_start_s",
+        "_sums",
+        "variant",
+        "version",
+    )
+
+    def __init__(
+        self,
+        version: str,
+        variant: str,
+        labels: Sequence[str] = (),
+        *,
+        now_s: float,
+        distance: tuple[float, float] | None = None,
+    ) -> None:
+        """`distance`: mean and standard deviation of the training set's, where they are known."""
         self.version = version
         self.variant = variant
         self._names = tuple(labels)
         self._lock = Lock()
+        self._doubt = PageHinkley(std_floor=DOUBT_STD_FLOOR)
+        self._distance = PageHinkley(*distance, std_floor=DISTANCE_STD_FLOOR) if distance else None
         self._reset(now_s)
 
     def observe(self, latency_s: float, top: int | None, confidence: float | None) -> None:
@@ -118,18 +156,40 @@ class Counts:
         with self._lock:
             sums = self._sums
             sums[0] += 1
-            self._latency[index] = self._latency.get(index, 0) + 1
+            self._latency[index] += 1
             if top is not None:
                 self._classes[top] = self._classes.get(top, 0) + 1
             if confidence is not None:
-                sums[4] += 1
-                sums[5] += round(confidence * _CONFIDENCE_UNIT)
+                sums[4] += int(confidence * CONFIDENCE_UNIT + 0.5)
+                self._confidences[int(confidence * CONFIDENCE_BINS)] += 1
+                self._weigh(self._doubt, 1.0 - confidence)
 
-    def fail(self) -> None:
-        """Count an input that got no answer."""
+    def inspect(self, level: int, level_bin: int, distance: int, entropy_millibits: int | None) -> None:
+        """Count a closer look at an input, in the units of `protocol.inputs`, and at its answer if it has classes."""
         with self._lock:
-            self._sums[0] += 1
-            self._sums[1] += 1
+            looked = self._looked
+            looked[0] += 1
+            looked[1] += level
+            looked[2] += level * level
+            looked[3] += distance
+            self._levels[level_bin] += 1
+            if entropy_millibits is not None:
+                looked[4] += 1
+                looked[5] += entropy_millibits
+            if self._distance:
+                self._weigh(self._distance, distance / 1_000)
+
+    def compare(self, agreed: bool) -> None:
+        """Count an input that a shadow answered too."""
+        with self._lock:
+            self._sums[5] += 1
+            self._sums[6] += agreed
+
+    def fail(self, count: int = 1) -> None:
+        """Count inputs that got no answer."""
+        with self._lock:
+            self._sums[0] += count
+            self._sums[1] += count
 
     def label(self, correct: bool) -> None:
         """Count a true label that came for an earlier answer."""
@@ -147,6 +207,12 @@ class Counts:
         """Whether nothing at all was counted since the last `take`; a late label counts."""
         return not any(self._sums)
 
+    @property
+    def drift(self) -> float | None:
+        """Where the worst detector stands now, 0-1; None while none is ready."""
+        detectors = (self._doubt, self._distance)
+        return max((each.score for each in detectors if each and each.score is not None), default=None)
+
     def look(self, now_s: float) -> Window:
         """The counts so far, as a window."""
         with self._lock:
@@ -159,14 +225,29 @@ class Counts:
             self._reset(now_s)
             return window
 
+    def _weigh(self, detector: PageHinkley, number: float) -> None:
+        score = detector.take(number)
+        if score is not None:
+            if score > self._drift:
+                self._drift = score
+            if detector.drifting:
+                self._drifting = True
+
     def _reset(self, now_s: float) -> None:
         self._start_s = now_s
-        self._sums = [0, 0, 0, 0, 0, 0]  # inferences, errors, labelled, correct, confident, confidence in millionths
+        self._sums = [0] * 7  # inferences, errors, labelled, correct, confidence in millionths, compared, agreed
+        self._looked = [0] * 6  # inputs, level, its square, distance, entropies, their sum: see `Sample`
+        self._levels = [0] * LEVEL_BINS
         self._classes: dict[int, int] = {}
-        self._latency: dict[int, int] = {}
+        self._latency = [0] * (BUCKET_LAST + 1)
+        self._confidences = [0] * (CONFIDENCE_BINS + 1)  # the last one is for a confidence of exactly 1
+        self._drift = -1.0  # no detector was ready
+        self._drifting = False
 
     def _window(self, now_s: float) -> Window:
-        inferences, errors, labelled, correct, confident, millionths = self._sums
+        inferences, errors, labelled, correct, millionths, compared, agreed = self._sums
+        *bins, sure = self._confidences
+        bins[-1] += sure
         return Window(
             version=self.version,
             variant=self.variant,
@@ -176,10 +257,29 @@ class Counts:
             errors=errors,
             labelled=labelled,
             correct=correct,
+            compared=compared,
+            agreed=agreed,
             classes=self._named(),
-            latency=dict(self._latency),
-            confident=confident,
+            latency={index: count for index, count in enumerate(self._latency) if count},
+            confidences=tuple(bins) if any(bins) else (),
             confidence_millionths=millionths,
+            drift=self._drift if self._drift >= 0 else None,
+            drifting=self._drifting if self._drift >= 0 else None,
+            sample=self._sample(),
+        )
+
+    def _sample(self) -> Sample | None:
+        inputs, level, squares, distance, entropies, millibits = self._looked
+        if not inputs:
+            return None
+        return Sample(
+            inputs=inputs,
+            level_sum=level,
+            level_squares=squares,
+            levels=tuple(self._levels),
+            distance_sum=distance,
+            entropies=entropies,
+            entropy_millibits=millibits,
         )
 
     def _named(self) -> dict[str, int]:
@@ -192,35 +292,27 @@ class Counts:
 
 def to_message(window: Window, device: str, model: str, event_id: str) -> Feedback:
     """The window as it goes on the wire: under 1 KB for ten classes."""
-    return Feedback(
-        model=model,
-        version=window.version,
-        inferences=window.inferences,
-        errors=window.errors,
-        accuracy=round(window.correct / window.labelled, 6) if window.labelled else None,
-        latency_ms_p95=_short(window.latency_ms_p95),
-        latency_ms_p50=_short(window.latency_ms_p50),
-        confidence_mean=_short(window.confidence_sum / window.confident) if window.confident else None,
-        labelled=window.labelled,
-        correct=window.correct,
-        classes=_most_frequent(window.classes),
-        latency_histogram={str(index): count for index, count in sorted(window.latency.items())},
-        confidence_sum=window.confidence_sum,
-        device=device,
-        variant=window.variant,
-        window_start=datetime.fromtimestamp(window.start_s, UTC),
-        window_end=datetime.fromtimestamp(window.end_s, UTC),
-        event_id=event_id,
+    return with_figures(
+        Feedback(
+            model=model,
+            version=window.version,
+            inferences=window.inferences,
+            errors=window.errors,
+            labelled=window.labelled,
+            correct=window.correct,
+            compared=window.compared,
+            agreed=window.agreed,
+            classes=most_frequent(window.classes),
+            latency_histogram={str(index): count for index, count in sorted(window.latency.items())},
+            confidence_sum=window.confidence_sum,
+            confidence_histogram=window.confidences,
+            drift=None if window.drift is None else round(window.drift, 4),
+            drifting=window.drifting,
+            sample=window.sample,
+            device=device,
+            variant=window.variant,
+            window_start=datetime.fromtimestamp(window.start_s, UTC),
+            window_end=datetime.fromtimestamp(window.end_s, UTC),
+            event_id=event_id,
+        )
     )
-
-
-def _short(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.4g}")
-
-
-def _most_frequent(classes: Mapping[str, int]) -> dict[str, int]:
-    ranked = sorted(classes.items(), key=lambda item: (-item[1], item[0]))
-    named = dict(ranked[:CLASSES_MAX])
-    if rest := sum(count for _, count in ranked[CLASSES_MAX:]):
-        named[OTHER] = named.get(OTHER, 0) + rest
-    return named

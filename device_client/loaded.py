@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Sequence
-from threading import Condition
+from queue import SimpleQueue
+from threading import Lock
 
 from device_client.adapters.runtime import OpenModel, open_model
 from device_client.ports import ModelFile
@@ -23,7 +25,8 @@ class Loaded:
         self.form = Form(file.contract)
         self._threads = threads
         self._most = most
-        self._changed = Condition()
+        self._changing = Lock()  # the number of interpreters, and the queue
+        self._waiting: deque[SimpleQueue[OpenModel]] = deque()
         self._idle = [self._open() for _ in range(min(most, at_once))]
         self.opened = len(self._idle)
 
@@ -33,26 +36,49 @@ class Loaded:
         try:
             return model.run(inputs)
         finally:
-            with self._changed:
-                self._idle.append(model)
-                self._changed.notify()
+            self._idle.append(model)
+            if self._waiting:
+                with self._changing:
+                    self._hand_over()
 
     def _take(self) -> OpenModel:
+        """An idle one, without a lock where nobody waits: appending to a list and popping from it are one step each."""
+        if self._waiting:
+            return self._wait_or_open()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._wait_or_open()
+
+    def _wait_or_open(self) -> OpenModel:
         while True:
-            with self._changed:
-                while not self._idle and self.opened >= self._most:
-                    self._changed.wait()
-                if self._idle:
-                    return self._idle.pop()
-                self.opened += 1
+            seat: SimpleQueue[OpenModel] = SimpleQueue()
+            with self._changing:
+                full = self.opened >= self._most
+                if full:
+                    self._waiting.append(seat)
+                    self._hand_over()  # one may have come back before we sat down
+                else:
+                    self.opened += 1
+            if full:
+                return seat.get()
             try:
                 return self._open()
             except FerryError as failure:
                 self._make_do(failure)
 
+    def _hand_over(self) -> None:
+        """Give what is idle to those who wait, in their order. Called under the lock."""
+        while self._waiting:
+            try:
+                model = self._idle.pop()
+            except IndexError:
+                return  # a thread that did not see the queue was faster; it brings it back
+            self._waiting.popleft().put(model)
+
     def _make_do(self, failure: FerryError) -> None:
         """There is no memory for one more: wait for those that there are."""
-        with self._changed:
+        with self._changing:
             self.opened -= 1
             self._most = self.opened
             log.warning("%s runs in no more than %d threads: %s", self.file.version, self.opened, failure)

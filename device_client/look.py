@@ -56,7 +56,8 @@ def answer(settings: DeviceSettings, model: str, x: NDArray[np.float32]) -> dict
     path = model_folder(settings, model) / "files" / live.variant.sha256
     serving = LiveServing()
     manifest = live.manifest
-    serving.swap(ModelFile(path, manifest.version, live.variant.name, manifest.contract, manifest.labels))
+    labels, statistics = manifest.labels, manifest.input_statistics
+    serving.swap(ModelFile(path, manifest.version, live.variant.name, manifest.contract, labels, statistics))
     said = serving.predict(x)
     serving.close()
     return {

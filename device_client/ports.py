@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from device_client.core.quality import Quality
 from device_client.core.readings import Readings
 from device_client.core.tally import Tally
 from device_client.feedback import Window
-from protocol.manifest import Contract, Encoding, Tree
+from protocol.manifest import Contract, Encoding, InputStatistics, Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ class ModelFile:
     variant: str
     contract: Contract
     labels: tuple[str, ...] = ()
+    statistics: InputStatistics | None = None  # of the training set, to tell when inputs look otherwise
 
 
 class Serving(Protocol):
@@ -124,6 +126,9 @@ class Serving(Protocol):
 
     def take_window(self, *, at_least: int) -> Window | None:
         """Close the feedback window and return it, or None when it has fewer inferences than that."""
+
+    def quality(self) -> Quality | None:
+        """How well the live model did over its latest windows; None before its first inference."""
 
 
 @dataclass(frozen=True, slots=True)

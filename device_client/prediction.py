@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -16,6 +17,7 @@ from protocol.manifest import Contract, Tensor
 Array = NDArray[Any]
 _NUMBERS: Final = "fiub"  # kinds of numpy types that stand for numbers
 _WHOLE: Final = "iub"
+_DOT_MAX: Final = 8_192  # values; beyond, the library behind numpy may start threads of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +51,18 @@ class Form:
         self.contract = contract
         first = contract.outputs[0].shape
         self._chooses = len(first) == 2 and first[1] >= 2
+        self._with_batch = [tensor.shape[:1] == (1,) for tensor in contract.outputs]
+        tensor = contract.inputs[0]
+        self._usual = tensor.shape[1:] if len(contract.inputs) == 1 else None  # one array, as most applications give it
+        self._dtype = np.dtype(tensor.dtype)
 
     def arrange(self, x: ArrayLike | Sequence[ArrayLike]) -> tuple[list[Array], bool]:
         """The inputs as arrays (n, ...) in the contract's types, and whether a batch was given.
 
         Raises BadInput that names what is expected and what was given.
         """
+        if type(x) is np.ndarray and x.shape == self._usual and x.dtype is self._dtype and finite_array(x):
+            return [x[np.newaxis]], False
         tensors = self.contract.inputs
         given: Sequence[Any] = [x] if len(tensors) == 1 else _several(x, len(tensors))
         arranged = [
@@ -67,10 +75,10 @@ class Form:
 
     def row(self, outputs: Sequence[Array], at: int, count: int) -> tuple[Array, ...]:
         """The outputs of one input of a batch of `count`, without the batch dimension."""
-        tensors = self.contract.outputs
+        if len(outputs) == 1:
+            return (outputs[0][at] if count > 1 or self._with_batch[0] else outputs[0],)
         return tuple(
-            each[at] if count > 1 or tensor.shape[:1] == (1,) else each
-            for each, tensor in zip(outputs, tensors, strict=True)
+            each[at] if count > 1 or batch else each for each, batch in zip(outputs, self._with_batch, strict=True)
         )
 
     def choice(self, output: Array) -> tuple[int | None, float | None]:
@@ -78,7 +86,7 @@ class Form:
         if not self._chooses:
             return None, None
         top = int(output.argmax())
-        share = float(output[top])
+        share = float(output.item(top))
         return top, share if 0.0 <= share <= 1.0 else None
 
 
@@ -94,8 +102,28 @@ def agree(ours: Sequence[Array], theirs: Sequence[Array], form: Form, tolerance:
 
 
 def finite(outputs: Sequence[Array]) -> bool:
-    """Whether every value is a number."""
-    return all(bool(np.isfinite(each).all()) for each in outputs)
+    """Whether every value is a finite number."""
+    return finite_array(outputs[0]) if len(outputs) == 1 else all(finite_array(each) for each in outputs)
+
+
+def finite_array(array: Array) -> bool:
+    """The same of one array; `array.dtype` may be any of numbers.
+
+    The sum of squares tells in a third of the time: NaN and infinity stay in it. If it overflows, each value is asked.
+    """
+    if array.size <= _DOT_MAX:
+        flat = array.ravel()
+        if math.isfinite(flat.dot(flat)):
+            return True
+    return bool(np.isfinite(array).all())
+
+
+def entropy_millibits(output: Array) -> int | None:
+    """How undecided an answer is, in thousandths of a bit; None where it is no set of shares."""
+    if not 0.98 < float(output.sum()) < 1.02 or float(output.min()) < 0.0:
+        return None
+    shares = output[output > 0]
+    return max(0, round(-1000 * float(shares.dot(np.log2(shares)))))
 
 
 def _several(x: Any, count: int) -> Sequence[Any]:
@@ -118,7 +146,7 @@ def _arranged(given: Any, tensor: Tensor, name: str) -> tuple[Array, bool]:
     if array.dtype != tensor.dtype:
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
             array = array.astype(tensor.dtype)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if array.dtype.kind == "f" and not finite_array(array):
         raise BadInput(f"{name} holds values that are no finite numbers (NaN or infinite); {_wanted(tensor)}")
     return array, batched
 

@@ -6,29 +6,37 @@ replaces that reference. The old model is closed when its last prediction lets g
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from functools import reduce
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from device_client.core.quality import Quality
 from device_client.core.tally import Tally
 from device_client.feedback import Counts, Window
 from device_client.loaded import Loaded
 from device_client.ports import ModelFile
-from device_client.prediction import Array, Prediction, finite
+from device_client.prediction import Array, Prediction, entropy_millibits, finite
 from device_client.shadow import Shadow
 from protocol.errors import BadInput, MissingPart
+from protocol.inputs import Profile
 
 __all__ = ["LiveServing", "Prediction"]  # what an application sees comes from one place
 
 ANSWERS_MAX: Final = 8_192  # that can be labelled by their id alone
 RETIRED_MAX: Final = 4  # versions whose last counts and late labels are still reported
+LOOK_EVERY: Final = 8
+RECENT_MAX: Final = 10  # closed windows that quality is drawn from
+TOLD_FROM: Final = 20  # labelled or compared inputs
 VALUE_TOLERANCE: Final = 0.05  # of a model that gives values, not classes
 
 
@@ -39,7 +47,16 @@ class _Stage:
     live: Loaded
     window: Counts
     since: Counts
+    profile: Profile
     shadow: Shadow | None = None
+
+
+class _Answer(NamedTuple):
+    """What was chosen, and where a label for it is counted. A tuple, for one is made at each prediction."""
+
+    id: int
+    top: int
+    counts: Counts
 
 
 class LiveServing:
@@ -54,12 +71,14 @@ class LiveServing:
         threads: int = 1,
         parallel_max: int | None = None,
         shadow_share: float = 1.0,
+        look_every: int = LOOK_EVERY,
         value_tolerance: float = VALUE_TOLERANCE,
     ) -> None:
         """`clock_s` times what an application feels; `cpu_s` what a model costs, alike for live model and shadow.
 
         `threads`: of the runtime within one prediction; `parallel_max`: predictions at a time, an interpreter each.
-        `shadow_share`: how much of the live inputs a shadow is offered, 0-1.
+        `shadow_share`: how much of the live inputs a shadow is offered, 0-1. `look_every`: of how many inputs one is
+        held against the training set.
         """
         self._clock_s = clock_s
         self._wall_s = wall_s
@@ -67,14 +86,15 @@ class LiveServing:
         self._threads = threads
         self._parallel_max = parallel_max or max(2, os.cpu_count() or 2)
         self._shadow_share = shadow_share
+        self._look_every = look_every
         self._value_tolerance = value_tolerance
         self._stage: _Stage | None = None
         self._changing = threading.Lock()  # held by those who replace the stage, never by a prediction
         self._ready = threading.Event()
         self._retired: deque[Counts] = deque(maxlen=RETIRED_MAX)
-        self._naming = threading.Lock()
-        self._next_id = 1
-        self._answers: dict[int, tuple[int, Counts]] = {}  # what was chosen, and where a label for it is counted
+        self._recent: deque[Window] = deque(maxlen=RECENT_MAX)
+        self._ids = itertools.count(1)  # one step, so that threads need no lock
+        self._answers: list[_Answer | None] = [None] * ANSWERS_MAX  # by id, in a ring
 
     # What an application calls
 
@@ -98,20 +118,14 @@ class LiveServing:
         try:
             outputs = stage.live.run(inputs)
         except Exception:
-            for _ in range(count):
-                stage.window.fail()
-                stage.since.fail()
+            stage.window.fail(count)
+            stage.since.fail(count)
             raise
         cpu_s, took_s = self._cpu_s() - begun_cpu_s, self._clock_s() - begun_s
-        first_id = self._ids(count)
-        parts = [
-            self._answer(stage, first_id + at, stage.live.form.row(outputs, at, count), took_s / count, cpu_s / count)
-            for at in range(count)
-        ]
-        self._remember(parts)
-        if stage.shadow:
-            self._sample(stage.shadow, inputs, parts)
-        return _batch(parts, outputs) if batched else parts[0]
+        if not batched:
+            return self._answer(stage, inputs, outputs, 0, 1, took_s, cpu_s)
+        parts = [self._answer(stage, inputs, outputs, at, count, took_s / count, cpu_s / count) for at in range(count)]
+        return _batch(parts, outputs)
 
     def label(self, prediction: Prediction | int, true_class: int | str) -> bool:
         """Tell what an input truly was, by its prediction, or by the id of one of the last few thousand.
@@ -125,8 +139,7 @@ class LiveServing:
             return False
         chosen, counts = answer
         truth = _class_index(true_class, stage.live.file)
-        with self._naming:
-            self._answers.pop(id_, None)
+        self._answers[id_ % ANSWERS_MAX] = None
         counts.label(chosen == truth)
         if stage.shadow:
             stage.shadow.label(id_, truth)
@@ -153,7 +166,8 @@ class LiveServing:
             before = self._stage
             at_once = before.live.opened if before else 1
             loaded = Loaded(model, most=self._parallel_max, at_once=at_once, threads=self._threads)
-            self._stage = _Stage(loaded, self._counts(model, model.labels), self._counts(model))
+            self._recent.clear()
+            self._stage = _Stage(loaded, self._counts(model), self._counts(model), _profile(model))
             self._ready.set()
             if before:
                 self._retired.append(before.window)
@@ -166,7 +180,13 @@ class LiveServing:
             stage = self._stage
             if stage is None:
                 raise MissingPart("there is no live model to compare a shadow with")
-            shadow = Shadow(model, cpu_s=self._cpu_s, tolerance=self._value_tolerance, threads=self._threads)
+            shadow = Shadow(
+                model,
+                cpu_s=self._cpu_s,
+                tolerance=self._value_tolerance,
+                live=stage.window,
+                threads=self._threads,
+            )
             self._stage = replace(stage, since=self._counts(stage.live.file), shadow=shadow)
             if stage.shadow:
                 stage.shadow.stop()
@@ -201,7 +221,29 @@ class LiveServing:
             stage = self._stage
             if stage is None or stage.window.inferences < max(1, at_least):
                 return None
-            return stage.window.take(self._wall_s())
+            window = stage.window.take(self._wall_s())
+            self._recent.append(window)
+            return window
+
+    def quality(self) -> Quality | None:
+        """How well the live model did over its latest windows; None before its first inference.
+
+        Accuracy and agreement are told from twenty inputs on.
+        """
+        with self._changing:
+            stage = self._stage
+            if stage is None:
+                return None
+            recent = reduce(Window.merge, self._recent, stage.window.look(self._wall_s()))
+        if not recent.inferences:
+            return None
+        return Quality(
+            accuracy=recent.correct / recent.labelled if recent.labelled >= TOLD_FROM else None,
+            drift=stage.window.drift,
+            agreement=recent.agreed / recent.compared if recent.compared >= TOLD_FROM else None,
+            confidence=recent.confidence_sum / recent.confident if recent.confident else None,
+            inferences=recent.inferences,
+        )
 
     def close(self) -> None:
         """End the shadow's thread and let go of the model; predictions under way end well."""
@@ -216,47 +258,49 @@ class LiveServing:
     def _answered(self, prediction: Prediction | int) -> tuple[int, tuple[int, Counts] | None]:
         """The id, and what was chosen; a prediction remembers that itself, however old it is."""
         if isinstance(prediction, int):
-            return prediction, self._answers.get(prediction)
+            kept = self._answers[prediction % ANSWERS_MAX]
+            return prediction, (kept.top, kept.counts) if kept and kept.id == prediction else None
         if len(prediction.each()) > 1:
             raise BadInput("a batch has many answers", hint="label those of prediction.each() one by one")
         part = prediction.each()[0]
         return part.id, None if part.top is None or part.counts is None else (part.top, part.counts)
 
-    def _counts(self, model: ModelFile, labels: Sequence[str] = ()) -> Counts:
-        return Counts(model.version, model.variant, labels, now_s=self._wall_s())
+    def _counts(self, model: ModelFile) -> Counts:
+        known = model.statistics
+        distance = (known.distance_mean, known.distance_std) if known else None
+        return Counts(model.version, model.variant, model.labels, now_s=self._wall_s(), distance=distance)
 
-    def _ids(self, count: int) -> int:
-        with self._naming:
-            first = self._next_id
-            self._next_id += count
-            return first
-
-    def _answer(self, stage: _Stage, id_: int, row: tuple[Array, ...], took_s: float, cpu_s: float) -> Prediction:
+    def _answer(
+        self,
+        stage: _Stage,
+        inputs: Sequence[Array],
+        outputs: Sequence[Array],
+        at: int,
+        count: int,
+        took_s: float,
+        cpu_s: float,
+    ) -> Prediction:
         """Count one answer and wrap it. One that is no number is given as it is, and counted as an error."""
-        file = stage.live.file
+        file, form, id_ = stage.live.file, stage.live.form, next(self._ids)
+        row = form.row(outputs, at, count)
         if not finite(row):
             stage.window.fail()
             stage.since.fail()
             return Prediction(row[0], row, None, None, None, file.version, file.variant, id_)
-        top, confidence = stage.live.form.choice(row[0])
+        top, confidence = form.choice(row[0])
         stage.window.observe(took_s, top, confidence)
         stage.since.observe(cpu_s, None, None)
-        label = file.labels[top] if top is not None and top < len(file.labels) else None
+        if id_ % self._look_every == 0:
+            look = stage.profile.look(inputs[0][at].ravel())
+            entropy = None if confidence is None else entropy_millibits(row[0])
+            stage.window.inspect(look.level, look.bin, look.distance, entropy)
+        if stage.shadow and int(id_ * self._shadow_share) > int((id_ - 1) * self._shadow_share):
+            stage.shadow.offer(id_, [each[at : at + 1] for each in inputs], row, top)
+        label = None
+        if top is not None:
+            self._answers[id_ % ANSWERS_MAX] = _Answer(id_, top, stage.window)
+            label = file.labels[top] if top < len(file.labels) else None
         return Prediction(row[0], row, top, confidence, label, file.version, file.variant, id_, counts=stage.window)
-
-    def _remember(self, parts: Sequence[Prediction]) -> None:
-        with self._naming:
-            for part in parts:
-                if part.top is not None and part.counts is not None:
-                    self._answers[part.id] = part.top, part.counts
-            while len(self._answers) > ANSWERS_MAX:
-                del self._answers[next(iter(self._answers))]
-
-    def _sample(self, shadow: Shadow, inputs: Sequence[Array], parts: Sequence[Prediction]) -> None:
-        for at, part in enumerate(parts):
-            chosen = int(part.id * self._shadow_share) > int((part.id - 1) * self._shadow_share)
-            if chosen and finite(part.outputs):
-                shadow.offer(part.id, [each[at : at + 1] for each in inputs], part.outputs, part.top)
 
 
 def _batch(parts: Sequence[Prediction], outputs: Sequence[Array]) -> Prediction:
@@ -274,6 +318,11 @@ def _batch(parts: Sequence[Prediction], outputs: Sequence[Array]) -> Prediction:
         id=first.id,
         parts=tuple(parts),
     )
+
+
+def _profile(model: ModelFile) -> Profile:
+    values = math.prod(model.contract.inputs[0].shape[1:])
+    return Profile(values, model.statistics)
 
 
 def _class_index(true_class: int | str, file: ModelFile) -> int:

@@ -55,14 +55,16 @@ class Shadow:
         *,
         cpu_s: Callable[[], float],
         tolerance: float,
+        live: Counts | None = None,
         threads: int = 1,
         queue_max: int = QUEUE_MAX,
         pairs_max: int = PAIRS_MAX,
     ) -> None:
-        """Raises BadModel when the file cannot be opened."""
+        """`live`: where agreement is counted for feedback. Raises BadModel when the file cannot be opened."""
         self._loaded = Loaded(file, most=1, threads=threads)
         self._cpu_s = cpu_s
         self._tolerance = tolerance
+        self._live = live
         self._queue: Queue[_Sampled | None] = Queue(queue_max)
         self._pairs_max = pairs_max
         self._pairs: dict[int, _Pair] = {}
@@ -146,6 +148,8 @@ class Shadow:
         agreed = agree(sampled.answer, answer, form, self._tolerance)
         top, _ = form.choice(answer[0])
         self._latency.observe(took_s, None, None)
+        if self._live:
+            self._live.compare(agreed)
         with self._lock:
             self._inputs += 1
             self._agreed += agreed

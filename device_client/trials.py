@@ -59,7 +59,16 @@ class Trials:
         manifest, sha256 = model.manifest, model.variant.sha256
         path = self._store.path(sha256)
         try:
-            use(ModelFile(path, manifest.version, model.variant.name, manifest.contract, manifest.labels))
+            use(
+                ModelFile(
+                    path,
+                    manifest.version,
+                    model.variant.name,
+                    manifest.contract,
+                    manifest.labels,
+                    manifest.input_statistics,
+                )
+            )
         except (FerryError, OSError) as failed:
             return ModelFailed(sha256, str(failed)[:300])
         return None

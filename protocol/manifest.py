@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from pydantic import Field, model_validator
 
 from protocol.errors import ContractDiffers
-from protocol.wire import Frozen, Line, Name, Sha256, Text, Utc, Version
+from protocol.wire import Figure, Frozen, Line, Name, Sha256, Text, Utc, Version
 
 CHUNK_BYTES: Final = 61_440  # 60 KiB: with its topic under every broker's 64 KB
 BLOB_MAX_BYTES: Final = 2_000_000_000
@@ -108,6 +108,22 @@ class Variant(Frozen):
     encodings: tuple[Encoding, ...] = Field(min_length=1, max_length=16)
 
 
+class InputStatistics(Frozen):
+    """How the first input looked in training, for a device to tell when its own look otherwise. See FEEDBACK.md.
+
+    A level is the mean of an input's values; a segment is one of at most 16 equal stretches of them.
+    """
+
+    samples: int = Field(ge=1)
+    mean: Figure = Field(description="of the levels")
+    std: Figure = Field(ge=0, description="of the levels")
+    levels: tuple[int, ...] = Field(default=(), max_length=32, description="how many levels fell into each bin")
+    segment_means: tuple[Figure, ...] = Field(min_length=1, max_length=16)
+    segment_stds: tuple[Figure, ...] = Field(min_length=1, max_length=16)
+    distance_mean: Figure = Field(default=1.0, ge=0, description="of an input from the segments' means")
+    distance_std: Figure = Field(default=0.0, ge=0)
+
+
 class Manifest(Line):
     """One version of one model, signed."""
 
@@ -119,6 +135,7 @@ class Manifest(Line):
     contract: Contract
     golden: Golden
     variants: tuple[Variant, ...] = Field(min_length=1, max_length=32)
+    input_statistics: InputStatistics | None = None
     forced: Text = Field(default="", description="the gate that was overridden for this release, with its numbers")
 
     @model_validator(mode="after")

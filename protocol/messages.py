@@ -83,6 +83,23 @@ class Outcome(Line):
     at: Utc
 
 
+class Sample(Frozen):
+    """Every so-manieth inference, looked at more closely: plain sums, in whole numbers.
+
+    `level`: the mean of an input's values; `distance`: how unlike the training set an input is, 1 being usual. Both in
+    thousandths: a level of standard deviations from the training set's mean, or of plain values where the manifest has
+    no `input_statistics`. See FEEDBACK.md.
+    """
+
+    inputs: int = Field(default=0, ge=0)
+    level_sum: int = 0
+    level_squares: int = Field(default=0, ge=0)
+    levels: tuple[int, ...] = Field(default=(), max_length=32, description="how many levels fell into each bin")
+    distance_sum: int = Field(default=0, ge=0)
+    entropies: int = Field(default=0, ge=0, description="answers that are shares of classes")
+    entropy_millibits: int = Field(default=0, ge=0, description="sum of their entropies, in thousandths of a bit")
+
+
 class Feedback(Line):
     """One window of inferences of one version. Windows add up: every count and histogram is a plain sum."""
 
@@ -93,12 +110,24 @@ class Feedback(Line):
     accuracy: float | None = Field(default=None, ge=0, le=1, description="of the labelled ones")
     latency_ms_p95: float | None = Field(default=None, ge=0)
     latency_ms_p50: float | None = Field(default=None, ge=0)
+    latency_ms_p99: float | None = Field(default=None, ge=0)
     confidence_mean: float | None = None
+    agreement: float | None = Field(default=None, ge=0, le=1, description="of those compared with a shadow")
+    drift: float | None = Field(default=None, ge=0, le=1, description="the highest that the detector stood in here")
+    drifting: bool | None = Field(default=None, description="whether it ever said that the inputs drift")
+    input_shift: float | None = Field(default=None, description="of the mean level, in standard deviations")
+    entropy_bits: float | None = Field(default=None, ge=0, description="of the classes: how evenly they are answered")
     labelled: int = Field(default=0, ge=0)
     correct: int = Field(default=0, ge=0)
+    compared: int = Field(default=0, ge=0, description="inputs that a shadow answered too")
+    agreed: int = Field(default=0, ge=0, description="how many of them alike")
     classes: dict[str, int] = Field(default_factory=dict, description="how often each answer was given")
     latency_histogram: dict[str, int] = Field(default_factory=dict, description="log bucket to count; see PROTOCOL.md")
     confidence_sum: float = 0.0
+    confidence_histogram: tuple[int, ...] = Field(
+        default=(), max_length=100, description="bins of equal width from 0 to 1"
+    )
+    sample: Sample | None = None
     device: Name
     variant: Name | None = None
     window_start: Utc

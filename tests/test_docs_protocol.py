@@ -11,7 +11,6 @@ import pytest
 from pydantic import BaseModel
 
 from device_client.core.device import Phase
-from device_client.feedback import bucket, percentile_ms
 from protocol.chunks import FANOUT
 from protocol.manifest import BLOB_MAX_BYTES, CHUNK_BYTES, GOLDEN_MAX_BYTES, TREE_MAX_DEPTH, Manifest
 from protocol.messages import WANTS_MAX, Feedback, Outcome, Presence, Status, Wants
@@ -19,6 +18,7 @@ from protocol.mqtt_link import PACKET_MAX_BYTES
 from protocol.plan import Plan, Rule, cohort
 from protocol.topics import BUNDLE_MAX_BYTES, CHUNK_MAX_BYTES, LINE_MAX_BYTES, TABLE
 from protocol.trust import verify
+from protocol.windows import bucket, percentile_ms
 from protocol.wire import TEXT_MAX, Line
 from publisher.core import planning
 from publisher.core.audience import Audience

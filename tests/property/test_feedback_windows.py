@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device_client.feedback import BUCKET_LAST, Counts, Window, bucket
+from device_client.feedback import Counts, Window
+from protocol.windows import BUCKET_LAST, bucket
 
 COUNT = st.integers(0, 10**6)
 WINDOWS = st.builds(
@@ -20,7 +21,6 @@ WINDOWS = st.builds(
     correct=COUNT,
     classes=st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 100)),
     latency=st.dictionaries(st.integers(0, BUCKET_LAST), st.integers(1, 100)),
-    confident=COUNT,
     confidence_millionths=st.integers(0, 10**12),
 )
 ANSWERS = st.lists(st.tuples(st.floats(0, 20), st.integers(0, 5), st.floats(0, 1)), max_size=30)

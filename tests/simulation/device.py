@@ -249,6 +249,9 @@ class ScriptedServing:
         """Feedback is not what is simulated here."""
         return None
 
+    def quality(self) -> None:
+        """The same."""
+
 
 class ScriptedSensors:
     """The Sensors port: sometimes the battery is low."""

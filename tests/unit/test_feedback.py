@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from device_client.feedback import BUCKET_LAST, OTHER, Counts, Window, bucket, percentile_ms, to_message
+from device_client.feedback import Counts, Window, to_message
+from protocol.windows import BUCKET_LAST, OTHER, bucket, percentile_ms
 
 DIGITS = tuple(str(digit) for digit in range(10))
 
