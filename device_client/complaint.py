@@ -113,4 +113,4 @@ def _guess(location: Location, known: Mapping[str, Collection[str]]) -> str:
 def _in_plain_words(kind: str, message: str) -> str:
     if kind == "string_pattern_mismatch":
         return next((told for part, told in _PATTERNS.items() if part in message), message)
-    return _PLAIN.get(kind, message.replace("Input should be", "it should be"))
+    return _PLAIN.get(kind, message.removeprefix("Value error, ").replace("Input should be", "it should be"))

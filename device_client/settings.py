@@ -11,18 +11,22 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from device_client.complaint import ENVIRONMENT, complain, first_unreal, where
 from device_client.core.policy import (
     Conditional,
     DownloadLimits,
+    Pause,
     Periodic,
     Policy,
+    Positive,
     Seconds,
+    Share,
+    Smart,
     Strategy,
     Thresholds,
     TrialLimits,
@@ -56,16 +60,39 @@ class ModelSection(Section):
 class StrategySection(Section):
     """`[strategy]`: when to begin."""
 
-    kind: Literal["periodic", "conditional"] = "conditional"
+    kind: Literal["periodic", "conditional", "smart"] = "conditional"
     every_s: Seconds = 6 * 3600.0
     windows: tuple[WindowText, ...] = ()
     hold_s: Seconds = 0.0
     recheck_s: Annotated[float, Field(ge=0.1)] = 30.0
+    interval_min_s: Pause = 900.0
+    interval_max_s: Pause = 86_400.0
+    quality_good: Share = 0.95
+    quality_bad: Share = 0.75
+    comfort_score: Share = 0.2
+    inferences_min: Positive = 30
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.interval_min_s > self.interval_max_s:
+            raise ValueError("interval_min_s is over interval_max_s")
+        if self.quality_bad >= self.quality_good:
+            raise ValueError("quality_bad must be under quality_good")
+        return self
 
     def strategy(self) -> Strategy:
         """The strategy in the core's terms."""
         if self.kind == "periodic":
             return Periodic(self.every_s, tuple(_window(text) for text in self.windows))
+        if self.kind == "smart":
+            return Smart(
+                self.interval_min_s,
+                self.interval_max_s,
+                self.quality_good,
+                self.quality_bad,
+                self.comfort_score,
+                self.inferences_min,
+            )
         return Conditional(self.hold_s, self.recheck_s)
 
 

@@ -200,20 +200,22 @@ def a_policy(*, device: str = "pi-1", model: str = "digits", **more: Any) -> Pol
     return Policy(device=device, model=model, **more)
 
 
-def fit_readings(**more: Any) -> Readings:
-    """A device that every condition is content with."""
+def fit_readings(*, local_minute: int = 12 * 60, **more: Any) -> Readings:
+    """A device that every condition is content with; `local_minute` of the day of `NOON`, in UTC."""
     fields: dict[str, Any] = {
         "cpu_percent": 10.0,
         "memory_free_bytes": 10**9,
         "disk_free_bytes": 10**10,
         "temperature_c": 40.0,
+        "throttled": False,
+        "under_voltage": False,
         "battery_percent": 90.0,
         "on_mains": False,
         "link_kind": "ethernet",
         "metered": False,
         "round_trip_ms": 20.0,
         "clock_synchronised": True,
-        "local_minute": 12 * 60,
+        "local_time": NOON.replace(hour=local_minute // 60, minute=local_minute % 60),
     }
     return Readings(**(fields | more))
 

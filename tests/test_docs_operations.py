@@ -114,6 +114,8 @@ def _as_toml(value: Any) -> str:
         return "not set"
     if isinstance(value, bool):
         return str(value).lower()
+    if dataclasses.is_dataclass(value):
+        return "{}"
     if isinstance(value, int | float):
         return str(int(value)) if value == int(value) else f"{value:g}"
     return json.dumps(list(value) if isinstance(value, tuple) else str(value))

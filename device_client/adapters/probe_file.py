@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from datetime import datetime
 from math import isfinite
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -15,7 +16,6 @@ PROBE_MAX_BYTES: Final = 16_384
 _NUMBERS: Final = {"cpu_percent", "temperature_c", "battery_percent", "round_trip_ms"}
 _COUNTS: Final = {"memory_free_bytes", "disk_free_bytes"}
 _FLAGS: Final = {"on_mains", "metered", "clock_synchronised"}
-_DAY_MINUTES: Final = 1_440
 
 
 def overridden(readings: Readings, path: Path) -> Readings:
@@ -45,8 +45,8 @@ def _with(readings: Readings, told: Mapping[str, Any], reason: str = "") -> Read
 
 def _value(name: str, value: Any, reason: str) -> Any:
     """The value in its type, Unknown, or None to leave the device's own."""
-    if name == "local_minute":
-        return value if _is_count(value) and value < _DAY_MINUTES else None
+    if name == "local_time":
+        return _local_time(value)
     if name == "held":
         return value if isinstance(value, str) else None
     if value is None:
@@ -58,6 +58,14 @@ def _value(name: str, value: Any, reason: str) -> Any:
         or (name == "link_kind" and value in get_args(LinkKind))
     )
     return value if fits else Unknown(f"the probe file's {name} is {value!r}"[:200])
+
+
+def _local_time(value: Any) -> datetime | Unknown:
+    """ISO 8601; without an offset it is a time of this device's own zone."""
+    try:
+        return datetime.fromisoformat(value).astimezone()
+    except (TypeError, ValueError, OverflowError):
+        return Unknown(f"the probe file's local_time is {value!r}"[:200])
 
 
 def _is_count(value: Any) -> bool:

@@ -70,7 +70,7 @@ class DeviceSensors:
             metered=Unknown("nobody has said whether the link is metered"),
             round_trip_ms=Unknown("not measured here"),
             clock_synchronised=_try(_clock_synchronised),
-            local_minute=_local_minute(),
+            local_time=datetime.now().astimezone(),
             held=_held(self._state_folder / HOLD_FILE),
         )
         return readings if self._probe_file is None else overridden(readings, self._probe_file)
@@ -193,11 +193,6 @@ def _clock_synchronised() -> bool:
     if answer < 0:
         raise _Unread(f"the kernel does not say: adjtimex failed with error {ctypes.get_errno()}")
     return bool(answer != _TIME_ERROR)
-
-
-def _local_minute() -> int:
-    now = datetime.now().astimezone()
-    return now.hour * 60 + now.minute
 
 
 def _held(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from device_client.core import fetching, living
@@ -9,8 +10,10 @@ from device_client.core.choice import Choice, choose
 from device_client.core.conditions import Needs, Question, Verdict, judge
 from device_client.core.device import ON_TRIAL, RESTING, WAITING, Device, Phase, Refusal, State, Target
 from device_client.core.effects import Effects, StopTrial, TakeReadings
-from device_client.core.policy import Policy
-from device_client.core.strategies import Decision, Occasion, decide
+from device_client.core.policy import Policy, Smart
+from device_client.core.readings import Unknown
+from device_client.core.score import Score, presses, score
+from device_client.core.strategies import Decision, Occasion, decide, glance_s
 from protocol.plan import Assignment, Plan
 
 Step = tuple[State, Effects]
@@ -55,6 +58,13 @@ def consider_beginning(policy: Policy, state: State, now_s: float) -> Step:
     return _choose_and_begin(policy, state, plan, wanted, now_s)
 
 
+def glance_at_s(policy: Policy, state: State) -> float | None:
+    """When the readings are to be taken anew although nothing is due yet; None when they may grow old."""
+    age_s, at_s = glance_s(policy.strategy), state.moment.readings_at_s
+    waiting = state.moment.next_check_s is not None and state.device.phase is not Phase.STALLED
+    return at_s + age_s if waiting and age_s is not None and at_s is not None else None
+
+
 def resume_stalled(policy: Policy, state: State, now_s: float) -> Step:
     """Try a stalled download once more, from what is on the disk."""
     device = state.device
@@ -68,10 +78,13 @@ def _choose_and_begin(policy: Policy, state: State, plan: Plan, wanted: Assignme
     if isinstance(choice, str):
         return _defer(state, choice, now_s + NO_VARIANT_RECHECK_S, now_s), ()
     urgent = plan.urgency == "urgent" or state.device.live is None  # an empty device has no comfort to lose
-    verdict = judge(Question(state.moment.readings, policy.thresholds, _needs(state, choice)), urgent=urgent)
+    scored = _score(policy, state)
+    verdict = _judge(policy, state, _needs(state, choice), urgent, scored)
+    state = state.with_moment(crossed=verdict.crossed)
     since_s = state.moment.allowed_since_s if state.moment.allowed_since_s is not None else now_s
     state = state.with_moment(allowed_since_s=since_s if verdict.allowed else None)
-    decision = _decide(policy, state, verdict, urgent, now_s)
+    decision = _decide(policy, state, verdict, urgent, scored, now_s)
+    state = state.with_moment(interval_s=decision.interval_s)
     if decision.looked:
         state = state.with_moment(checked_at_s=now_s)
     if not decision.begin:
@@ -98,16 +111,43 @@ def _needs(state: State, choice: Choice) -> Needs:
     )
 
 
-def _decide(policy: Policy, state: State, verdict: Verdict, urgent: bool, now_s: float) -> Decision:
+def _score(policy: Policy, state: State) -> Score | None:
+    """How the live model does, where the strategy asks."""
+    if not isinstance(policy.strategy, Smart):
+        return None
+    live = state.device.live
+    return score(policy.strategy, state.moment.readings.quality, live.variant.measured.accuracy if live else None)
+
+
+def _judge(policy: Policy, state: State, needs: Needs, urgent: bool, scored: Score | None) -> Verdict:
+    question = Question(state.moment.readings, policy.thresholds, needs, state.moment.crossed)
+    if urgent or scored is None or not isinstance(policy.strategy, Smart) or not presses(policy.strategy, scored.value):
+        return judge(question, urgent=urgent)
+    return judge(question, urgent=True, because="the live model does badly")
+
+
+def _decide(
+    policy: Policy, state: State, verdict: Verdict, urgent: bool, scored: Score | None, now_s: float
+) -> Decision:
     occasion = Occasion(
         verdict=verdict,
         now_s=now_s,
-        local_minute=state.moment.readings.local_minute,
+        local_time=_local_time(state, now_s),
         checked_at_s=state.moment.checked_at_s,
         allowed_since_s=state.moment.allowed_since_s,
         urgent=urgent,
+        score=scored,
+        interval_s=state.moment.interval_s,
     )
     return decide(policy.strategy, occasion)
+
+
+def _local_time(state: State, now_s: float) -> datetime | Unknown:
+    """What the clock on the wall shows by now; the readings are a little older."""
+    read, at_s = state.moment.readings.local_time, state.moment.readings_at_s
+    if isinstance(read, Unknown) or at_s is None:
+        return read
+    return (read.astimezone(UTC) + timedelta(seconds=now_s - at_s)).astimezone(read.tzinfo)
 
 
 def _readings_are_fresh(policy: Policy, state: State, now_s: float) -> bool:

@@ -1,9 +1,12 @@
-"""Whether the device is fit for an update now. Each condition answers with a reason that an operator can read."""
+"""Whether the device is fit for an update now. Each condition answers with a reason that an operator can read.
+
+Nothing is remembered here: which limits were crossed at the last look comes with the question and goes with the answer.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from device_client.core.policy import Thresholds
@@ -12,10 +15,11 @@ from device_client.core.readings import Readings, Unknown
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An answer and its reason."""
+    """An answer and its reason. `crossed`: the conditions whose limit was crossed, for the next question."""
 
     allowed: bool
     reason: str
+    crossed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,25 +32,30 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a condition is asked about."""
+    """What a condition is asked about. `crossed`: as the last verdict told it."""
 
     readings: Readings
     thresholds: Thresholds
     needs: Needs = Needs()
+    crossed: frozenset[str] = frozenset()
 
 
 Condition = Callable[[Question], Verdict]
 
 
-def judge(question: Question, *, urgent: bool) -> Verdict:
-    """Ask every condition; the first that objects gives the reason. Urgency waives comfort, never safety."""
-    conditions = SAFETY if urgent else SAFETY + COMFORT
-    for condition in conditions:
-        verdict = condition(question)
+def judge(question: Question, *, urgent: bool, because: str = "urgent") -> Verdict:
+    """Ask every condition; the first that objects gives the reason. Urgency waives comfort, never safety.
+
+    `because`: what makes it urgent, for the reason.
+    """
+    safety = [condition(question) for condition in SAFETY]
+    comfort = [condition(question) for condition in COMFORT]
+    crossed = frozenset[str]().union(*(verdict.crossed for verdict in safety + comfort))
+    for verdict in safety if urgent else safety + comfort:
         if not verdict.allowed:
-            return verdict
-    waived = " (urgent: comfort conditions waived)" if urgent else ""
-    return Verdict(True, f"all conditions hold{waived}")
+            return replace(verdict, crossed=crossed)
+    waived = f" ({because}: comfort conditions waived)" if urgent else ""
+    return Verdict(True, f"all conditions hold{waived}", crossed)
 
 
 def hold(asked: Question) -> Verdict:
@@ -56,46 +65,71 @@ def hold(asked: Question) -> Verdict:
     return Verdict(True, "the application does not hold updates")
 
 
+def throttling(asked: Question) -> Verdict:
+    """A processor that is slowed down has no strength to spare, and its trial would measure the brake."""
+    throttled = asked.readings.throttled
+    if isinstance(throttled, Unknown):
+        return _unknown("throttling", "throttling", throttled, asked.thresholds)
+    return Verdict(not throttled, f"the processor is {'' if throttled else 'not '}throttled")
+
+
+def voltage(asked: Question) -> Verdict:
+    """Under-voltage ends in a damaged disk or a reboot; writing makes it worse."""
+    low = asked.readings.under_voltage
+    if isinstance(low, Unknown):
+        return _unknown("voltage", "the supply voltage", low, asked.thresholds)
+    return Verdict(not low, f"the supply voltage is {'too low' if low else 'high enough'}")
+
+
 def battery(asked: Question) -> Verdict:
     """Mains power, or enough battery."""
+    percent, limits = asked.readings.battery_percent, asked.thresholds
     if asked.readings.on_mains is True:
         return Verdict(True, "on mains power")
-    percent, floor = asked.readings.battery_percent, asked.thresholds.battery_min_percent
     if isinstance(percent, Unknown):
-        return _unknown("battery", percent, asked.thresholds)
-    return _compare(percent >= floor, "battery", f"{percent:.0f} %", "under", f"{floor:.0f} %")
+        return _unknown("battery", "battery", percent, limits)
+    back = min(limits.battery_hysteresis_percent, 100.0 - limits.battery_min_percent)  # a full battery is enough
+    floor = Limit("battery", "battery", limits.battery_min_percent, back, _percent)
+    return floor.under(percent, asked.crossed)
 
 
 def memory(asked: Question) -> Verdict:
     """Room for the candidate beside the live model."""
-    free, floor = asked.readings.memory_free_bytes, max(asked.thresholds.memory_min_bytes, asked.needs.memory_bytes)
+    free, limits = asked.readings.memory_free_bytes, asked.thresholds
     if isinstance(free, Unknown):
-        return _unknown("free memory", free, asked.thresholds)
-    return _compare(free >= floor, "free memory", _mb(free), "under", _mb(floor))
+        return _unknown("memory", "free memory", free, limits)
+    floor = max(limits.memory_min_bytes, asked.needs.memory_bytes)
+    return Limit("memory", "free memory", floor, limits.memory_hysteresis_bytes, _mb).under(free, asked.crossed)
 
 
 def disk(asked: Question) -> Verdict:
     """Room for the download and the file it becomes, and the margin that the owner wants left."""
-    free, floor = asked.readings.disk_free_bytes, asked.thresholds.disk_min_bytes + asked.needs.disk_bytes
+    free, limits = asked.readings.disk_free_bytes, asked.thresholds
     if isinstance(free, Unknown):
-        return _unknown("free disk", free, asked.thresholds)
-    return _compare(free >= floor, "free disk", _mb(free), "under", _mb(floor))
+        return _unknown("disk", "free disk", free, limits)
+    floor = limits.disk_min_bytes + asked.needs.disk_bytes
+    return Limit("disk", "free disk", floor, limits.disk_hysteresis_bytes, _mb).under(free, asked.crossed)
 
 
 def cpu(asked: Question) -> Verdict:
     """The application comes first."""
-    load, ceiling = asked.readings.cpu_percent, asked.thresholds.cpu_max_percent
+    load, limits = asked.readings.cpu_percent, asked.thresholds
     if isinstance(load, Unknown):
-        return _unknown("CPU load", load, asked.thresholds)
-    return _compare(load <= ceiling, "CPU load", f"{load:.0f} %", "over", f"{ceiling:.0f} %")
+        return _unknown("cpu", "CPU load", load, limits)
+    back = min(limits.cpu_hysteresis_percent, limits.cpu_max_percent / 2)
+    ceiling = Limit("cpu", "CPU load", limits.cpu_max_percent, back, _percent)
+    return ceiling.over(load, asked.crossed)
 
 
 def temperature(asked: Question) -> Verdict:
     """A hot board throttles; a trial would measure the heat."""
-    degrees, ceiling = asked.readings.temperature_c, asked.thresholds.temperature_max_c
+    degrees, limits = asked.readings.temperature_c, asked.thresholds
     if isinstance(degrees, Unknown):
-        return _unknown("temperature", degrees, asked.thresholds)
-    return _compare(degrees <= ceiling, "temperature", f"{degrees:.0f} °C", "over", f"{ceiling:.0f} °C")
+        return _unknown("temperature", "temperature", degrees, limits)
+    ceiling = Limit(
+        "temperature", "temperature", limits.temperature_max_c, limits.temperature_hysteresis_c, "{:.0f} °C".format
+    )
+    return ceiling.over(degrees, asked.crossed)
 
 
 def metering(asked: Question) -> Verdict:
@@ -105,32 +139,86 @@ def metering(asked: Question) -> Verdict:
     if isinstance(asked.readings.metered, Unknown):
         if asked.readings.link_kind == "cellular":
             return Verdict(False, "the link is cellular, which counts as metered")
-        return _unknown("metering", asked.readings.metered, asked.thresholds)
+        return _unknown("metering", "metering", asked.readings.metered, asked.thresholds)
     metered = asked.readings.metered
     return Verdict(not metered, f"the link is {'' if metered else 'not '}metered")
 
 
+def signal(asked: Question) -> Verdict:
+    """Wi-Fi at its edge loses packets, and its radio burns power. Other links have no signal to speak of."""
+    dbm, limits, kind = asked.readings.wifi_signal_dbm, asked.thresholds, asked.readings.link_kind
+    if not isinstance(kind, Unknown) and kind != "wifi":
+        return Verdict(True, f"the link is {kind}")
+    if isinstance(dbm, Unknown):
+        return _unknown("signal", "Wi-Fi signal", dbm, limits)
+    floor = Limit(
+        "signal", "Wi-Fi signal", limits.wifi_signal_min_dbm, limits.wifi_signal_hysteresis_dbm, "{:.0f} dBm".format
+    )
+    return floor.under(dbm, asked.crossed)
+
+
 def network(asked: Question) -> Verdict:
     """A slow answer from the broker tells of a bad link."""
-    round_trip, ceiling = asked.readings.round_trip_ms, asked.thresholds.round_trip_max_ms
+    round_trip, limits = asked.readings.round_trip_ms, asked.thresholds
     if isinstance(round_trip, Unknown):
-        return _unknown("round trip to the broker", round_trip, asked.thresholds)
-    return _compare(
-        round_trip <= ceiling, "round trip to the broker", f"{round_trip:.0f} ms", "over", f"{ceiling:.0f} ms"
-    )
+        return _unknown("network", "round trip to the broker", round_trip, limits)
+    back = min(limits.round_trip_hysteresis_ms, limits.round_trip_max_ms / 2)
+    ceiling = Limit("network", "round trip to the broker", limits.round_trip_max_ms, back, "{:.0f} ms".format)
+    return ceiling.over(round_trip, asked.crossed)
 
 
-SAFETY: Final[tuple[Condition, ...]] = (hold, battery, memory, disk)
-COMFORT: Final[tuple[Condition, ...]] = (cpu, temperature, metering, network)
+def throughput(asked: Question) -> Verdict:
+    """How fast the last download was. Unknown never defers: only a download can tell."""
+    speed, floor = asked.readings.throughput_bytes_s, asked.thresholds.throughput_min_bytes_s
+    if isinstance(speed, Unknown):
+        return Verdict(True, f"throughput is unknown: {speed.reason}")
+    return Limit("throughput", "throughput from the broker", floor, 0, _kb_s).under(speed, asked.crossed)
 
 
-def _compare(good: bool, what: str, value: str, bad: str, limit: str) -> Verdict:
-    return Verdict(good, f"{what} {value} is {'not ' if good else ''}{bad} {limit}")
+SAFETY: Final[tuple[Condition, ...]] = (hold, throttling, voltage, battery, memory, disk)
+COMFORT: Final[tuple[Condition, ...]] = (cpu, temperature, metering, signal, network, throughput)
 
 
-def _unknown(what: str, reading: Unknown, thresholds: Thresholds) -> Verdict:
-    return Verdict(thresholds.unknown == "allow", f"{what} is unknown: {reading.reason}")
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A line that a reading must not cross, and how far back it must come once it has."""
+
+    condition: str
+    what: str
+    value: float
+    hysteresis: float
+    say: Callable[[float], str]
+
+    def under(self, reading: float, crossed: frozenset[str]) -> Verdict:
+        """The reading may not be under it."""
+        back = self.value <= reading and self.condition in crossed
+        floor = self.value + self.hysteresis if back else self.value
+        return self._verdict(reading >= floor, reading, "under", floor)
+
+    def over(self, reading: float, crossed: frozenset[str]) -> Verdict:
+        """The reading may not be over it."""
+        back = reading <= self.value and self.condition in crossed
+        ceiling = self.value - self.hysteresis if back else self.value
+        return self._verdict(reading <= ceiling, reading, "over", ceiling)
+
+    def _verdict(self, good: bool, reading: float, bad: str, limit: float) -> Verdict:
+        since = "" if limit == self.value or good else f", for it was {bad} {self.say(self.value)}"
+        reason = f"{self.what} {self.say(reading)} is {'not ' if good else ''}{bad} {self.say(limit)}{since}"
+        return Verdict(good, reason, frozenset() if good else frozenset({self.condition}))
 
 
-def _mb(size_bytes: int) -> str:
+def _unknown(condition: str, what: str, reading: Unknown, thresholds: Thresholds) -> Verdict:
+    answer = getattr(thresholds.unknown_of, condition) or thresholds.unknown
+    return Verdict(answer == "allow", f"{what} is unknown: {reading.reason}")
+
+
+def _percent(value: float) -> str:
+    return f"{value:.0f} %"
+
+
+def _mb(size_bytes: float) -> str:
     return f"{size_bytes / 1e6:,.0f} MB"
+
+
+def _kb_s(bytes_s: float) -> str:
+    return f"{bytes_s / 1e3:,.0f} kB/s"

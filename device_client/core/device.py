@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 from pydantic import Field
 
 from device_client.core.download import Download
+from device_client.core.pace import Pace
 from device_client.core.readings import Readings
 from protocol.manifest import Encoding, Manifest, Variant
 from protocol.messages import Evidence
@@ -127,6 +128,9 @@ class Moment:
     assigned_at_s: float = 0.0
     checked_at_s: float | None = None
     allowed_since_s: float | None = None
+    crossed: frozenset[str] = frozenset()  # conditions whose limit was crossed at the last look: hysteresis
+    interval_s: float | None = None  # between two looks, where the strategy varies it
+    pace: Pace = field(default_factory=Pace)
     assigned: tuple[str, int] | None = None  # version and attempt
     phase_since_s: float = 0.0
     next_check_s: float | None = None

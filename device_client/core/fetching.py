@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from device_client.core import download, living, proving
+from device_client.core import download, living, pace, proving
 from device_client.core.conditions import Needs, Question, judge
 from device_client.core.device import Phase, State, Target
 from device_client.core.download import Download
@@ -53,7 +53,7 @@ def blob_opened(policy: Policy, state: State, event: BlobOpened, now_s: float) -
     if target is None or fetch is None or fetch.sha256 != event.sha256:
         return state, ()
     fetch = download.opened(fetch, event.missing, event.kept_chunks, event.total_chunks)
-    state = state.with_moment(download=fetch)
+    state = state.with_moment(download=fetch, pace=pace.started(state.moment.pace, now_s))
     if not event.missing:
         size_bytes, encoding = _expected(target, event.sha256)
         return state, (FinishBlob(event.sha256, size_bytes, encoding),)
@@ -98,7 +98,7 @@ def chunk_kept(policy: Policy, state: State, event: ChunkKept, now_s: float) -> 
     if fetch is None:
         return state, ()
     fetch = download.kept(fetch, event.sha256)
-    state = state.with_moment(download=fetch)
+    state = state.with_moment(download=fetch, pace=pace.kept_one(state.moment.pace, now_s))
     return (state, (LookAgain(fetch.sha256),)) if fetch.nothing_missing else _ask(policy, state, now_s)
 
 
@@ -134,7 +134,8 @@ def time_passed(policy: Policy, state: State, event: TimePassed, now_s: float) -
 
 def readings_taken(policy: Policy, state: State, event: ReadingsTaken, now_s: float) -> Step:
     """Safety is asked in mid-download too: a battery may run low on the way."""
-    verdict = judge(Question(event.readings, policy.thresholds, Needs()), urgent=True)
+    verdict = judge(Question(event.readings, policy.thresholds, Needs(), state.moment.crossed), urgent=True)
+    state = state.with_moment(crossed=verdict.crossed)
     if verdict.allowed:
         return state, ()
     state = state.enters(Phase.DEFERRED, f"download interrupted: {verdict.reason}", now_s)

@@ -19,22 +19,54 @@ Pause = Annotated[float, Field(ge=0.1)]  # seconds between two looks: none may s
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 Bytes = Annotated[int, Field(ge=0)]
+Answer = Literal["allow", "defer"]
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownOf:
+    """What an unknown reading means to one condition, by its name; None is what it means in general."""
+
+    __pydantic_config__ = _NO_STRANGERS
+
+    throttling: Answer | None = None
+    voltage: Answer | None = None
+    battery: Answer | None = None
+    memory: Answer | None = None
+    disk: Answer | None = None
+    cpu: Answer | None = None
+    temperature: Answer | None = None
+    metering: Answer | None = None
+    signal: Answer | None = None
+    network: Answer | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """When the device is fit for an update. Comfort may be waived by urgency; safety never."""
+    """When the device is fit for an update. Comfort may be waived by urgency; safety never.
+
+    A hysteresis is how far behind its limit a reading must come back, once it was beyond.
+    """
 
     __pydantic_config__ = _NO_STRANGERS
 
     cpu_max_percent: Percent = 80.0
+    cpu_hysteresis_percent: Percent = 5.0
     temperature_max_c: float = 75.0
+    temperature_hysteresis_c: Annotated[float, Field(ge=0)] = 5.0
     round_trip_max_ms: Seconds = 2_000.0
+    round_trip_hysteresis_ms: Seconds = 500.0
+    throughput_min_bytes_s: Bytes = 0  # 0: no condition
+    wifi_signal_min_dbm: Annotated[float, Field(ge=-120, le=0)] = -85.0
+    wifi_signal_hysteresis_dbm: Annotated[float, Field(ge=0)] = 3.0
     metered_allowed: bool = False
     battery_min_percent: Percent = 30.0
+    battery_hysteresis_percent: Percent = 5.0
     memory_min_bytes: Bytes = 64 * 1024 * 1024
+    memory_hysteresis_bytes: Bytes = 8 * 1024 * 1024
     disk_min_bytes: Bytes = 64 * 1024 * 1024
-    unknown: Literal["allow", "defer"] = "allow"
+    disk_hysteresis_bytes: Bytes = 8 * 1024 * 1024
+    unknown: Answer = "allow"
+    unknown_of: UnknownOf = UnknownOf()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +99,19 @@ class Conditional:
     recheck_s: float = 30.0
 
 
-Strategy = Periodic | Conditional
+@dataclass(frozen=True, slots=True)
+class Smart:
+    """Look the sooner, the worse the live model does; and when it does badly, wait for no comfort."""
+
+    interval_min_s: float = 900.0
+    interval_max_s: float = 86_400.0
+    quality_good: float = 0.95  # from here on nothing is urged
+    quality_bad: float = 0.75  # from here down it is as urgent as can be
+    comfort_score: float = 0.2  # under this score comfort is waived
+    inferences_min: int = 30  # fewer say nothing
+
+
+Strategy = Periodic | Conditional | Smart
 
 
 @dataclass(frozen=True, slots=True)

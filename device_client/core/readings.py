@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from device_client.core.quality import Quality
@@ -27,12 +28,16 @@ class Readings:
     memory_free_bytes: int | Unknown = NOT_READ
     disk_free_bytes: int | Unknown = NOT_READ
     temperature_c: float | Unknown = NOT_READ
+    throttled: bool | Unknown = NOT_READ  # the processor runs slower than it could, now
+    under_voltage: bool | Unknown = NOT_READ  # now
     battery_percent: float | Unknown = NOT_READ
     on_mains: bool | Unknown = NOT_READ
     link_kind: LinkKind | Unknown = NOT_READ
     metered: bool | Unknown = NOT_READ
+    wifi_signal_dbm: float | Unknown = NOT_READ
     round_trip_ms: float | Unknown = NOT_READ
+    throughput_bytes_s: float | Unknown = NOT_READ  # of the last download
     clock_synchronised: bool | Unknown = NOT_READ
-    local_minute: int = 0  # minutes since local midnight
+    local_time: datetime | Unknown = NOT_READ  # aware, in the zone of the device: its tzinfo knows of daylight saving
     held: str = ""  # the application's own hold: its reason, empty when it does not hold
     quality: Quality | None = None  # of the live model of late; None while nobody has measured it

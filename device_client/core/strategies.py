@@ -1,60 +1,100 @@
-"""When to begin an update that the conditions allow: every so often, in windows, or as soon as they have held."""
+"""When to begin an update that the conditions allow: every so often, in windows, as soon as they have held, or the
+sooner the worse the live model does."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
 
 from device_client.core.conditions import Verdict
-from device_client.core.policy import Conditional, Periodic, Strategy
+from device_client.core.hours import is_open, until_open_s
+from device_client.core.policy import Conditional, Periodic, Smart, Strategy
+from device_client.core.readings import Unknown
+from device_client.core.score import Score, interval_s
 
-MINUTES_A_DAY = 1_440
+GROWTH: Final = 2.0  # a smart interval grows at most so many times from one look to the next; it shrinks at once
+GLANCE_S: Final = 300.0
+SOON_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Begin now, or look again at `next_check_s`, and why. `looked`: the conditions were asked, for it was time."""
+    """Begin now, or look again at `next_check_s`, and why. `looked`: the conditions were asked, for it was time.
+
+    `interval_s`: to be remembered until the next occasion, where the strategy varies it.
+    """
 
     begin: bool
     reason: str
     next_check_s: float
     looked: bool = True
+    interval_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
-    """What a strategy weighs: the verdict on the conditions, and when things last happened (seconds of one clock)."""
+    """What a strategy weighs: the verdict on the conditions, and when things last happened (seconds of one clock).
+
+    `urgent`: the plan says so. `score`, `interval_s`: for a smart device, how its model does and how often it looked.
+    """
 
     verdict: Verdict
     now_s: float
-    local_minute: int
+    local_time: datetime | Unknown
     checked_at_s: float | None
     allowed_since_s: float | None
     urgent: bool
+    score: Score | None = None
+    interval_s: float | None = None
 
 
 def decide(strategy: Strategy, occasion: Occasion) -> Decision:
     """Say whether to begin."""
     match strategy:
-        case Periodic():
+        case Periodic(windows=()):
             return _periodic(strategy, occasion)
+        case Periodic():
+            return _in_windows(strategy, occasion)
         case Conditional():
             return _conditional(strategy, occasion)
+        case Smart():
+            return _smart(strategy, occasion)
+
+
+def glance_s(strategy: Strategy) -> float | None:
+    """How old readings may get while the device waits: a wall clock may jump, and a model may begin to do badly."""
+    match strategy:
+        case Periodic(windows=windows):
+            return GLANCE_S if windows else None
+        case Smart(interval_min_s=shortest_s):
+            return min(GLANCE_S, shortest_s)
+        case _:
+            return None
+
+
+def _in_windows(strategy: Periodic, occasion: Occasion) -> Decision:
+    verdict, now_s = occasion.verdict, occasion.now_s
+    pause_s = min(SOON_S, strategy.every_s)  # inside a window the next look comes soon
+    if occasion.urgent:
+        return Decision(verdict.allowed, verdict.reason, now_s + pause_s)
+    if isinstance(occasion.local_time, Unknown):
+        reason = f"the local time is unknown: {occasion.local_time.reason}"
+        return Decision(False, reason, now_s + SOON_S, looked=False)
+    wait_s = until_open_s(strategy.windows, occasion.local_time)
+    if not is_open(strategy.windows, occasion.local_time):
+        reason = f"outside the update windows; the next opens in {_span(wait_s)}"
+        return Decision(False, reason, now_s + wait_s, looked=False)
+    return Decision(verdict.allowed, verdict.reason, now_s + pause_s)
 
 
 def _periodic(strategy: Periodic, occasion: Occasion) -> Decision:
-    now_s = occasion.now_s
-    if not occasion.urgent:
-        if strategy.windows and not any(window.holds(occasion.local_minute) for window in strategy.windows):
-            wait = min((window.start_minute - occasion.local_minute) % MINUTES_A_DAY for window in strategy.windows)
-            reason = f"outside the update windows; the next opens in {_span(wait * 60)}"
-            return Decision(False, reason, now_s + wait * 60, looked=False)
-        if not strategy.windows and occasion.checked_at_s is not None:
-            due_s = occasion.checked_at_s + strategy.every_s
-            if now_s < due_s:
-                return Decision(False, f"looks every {_span(strategy.every_s)}", due_s, looked=False)
-    # inside a window the next look comes soon; without windows, after the period
-    pause_s = min(60.0, strategy.every_s) if strategy.windows or occasion.urgent else strategy.every_s
-    return Decision(occasion.verdict.allowed, occasion.verdict.reason, now_s + pause_s)
+    verdict, now_s = occasion.verdict, occasion.now_s
+    if occasion.urgent:
+        return Decision(verdict.allowed, verdict.reason, now_s + min(SOON_S, strategy.every_s))
+    if occasion.checked_at_s is not None and now_s < (due_s := occasion.checked_at_s + strategy.every_s):
+        return Decision(False, _while_waiting(verdict, f"looks every {_span(strategy.every_s)}"), due_s, looked=False)
+    return Decision(verdict.allowed, verdict.reason, now_s + strategy.every_s)
 
 
 def _conditional(strategy: Conditional, occasion: Occasion) -> Decision:
@@ -67,6 +107,26 @@ def _conditional(strategy: Conditional, occasion: Occasion) -> Decision:
         reason = f"conditions hold; waiting until they have held for {_span(strategy.hold_s)}"
         return Decision(False, reason, min(ready_s, now_s + strategy.recheck_s))
     return Decision(True, occasion.verdict.reason, now_s)
+
+
+def _smart(strategy: Smart, occasion: Occasion) -> Decision:
+    assert occasion.score is not None  # a smart device is always given one
+    verdict, now_s, last_s = occasion.verdict, occasion.now_s, occasion.interval_s
+    goal_s = interval_s(strategy, occasion.score.value)
+    pause_s = goal_s if last_s is None else min(goal_s, last_s)
+    if not occasion.urgent and occasion.checked_at_s is not None and now_s < (due_s := occasion.checked_at_s + pause_s):
+        reason = _while_waiting(verdict, f"looks every {_span(pause_s)}: {occasion.score.told}")
+        return Decision(False, reason, due_s, looked=False, interval_s=pause_s)
+    pause_s = goal_s if last_s is None else min(goal_s, last_s * GROWTH)
+    if verdict.allowed:
+        return Decision(True, f"{verdict.reason}; {occasion.score.told}", now_s + pause_s, interval_s=pause_s)
+    reason = f"{verdict.reason}; looks every {_span(pause_s)}: {occasion.score.told}"
+    return Decision(False, reason, now_s + (min(SOON_S, pause_s) if occasion.urgent else pause_s), interval_s=pause_s)
+
+
+def _while_waiting(verdict: Verdict, reason: str) -> str:
+    """What stands in the way besides the time is worth knowing before the time has come."""
+    return reason if verdict.allowed else f"{verdict.reason}; {reason}"
 
 
 def _span(seconds: float) -> str:

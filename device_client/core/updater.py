@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from device_client.core import assigning, download, fetching, living, proving
+from device_client.core import assigning, download, fetching, living, pace, proving
 from device_client.core.device import RESTING, WAITING, Phase, State, Target
-from device_client.core.effects import Effects, StartShadow, Swap
+from device_client.core.effects import Effects, StartShadow, Swap, TakeReadings
 from device_client.core.events import (
     BlobBroken,
     BlobOpened,
@@ -54,7 +54,8 @@ def wake_s(policy: Policy, state: State) -> float | None:
     """When `TimePassed` should be said at the latest, or None when nothing is waited for."""
     moment, phase = state.moment, state.device.phase
     if phase in WAITING:
-        return moment.next_check_s
+        glance_s = assigning.glance_at_s(policy, state)
+        return min((at_s for at_s in (moment.next_check_s, glance_s) if at_s is not None), default=None)
     if phase is Phase.FETCHING:
         times = [] if moment.readings_at_s is None else [moment.readings_at_s + policy.readings_fresh_s]
         late = download.wake_s(moment.download, policy.download) if moment.download and moment.link_up else None
@@ -72,7 +73,7 @@ def _note(state: State, event: Event, now_s: float) -> State:
         case LinkDown():
             return state.with_moment(link_up=False)
         case ReadingsTaken(readings):
-            return state.with_moment(readings=readings, readings_at_s=now_s)
+            return state.with_moment(readings=pace.told(state.moment.pace, readings, now_s), readings_at_s=now_s)
         case PlanRefused(reason):
             return state.with_moment(notice=reason)
     return state
@@ -138,7 +139,8 @@ def _resume_probation(policy: Policy, state: State, now_s: float) -> Step:
 def _check_due(policy: Policy, state: State, event: Event, now_s: float) -> Step:
     due_s = state.moment.next_check_s
     if isinstance(event, TimePassed) and (due_s is None or now_s < due_s):
-        return state, ()
+        glance_s = assigning.glance_at_s(policy, state)
+        return state, (TakeReadings(),) if glance_s is not None and now_s >= glance_s else ()
     return assigning.consider_beginning(policy, state, now_s)
 
 

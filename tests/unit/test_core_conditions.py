@@ -8,8 +8,8 @@ import pytest
 
 from device_client.core import conditions
 from device_client.core.conditions import COMFORT, SAFETY, Condition, Needs, Question, judge
-from device_client.core.policy import Thresholds
-from device_client.core.readings import Unknown
+from device_client.core.policy import Thresholds, UnknownOf
+from device_client.core.readings import Readings, Unknown
 from tests.builders import fit_readings
 
 GONE = Unknown("the sensor is gone")
@@ -18,15 +18,31 @@ MB = 1_000_000
 # condition, what is read when all is well, what is read when it is not, and words of the reason
 TABLE: list[tuple[Condition, dict[str, Any], dict[str, Any], str]] = [
     (conditions.hold, {"held": ""}, {"held": "a patient is on the table"}, "a patient is on the table"),
+    (conditions.throttling, {"throttled": False}, {"throttled": True}, "the processor is throttled"),
+    (conditions.voltage, {"under_voltage": False}, {"under_voltage": True}, "the supply voltage is too low"),
     (conditions.battery, {"battery_percent": 30.0}, {"battery_percent": 29.0}, "battery 29 % is under 30 %"),
     (conditions.memory, {"memory_free_bytes": 68 * MB}, {"memory_free_bytes": 12 * MB}, "12 MB is under 67 MB"),
     (conditions.disk, {"disk_free_bytes": 68 * MB}, {"disk_free_bytes": 12 * MB}, "12 MB is under 67 MB"),
     (conditions.cpu, {"cpu_percent": 80.0}, {"cpu_percent": 91.0}, "CPU load 91 % is over 80 %"),
     (conditions.temperature, {"temperature_c": 75.0}, {"temperature_c": 82.0}, "82 °C is over 75 °C"),
     (conditions.metering, {"metered": False}, {"metered": True}, "the link is metered"),
+    (
+        conditions.signal,
+        {"wifi_signal_dbm": -85.0},
+        {"wifi_signal_dbm": -91.0},
+        "Wi-Fi signal -91 dBm is under -85 dBm",
+    ),
     (conditions.network, {"round_trip_ms": 2_000.0}, {"round_trip_ms": 2_500.0}, "2500 ms is over 2000 ms"),
+    (conditions.throughput, {"throughput_bytes_s": 9e4}, {"throughput_bytes_s": 8e4}, "80 kB/s is under 90 kB/s"),
 ]
-SENSED = [(condition, next(iter(good))) for condition, good, _, _ in TABLE if condition is not conditions.hold]
+ON_WIFI: dict[str, Any] = {"link_kind": "wifi", "wifi_signal_dbm": -50.0}
+SLOW_IS_BAD = Thresholds(throughput_min_bytes_s=90_000)
+WITHOUT_UNKNOWN = (conditions.hold, conditions.throughput)
+SENSED = [(condition, next(iter(good))) for condition, good, _, _ in TABLE if condition not in WITHOUT_UNKNOWN]
+
+
+def on_wifi(**readings: Any) -> Readings:
+    return fit_readings(**(ON_WIFI | readings))
 
 
 def test_every_condition_is_in_the_table() -> None:
@@ -37,27 +53,31 @@ def test_every_condition_is_in_the_table() -> None:
 def test_a_condition_allows_what_is_good_and_names_what_is_not(
     condition: Condition, good: dict[str, Any], bad: dict[str, Any], words: str
 ) -> None:
-    allowed = condition(Question(fit_readings(**good), Thresholds()))
+    allowed = condition(Question(on_wifi(**good), SLOW_IS_BAD))
     assert allowed.allowed
     assert allowed.reason
-    refused = condition(Question(fit_readings(**bad), Thresholds()))
+    refused = condition(Question(on_wifi(**bad), SLOW_IS_BAD))
     assert not refused.allowed
     assert words in refused.reason
 
 
 @pytest.mark.parametrize(("condition", "reading"), SENSED)
 def test_an_unknown_reading_is_what_the_owner_makes_of_it(condition: Condition, reading: str) -> None:
-    unknown = fit_readings(**{reading: GONE})
+    unknown = on_wifi(**{reading: GONE})
     allowed = condition(Question(unknown, Thresholds(unknown="allow")))
     deferred = condition(Question(unknown, Thresholds(unknown="defer")))
     assert (allowed.allowed, deferred.allowed) == (True, False)
+    this_one: Any = {condition.__name__: "defer"}
+    assert not condition(Question(unknown, Thresholds(unknown_of=UnknownOf(**this_one)))).allowed
+    this_one = {condition.__name__: "allow"}
+    assert condition(Question(unknown, Thresholds(unknown="defer", unknown_of=UnknownOf(**this_one)))).allowed
     assert "the sensor is gone" in allowed.reason
     assert "the sensor is gone" in deferred.reason
 
 
 @pytest.mark.parametrize(("condition", "bad", "words"), [(row[0], row[2], row[3]) for row in TABLE])
 def test_urgency_waives_comfort_and_never_safety(condition: Condition, bad: dict[str, Any], words: str) -> None:
-    asked = Question(fit_readings(**bad), Thresholds())
+    asked = Question(on_wifi(**bad), SLOW_IS_BAD)
     assert not judge(asked, urgent=False).allowed
     urgent = judge(asked, urgent=True)
     assert urgent.allowed is (condition in COMFORT)
@@ -107,3 +127,59 @@ def test_a_device_that_allows_says_nothing_of_a_hold_or_a_meter() -> None:
     asked = Question(fit_readings(), Thresholds())
     assert conditions.hold(asked).reason == "the application does not hold updates"
     assert conditions.metering(asked).reason == "the link is not metered"
+
+
+def test_a_wired_device_has_no_signal_and_lacks_none() -> None:
+    wired = fit_readings(link_kind="ethernet", wifi_signal_dbm=GONE)
+    assert conditions.signal(Question(wired, Thresholds(unknown="defer"))).reason == "the link is ethernet"
+
+
+def test_a_device_that_has_not_downloaded_yet_is_not_kept_from_it() -> None:
+    untried = fit_readings(throughput_bytes_s=GONE)
+    assert conditions.throughput(Question(untried, Thresholds(unknown="defer", throughput_min_bytes_s=1))).allowed
+
+
+ROOM = Thresholds(memory_min_bytes=100, memory_hysteresis_bytes=20, disk_min_bytes=100, disk_hysteresis_bytes=20)
+# reading by reading; each look remembers only what the look before told
+WAVERING: list[tuple[str, Thresholds, list[tuple[float, bool]]]] = [
+    ("battery_percent", Thresholds(), [(30, True), (29, False), (31, False), (34, False), (35, True), (31, True)]),
+    ("cpu_percent", Thresholds(), [(80, True), (81, False), (76, False), (75, True), (79, True), (81, False)]),
+    ("temperature_c", Thresholds(), [(75, True), (76, False), (71, False), (70, True), (74, True)]),
+    ("round_trip_ms", Thresholds(), [(2_000, True), (2_001, False), (1_501, False), (1_500, True), (1_900, True)]),
+    ("wifi_signal_dbm", Thresholds(), [(-85, True), (-86, False), (-83, False), (-82, True), (-85, True)]),
+    ("memory_free_bytes", ROOM, [(99, False), (119, False), (120, True), (100, True)]),
+    ("disk_free_bytes", ROOM, [(99, False), (119, False), (120, True), (100, True)]),
+    ("battery_percent", Thresholds(battery_min_percent=98), [(97, False), (99, False), (100, True)]),  # never over 100
+    ("cpu_percent", Thresholds(cpu_max_percent=4), [(5, False), (3, False), (2, True)]),  # never under 0
+    ("round_trip_ms", Thresholds(round_trip_max_ms=100), [(101, False), (51, False), (50, True)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("reading", "limits", "looks"), WAVERING)
+def test_a_limit_that_was_crossed_must_be_left_well_behind(
+    reading: str, limits: Thresholds, looks: list[tuple[float, bool]]
+) -> None:
+    crossed: frozenset[str] = frozenset()
+    for value, allowed in looks:
+        verdict = judge(Question(on_wifi(**{reading: value}), limits, crossed=crossed), urgent=False)
+        assert verdict.allowed is allowed, (value, verdict.reason)
+        crossed = verdict.crossed
+
+
+def test_the_way_back_over_a_limit_is_told() -> None:
+    low = judge(Question(fit_readings(battery_percent=12.0), Thresholds()), urgent=False)
+    back = judge(Question(fit_readings(battery_percent=33.0), Thresholds(), crossed=low.crossed), urgent=False)
+    assert low.reason == "battery 12 % is under 30 %"
+    assert back.reason == "battery 33 % is under 35 %, for it was under 30 %"
+
+
+def test_a_limit_is_remembered_also_while_another_condition_gives_the_reason() -> None:
+    verdict = judge(Question(fit_readings(held="demo", cpu_percent=99.0), Thresholds()), urgent=True)
+    assert verdict.reason == "the application holds updates: demo"
+    assert verdict.crossed == {"cpu"}
+
+
+def test_what_was_unknown_has_crossed_no_limit() -> None:
+    verdict = judge(Question(fit_readings(battery_percent=GONE), Thresholds(unknown="defer")), urgent=False)
+    assert not verdict.allowed
+    assert verdict.crossed == frozenset()

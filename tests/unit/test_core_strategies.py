@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -9,16 +10,21 @@ import pytest
 from device_client.core.conditions import Verdict
 from device_client.core.policy import Conditional, Periodic, Window
 from device_client.core.strategies import Occasion, decide
+from tests.builders import NOON
 
 YES, NO = Verdict(True, "all conditions hold"), Verdict(False, "CPU load 91 % is over 80 %")
 NIGHT = Window(23 * 60, 5 * 60)
 NOON_MINUTE = 12 * 60
 
 
+def at(minute: int) -> datetime:
+    return NOON.replace(hour=minute // 60, minute=minute % 60)
+
+
 def an_occasion(verdict: Verdict = YES, **more: Any) -> Occasion:
     fields: dict[str, Any] = {
         "now_s": 10_000.0,
-        "local_minute": NOON_MINUTE,
+        "local_time": NOON,
         "checked_at_s": None,
         "allowed_since_s": None,
         "urgent": False,
@@ -55,14 +61,14 @@ def test_outside_the_windows_nothing_begins_and_the_next_opening_is_told() -> No
 
 
 def test_inside_a_window_the_conditions_decide_and_are_asked_again_soon() -> None:
-    night = an_occasion(local_minute=30)
+    night = an_occasion(local_time=at(30))
     assert decide(Periodic(windows=(NIGHT,)), night).begin
-    refused = decide(Periodic(windows=(NIGHT,)), an_occasion(NO, local_minute=30))
+    refused = decide(Periodic(windows=(NIGHT,)), an_occasion(NO, local_time=at(30)))
     assert (refused.begin, refused.reason, refused.next_check_s) == (False, NO.reason, 10_060.0)
 
 
 def test_a_window_is_a_look_as_often_as_one_likes_whenever_the_last_was() -> None:
-    assert decide(Periodic(windows=(NIGHT,)), an_occasion(local_minute=30, checked_at_s=9_999.0)).begin
+    assert decide(Periodic(windows=(NIGHT,)), an_occasion(local_time=at(30), checked_at_s=9_999.0)).begin
 
 
 def test_a_period_is_waited_for_from_the_last_look() -> None:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,8 @@ def test_every_reading_is_a_value_in_bounds_or_a_reason(tmp_path: Path) -> None:
     assert isinstance(readings.memory_free_bytes, int)
     assert readings.memory_free_bytes > 1_000_000
     assert isinstance(readings.disk_free_bytes, int)
-    assert 0 <= readings.local_minute < 1_440
+    assert isinstance(readings.local_time, datetime)
+    assert readings.local_time.tzinfo is not None
     assert readings.held == ""
 
 
@@ -92,12 +94,13 @@ def test_the_application_holds_with_a_file_and_its_reason(tmp_path: Path) -> Non
 
 
 def test_a_probe_file_overrides_what_it_names_and_nothing_else(tmp_path: Path) -> None:
-    probe = {"battery_percent": 12, "on_mains": False, "link_kind": "cellular", "metered": True, "local_minute": 61,
+    probe = {"battery_percent": 12, "on_mains": False, "link_kind": "cellular", "metered": True,
+             "local_time": "2026-06-01T01:01+00:00",
              "held": "demo", "temperature_c": 81.5, "some_day": 1}  # fmt: skip
     readings = read_with(tmp_path, probe)
     assert (readings.battery_percent, readings.on_mains, readings.temperature_c) == (12, False, 81.5)
     assert (readings.link_kind, readings.metered) == ("cellular", True)
-    assert (readings.local_minute, readings.held) == (61, "demo")
+    assert (readings.local_time, readings.held) == (datetime(2026, 6, 1, 1, 1, tzinfo=UTC), "demo")
     assert isinstance(readings.disk_free_bytes, int)
 
 
