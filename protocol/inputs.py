@@ -37,7 +37,7 @@ class Profile:
 
     def __init__(self, values: int, statistics: InputStatistics | None = None) -> None:
         """`values`: how many an input has; statistics of inputs of another size are passed over."""
-        self._starts, lengths = _segments(values)
+        self._starts, lengths = segments_of(values)
         if statistics is not None and not len(lengths) == len(statistics.segment_means) == len(statistics.segment_stds):
             statistics = None
         self._values = values
@@ -60,35 +60,8 @@ class Profile:
         return Look(_bounded(shift), at, _bounded(distance))
 
 
-def statistics_of(x: NDArray[Any]) -> InputStatistics:
-    """What `Profile` compares with, of a training set `x` (samples, ...)."""
-    flat = np.ascontiguousarray(x, np.float32).reshape(len(x), -1)
-    starts, lengths = _segments(flat.shape[1])
-    segments = np.add.reduceat(flat, starts, axis=1, dtype=np.float64) / lengths
-    levels = flat.mean(axis=1, dtype=np.float64)
-    plain = InputStatistics(
-        samples=len(x),
-        mean=levels.mean(),
-        std=levels.std(),
-        segment_means=tuple(segments.mean(axis=0).tolist()),
-        segment_stds=tuple(segments.std(axis=0).tolist()),
-    )
-    wired = InputStatistics.model_validate_json(plain.model_dump_json())  # rounded, as a device will know it
-    profile = Profile(flat.shape[1], wired)
-    looks = [profile.look(row) for row in flat]
-    distances = np.array([look.distance for look in looks]) / UNIT
-    bins = np.bincount([look.bin for look in looks], minlength=LEVEL_BINS)
-    return wired.model_copy(
-        update={
-            "levels": tuple(bins.tolist()),
-            "distance_mean": float(distances.mean()),
-            "distance_std": float(distances.std()),
-        }
-    )
-
-
-def _segments(values: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Where each begins, and how long it is."""
+def segments_of(values: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Where each segment of an input begins, and how long it is."""
     count = min(SEGMENTS_MAX, values)
     edges = np.arange(count + 1, dtype=np.intp) * values // count
     return edges[:-1], np.diff(edges).astype(np.float64)
