@@ -31,6 +31,7 @@ from publisher.learning.progress import OnProgress, Steps, silent
 from publisher.learning.recipe import Recipe
 from publisher.learning.sandbox import run
 from publisher.learning.settings import TrainSettings
+from publisher.learning.statistics import input_statistics
 from publisher.learning.train import Trained, accuracy_of
 
 Indexes = npt.NDArray[np.int64]
@@ -175,6 +176,7 @@ def _made(
         accuracy=variants[0].measured.accuracy,
         lineage=lineage_of_keras(path, data, calibration, converted.left_out),
         kept=() if calibration is None else (calibration_npz(calibration),),
+        statistics=None if own is None else input_statistics(own.inputs[0]),
     )
 
 

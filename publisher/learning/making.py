@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from protocol.errors import BadInput
-from protocol.manifest import Contract, Measured, Requirements
+from protocol.manifest import Contract, InputStatistics, Measured, Requirements
 from publisher.learning.continuing import Start
 from publisher.learning.evaluate import evaluate
 from publisher.learning.golden import Candidate, GoldenSet, drawn, invented, make_golden, sample_count
@@ -24,6 +24,7 @@ from publisher.learning.progress import OnProgress, Steps, silent
 from publisher.learning.recipe import Recipe
 from publisher.learning.rung import Rung
 from publisher.learning.sandbox import run
+from publisher.learning.statistics import input_statistics
 from publisher.learning.train import Trained, settings_of, train
 from publisher.learning.way import PARENT as PARENT  # the first of every ladder is also named by who makes without one
 
@@ -59,6 +60,7 @@ class Made:
     accuracy: float | None
     lineage: dict[str, Any]
     kept: tuple[bytes, ...] = ()
+    statistics: InputStatistics | None = None  # of what it was trained on, or of the data given along
 
 
 def make_from_recipe(
@@ -121,6 +123,7 @@ def make_from_tflite(
         variants=(variant,),
         accuracy=measured.accuracy,
         lineage=lineage_of_file(path, tflite, data),
+        statistics=None if own is None else input_statistics(own.inputs[0]),
     )
 
 
@@ -145,6 +148,7 @@ def _made(ladder: Ladder, names: Sequence[str], steps: Steps) -> Made:
         accuracy=ladder.parent.accuracy,
         lineage=lineage_of(trained) | {"techniques": {rung.name: rung.technique for rung in rungs}},
         kept=kept_files(trained),
+        statistics=input_statistics(trained.recipe.data.x_train),
     )
 
 

@@ -184,6 +184,7 @@ def _manifest(office: Office, order: Order, made: Made, missed: tuple[str, ...])
             encodings=_encodings(registry, golden),
         ),
         variants=tuple(_stored(registry, variant) for variant in made.variants),
+        input_statistics=made.statistics,
         forced="; ".join(missed),
     )
 
