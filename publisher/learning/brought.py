@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from protocol.errors import BadInput, BadModel
+from protocol.errors import BadInput, BadModel, FerryError
 from protocol.manifest import Contract, Measured, Requirements
 from publisher.learning.continuing import calibration_npz
 from publisher.learning.convert import calibration_set
@@ -22,7 +22,7 @@ from publisher.learning.evaluate import evaluate
 from publisher.learning.frameworks import load_tf_keras, versions
 from publisher.learning.golden import Candidate, drawn, invented, make_golden, sample_count
 from publisher.learning.inspect import Inspected, inspect
-from publisher.learning.keras_file import Converted, convert_file
+from publisher.learning.keras_file import Converted, convert_file, unopened
 from publisher.learning.keras_source import open_network
 from publisher.learning.lineage import hash_of, lineage_of_keras
 from publisher.learning.making import PARENT, Made, MadeVariant
@@ -123,7 +123,12 @@ def _calibration(data: Path) -> Floats | None:
 
 
 def _tf_keras_network(path: Path, *, trust_code: bool) -> Any:
-    network = open_network(path, trust_code=trust_code)
+    try:
+        network = open_network(path, trust_code=trust_code)
+    except FerryError:
+        raise
+    except Exception as failure:
+        raise unopened(path, f"{type(failure).__name__}: {' '.join(str(failure).split())[:300]}") from failure
     if not isinstance(network, load_tf_keras().Model):
         raise BadModel(
             f"{path.name} has no layers of Keras 2, so that nothing in it can be trained, pruned or clustered",

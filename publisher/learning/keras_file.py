@@ -87,8 +87,11 @@ def _refusal(told: dict[str, Any], path: Path) -> BadModel | MissingPart:
     error = str(told["error"])
     if told["kind"] == "MissingPart":
         return MissingPart(error, hint=told["hint"])
-    if told["kind"] != "Unforeseen":
-        return BadModel(error, hint=told["hint"])
+    return unopened(path, error) if told["kind"] == "Unforeseen" else BadModel(error, hint=told["hint"])
+
+
+def unopened(path: Path, error: str) -> BadModel:
+    """What Keras or TensorFlow said as they gave a file up, for a person."""
     if any(sign in error for sign in UNKNOWN_CLASS):
         return BadModel(
             f"{path.name} needs classes that are not here: {error}",
@@ -99,4 +102,6 @@ def _refusal(told: dict[str, Any], path: Path) -> BadModel | MissingPart:
             f"{path.name} cannot be converted for the device's runtime: {error}",
             hint="leave out the operations that it names, for TensorFlow Lite has none of them",
         )
+    if "OOM" in error or "ResourceExhausted" in error:
+        return BadModel(f"{path.name} needs more memory than there is: {error}", hint="use a smaller model")
     return BadModel(f"{path.name} is not a model that can be opened: {error}", hint=HINT)

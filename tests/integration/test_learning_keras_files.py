@@ -67,6 +67,9 @@ def test_the_network_of_a_file_can_be_trained_on_as_a_recipes(files: Path) -> No
     assert trained.accuracy > 0.8
     assert trained.recipe.data.x_test.shape == (60, 4)
     assert trained.recipe.build_model().count_params() == trained.model.count_params() == 67
+    assert trained_from_keras(files / "flowers-saved", files / "data.npz").accuracy == trained.accuracy
+    with pytest.raises(BadModel, match=r"unknown\.keras needs classes that are not here"):
+        trained_from_keras(files / "unknown.keras", files / "data.npz")
     with pytest.raises(BadModel, match="no layers of Keras 2, so that nothing in it can be trained"):
         trained_from_keras(files / "flowers-3.keras", files / "data.npz")
 
@@ -164,7 +167,7 @@ def test_a_brought_model_is_released_and_what_it_cannot_do_is_said(files: Path, 
         released = desk.run(*keras, "--version", "1.0.0", "--json").json
         assert list(released["variants"]) == ["float32", "int8"]
         tflite = tmp_path / "flowers.tflite"
-        tflite.write_bytes(convert_file(files / "flowers.h5", None).files["float32"])
+        tflite.write_bytes((desk.registry / "blobs" / released["variants"]["float32"]["sha256"]).read_bytes())
         said = desk.run("release", "flowers", "--tflite", tflite, "--version", "1.1.0", "--force").err
         assert "a .tflite file has no layers: it is released as it is" in said
         refused = desk.run("release", "flowers", "--version", "1.2.0", "--keras", files / "lambda.h5", expect=2).err
