@@ -1,0 +1,336 @@
+"""One engine over adapters in memory that misbehave on request. Everything that it does is written down, in order.
+
+The store and the journal are the simulation's; here they can be full, and a serving can refuse a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from device_client.core.device import Phase
+from device_client.core.events import ChunksSwept, Event
+from device_client.core.policy import Policy
+from device_client.core.readings import Readings, Unknown
+from device_client.core.tally import Tally
+from device_client.engine import Adapters, Clock, Engine, Outlet
+from device_client.feedback import Window
+from device_client.ports import Held, ModelFile, OutboxEntry, Proof, ProofOrder
+from protocol.errors import BadModel, FerryError, SignatureRefused
+from protocol.manifest import Encoding, Tree
+from protocol.messages import Outcome, Status
+from protocol.plan import Plan
+from protocol.topics import Kind, Topics
+from protocol.trust import Accepted
+from tests.builders import NOON, a_plan, a_policy, a_tally, fit_readings
+from tests.simulation.device import Disk, MemoryJournal, MemoryStore, Power
+from tests.simulation.publisher import Shelf
+from tests.simulation.world import World
+
+Diary = list[str]
+
+
+class StandingClock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def clock(self) -> Clock:
+        """As the engine wants it."""
+        return Clock(lambda: self.now_s, self.utc)
+
+    def utc(self) -> datetime:
+        """Noon, and what has passed since."""
+        return NOON + timedelta(seconds=self.now_s - 1_000.0)
+
+
+class DiaryJournal(MemoryJournal):
+    """Refuses to write while `failure` is set."""
+
+    def __init__(self, disk: Disk, diary: Diary) -> None:
+        super().__init__(disk, Power(World(0)))
+        self._diary = diary
+        self.failure: FerryError | OSError | None = None
+        self.saves = 0
+
+    def save(
+        self,
+        model: str,
+        state_json: bytes,
+        outbox: Sequence[OutboxEntry] = (),
+        trusted: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """Or not."""
+        self._write("save")
+        self.saves += 1
+        super().save(model, state_json, outbox, trusted)
+
+    def enqueue(self, entries: Sequence[OutboxEntry]) -> None:
+        """Or not."""
+        self._write("enqueue")
+        super().enqueue(entries)
+
+    def delivered(self, event_id: str) -> None:
+        """Or not."""
+        self._write("delivered")
+        super().delivered(event_id)
+
+    def _write(self, what: str) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self._diary.append(what)
+
+
+class DiaryStore(MemoryStore):
+    """Fails in the calls that `failures` names."""
+
+    def __init__(self, disk: Disk, diary: Diary) -> None:
+        super().__init__(disk, Power(World(0)))
+        self._diary = diary
+        self.failures: dict[str, FerryError | OSError] = {}
+
+    def open_partial(self, tree: Tree, *, decoded_bytes: int = 0) -> Held:
+        """Or not."""
+        self._call("open_partial")
+        return super().open_partial(tree, decoded_bytes=decoded_bytes)
+
+    def keep(self, sha256: str, payload: bytes) -> bool:
+        """Or not."""
+        self._call("keep")
+        return super().keep(sha256, payload)
+
+    def held(self) -> Held:
+        """Or not."""
+        self._call("held")
+        return super().held()
+
+    def finish(self, encoding: Encoding, sha256: str, size_bytes: int) -> None:
+        """Or not."""
+        self._call("finish")
+        super().finish(encoding, sha256, size_bytes)
+
+    def has(self, sha256: str) -> bool:
+        """Or not."""
+        self._call("has")
+        return super().has(sha256)
+
+    def make_current(self, sha256: str) -> None:
+        """Or not."""
+        self._call("make_current")
+        super().make_current(sha256)
+
+    def keep_only(self, sha256s: Collection[str]) -> None:
+        """Or not."""
+        self._call("keep_only")
+        super().keep_only(sha256s)
+
+    def close_partial(self) -> None:
+        """Or not."""
+        self._call("close_partial")
+        super().close_partial()
+
+    def _call(self, what: str) -> None:
+        if what in self.failures:
+            raise self.failures[what]
+        self._diary.append(what)
+
+
+class DiaryServing:
+    """The Serving port; models in `broken` cannot be opened."""
+
+    def __init__(self, diary: Diary) -> None:
+        self._diary = diary
+        self.broken: set[str] = set()
+        self.live: ModelFile | None = None
+        self.shadow: ModelFile | None = None
+        self.counts = a_tally()
+        self.windows: list[Window] = []
+
+    def swap(self, model: ModelFile) -> None:
+        """Serve it."""
+        self.live = self._opened("swap", model)
+
+    def start_shadow(self, model: ModelFile) -> None:
+        """Compare with it."""
+        self.shadow = self._opened("shadow", model)
+
+    def stop_shadow(self) -> None:
+        """Compare no more."""
+        self.shadow = None
+
+    def tally(self) -> Tally:
+        """As a test has set it."""
+        return self.counts
+
+    def take_window(self, *, at_least: int) -> Window | None:
+        """The next that a test has put there."""
+        return self.windows.pop(0) if self.windows and self.windows[0].inferences >= at_least else None
+
+    def _opened(self, what: str, model: ModelFile) -> ModelFile:
+        if model.version in self.broken:
+            raise BadModel(f"{model.version} is no model", hint="")
+        self._diary.append(f"{what} {model.version}")
+        return model
+
+
+class DiaryProver:
+    """The Prover port: answers when the test says so."""
+
+    def __init__(self, diary: Diary) -> None:
+        self._diary = diary
+        self.order: ProofOrder | None = None
+        self._done: Callable[[Proof], None] | None = None
+
+    def start(self, order: ProofOrder, done: Callable[[Proof], None]) -> None:
+        """Begin."""
+        self._diary.append("prove")
+        self.order, self._done = order, done
+
+    def stop(self) -> None:
+        """No answer then."""
+        self._done = None
+
+    def ends(self, *, passed: bool = True, reason: str = "reproduced its golden outputs") -> None:
+        """The child has ended."""
+        assert self._done is not None, "nothing is being proved"
+        self._done(Proof(passed, reason, samples=16, max_error=0.0))
+
+
+class StillSensors:
+    """The Sensors port."""
+
+    def __init__(self) -> None:
+        self.readings = fit_readings()
+
+    def read(self) -> Readings:
+        """As a test has set them."""
+        return self.readings
+
+
+class EngineRoom:
+    """Versions 1.0.0 and 2.0.0 of one model, an engine, and the hands to feed it."""
+
+    def __init__(
+        self,
+        policy: Policy | None = None,
+        *,
+        model: str = "digits",
+        disk: Disk | None = None,
+        outlet: Outlet | None = None,
+        clock: StandingClock | None = None,
+    ) -> None:
+        self.policy = policy or a_policy(model=model)
+        self.time = clock or StandingClock()
+        self.disk = disk or Disk()
+        self.shelf = Shelf()
+        for version in ("1.0.0", "2.0.0"):
+            self.shelf.add(version, leaves=3)
+        self.diary: Diary = []
+        self.said: list[tuple[str, bytes, bool]] = []
+        self.swept: list[str] = []
+        self.round_trip_ms: float | Unknown = 12.0
+        self._outlet = outlet or Outlet(self._say, self._sweep, lambda: self.diary.append("flush"), self._round_trip_ms)
+        self.topics = Topics()
+        self.sensors, self.prover, self.serving = StillSensors(), DiaryProver(self.diary), DiaryServing(self.diary)
+        self.boot()
+
+    def boot(self) -> None:
+        """Make everything anew that is not on the disk."""
+        self.journal, self.store = DiaryJournal(self.disk, self.diary), DiaryStore(self.disk, self.diary)
+        adapters = Adapters(
+            store=self.store,
+            prover=self.prover,
+            serving=self.serving,
+            sensors=self.sensors,
+            journal=self.journal,
+            verify=self._verify,
+            outlet=self._outlet,
+            clock=self.time.clock(),
+        )
+        self.engine = Engine(self.policy, adapters, self.topics, self.post)
+
+    def post(self, event: Event) -> None:
+        """From another thread; here there is only one."""
+        self.engine.handle(event)
+
+    @property
+    def phase(self) -> Phase:
+        """Where it stands."""
+        return self.engine.state.device.phase
+
+    @property
+    def statuses(self) -> list[Status]:
+        """Every status that was said."""
+        topic = self.topics.of_device(Kind.STATUS, self.policy.device, self.policy.model)
+        return [Status.from_line(payload) for said, payload, _ in self.said if said == topic]
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """Every report in the outbox."""
+        return [Outcome.from_line(entry.payload) for entry in self.disk.outbox.values()]
+
+    def starts(self) -> None:
+        """The process is up and the broker has accepted it."""
+        self.engine.start()
+        self.engine.link_up()
+
+    def plans(self, version: str, *, sequence: int = 1) -> None:
+        """A bundle comes that names this version for everybody."""
+        self.engine.bundle_arrived(f"{version} {sequence}".encode())
+
+    def sends_chunks(self) -> None:
+        """The broker gives all that was asked for, and all that is asked for then."""
+        while self.swept:
+            topic = self.swept.pop(0)
+            sha256 = topic.rsplit("/", 1)[1]
+            self.engine.chunk_arrived(sha256, self.shelf.chunks[sha256])
+            self.engine.handle(ChunksSwept((sha256,)))
+
+    def goes_live(self, version: str, *, sequence: int = 1) -> None:
+        """The whole good road, up to probation."""
+        self.plans(version, sequence=sequence)
+        self.sends_chunks()
+        self.prover.ends()
+        if self.phase is Phase.SHADOWING:
+            self.waits(4_000.0)
+
+    def commits(self, version: str, *, sequence: int = 1) -> None:
+        """And to its end."""
+        self.goes_live(version, sequence=sequence)
+        self.waits(4_000.0)
+        assert self.phase is Phase.COMMITTED, self.engine.state.device.reason
+
+    def waits(self, seconds: float) -> None:
+        """Time passes."""
+        self.time.now_s += seconds
+        self.engine.tick()
+
+    def _verify(self, bundle: bytes, trusted: Mapping[str, bytes]) -> Accepted:
+        if bundle == b"a lie":
+            raise SignatureRefused("signed by a stranger", hint="nothing was changed")
+        version, _, sequence = bundle.decode().partition(" ")
+        plan: Plan = a_plan(version, model=self.policy.model, sequence=int(sequence))
+        after = {"timestamp.json": bundle}
+        manifests = {version: self.shelf.manifests[version]}
+        return Accepted(plan, manifests, after, NOON, True, after != dict(trusted))
+
+    def _say(self, topic: str, payload: bytes, retained: bool) -> None:
+        self.diary.append(f"say {topic.rsplit('/', 1)[1]}")
+        self.said.append((topic, payload, retained))
+
+    def _sweep(self, topics: tuple[str, ...]) -> None:
+        self.diary.append("sweep")
+        self.swept += topics
+
+    def _round_trip_ms(self) -> float | Unknown:
+        return self.round_trip_ms
+
+    def path(self, version: str) -> Path:
+        """Where the file of a version is."""
+        return self.store.path(self.sha256(version))
+
+    def sha256(self, version: str) -> str:
+        """The file of a version."""
+        return self.shelf.manifests[version].variants[0].sha256
