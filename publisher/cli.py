@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from publisher.commands import making, showing, steering, upkeep, watching
+from publisher.commands import compressing, making, showing, steering, upkeep, watching
 from publisher.commands.common import options_on
 
 _TEXT = (
@@ -27,6 +27,7 @@ def make_app() -> typer.Typer:
     options_on(app, _TEXT)
     options_on(rollout, "See and steer how a version spreads.")
     making.register(app)
+    compressing.register(app)
     watching.register(app)
     steering.register(app, rollout)
     upkeep.register(app)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 from typing import Any, Final
 
-from publisher.learning.frameworks import load_tfmot
+import numpy as np
+
+from publisher.learning.frameworks import load_tf_keras, load_tfmot
 from publisher.learning.quiet import quiet
 from publisher.learning.tune import Lesson, copied, tune
 
@@ -15,15 +17,31 @@ KEEPING_ZEROS: Final = "tensorflow_model_optimization.python.core.clustering.ker
 
 def clustered(network: Any, clusters: int, lesson: Lesson, *, keep_zeros: bool) -> Any:
     """A copy whose kernels hold at most `clusters` values each; with `keep_zeros` zero is one, and zeros stay."""
-    tfmot = load_tfmot()
+    tf_keras, tfmot = load_tf_keras(), load_tfmot()
+    cluster_weights = importlib.import_module(KEEPING_ZEROS).cluster_weights
+    start = tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS
     lesson.begin()
     with quiet():
-        wrapped = importlib.import_module(KEEPING_ZEROS).cluster_weights(
-            copied(network),
-            number_of_clusters=clusters,
-            cluster_centroids_init=tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS,
-            preserve_sparsity=keep_zeros,
+        copy = copied(network)
+        few = [layer for layer in copy.layers if layer.trainable and 0 < _values(layer) <= clusters]
+        for layer in few:  # k-means asks for more; and training would give such a layer other values, and no zeros
+            layer.trainable = False
+        wrapped = tf_keras.models.clone_model(
+            copy,
+            clone_function=lambda layer: (
+                cluster_weights(layer, clusters, start, preserve_sparsity=keep_zeros)
+                if _values(layer) > clusters
+                else layer
+            ),
         )
     tune(wrapped, lesson)
     with quiet():
-        return tfmot.clustering.keras.strip_clustering(wrapped)
+        stripped = tfmot.clustering.keras.strip_clustering(wrapped)
+    for layer in few:
+        layer.trainable = True
+    return stripped
+
+
+def _values(layer: Any) -> int:
+    """How many different values the kernel with the fewest has; none of a layer without kernels."""
+    return min((len(np.unique(weight)) for weight in layer.get_weights() if weight.ndim > 1), default=0)

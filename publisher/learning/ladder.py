@@ -216,7 +216,7 @@ def reason_of(why: Exception) -> str:
     unknown = re.search(r"Layer (\S+?):<class '(?:[\w.]*\.)?(\w+)'> is not supported", str(why))
     if unknown:
         return f"the technique does not know the layer {unknown[1]}, a {unknown[2]}"
-    words = " ".join(str(why).split())
+    words = " ".join(re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(why)).split())  # without TensorFlow's own addresses
     cut = words if len(words) <= REASON_MAX_CHARS else words[: REASON_MAX_CHARS - 1] + "…"
     return f"the technique failed: {cut or type(why).__name__}"
 

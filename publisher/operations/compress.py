@@ -1,0 +1,88 @@
+"""Makes the ladder of a recipe and lays its files and numbers down in a folder. No registry, no broker."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from protocol.errors import BadInput
+from publisher.operations.voice import Voice
+
+if TYPE_CHECKING:  # it imports numpy
+    from publisher.learning.ladder import Ladder
+
+FACTS: Final = "ladder.json"
+SEEDS_MAX: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """What to compress, and how. What is None is the recipe's own; no `rungs` are all rungs.
+
+    `sparsity` are shares of zeros in percent, each of which adds its rungs. `distill_seeds` over 1: the student is
+    compared with and without its teacher over so many seeds.
+    """
+
+    recipe: str
+    rungs: tuple[str, ...] = ()
+    sparsity: tuple[int, ...] = ()
+    seed: int | None = None
+    epochs: int | None = None
+    distill_seeds: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Compressed:
+    """What lies in the folder. `facts` are what ladder.json holds."""
+
+    files: tuple[Path, ...]
+    facts: dict[str, Any]
+
+
+def compress(compression: Compression, folder: Path, voice: Voice) -> Compressed:
+    """Write `<rung>.tflite` for each rung, and ladder.json. Raises BadRecipe, BadInput."""
+    from publisher.learning.recipe import load_recipe
+
+    names = _names(compression)
+    _make_folder(folder)  # before minutes of training
+    recipe = load_recipe(compression.recipe)
+    with voice.bar(f"compressing {recipe.name}") as on_progress:
+        from publisher.learning.ladder import climb_recipe  # slow to import, so the bar is there first
+
+        ladder = climb_recipe(
+            recipe,
+            names,
+            seed=compression.seed,
+            epochs=compression.epochs,
+            distill_seeds=compression.distill_seeds,
+            on_progress=on_progress,
+        )
+    return _written(ladder, folder)
+
+
+def _names(compression: Compression) -> tuple[str, ...]:
+    """The rungs that are asked for, checked before anything is trained. Raises BadInput."""
+    from publisher.learning.way import RUNGS, of_sparsity, ways
+
+    if not 1 <= compression.distill_seeds <= SEEDS_MAX:
+        raise BadInput(f"--distill-seeds {compression.distill_seeds} cannot be", hint=f"it is 1 to {SEEDS_MAX}")
+    added = tuple(name for percent in compression.sparsity for name in of_sparsity(percent))
+    return tuple(way.name for way in ways((*(compression.rungs or RUNGS), *added)))
+
+
+def _written(ladder: Ladder, folder: Path) -> Compressed:
+    files = tuple(folder / f"{rung.name}.tflite" for rung in ladder.rungs)
+    for path, rung in zip(files, ladder.rungs, strict=True):
+        path.write_bytes(rung.tflite)
+    facts = ladder.facts()
+    (folder / FACTS).write_text(json.dumps(facts, indent=2) + "\n")
+    return Compressed((*files, folder / FACTS), facts)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as refused:
+        raise BadInput(f"nothing can be written to {folder}: {refused.strerror}", hint="choose another --out") from None
