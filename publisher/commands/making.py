@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +26,7 @@ From = Annotated[
     str | None, typer.Option("--from", metavar="VERSION", help="go on from this version", show_default="from scratch")
 ]
 RECIPE = "digits"
+AUTO = "auto"
 
 
 def register(app: typer.Typer) -> None:
@@ -107,6 +109,10 @@ def release(
     trust_code: Annotated[
         bool, typer.Option("--trust-code", help="open a Keras file that holds Python code, which can do anything")
     ] = False,
+    variants: Annotated[
+        str | None,
+        typer.Option(help="rungs of the ladder, or auto: the best of all", show_default="float32,int8"),
+    ] = None,
     to: Annotated[str, typer.Option(help="all, a share such as 10%, or group:NAME")] = "all",
     urgent: Annotated[bool, typer.Option("--urgent", help="devices do not wait for comfort")] = False,
     spread: Annotated[str, typer.Option(help="each device begins at its own moment within this time")] = "0s",
@@ -114,6 +120,10 @@ def release(
     min_accuracy: Annotated[float | None, typer.Option(help="a gate, 0-1", show_default="none")] = None,
     max_accuracy_drop: Annotated[
         float | None, typer.Option(help="a gate: under the version before, 0-1", show_default="0.02")
+    ] = None,
+    max_bytes: Annotated[int | None, typer.Option(min=1, help="a gate: on the wire", show_default="none")] = None,
+    max_latency_ms: Annotated[
+        float | None, typer.Option(min=0, help="a gate: of one sample, here, p95", show_default="none")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="release it past its gates; the manifest tells")] = False,
     epochs: Epochs = None,
@@ -125,14 +135,14 @@ def release(
     from publisher.core.audience import Audience
     from publisher.core.gates import MAX_DROP, Gates
     from publisher.operations.office import an_office
-    from publisher.operations.release import Order, check_order
+    from publisher.operations.release import Order, check_order, selecting
     from publisher.operations.release import release as carry_out
     from publisher.operations.train import Training
 
     file = _file(tflite, keras, data, trust_code=trust_code)
     trained = {
         "--recipe": recipe, "--epochs": epochs, "--seed": seed, "--from": from_version,
-        "--scramble-labels": scramble_labels or None,
+        "--variants": variants, "--scramble-labels": scramble_labels or None,
     }  # fmt: skip
     if file is not None:
         _check_untrained(trained, "--tflite" if tflite else "--keras")
@@ -144,15 +154,21 @@ def release(
         urgency="urgent" if urgent else "routine",
         spread_s=duration_s(spread, "--spread"),
         notes=notes,
-        gates=Gates(share(min_accuracy, "--min-accuracy"), MAX_DROP if drop is None else drop),
+        gates=Gates(
+            share(min_accuracy, "--min-accuracy"), MAX_DROP if drop is None else drop, max_bytes, max_latency_ms
+        ),
         force=force,
     )
+    named = _variants(variants)
     _loudness(common)
     with an_office(common.settings, common.voice(), broker=False) as office:
         check_order(office, order)
         start = _start(office.registry, model, from_version, recipe or RECIPE) if from_version else None
-    make = file or _from_recipe(Training(recipe or RECIPE, epochs, seed, scramble_labels or None, start))
+    training = Training(recipe or RECIPE, epochs, seed, scramble_labels or None, start, named)
     with an_office(common.settings, common.voice(), broker=True) as office:
+        if variants == AUTO:
+            training = replace(training, choose=selecting(office, order))
+        make = file or _from_recipe(training)
         _show(common, carry_out(office, order, make), str(order.audience))
 
 
@@ -187,6 +203,18 @@ def _from_keras(path: Path, data: Path | None, *, trust_code: bool) -> Make:
         return make_from_keras(path, data=data, trust_code=trust_code, on_progress=on_progress)
 
     return make
+
+
+def _variants(text: str | None) -> tuple[str, ...]:
+    """The rungs that `--variants` names; all of them for auto, none where it is not given. Raises BadInput."""
+    from publisher.learning.way import RUNGS, Way
+
+    if text is None:
+        return ()
+    names = RUNGS if text == AUTO else tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise BadInput("--variants names none", hint="such as float32,int8, or auto")
+    return tuple(Way.parse(name).name for name in names)
 
 
 def _check_untrained(trained: dict[str, Any], flag: str) -> None:

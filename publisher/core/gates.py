@@ -1,8 +1,8 @@
-"""What a release must be able to do before it goes out: numbers against floors, and the reason in plain English."""
+"""What a release must be able to do before it goes out: numbers against limits, and the reason in plain English."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,10 +12,25 @@ MAIN_VARIANT: Final = "float32"  # the one that others were made from
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """`min_accuracy` None: no floor. `max_drop`: how far accuracy may be under the version that spreads now, 0-1."""
+    """What is None is no gate. `max_drop`: how far accuracy may be under the version that spreads now, 0-1.
+
+    `max_wire_bytes`: what a device that has nothing must fetch. `max_latency_ms`: 95 of 100 samples are as fast.
+    """
 
     min_accuracy: float | None = None
     max_drop: float = MAX_DROP
+    max_wire_bytes: int | None = None
+    max_latency_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What is known of one variant. Accuracy is 0-1, latency that of one sample on the publisher's machine."""
+
+    accuracy: float | None = None
+    wire_bytes: int = 0
+    latency_ms_p50: float | None = None
+    latency_ms_p95: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +47,43 @@ class Standing:
         return self.accuracies.get(MAIN_VARIANT, next(iter(self.accuracies.values()), None))
 
 
-def failures(candidate: Mapping[str, float | None], standing: Standing | None, gates: Gates) -> tuple[str, ...]:
-    """Every gate that a candidate misses, with its numbers; none when it may go out. Accuracies by variant, 0-1."""
-    missed: list[str] = []
-    for variant, accuracy in candidate.items():
-        if accuracy is None:
-            if gates.min_accuracy is not None:
-                missed.append(f"the accuracy of {variant} is not known, and at least {gates.min_accuracy:.3f} is asked")
-            continue
-        if gates.min_accuracy is not None and accuracy < gates.min_accuracy:
-            missed.append(f"the accuracy of {variant} is {accuracy:.3f}, under the {gates.min_accuracy:.3f} asked for")
-        before = standing.accuracy(variant) if standing else None
-        if standing and before is not None and before - accuracy > gates.max_drop:
-            missed.append(
-                f"the accuracy of {variant} is {accuracy:.3f}, {before - accuracy:.3f} under the {before:.3f} of"
-                f" {standing.version}; {gates.max_drop:.3f} is allowed"
-            )
-    return tuple(missed)
+def failures(candidate: Mapping[str, Figures], standing: Standing | None, gates: Gates) -> tuple[str, ...]:
+    """Every gate that a candidate misses, with its numbers; none when it may go out. Its variants by name."""
+    return tuple(
+        reason
+        for variant, figures in candidate.items()
+        for reason in (
+            *_accuracy(variant, figures.accuracy, standing, gates),
+            *_size(variant, figures.wire_bytes, gates.max_wire_bytes),
+            *_latency(variant, figures.latency_ms_p95, gates.max_latency_ms),
+        )
+    )
+
+
+def _accuracy(variant: str, accuracy: float | None, standing: Standing | None, gates: Gates) -> Iterator[str]:
+    if accuracy is None:
+        if gates.min_accuracy is not None:
+            yield f"the accuracy of {variant} is not known, and at least {gates.min_accuracy:.3f} is asked"
+        return
+    if gates.min_accuracy is not None and accuracy < gates.min_accuracy:
+        yield f"the accuracy of {variant} is {accuracy:.3f}, under the {gates.min_accuracy:.3f} asked for"
+    before = standing.accuracy(variant) if standing else None
+    if standing and before is not None and before - accuracy > gates.max_drop:
+        yield (
+            f"the accuracy of {variant} is {accuracy:.3f}, {before - accuracy:.3f} under the {before:.3f} of"
+            f" {standing.version}; {gates.max_drop:.3f} is allowed"
+        )
+
+
+def _size(variant: str, wire_bytes: int, limit_bytes: int | None) -> Iterator[str]:
+    if limit_bytes is not None and wire_bytes > limit_bytes:
+        yield f"{variant} takes {wire_bytes:,} bytes on the wire, over the {limit_bytes:,} asked for"
+
+
+def _latency(variant: str, latency_ms: float | None, limit_ms: float | None) -> Iterator[str]:
+    if limit_ms is None:
+        return
+    if latency_ms is None:
+        yield f"the latency of {variant} is not known, and at most {limit_ms:g} ms is asked"
+    elif latency_ms > limit_ms:
+        yield f"the latency of {variant} is {latency_ms:.3g} ms (p95), over the {limit_ms:g} ms asked for"

@@ -6,13 +6,15 @@ Needs TensorFlow only to make from a recipe. Signs, cuts and stores nothing.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from protocol.errors import BadInput
 from protocol.manifest import Contract, InputStatistics, Measured, Requirements
+from publisher.core.gates import Figures
+from publisher.core.pareto import Selection
 from publisher.learning.continuing import Start
 from publisher.learning.evaluate import evaluate
 from publisher.learning.golden import Candidate, GoldenSet, drawn, invented, make_golden, sample_count
@@ -28,6 +30,7 @@ from publisher.learning.statistics import input_statistics
 from publisher.learning.train import Trained, settings_of, train
 from publisher.learning.way import PARENT as PARENT  # the first of every ladder is also named by who makes without one
 
+Choose = Callable[[Mapping[str, Figures]], Selection]
 VARIANTS: Final = ("float32", "int8")  # where nobody chooses
 BARE: Final = "original"  # the one variant of a model file that was brought along
 
@@ -71,12 +74,14 @@ def make_from_recipe(
     epochs: int | None = None,
     scramble_labels: bool | None = None,
     start: Start | None = None,
+    choose: Choose | None = None,
     on_progress: OnProgress = silent,
 ) -> Made:
     """Train, from `start` where there is one, and make the `variants`, which are rungs of the ladder, by name.
 
-    What is given stands in place of the recipe's settings. Raises BadRecipe, BadModel; BadInput for a variant that is
-    none, or that this network cannot have.
+    What is given stands in place of the recipe's settings; `choose` takes some of the variants by their numbers, and
+    then one that this network cannot have is left out. Raises BadRecipe, BadModel; BadInput for a variant that is none,
+    or that this network cannot have.
     """
     fresh = recipe.settings.having(epochs=epochs, seed=seed, scramble_labels=scramble_labels)
     settings = settings_of(recipe, start, epochs=epochs, seed=seed, scramble_labels=scramble_labels)
@@ -88,7 +93,8 @@ def make_from_recipe(
     )
     steps = Steps(total, on_progress)
     steps.end("trained", settings.epochs)
-    return _made(climb(trained, variants, settings=fresh, steps=steps), variants, steps)
+    ladder = climb(trained, variants, settings=fresh, steps=steps)
+    return _made(ladder, variants, steps) if choose is None else _chosen(ladder, choose, steps)
 
 
 def make_from_ladder(ladder: Ladder, names: Sequence[str] | None = None, *, on_progress: OnProgress = silent) -> Made:
@@ -150,6 +156,14 @@ def _made(ladder: Ladder, names: Sequence[str], steps: Steps) -> Made:
         kept=kept_files(trained),
         statistics=input_statistics(trained.recipe.data.x_train),
     )
+
+
+def _chosen(ladder: Ladder, choose: Choose, steps: Steps) -> Made:
+    selection = choose({rung.name: rung.figures() for rung in ladder.rungs})
+    made = _made(ladder, selection.shipped, steps)
+    lost = [f"{rung.name} is not possible: {rung.reason}" for rung in ladder.impossible]
+    told = [f"left out: {reason}" for reason in (*lost, *selection.left_out.values())]
+    return dataclasses.replace(made, lineage={**made.lineage, "not_done": told})
 
 
 def _inspected(rung: Rung, trained: Trained) -> Inspected:

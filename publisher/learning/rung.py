@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from protocol.manifest import Measured, Requirements
+from publisher.core.gates import Figures
 
 Z_95: Final = 1.959963984540054  # standard deviations on either side that hold 95 % of a normal distribution
 
@@ -53,6 +54,10 @@ class Rung:
             latency_ms_p50=self.latency_ms_p50,
             latency_ms_p95=self.latency_ms_p95,
         )
+
+    def figures(self) -> Figures:
+        """What gates and the Pareto front ask."""
+        return Figures(self.accuracy, self.wire_bytes, self.latency_ms_p50, self.latency_ms_p95)
 
     def requires(self) -> Requirements:
         """What a device must have."""

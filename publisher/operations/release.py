@@ -6,7 +6,7 @@ and from then on finished (`recovery`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +25,8 @@ from protocol.wire import first_complaint
 from publisher.adapters.registry import Registry
 from publisher.core import planning
 from publisher.core.audience import Audience
-from publisher.core.gates import Gates, Standing, failures
+from publisher.core.gates import Figures, Gates, Standing, failures
+from publisher.core.pareto import Selection, front, select
 from publisher.operations import history
 from publisher.operations.office import Office
 from publisher.operations.recovery import releasing
@@ -93,6 +94,16 @@ def check_order(office: Office, order: Order) -> None:
     _planned(office, order)
 
 
+def selecting(office: Office, order: Order) -> Callable[[Mapping[str, Figures]], Selection]:
+    """What chooses among rungs: the Pareto front within the gates; where none passes, the gates refuse the front."""
+
+    def choose(candidates: Mapping[str, Figures]) -> Selection:
+        selection = select(candidates, _standing(office.registry, order.model), order.gates)
+        return selection if selection.shipped else Selection(front(candidates), {})
+
+    return choose
+
+
 def _remember(office: Office, model: str, made: Made) -> None:
     """What was trained is remembered, also where a gate then refuses it; what could not be done to a file is said."""
     for sentence in made.lineage.get("not_done", ()):
@@ -125,13 +136,22 @@ def _check_contract(registry: Registry, order: Order, made: Made) -> None:
 
 
 def _check_gates(office: Office, order: Order, made: Made) -> tuple[str, ...]:
-    accuracies = {variant.name: variant.measured.accuracy for variant in made.variants}
-    missed = failures(accuracies, _standing(office.registry, order.model), order.gates)
+    candidate = {variant.name: _figures(variant, order.gates) for variant in made.variants}
+    missed = failures(candidate, _standing(office.registry, order.model), order.gates)
     if missed and not order.force:
         raise GateFailed("; ".join(missed), hint="train it longer, or release it all the same with --force")
     for reason in missed:
         office.voice.say(f"forced: {reason}")
     return missed
+
+
+def _figures(variant: MadeVariant, gates: Gates) -> Figures:
+    """What the gates ask of a variant; it is packed for the wire only where one of them asks."""
+    from publisher.learning.evaluate import wire_bytes
+
+    measured, tflite = variant.measured, variant.tflite
+    sent = len(tflite) if gates.max_wire_bytes is None else wire_bytes(tflite)
+    return Figures(measured.accuracy, sent, measured.latency_ms_p50, measured.latency_ms_p95)
 
 
 def _standing(registry: Registry, model: str) -> Standing | None:

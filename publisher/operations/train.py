@@ -19,20 +19,22 @@ from publisher.operations.voice import Voice
 
 if TYPE_CHECKING:  # these import numpy
     from publisher.learning.continuing import Start
-    from publisher.learning.making import Made
+    from publisher.learning.making import Choose, Made
 
 METRICS: Final = "metrics.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What to train. What is None is the recipe's own."""
+    """What to train. What is None is the recipe's own; no `variants` are the usual; `choose` takes some of them."""
 
     recipe: str
     epochs: int | None = None
     seed: int | None = None
     scramble_labels: bool | None = None
     start: Start | None = None
+    variants: tuple[str, ...] = ()
+    choose: Choose | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +81,17 @@ def recipe_name(recipe: str) -> str:
 
 def make(training: Training, on_progress: Any) -> Made:
     """Train, convert and measure."""
-    from publisher.learning.making import make_from_recipe
+    from publisher.learning.making import VARIANTS, make_from_recipe
     from publisher.learning.recipe import load_recipe
 
     return make_from_recipe(
         load_recipe(training.recipe),
+        variants=training.variants or VARIANTS,
         seed=training.seed,
         epochs=training.epochs,
         scramble_labels=training.scramble_labels,
         start=training.start,
+        choose=training.choose,
         on_progress=on_progress,
     )
 
