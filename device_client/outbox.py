@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from device_client.ports import Journal
+from device_client.ports import Journal, OutboxEntry
 from protocol.errors import FerryError
 
 UNDER_WAY_MAX: Final = 32
@@ -47,11 +47,9 @@ class Outbox:
         for event_id in tuple(self._heard):
             self._strike_out(event_id)
         sent = self._heard.union(self._under_way.values())
-        for entry in self._journal.waiting():
-            if len(self._under_way) >= UNDER_WAY_MAX:
-                return
-            if entry.event_id not in sent:
-                self._under_way[self._publish(entry.topic, entry.payload)] = entry.event_id
+        fresh = [entry for entry in self._journal.waiting() if entry.event_id not in sent]
+        for entry in self._marked(fresh[: UNDER_WAY_MAX - len(self._under_way)]):
+            self._under_way[self._publish(entry.topic, entry.payload)] = entry.event_id
 
     def delivered(self, receipt: int) -> None:
         """The broker has acknowledged a publish; it need not be one of these."""
@@ -66,6 +64,16 @@ class Outbox:
         if event_id is not None:
             log.error("report %s was refused by the broker (%s); it is kept, check the access rules", event_id, reason)
             self._online = False  # until the next connection: asking again at once would only be refused again
+
+    def _marked(self, entries: list[OutboxEntry]) -> list[OutboxEntry]:
+        """Those that may go out. Feedback is marked first: merged after it was seen, it would be counted twice."""
+        windows = [entry.event_id for entry in entries if entry.kind == "feedback"]
+        try:
+            there = self._journal.sending(windows) if windows else frozenset[str]()
+        except (FerryError, OSError) as failed:
+            log.error("%d windows of feedback wait, for they cannot be marked as sent: %s", len(windows), failed)
+            there = frozenset[str]()
+        return [entry for entry in entries if entry.kind == "event" or entry.event_id in there]
 
     def _strike_out(self, event_id: str) -> None:
         try:

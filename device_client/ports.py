@@ -133,7 +133,7 @@ class Serving(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """A report on its way. An `event` stays until the broker has it; `feedback` gives way to newer."""
+    """A report on its way. An `event` stays until the broker has it; `feedback` may be merged with its like."""
 
     event_id: str
     topic: str
@@ -165,6 +165,9 @@ class Journal(Protocol):
 
     def waiting(self) -> list[OutboxEntry]:
         """The reports that no broker has acknowledged, oldest first."""
+
+    def sending(self, event_ids: Collection[str]) -> frozenset[str]:
+        """Which of these reports are still waiting. From now on somebody may have seen them: they are never merged."""
 
     def delivered(self, event_id: str) -> None:
         """The broker has it."""

@@ -1,7 +1,7 @@
 """What a device must not forget at a power cut: state, trusted metadata, and reports not yet acknowledged, in SQLite.
 
 One process at a time, any thread. A damaged database is put aside and a fresh one begun: a device may forget, it may
-not brick. Knows nothing of what the bytes mean.
+not brick. Knows nothing of what the bytes mean; `merging` tells which reports may become one.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ import fcntl
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Final, TypeVar
 
+from device_client.merging import Merged, make_room
 from device_client.ports import OutboxEntry
 from protocol.errors import BadInput, Busy, FerryError, NoRoom
 
 FEEDBACK_BUDGET_BYTES: Final = 262_144
+ROOM_SHARE: Final = 0.25  # of the budget that is freed at a time, so that it need not be done at each report
 _FORMAT: Final = 1
 _BUSY_WAIT_S: Final = 5.0  # for readers such as `device-client status`
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -29,8 +31,13 @@ CREATE TABLE IF NOT EXISTS outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL UNIQUE, topic TEXT NOT NULL, payload BLOB NOT NULL,
     at_s REAL NOT NULL, kind TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS sent (event_id TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
+_FEEDBACK_BYTES: Final = "SELECT IFNULL(SUM(LENGTH(payload)), 0) FROM outbox WHERE kind = 'feedback'"
+_UNSENT_FEEDBACK: Final = """
+SELECT event_id, topic, payload, at_s, kind FROM outbox
+WHERE kind = 'feedback' AND event_id NOT IN (SELECT event_id FROM sent) ORDER BY id"""
 _DROP_OLDEST: Final = """
 DELETE FROM outbox WHERE id IN (
     SELECT id FROM (
@@ -96,16 +103,31 @@ class Journal:
         query = "SELECT event_id, topic, payload, at_s, kind FROM outbox ORDER BY id"
         return [OutboxEntry(*row) for row in self._do(lambda database: database.execute(query).fetchall())]
 
+    def sending(self, event_ids: Collection[str]) -> frozenset[str]:
+        """Which of these reports are still waiting. From now on somebody may have seen them: they are never merged."""
+
+        def work(database: sqlite3.Connection) -> frozenset[str]:
+            there = frozenset(row[0] for row in database.execute("SELECT event_id FROM outbox")).intersection(event_ids)
+            database.executemany("INSERT OR IGNORE INTO sent VALUES (?)", [(event_id,) for event_id in sorted(there)])
+            return there
+
+        return self._do(work)
+
     def delivered(self, event_id: str) -> None:
         """The broker has it."""
-        self._do(lambda database: database.execute("DELETE FROM outbox WHERE event_id = ?", (event_id,)))
+
+        def work(database: sqlite3.Connection) -> None:
+            database.execute("DELETE FROM outbox WHERE event_id = ?", (event_id,))
+            database.execute("DELETE FROM sent WHERE event_id = ?", (event_id,))
+
+        self._do(work)
 
     def next_session(self) -> int:
         """1 at the first start, and one more at each."""
         return self._do(lambda database: _add(database, "session", 1))
 
     def feedback_dropped(self) -> int:
-        """How many feedback windows had to give way, ever."""
+        """How many feedback windows were lost, ever, for they could not be merged."""
         return self._do(lambda database: _add(database, "feedback_dropped", 0))
 
     def close(self) -> None:
@@ -119,8 +141,21 @@ class Journal:
         insert = "INSERT OR IGNORE INTO outbox (event_id, topic, payload, at_s, kind) VALUES (?, ?, ?, ?, ?)"
         database.executemany(insert, rows)
         if any(entry.kind == "feedback" for entry in entries):
-            dropped = database.execute(_DROP_OLDEST, (self._feedback_budget_bytes,)).rowcount
-            _add(database, "feedback_dropped", dropped)
+            self._make_room(database)
+
+    def _make_room(self, database: sqlite3.Connection) -> None:
+        """Merge the oldest feedback until it fits the budget; only what cannot be merged gives way."""
+        budget_bytes = self._feedback_budget_bytes
+        while (held_bytes := int(database.execute(_FEEDBACK_BYTES).fetchone()[0])) > budget_bytes:
+            waiting = [OutboxEntry(*row) for row in database.execute(_UNSENT_FEEDBACK).fetchall()]
+            pairs = make_room(waiting, held_bytes - round(budget_bytes * (1 - ROOM_SHARE)))
+            if not pairs:
+                dropped = database.execute(_DROP_OLDEST, (budget_bytes,)).rowcount
+                database.execute("DELETE FROM sent WHERE event_id NOT IN (SELECT event_id FROM outbox)")
+                _add(database, "feedback_dropped", dropped)
+                return
+            for pair in pairs:
+                _put_in_place(database, pair)
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """One transaction. When the file turns out to be damaged, the same once more on a fresh one."""
@@ -242,6 +277,14 @@ def _check_format(database: sqlite3.Connection, path: Path) -> None:
 def _first(database: sqlite3.Connection, query: str, argument: str) -> bytes | None:
     row = database.execute(query, (argument,)).fetchone()
     return None if row is None else bytes(row[0])
+
+
+def _put_in_place(database: sqlite3.Connection, pair: Merged) -> None:
+    entry = pair.entry
+    database.execute("DELETE FROM outbox WHERE event_id = ?", (pair.newer_id,))
+    database.execute(
+        "UPDATE outbox SET event_id = ?, payload = ? WHERE event_id = ?", (entry.event_id, entry.payload, pair.older_id)
+    )
 
 
 def _add(database: sqlite3.Connection, counter: str, by: int) -> int:

@@ -1,4 +1,4 @@
-"""How a training set looks, for the manifest: devices hold their inputs against it. The formulas are protocol.inputs'."""
+"""How a training set looks, for the manifest: devices hold inputs against it. `protocol.inputs` has the formulas."""
 
 from __future__ import annotations
 

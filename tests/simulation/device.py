@@ -97,6 +97,10 @@ class MemoryJournal:
         """What no broker has acknowledged."""
         return list(self._disk.outbox.values())
 
+    def sending(self, event_ids: Collection[str]) -> frozenset[str]:
+        """Nothing is merged here."""
+        return frozenset(self._disk.outbox).intersection(event_ids)
+
     def delivered(self, event_id: str) -> None:
         """The broker has it."""
         self._power.risk()
