@@ -76,6 +76,8 @@ def test_an_example_goes_from_a_csv_file_to_a_device_and_on_to_its_next_version(
     desk: Desk, broker: Mosquitto, tmp_path: Path
 ) -> None:
     recipe = put_example("from_csv", tmp_path)
+    desk.run("compress", "--recipe", recipe, "--rungs", "int8,pruned-80-int8", "--out", tmp_path / "ladder")
+    assert len(list((tmp_path / "ladder").rglob("*.tflite"))) == 3  # the parent is always made
     desk.run("release", "fields", "--version", "1.0.0", "--recipe", recipe)
     replay = tmp_path / "held-back.npz"
     assert heldout_npz(load_recipe(recipe), replay) == 60
