@@ -29,6 +29,7 @@ from publisher.core.gates import Figures, Gates, Standing, failures
 from publisher.core.pareto import Selection, front, select
 from publisher.operations import history
 from publisher.operations.office import Office
+from publisher.operations.ownership import check_ours
 from publisher.operations.recovery import releasing
 from publisher.operations.spread import stage
 from publisher.operations.supply import Sent, announce
@@ -70,6 +71,7 @@ def release(office: Office, order: Order, make: Make) -> Released:
     """Carry out an order; `make` trains, or takes a file. What can be refused is refused before it is asked."""
     with office.lock():
         _check_free(office.registry, order)
+        check_ours(office, order.model)
         _prepare_keys(office, order.model)
         with office.voice.bar("making the variants") as on_progress:
             made = make(on_progress)

@@ -9,6 +9,7 @@ from protocol.errors import UnknownVersion
 from protocol.plan import Plan
 from publisher.adapters.registry import Staged
 from publisher.operations.office import Office
+from publisher.operations.ownership import check_ours
 from publisher.operations.supply import Sent, announce
 
 Change = Callable[[Plan], Plan]
@@ -38,6 +39,7 @@ def edit(office: Office, model: str, change: Change) -> Spread:
     with office.lock():
         plan = standing(office, model)
         after = change(plan)
+        check_ours(office, model)
         return Spread(plan, after, announce(office, stage(office, after)))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from protocol.topics import Topics
+from publisher.adapters.broker import Message
 from publisher.adapters.registry import Registry
 from tests.brokers import Mosquitto, mosquitto, mosquitto_with_users, readable_folder
 from tests.integration import models
@@ -256,3 +257,16 @@ def test_a_user_that_may_not_write_is_told_so(tmp_path: Path, flowers: Path) -> 
             assert "announcing plan 1 of flowers" in done.err
     finally:
         shutil.rmtree(folder)
+
+
+def test_a_fleet_of_another_registry_is_left_alone(tmp_path: Path, broker: Mosquitto, flowers: Path) -> None:
+    theirs, ours = a_desk(tmp_path / "theirs", broker.url), a_desk(tmp_path / "ours", broker.url)
+    theirs.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers)
+    refused = ours.run("release", "flowers", "--version", "7.0.0", "--tflite", flowers, expect=5)
+    assert "another registry has announced 'flowers'" in refused.err
+    with connect(broker.url) as seen:
+        accepted = announced(seen, "flowers", theirs.enrolled_root())
+        assert accepted is not None
+        assert accepted.plan.versions() == ("1.0.0",)
+        seen.put_all([Message(TOPICS.desired("flowers"), b"")])  # cleared, as the hint says
+    ours.run("release", "flowers", "--version", "7.0.0", "--tflite", flowers)
