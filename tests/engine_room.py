@@ -12,6 +12,7 @@ from pathlib import Path
 from device_client.core.device import Phase
 from device_client.core.events import ChunksSwept, Event
 from device_client.core.policy import Policy
+from device_client.core.quality import Quality
 from device_client.core.readings import Readings, Unknown
 from device_client.core.tally import Tally
 from device_client.engine import Adapters, Clock, Engine, Outlet
@@ -147,6 +148,7 @@ class DiaryServing:
         self.shadow: ModelFile | None = None
         self.counts = a_tally()
         self.windows: list[Window] = []
+        self.of_late: Quality | None = None
 
     def swap(self, model: ModelFile) -> None:
         """Serve it."""
@@ -167,6 +169,10 @@ class DiaryServing:
     def take_window(self, *, at_least: int) -> Window | None:
         """The next that a test has put there."""
         return self.windows.pop(0) if self.windows and self.windows[0].inferences >= at_least else None
+
+    def quality(self) -> Quality | None:
+        """As a test has set it."""
+        return self.of_late
 
     def _opened(self, what: str, model: ModelFile) -> ModelFile:
         if model.version in self.broken:
