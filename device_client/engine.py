@@ -198,7 +198,10 @@ class Engine:
                 assert_never(effect)
 
     def _readings(self) -> Readings:
+        """What no sensor knows is asked of the link and of the live model, unless a probe says otherwise."""
         readings = self._a.sensors.read()
-        if not isinstance(readings.round_trip_ms, Unknown):
-            return readings  # a probe says otherwise
-        return replace(readings, round_trip_ms=self._a.outlet.round_trip_ms())
+        if readings.quality is None:
+            readings = replace(readings, quality=self._a.serving.quality())
+        if isinstance(readings.round_trip_ms, Unknown):
+            readings = replace(readings, round_trip_ms=self._a.outlet.round_trip_ms())
+        return readings

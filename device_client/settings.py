@@ -97,10 +97,12 @@ class StrategySection(Section):
 
 
 class FeedbackSection(Section):
-    """`[feedback]`: how often a window is closed and reported."""
+    """`[feedback]`: how often a window is closed and reported, and what it may take of time and disk."""
 
     every_s: Annotated[float, Field(ge=0.1)] = 60.0
     shadow_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    look_every: Annotated[int, Field(ge=1)] = 8
+    budget_bytes: Annotated[int, Field(ge=32_768)] = 262_144
 
 
 class TlsSection(Section):

@@ -48,7 +48,7 @@ class Station:
         self._clock = Clock(time.monotonic, lambda: datetime.now(UTC))
         self._inbox: queue.Queue[Inbound] = queue.Queue()
         self._stop = threading.Event()
-        self.journal = Journal(settings.state / JOURNAL)
+        self.journal = Journal(settings.state / JOURNAL, feedback_budget_bytes=settings.feedback.budget_bytes)
         self.servings: dict[str, LiveServing] = {}
         self._sensors = DeviceSensors(settings.state, settings.probe_file)
         try:
@@ -107,7 +107,10 @@ class Station:
 
     def _engine(self, model: str, topics: Topics, outlet: Outlet) -> Engine:
         section = next(section for section in self.settings.models if section.name == model)
-        serving = LiveServing(threads=section.threads, shadow_share=self.settings.feedback.shadow_share)
+        feedback = self.settings.feedback
+        serving = LiveServing(
+            threads=section.threads, shadow_share=feedback.shadow_share, look_every=feedback.look_every
+        )
         self.servings[model] = serving
         adapters = Adapters(
             store=FileStore(model_folder(self.settings, model)),
