@@ -10,12 +10,15 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from datetime import tzinfo
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from device_client.adapters.probes.clock import system_zone, zone_of
+from device_client.adapters.probes.sources import Sources
 from device_client.complaint import ENVIRONMENT, complain, first_unreal, where
 from device_client.core.policy import (
     Conditional,
@@ -63,6 +66,7 @@ class StrategySection(Section):
     kind: Literal["periodic", "conditional", "smart"] = "conditional"
     every_s: Seconds = 6 * 3600.0
     windows: tuple[WindowText, ...] = ()
+    zone: str | None = None
     hold_s: Seconds = 0.0
     recheck_s: Annotated[float, Field(ge=0.1)] = 30.0
     interval_min_s: Pause = 900.0
@@ -72,6 +76,13 @@ class StrategySection(Section):
     comfort_score: Share = 0.2
     inferences_min: Positive = 30
 
+    @field_validator("zone")
+    @classmethod
+    def _is_a_zone(cls, name: str | None) -> str | None:
+        if name is not None:
+            zone_of(name)
+        return name
+
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.interval_min_s > self.interval_max_s:
@@ -79,6 +90,10 @@ class StrategySection(Section):
         if self.quality_bad >= self.quality_good:
             raise ValueError("quality_bad must be under quality_good")
         return self
+
+    def local_zone(self) -> tzinfo:
+        """Where the windows' clock hangs."""
+        return zone_of(self.zone) if self.zone else system_zone()
 
     def strategy(self) -> Strategy:
         """The strategy in the core's terms."""
@@ -130,6 +145,7 @@ class DeviceSettings(BaseSettings):
     models: tuple[ModelSection, ...] = Field(default=(ModelSection(name="digits"),), min_length=1, max_length=32)
     strategy: StrategySection = StrategySection()
     conditions: Thresholds = Field(default_factory=Thresholds)
+    probes: Sources = Field(default_factory=Sources)
     download: DownloadLimits = Field(default_factory=DownloadLimits)
     trial: TrialLimits = Field(default_factory=TrialLimits)
     feedback: FeedbackSection = FeedbackSection()
@@ -248,7 +264,7 @@ def _known_keys() -> dict[str, list[str]]:
         "feedback": FeedbackSection,
         "tls": TlsSection,
     }
-    parts = {"conditions": Thresholds, "download": DownloadLimits, "trial": TrialLimits}
+    parts = {"conditions": Thresholds, "probes": Sources, "download": DownloadLimits, "trial": TrialLimits}
     keys = {"": list(DeviceSettings.model_fields)}
     keys |= {name: list(section.model_fields) for name, section in sections.items()}
     return keys | {name: [field.name for field in fields(part)] for name, part in parts.items()}

@@ -50,7 +50,8 @@ class Station:
         self._stop = threading.Event()
         self.journal = Journal(settings.state / JOURNAL, feedback_budget_bytes=settings.feedback.budget_bytes)
         self.servings: dict[str, LiveServing] = {}
-        self._sensors = DeviceSensors(settings.state, settings.probe_file)
+        zone = settings.strategy.local_zone()
+        self._sensors = DeviceSensors(settings.state, settings.probe_file, sources=settings.probes, zone=zone)
         try:
             self._runner = self._assemble()
         except BaseException:
@@ -128,7 +129,7 @@ class Station:
         self._inbox.put(Posted(model, event))
 
     def _verify(self, model: str, bundle: bytes, trusted: Mapping[str, bytes]) -> Accepted:
-        synchronised = self._sensors.read().clock_synchronised is True
+        synchronised = self._sensors.clock_synchronised() is True
         now = self._clock.utc()
         return verify(bundle, model=model, root=self._root, trusted=trusted, now=now, clock_trusted=synchronised)
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from device_client.adapters.probes.sources import Sources
 from device_client.core.policy import DownloadLimits, Thresholds, TrialLimits
 from device_client.settings import DeviceSettings, FeedbackSection, ModelSection, StrategySection, TlsSection, load
 from protocol.authority import Authority
@@ -68,6 +69,7 @@ SECTIONS: Final[dict[str, type]] = {
     "`[[models]]`": ModelSection,
     "`[strategy]`": StrategySection,
     "`[conditions]`": Thresholds,
+    "`[probes]`": Sources,
     "`[download]`": DownloadLimits,
     "`[trial]`": TrialLimits,
     "`[feedback]`": FeedbackSection,
