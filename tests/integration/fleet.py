@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from device_client.core.device import Device
 from protocol.broker_url import BrokerUrl
-from protocol.link import Connected, LinkEvent, Received, Swept
+from protocol.link import Connected, Disconnected, LinkEvent, Received, Swept
 from protocol.mqtt_link import MqttLink
 from protocol.topics import Kind, Topics
 
@@ -77,6 +77,10 @@ class Watcher:
     def start(self) -> None:
         """Return when nothing can be missed any more."""
         self._link.start()
+        self.until_listening()
+
+    def until_listening(self) -> None:
+        """After a broker has come back: an event that nobody listens to is not kept for later."""
         assert self._listens.wait(WITHIN_S), "the broker does not let us watch"
 
     def stop(self) -> None:
@@ -88,6 +92,8 @@ class Watcher:
             case Connected():
                 self._link.subscribe([f"{self._topics.root}/v1/devices/#"], qos=1)
                 self._link.sweep([f"{self._topics.root}/v1/nothing"])  # answered after the subscription stands
+            case Disconnected():
+                self._listens.clear()
             case Swept():
                 self._listens.set()
             case Received(topic, payload, retained):

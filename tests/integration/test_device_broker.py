@@ -114,6 +114,7 @@ def test_what_happened_while_the_broker_was_gone_is_told_even_after_a_death(
             process.kill()
         (held,) = pi.outbox().items()
         broker.start()
+        watcher.until_listening()
         since = watcher.mark()
         with running(pi, *replay):
             event = watcher.wait(Kind.EVENT, lambda says: says["event_id"] == held[0], since=since)
