@@ -50,12 +50,13 @@ class Profile:
 
     def look(self, flat: NDArray[Any]) -> Look:
         """`flat`: (values,) finite numbers."""
-        sums = np.add.reduceat(flat, self._starts, dtype=np.float32)
-        shift = (float(sums.sum()) / self._values - self._mean) / self._std
-        distance = 0.0
-        if self._means is not None:
-            apart = (sums * self._inverse - self._means) * self._weights
-            distance = math.sqrt(float(apart.dot(apart)) / len(apart))
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is bounded below
+            sums = np.add.reduceat(flat, self._starts, dtype=np.float32)
+            shift = (float(sums.sum()) / self._values - self._mean) / self._std
+            distance = 0.0
+            if self._means is not None:
+                apart = (sums * self._inverse - self._means) * self._weights
+                distance = math.sqrt(float(apart.dot(apart)) / len(apart))
         at = min(max(math.floor(_bounded(shift) / UNIT) + LEVEL_BINS // 2, 0), LEVEL_BINS - 1)
         return Look(_bounded(shift), at, _bounded(distance))
 
@@ -79,4 +80,4 @@ def _nonzero(std: float) -> float:
 
 def _bounded(figure: float) -> int:
     """In thousandths; what is no number, after an overflow, is as far off as can be."""
-    return round(max(-LOOK_MAX, min(LOOK_MAX, figure * UNIT))) if math.isfinite(figure) else LOOK_MAX
+    return LOOK_MAX if math.isnan(figure) else round(max(-LOOK_MAX, min(LOOK_MAX, figure * UNIT)))

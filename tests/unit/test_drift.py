@@ -1,0 +1,97 @@
+"""Drift: an alarm when a stream moves up, silence while it stays, an end to the alarm when it comes back."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from device_client.drift import LEARN, LIMIT, PageHinkley
+
+Floats = NDArray[np.float64]
+
+
+def a_detector(mean: float | None = 0.0, std: float = 1.0) -> PageHinkley:
+    return PageHinkley(mean, std, std_floor=0.01)
+
+
+def feed(detector: PageHinkley, numbers: Floats) -> list[float | None]:
+    return [detector.take(float(number)) for number in numbers]
+
+
+def until_alarm(detector: PageHinkley, numbers: Floats) -> int | None:
+    """After how many numbers it was raised; None when it never was."""
+    for count, number in enumerate(numbers, start=1):
+        detector.take(float(number))
+        if detector.drifting:
+            return count
+    return None
+
+
+def normal(count: int, mean: float = 0.0, seed: int = 1) -> Floats:
+    return np.random.default_rng(seed).normal(mean, 1.0, count)
+
+
+def test_a_stream_that_stays_where_it_was_raises_no_alarm() -> None:
+    alarms = [until_alarm(a_detector(), normal(5_000, seed=seed)) for seed in range(60)]
+    assert [alarm for alarm in alarms if alarm is not None] == []
+
+
+def test_nor_does_a_skewed_one_whose_reference_is_learnt() -> None:
+    """1 - confidence of a good model: nearly always next to nothing, now and then a half."""
+    streams = [np.random.default_rng(seed).beta(0.15, 2.5, 5_000) for seed in range(60)]
+    assert sum(until_alarm(a_detector(None), stream) is not None for stream in streams) <= 1
+
+
+@pytest.mark.parametrize(("shift", "expected"), [(1.0, 100), (2.0, 34), (4.0, 16)])
+def test_the_alarm_comes_after_as_many_numbers_as_the_slack_and_limit_say(shift: float, expected: int) -> None:
+    delays = [until_alarm(a_detector(), normal(500, shift, seed)) or 500 for seed in range(40)]
+    assert np.median(delays) == pytest.approx(expected, rel=0.2)
+
+
+def test_the_score_rises_to_one_stays_there_and_falls_to_nothing() -> None:
+    detector = a_detector(None)
+    learning = feed(detector, normal(LEARN))
+    assert learning == [None] * LEARN
+    assert detector.score == 0.0
+    feed(detector, normal(150, 2.0))
+    assert detector.score == pytest.approx(1.0, abs=0.1)
+    assert detector.drifting
+    feed(detector, normal(10_000, 3.0))
+    assert detector.score == 1.0, "an hour of drift is not worse than a minute"
+    fall = [score for score in feed(detector, normal(400)) if score is not None]
+    assert fall[-1] < 0.2
+    assert not detector.drifting
+
+
+def test_the_alarm_ends_at_half_of_the_limit_and_does_not_flicker() -> None:
+    detector = a_detector()
+    feed(detector, np.full(100, 3.0))
+    states = []
+    for _ in range(int(2 * LIMIT)):
+        detector.take(0.0)
+        states.append(detector.drifting)
+    changes = [after for before, after in itertools.pairwise([True, *states]) if after != before]
+    assert changes == [False]
+    assert states.index(False) == LIMIT
+
+
+def test_one_outlier_is_no_drift() -> None:
+    detector = a_detector()
+    assert detector.take(1e9) == pytest.approx(3.5 / LIMIT)
+    assert detector.take(float("inf")) == pytest.approx(7.0 / LIMIT)
+
+
+def test_a_stream_that_never_varied_may_vary_by_the_floor() -> None:
+    detector = PageHinkley(std_floor=0.1)
+    feed(detector, np.zeros(LEARN))
+    feed(detector, np.full(1_000, 0.04))
+    assert detector.score == 0.0
+
+
+def test_a_stream_that_gets_better_is_no_drift() -> None:
+    detector = a_detector()
+    feed(detector, normal(1_000, -3.0))
+    assert (detector.score, detector.drifting) == (0.0, False)
