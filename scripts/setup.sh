@@ -122,22 +122,33 @@ apt_install() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=120 "$@" </dev/null
 }
 
-# ensure_mosquitto: the broker and its command-line clients are there, or one line says how to get them and it returns 1.
-ensure_mosquitto() {
-    has_mosquitto && return
+# ensure_packages WHAT PACKAGE...: Debian's packages are in, or one line says how to get them and it returns 1.
+ensure_packages() {
+    local what=$1
+    shift
     if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
         local log
         log=$(mktemp "${TMPDIR:-/tmp}/edgeferry-apt-XXXXXX.log")
-        say "Installing mosquitto, the MQTT broker…"
+        say "Installing $what…"
         # the second time with fresh package lists: on a new machine they are empty or old
-        if apt_install mosquitto mosquitto-clients >"$log" 2>&1 ||
-            { apt-get update </dev/null >>"$log" 2>&1 && apt_install mosquitto mosquitto-clients >>"$log" 2>&1; }; then
+        if apt_install "$@" >"$log" 2>&1 ||
+            { apt-get update </dev/null >>"$log" 2>&1 && apt_install "$@" >>"$log" 2>&1; }; then
             rm -f -- "$log"
             return
         fi
-        say "mosquitto could not be installed; the whole story is in $log"
+        say "$1 could not be installed; the whole story is in $log"
     else
-        say "mosquitto is not installed. To have it: sudo apt-get install mosquitto mosquitto-clients"
+        say "$1 is not installed. To have it: sudo apt-get install $*"
     fi
     return 1
+}
+
+# the broker and its command-line clients
+ensure_mosquitto() {
+    has_mosquitto || ensure_packages "mosquitto, the MQTT broker" mosquitto mosquitto-clients
+}
+
+# the browser that the tests look at reports with
+ensure_chromium() {
+    command -v chromium >/dev/null || ensure_packages "chromium, the browser of the tests" chromium
 }

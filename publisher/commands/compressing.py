@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 def compress(
     common: Common,
-    out: Annotated[Path, typer.Option(help="a folder for the files and ladder.json", show_default=False)],
+    out: Annotated[Path, typer.Option(help="a folder for the files, ladder.json and report.html", show_default=False)],
     recipe: Annotated[str, typer.Option(help="a built-in recipe or a .py file")] = RECIPE,
     rungs: Annotated[
         str | None, typer.Option(help="such as float32,int8,pruned-80-int8; float32 is always made", show_default="all")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from protocol.errors import BadInput, FerryError
+from publisher.core.pareto import front
 from publisher.learning.convert import CONVERSIONS
 from publisher.learning.distill import Study
 from publisher.learning.evaluate import Evaluated, evaluate, wire_bytes
@@ -69,6 +70,7 @@ class Ladder:
             "settings": dataclasses.asdict(trained.settings),
             "parent": self.parent.name,
             "rungs": [rung.facts() for rung in self.rungs],
+            "front": list(front({rung.name: rung.figures() for rung in self.rungs})),
             "impossible": [lost.facts() for lost in self.impossible],
             "distillation": None if self.study is None else self.study.facts(),
             "took_s": round(self.took_s, 1),
@@ -116,10 +118,11 @@ def climb(
     settings = settings or trained.settings
     steps = steps or Steps(steps_of(names, settings, distill_seeds), silent)
     began_s, began_cpu_s = time.monotonic(), _cpu_s()
-    climber = _Climber(trained, Workshop(trained, settings, steps), steps)
+    workshop = Workshop(trained, settings, steps)
+    climber = _Climber(trained, workshop, steps)
     made = [climber.step(way) for way in ways(names)]
     rungs = tuple(rung for rung in made if isinstance(rung, Rung))
-    study = climber.study(distill_seeds) if _studied(names, distill_seeds) else None
+    study = workshop.study(distill_seeds) if _studied(names, distill_seeds) else None
     return Ladder(
         trained=trained,
         rungs=rungs,
@@ -172,13 +175,6 @@ class _Climber:
                 raise
             self._steps.end(f"{way.name} is not possible", STEPS_A_RUNG - begun)
             return Impossible(way.name, way.technique(), reason_of(why))
-
-    def study(self, seeds: int) -> Study | None:
-        """Compare the student with and without its teacher; None where the recipe has none, as its rungs told."""
-        try:
-            return self._workshop.study(seeds)
-        except FerryError:
-            return None
 
     def _measured(self, way: Way, tflite: bytes, began_s: float) -> Rung:
         data, title = self._trained.recipe.data, f"the rung {way.name}"

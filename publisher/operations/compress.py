@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # it imports numpy
     from publisher.learning.ladder import Ladder
 
 FACTS: Final = "ladder.json"
+REPORT: Final = "report.html"
 SEEDS_MAX: Final = 100
 
 
@@ -42,7 +43,7 @@ class Compressed:
 
 
 def compress(compression: Compression, folder: Path, voice: Voice) -> Compressed:
-    """Write `<rung>.tflite` for each rung, and ladder.json. Raises BadRecipe, BadInput."""
+    """Write `<rung>.tflite` for each rung, ladder.json, report.html and the picture. Raises BadRecipe, BadInput."""
     from publisher.learning.recipe import load_recipe
 
     names = _names(compression)
@@ -78,7 +79,19 @@ def _written(ladder: Ladder, folder: Path) -> Compressed:
         path.write_bytes(rung.tflite)
     facts = ladder.facts()
     (folder / FACTS).write_text(json.dumps(facts, indent=2) + "\n")
-    return Compressed((*files, folder / FACTS), facts)
+    return Compressed((*files, folder / FACTS, *_drawn(facts, folder)), facts)
+
+
+def _drawn(facts: dict[str, Any], folder: Path) -> tuple[Path, ...]:
+    """The report, and its picture for other pages."""
+    from publisher.views.pareto import png, svg  # slow to import
+    from publisher.views.report import report
+
+    page, dots, lines = (folder / name for name in (REPORT, "pareto.png", "pareto.svg"))
+    page.write_text(report(facts), encoding="utf-8")
+    dots.write_bytes(png(facts))
+    lines.write_text(svg(facts), encoding="utf-8")
+    return page, dots, lines
 
 
 def _make_folder(folder: Path) -> None:

@@ -28,7 +28,7 @@ def ladder(facts: Mapping[str, Any], folder: Path) -> RenderableType:
     count = facts["rungs"][0]["accuracy_samples"]
     tail = (
         f"accuracy with its 95 % interval, on {count} held-back samples; ms: half of them were faster, here, with the"
-        f" device's runtime; {folder / 'ladder.json'} has it all"
+        f" device's runtime; {folder / 'ladder.json'} has it all, {folder / 'report.html'} shows it"
     )
     return Group(table, *lost, *study, Text(tail))
 
