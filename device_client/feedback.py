@@ -40,7 +40,7 @@ class Window:
     """What one version did between two moments. `inferences` counts every input, those that failed (`errors`) too.
 
     `start_s`, `end_s`: seconds since 1970 in UTC. `classes`: how often each answer was given.
-    `latency`: bucket to count. `confidences`: 20 bins, none where there were none. `compared`: with a shadow.
+    `latency`: bucket to count. `confidences`: 10 bins, none where there were none. `compared`: with a shadow.
     """
 
     version: str
@@ -114,6 +114,7 @@ class Counts:
 
     _drift: float
     _drifting: bool
+    _entropy: int | None
     __slots__ = (
         "_classes",
         "_confidences",
@@ -121,6 +122,7 @@ class Counts:
         "_doubt",
         "_drift",
         "_drifting",
+        "_entropy",
         "_latency",
         "_levels",
         "_lock",
@@ -174,8 +176,7 @@ class Counts:
             looked[3] += distance
             self._levels[level_bin] += 1
             if entropy_millibits is not None:
-                looked[4] += 1
-                looked[5] += entropy_millibits
+                self._entropy = (self._entropy or 0) + entropy_millibits
             if self._distance:
                 self._weigh(self._distance, distance / 1_000)
 
@@ -236,7 +237,8 @@ class Counts:
     def _reset(self, now_s: float) -> None:
         self._start_s = now_s
         self._sums = [0] * 7  # inferences, errors, labelled, correct, confidence in millionths, compared, agreed
-        self._looked = [0] * 6  # inputs, level, its square, distance, entropies, their sum: see `Sample`
+        self._looked = [0] * 4  # inputs, level, its square, distance: see `Sample`
+        self._entropy = None
         self._levels = [0] * LEVEL_BINS
         self._classes: dict[int, int] = {}
         self._latency = [0] * (BUCKET_LAST + 1)
@@ -269,7 +271,7 @@ class Counts:
         )
 
     def _sample(self) -> Sample | None:
-        inputs, level, squares, distance, entropies, millibits = self._looked
+        inputs, level, squares, distance = self._looked
         if not inputs:
             return None
         return Sample(
@@ -278,8 +280,7 @@ class Counts:
             level_squares=squares,
             levels=tuple(self._levels),
             distance_sum=distance,
-            entropies=entropies,
-            entropy_millibits=millibits,
+            entropy_sum=self._entropy,
         )
 
     def _named(self) -> dict[str, int]:

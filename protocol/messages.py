@@ -86,9 +86,9 @@ class Outcome(Line):
 class Sample(Frozen):
     """Every so-manieth inference, looked at more closely: plain sums, in whole numbers.
 
-    `level`: the mean of an input's values; `distance`: how unlike the training set an input is, 1 being usual. Both in
-    thousandths: a level of standard deviations from the training set's mean, or of plain values where the manifest has
-    no `input_statistics`. See FEEDBACK.md.
+    `level`: the mean of an input's values; `distance`: how unlike the training set an input is, 1 being usual;
+    `entropy`: how undecided an answer is, in bits. All in thousandths: a level of standard deviations from the training
+    set's mean, or of plain values where the manifest has no `input_statistics`. See FEEDBACK.md.
     """
 
     inputs: int = Field(default=0, ge=0)
@@ -96,8 +96,7 @@ class Sample(Frozen):
     level_squares: int = Field(default=0, ge=0)
     levels: tuple[int, ...] = Field(default=(), max_length=32, description="how many levels fell into each bin")
     distance_sum: int = Field(default=0, ge=0)
-    entropies: int = Field(default=0, ge=0, description="answers that are shares of classes")
-    entropy_millibits: int = Field(default=0, ge=0, description="sum of their entropies, in thousandths of a bit")
+    entropy_sum: int | None = Field(default=None, ge=0, description="of the answers; none where they are no shares")
 
 
 class Feedback(Line):

@@ -21,7 +21,7 @@ from protocol.messages import Feedback, Sample
 
 BUCKETS_PER_OCTAVE: Final = 4
 BUCKET_LAST: Final = 95
-CONFIDENCE_BINS: Final = 20  # of equal width from 0 to 1
+CONFIDENCE_BINS: Final = 10  # of equal width from 0 to 1
 CONFIDENCE_UNIT: Final = 1_000_000  # confidences are summed in millionths
 CLASSES_MAX: Final = 64  # named in a message; the rest is summed under OTHER, so that the line stays short
 OTHER: Final = "*"
@@ -126,14 +126,14 @@ def add_samples(one: Sample | None, other: Sample | None) -> Sample | None:
     """Two samples as one."""
     if one is None or other is None:
         return one or other
+    entropies = [each.entropy_sum for each in (one, other) if each.entropy_sum is not None]
     return Sample(
         inputs=one.inputs + other.inputs,
         level_sum=one.level_sum + other.level_sum,
         level_squares=one.level_squares + other.level_squares,
         levels=add(one.levels, other.levels),
         distance_sum=one.distance_sum + other.distance_sum,
-        entropies=one.entropies + other.entropies,
-        entropy_millibits=one.entropy_millibits + other.entropy_millibits,
+        entropy_sum=sum(entropies) if entropies else None,
     )
 
 

@@ -24,8 +24,7 @@ SAMPLES = st.builds(
     level_squares=st.integers(0, 10**15),
     levels=st.lists(COUNT, min_size=LEVEL_BINS, max_size=LEVEL_BINS).map(tuple),
     distance_sum=st.integers(0, 10**12),
-    entropies=COUNT,
-    entropy_millibits=COUNT,
+    entropy_sum=st.none() | COUNT,
 )
 MOMENTS = st.floats(1e5, 2e9)
 

@@ -7,21 +7,27 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from device_client.drift import LEARN
 from device_client.feedback import Counts, Window, to_message
+from protocol.messages import Sample
 from protocol.windows import BUCKET_LAST, OTHER, bucket, percentile_ms
 
 DIGITS = tuple(str(digit) for digit in range(10))
 
 
-def some_counts(labels: tuple[str, ...] = DIGITS) -> Counts:
-    return Counts("1.0.0", "int8", labels, now_s=1_700_000_000.0)
+def some_counts(labels: tuple[str, ...] = DIGITS, distance: tuple[float, float] | None = None) -> Counts:
+    return Counts("1.0.0", "int8", labels, now_s=1_700_000_000.0, distance=distance)
 
 
 def busy_window(classes: int = 10) -> Window:
-    counts = some_counts(tuple(f"class {index}" for index in range(classes)))
+    """A minute at 330 answers a second, of every kind that there is."""
+    counts = some_counts(tuple(str(index) for index in range(classes)), distance=(1.0, 0.3))
     for turn in range(20_000):
         latency_s = 0.000_050 * 1.4 ** (turn % 16)  # from 50 microseconds to 8 ms
-        counts.observe(latency_s, turn % classes, 0.9)
+        counts.observe(latency_s, turn % classes, 0.9 if turn % 4 else (turn % 400) / 400)
+        counts.compare(turn % 50 > 0)
+        if turn % 8 == 0:
+            counts.inspect(turn % 4_000 - 2_000, turn % 7, 1_300, 400)
     counts.label(True)
     counts.label(False)
     counts.fail()
@@ -104,7 +110,7 @@ def test_windows_of_two_versions_do_not_add_up() -> None:
 
 
 def test_a_message_of_ten_classes_stays_under_a_kilobyte() -> None:
-    line = to_message(busy_window(), "greenhouse-pi-4", "digits", "0123456789abcdef0123456789abcdef").to_line()
+    line = to_message(busy_window(), "greenhouse-pi-4", "digits", "0123456789abcdef0123").to_line()
     assert len(line) < 1_024, line
 
 
@@ -121,8 +127,14 @@ def test_a_message_says_what_the_window_holds() -> None:
     message = to_message(busy_window(), "pi-1", "digits", "e-1")
     assert (message.inferences, message.errors) == (20_001, 1)
     assert (message.labelled, message.correct, message.accuracy) == (2, 1, 0.5)
-    assert message.confidence_mean == pytest.approx(0.9)
-    assert sum(message.latency_histogram.values()) == 20_000
+    assert message.confidence_mean == pytest.approx(0.8, abs=0.01)
+    assert sum(message.latency_histogram.values()) == sum(message.confidence_histogram) == 20_000
+    assert message.latency_ms_p50 is not None
+    assert message.latency_ms_p95 is not None
+    assert message.latency_ms_p99 is not None
+    assert message.latency_ms_p50 < message.latency_ms_p95 <= message.latency_ms_p99
+    assert (message.compared, message.agreed, message.agreement) == (20_000, 19_600, 0.98)
+    assert message.entropy_bits == pytest.approx(3.322), "ten classes, equally often"
     assert message.window_end.timestamp() - message.window_start.timestamp() == 60
 
 
@@ -130,4 +142,52 @@ def test_a_window_without_answers_claims_no_figures() -> None:
     message = to_message(some_counts().take(1_700_000_060.0), "pi-1", "digits", "e-1")
     assert message.accuracy is None
     assert message.latency_ms_p95 is None
-    assert message.confidence_mean is None
+    assert (message.confidence_mean, message.confidence_histogram, message.entropy_bits) == (None, (), None)
+    assert (message.agreement, message.drift, message.drifting, message.sample) == (None, None, None, None)
+
+
+def test_confidences_fall_into_ten_bins() -> None:
+    counts = some_counts()
+    for confidence in (0.0, 0.099, 0.5, 0.901, 1.0):
+        counts.observe(0.001, 1, confidence)
+    window = counts.take(1_700_000_060.0)
+    assert window.confidences == (2, 0, 0, 0, 0, 1, 0, 0, 0, 2)
+    assert window.confident == 5
+
+
+def test_a_look_at_an_input_is_counted_in_whole_numbers() -> None:
+    counts = some_counts()
+    counts.observe(0.001, 1, 0.5)
+    counts.inspect(-1_500, 2, 900, 1_000)
+    counts.inspect(500, 4, 1_100, None)
+    message = to_message(counts.take(1_700_000_060.0), "pi-1", "digits", "e-1")
+    assert message.sample == Sample(
+        inputs=2, level_sum=-1_000, level_squares=2_500_000, levels=(0, 0, 1, 0, 1, 0, 0, 0), distance_sum=2_000,
+        entropy_sum=1_000,
+    )  # fmt: skip
+    assert message.input_shift == -0.5
+
+
+def test_a_window_tells_the_worst_drift_in_it_and_the_next_one_begins_where_it_stood() -> None:
+    counts = some_counts(distance=(1.0, 0.3))
+    for _ in range(40):
+        counts.inspect(0, 4, 3_000, None)
+    for _ in range(60):
+        counts.inspect(0, 4, 1_000, None)
+    first = counts.take(1_700_000_060.0)
+    assert (first.drift, first.drifting) == (1.0, True)
+    assert counts.drift == pytest.approx(0.4), "it has come back since"
+    counts.inspect(0, 4, 1_000, None)
+    second = counts.take(1_700_000_120.0)
+    assert second.drift == pytest.approx(0.39)
+    assert second.drifting is False
+
+
+def test_a_model_that_grows_unsure_drifts_as_soon_as_it_is_known_how_sure_it_was() -> None:
+    counts = some_counts()
+    for _ in range(LEARN):
+        counts.observe(0.001, 1, 0.95)
+    assert counts.take(1_700_000_060.0).drift is None
+    for _ in range(30):
+        counts.observe(0.001, 1, 0.6)
+    assert counts.take(1_700_000_120.0).drifting is True

@@ -36,7 +36,7 @@ def a_minute(number: int, *, version: str = "1.0.0") -> Feedback:
             correct=max(0, number % 5 - 1),
             classes={str(digit): count // 10 for digit in range(10)},
             latency_histogram={str(29 + number % 7): count - 3, "45": 2, "60": 1},
-            confidence_histogram=(*[0] * 17, number % 3, 5, count - number % 3 - 5),
+            confidence_histogram=(*[0] * 7, number % 3, 5, count - number % 3 - 5),
             confidence_sum=count - number / 1_000_000,
             window_start=NOON + timedelta(minutes=number),
             window_end=NOON + timedelta(minutes=number + 1),
