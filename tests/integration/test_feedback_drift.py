@@ -1,0 +1,111 @@
+"""Drift on the real digits model: turned and noisy inputs are told from usual ones, and afterwards all is well again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from device_client.adapters.runtime import open_model
+from device_client.drift import LEARN
+from device_client.feedback import to_message
+from device_client.ports import ModelFile
+from device_client.serving import LiveServing
+from tests.integration import fleet_models
+
+Float32 = NDArray[np.float32]
+WINDOW = 250  # inferences
+
+
+@dataclass
+class Stream:
+    """An application that asks about held-out digits, as they are or spoilt, and knows some of the truth."""
+
+    serving: LiveServing
+    x: Float32
+    y: NDArray[np.int64]
+    rows: np.random.Generator = field(default_factory=lambda: np.random.default_rng(9))
+
+    def ask(self, x: Float32, windows: int = 1) -> float:
+        """The drift after so many windows; each is closed and put to the test of the wire."""
+        for _ in range(windows):
+            for row in self.rows.integers(0, len(x), WINDOW):
+                answer = self.serving.predict(x[row])
+                if row % 5 == 0:
+                    self.serving.label(answer, int(self.y[row]))
+            window = self.serving.take_window(at_least=1)
+            assert window is not None
+            assert len(to_message(window, "pi-1", "digits", "e-1").to_line()) < 1_024
+        quality = self.serving.quality()
+        assert quality is not None
+        assert quality.drift is not None
+        return quality.drift
+
+
+@pytest.fixture(params=["float32", "int8"])
+def stream(
+    request: pytest.FixtureRequest, once_per_run: Callable[[str, Callable[[Path], None]], Path], tmp_path: Path
+) -> Iterator[Stream]:
+    folder = once_per_run("fleet digits", fleet_models.make_digits)
+    made = fleet_models.made(folder, "1.0.0")
+    variant = next(variant for variant in made.variants if variant.name == request.param)
+    path = tmp_path / "digits.tflite"
+    path.write_bytes(variant.tflite)
+    serving = LiveServing(wall_s=lambda: 1_700_000_000.0)
+    serving.swap(ModelFile(path, "1.0.0", variant.name, made.contract, made.labels, made.statistics))
+    with np.load(folder / "held.npz") as held_out:
+        yield Stream(serving, held_out["x"], held_out["y"])
+    serving.close()
+
+
+def turned(x: Float32) -> Float32:
+    """By a quarter: the network is as sure as ever, and nearly always wrong."""
+    return np.ascontiguousarray(np.rot90(x.reshape(-1, 28, 28), axes=(1, 2))).reshape(-1, 784)
+
+
+def noisy(x: Float32) -> Float32:
+    noise = np.random.default_rng(5).normal(0, 0.5, x.shape)
+    return np.clip(x + noise, 0, 1).astype(np.float32)
+
+
+@pytest.mark.parametrize("spoil", [turned, noisy])
+def test_drift_rises_with_spoilt_inputs_and_falls_with_clean_ones(
+    stream: Stream, spoil: Callable[[Float32], Float32]
+) -> None:
+    assert stream.ask(stream.x, windows=8) < 0.1
+    before = stream.serving.quality()
+    assert stream.ask(spoil(stream.x), windows=3) == pytest.approx(1.0, abs=0.1)
+    spoilt = stream.serving.quality()
+    assert stream.ask(stream.x, windows=4) < 0.1
+    assert before is not None
+    assert spoilt is not None
+    assert before.accuracy is not None
+    assert spoilt.accuracy is not None
+    assert before.accuracy > 0.9
+    assert spoilt.accuracy < before.accuracy, "of ten windows, eight of which were clean"
+
+
+def test_being_drifting_stands_in_the_windows_of_that_time_alone(stream: Stream) -> None:
+    told = []
+    for x in (stream.x, stream.x, turned(stream.x), stream.x, stream.x, stream.x, stream.x):
+        for row in range(WINDOW):
+            stream.serving.predict(x[row])
+        window = stream.serving.take_window(at_least=1)
+        assert window is not None
+        told.append(window.drifting)
+    assert told[:3] == [False, False, True]
+    assert told[-1] is False
+
+
+def test_without_statistics_doubt_alone_tells(stream: Stream, tmp_path: Path) -> None:
+    path, live = tmp_path / "digits.tflite", stream.serving
+    live.swap(ModelFile(path, "1.0.0", "bare", open_model(path).contract))
+    for row in range(LEARN):
+        live.predict(stream.x[row])
+    assert stream.ask(stream.x, windows=2) < 0.1
+    assert stream.ask(noisy(stream.x)) > 0.9
+    assert live.take_window(at_least=1) is None
