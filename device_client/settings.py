@@ -57,6 +57,7 @@ class ModelSection(Section):
     variant: Name | None = None
     prefer: Literal["accuracy", "size"] = "accuracy"
     memory_budget_mb: int | None = Field(default=None, ge=1)
+    latency_budget_ms: float | None = Field(default=None, gt=0)
     threads: int = Field(default=1, ge=1, le=64)
 
 
@@ -167,6 +168,7 @@ class DeviceSettings(BaseSettings):
             variant=model.variant,
             prefer=model.prefer,
             memory_budget_bytes=budget * 1_000_000 if budget else None,
+            latency_budget_ms=model.latency_budget_ms,
             known_encodings=known_here(),
             strategy=self.strategy.strategy(),
             thresholds=self.conditions,

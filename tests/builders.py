@@ -25,6 +25,7 @@ from protocol.plan import Plan, Rule
 
 NOON: Final = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 DAY: Final = timedelta(days=1)
+CHOICE: Final = "variant float32, the most accurate of 2 that fit"  # what a device says of `a_manifest`
 
 
 def a_hash(of: str = "anything") -> str:
@@ -231,7 +232,7 @@ def an_installed(version: str = "1.0.0", *, variant: str = "float32") -> Install
     manifest = a_manifest(version)
     found = manifest.variant(variant)
     assert found is not None
-    return Installed(manifest=manifest, variant=found)
+    return Installed(manifest=manifest, variant=found, choice=CHOICE)
 
 
 def a_target(version: str = "2.0.0", *, attempt: int = 1, **more: Any) -> Target:
@@ -245,7 +246,7 @@ def a_target(version: str = "2.0.0", *, attempt: int = 1, **more: Any) -> Target
         golden_encoding=manifest.golden.encodings[0],
         attempt=attempt,
         plan_sequence=more.pop("plan_sequence", 1),
-        choice=more.pop("choice", "variant float32"),
+        choice=more.pop("choice", CHOICE),
         **more,
     )
 

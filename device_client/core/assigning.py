@@ -196,7 +196,8 @@ def _breaks_off_probation(device: Device, wanted: Assignment | None, plan: Plan)
 
 def _stay(state: State, wanted: Assignment, plan: Plan, now_s: float) -> Step:
     if wanted.version in state.device.committed:
-        reason = f"runs {wanted.version}, as plan {plan.sequence} asks ({wanted.rule})"
+        told = state.device.live.why() if state.device.live else ""
+        reason = f"runs {wanted.version}, as plan {plan.sequence} asks ({wanted.rule}){told}"[:500]
         return _rest(state, Phase.COMMITTED, reason, now_s)
     return living.watch_again(state.with_moment(download=None), wanted.attempt, plan.sequence, now_s)
 

@@ -9,6 +9,7 @@ from device_client.core.policy import Policy
 from device_client.core.readings import Readings, Unknown
 from protocol.manifest import Encoding, Manifest, Variant, cheapest
 
+TOLD_MAX_CHARS: Final = 300  # with what a reason says besides it fits into a status
 RUNTIME: Final = "tflite"  # what `requires.runtime` must say; both names of the runtime mean it
 
 
@@ -39,7 +40,7 @@ def choose(manifest: Manifest, policy: Policy, readings: Readings, bases: frozen
     if not fitting:
         return f"no variant of {manifest.version} fits this device: {'; '.join(problems)}"[:480]
     variant, encoding = min(fitting, key=lambda pair: _rank(policy, pair[0]))
-    return Choice(variant, encoding, golden, _because(policy, variant, len(fitting)))
+    return Choice(variant, encoding, golden, _because(policy, variant, len(fitting), problems))
 
 
 def _problem(variant: Variant, policy: Policy, readings: Readings) -> str:
@@ -53,8 +54,19 @@ def _problem(variant: Variant, policy: Policy, readings: Readings) -> str:
     if requires.runtime != RUNTIME:
         return f"{variant.name} needs the runtime {requires.runtime}, this client has {RUNTIME}"
     if budget_bytes is not None and requires.memory_bytes > budget_bytes:
-        need, have = requires.memory_bytes / 1e6, budget_bytes / 1e6
-        return f"{variant.name} needs {need:,.0f} MB of memory, {have:,.0f} MB may be used"
+        return f"{variant.name} needs {_mb(requires.memory_bytes)} of memory, {_mb(budget_bytes)} may be used"
+    return _too_slow(variant, policy.latency_budget_ms)
+
+
+def _too_slow(variant: Variant, budget_ms: float | None) -> str:
+    """The publisher's figure, as it is: how much slower this device would be is not known before it has run here."""
+    latency_ms = variant.measured.latency_ms_p95
+    if budget_ms is None:
+        return ""
+    if latency_ms is None:
+        return f"the latency of {variant.name} was never measured, {budget_ms:g} ms may be used"
+    if latency_ms > budget_ms:
+        return f"{variant.name} takes {latency_ms:.3g} ms (p95 at the publisher's), {budget_ms:g} ms may be used"
     return ""
 
 
@@ -63,13 +75,18 @@ def _rank(policy: Policy, variant: Variant) -> tuple[float, float]:
     return (variant.size_bytes, -accuracy) if policy.prefer == "size" else (-accuracy, variant.size_bytes)
 
 
-def _because(policy: Policy, variant: Variant, fitting: int) -> str:
+def _because(policy: Policy, variant: Variant, fitting: int, problems: list[str]) -> str:
     if policy.variant:
         return f"variant {variant.name}, as the settings say"
-    if fitting == 1:
-        return f"variant {variant.name}, the only one that fits"
     word = "the smallest" if policy.prefer == "size" else "the most accurate"
-    return f"variant {variant.name}, {word} of {fitting} that fit"
+    why = "the only one that fits" if fitting == 1 else f"{word} of {fitting} that fit"
+    return "; ".join((f"variant {variant.name}, {why}", *problems))[:TOLD_MAX_CHARS]
+
+
+def _mb(size_bytes: int) -> str:
+    """Small models differ by fractions."""
+    megabytes = size_bytes / 1e6
+    return f"{megabytes:,.0f} MB" if megabytes >= 100 else f"{megabytes:.3g} MB"
 
 
 def _half(free_bytes: int | Unknown) -> int | None:

@@ -48,11 +48,16 @@ class Installed(Frozen):
 
     manifest: Manifest
     variant: Variant
+    choice: str = ""  # why this variant; empty where there was nothing to choose
 
     @property
     def version(self) -> str:
         """The version of the manifest."""
         return self.manifest.version
+
+    def why(self) -> str:
+        """The choice, as the end of a reason."""
+        return f"; {self.choice}" if self.choice else ""
 
 
 class Target(Frozen):
@@ -72,6 +77,10 @@ class Target(Frozen):
     def version(self) -> str:
         """The version of the manifest."""
         return self.manifest.version
+
+    def said_choice(self) -> str:
+        """Why this variant; empty where there was nothing to choose."""
+        return self.choice if len(self.manifest.variants) > 1 else ""
 
 
 class Refusal(Frozen):

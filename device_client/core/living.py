@@ -22,7 +22,7 @@ def go_live(state: State, reason: str, now_s: float) -> Step:
     """
     device, target = state.device, state.device.target
     assert target is not None  # only a target goes live
-    live = Installed(manifest=target.manifest, variant=target.variant)
+    live = Installed(manifest=target.manifest, variant=target.variant, choice=target.said_choice())
     back = _way_back(device, target)
     told = f"{target.version} is live on probation: {reason}"[:500]
     target = target.model_copy(update={"restarts": 0})
@@ -150,7 +150,12 @@ def _commit(state: State, reason: str, now_s: float) -> Step:
     refusals = tuple(refusal for refusal in device.refusals if refusal.version != version)
     outcome = _outcome(state, "adopted", reason[:500])
     state = state.enters(
-        Phase.COMMITTED, f"runs {version}: {reason}"[:500], now_s, target=None, committed=committed, refusals=refusals
+        Phase.COMMITTED,
+        f"runs {version}: {reason}{device.live.why()}"[:500],
+        now_s,
+        target=None,
+        committed=committed,
+        refusals=refusals,
     ).with_moment(assigned=None)
     return state, (StopTrial(), outcome, kept_files(state))
 

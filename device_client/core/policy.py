@@ -164,6 +164,7 @@ class Policy:
     variant: str | None = None  # take only this one
     prefer: Literal["accuracy", "size"] = "accuracy"
     memory_budget_bytes: int | None = None
+    latency_budget_ms: float | None = None  # against what the publisher measured
     known_encodings: frozenset[str] = frozenset({"raw"})
     strategy: Strategy = field(default_factory=Conditional)
     thresholds: Thresholds = field(default_factory=Thresholds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from device_client.core.choice import Choice, choose
 from device_client.core.policy import Policy
 from device_client.core.readings import Readings, Unknown
-from protocol.manifest import Manifest, Requirements
+from protocol.manifest import Manifest, Requirements, Variant
 from tests.builders import a_golden, a_hash, a_manifest, a_policy, a_variant, an_encoding, fit_readings
 
 MB = 1_000_000
@@ -23,6 +23,11 @@ def chosen(
     choice = choose(manifest, policy or a_policy(), readings or fit_readings(), bases)
     assert isinstance(choice, Choice), choice
     return choice
+
+
+def timed(name: str, accuracy: float, latency_ms: float | None) -> Variant:
+    variant = a_variant(name, accuracy=accuracy)
+    return variant.model_copy(update={"measured": variant.measured.model_copy(update={"latency_ms_p95": latency_ms})})
 
 
 def refusal(manifest: Manifest = BOTH, policy: Policy | None = None, readings: Readings | None = None) -> str:
@@ -54,7 +59,33 @@ def test_half_of_the_free_memory_is_the_budget_unless_the_owner_sets_one() -> No
     assert chosen(readings=fit_readings(memory_free_bytes=400 * MB)).variant is BIG
     modest = chosen(policy=a_policy(memory_budget_bytes=100 * MB))
     assert modest.variant is SMALL
-    assert modest.reason == "variant int8, the only one that fits"
+    assert modest.reason == "variant int8, the only one that fits; float32 needs 200 MB of memory, 100 MB may be used"
+
+
+def test_a_small_models_memory_is_told_with_its_fractions() -> None:
+    tiny = a_variant("float32", accuracy=0.99, requires=Requirements(memory_bytes=4_247_552))
+    choice = chosen(a_manifest(variants=[tiny, a_variant("int8")]), a_policy(memory_budget_bytes=4 * MB))
+    assert choice.reason.endswith("float32 needs 4.25 MB of memory, 4 MB may be used")
+
+
+def test_a_variant_that_is_too_slow_or_was_never_timed_is_passed_over_where_there_is_a_budget() -> None:
+    slow = timed("float32", 0.98, 12.5)
+    never = timed("float16", 0.97, None)
+    quick = timed("int8", 0.95, 2.0)
+    manifest = a_manifest(variants=[slow, never, quick])
+    assert chosen(manifest).variant is slow
+    choice = chosen(manifest, a_policy(latency_budget_ms=2.0))
+    assert choice.variant is quick
+    assert choice.reason == (
+        "variant int8, the only one that fits; float32 takes 12.5 ms (p95 at the publisher's), 2 ms may be used;"
+        " the latency of float16 was never measured, 2 ms may be used"
+    )
+    assert "int8 takes 2 ms (p95" in refusal(manifest, a_policy(latency_budget_ms=1.0))
+
+
+def test_what_ruled_the_others_out_stays_a_reason_that_can_be_told() -> None:
+    many = [a_variant(f"variant-{number}", requires=Requirements(memory_bytes=10**12)) for number in range(20)]
+    assert len(chosen(a_manifest(variants=[*many, SMALL])).reason) <= 300
 
 
 def test_where_free_memory_is_unknown_and_no_budget_set_memory_rules_nothing_out() -> None:

@@ -8,7 +8,7 @@ from device_client.core import effects as do
 from device_client.core.device import Phase
 from device_client.core.events import LinkUp, ModelFailed, PlanTrusted
 from device_client.core.policy import Policy
-from tests.builders import a_device, a_manifest, a_plan, a_policy, a_rule, a_target, an_installed
+from tests.builders import CHOICE, a_device, a_manifest, a_plan, a_policy, a_rule, a_target, an_installed
 from tests.life import Life, only
 
 OLD, NEW, NEXT = "1.0.0", "2.0.0", "3.0.0"
@@ -80,7 +80,7 @@ def test_a_device_outside_the_percentage_stays_with_the_other_rule() -> None:
     life = settled()
     life.plans(None, rules=[a_rule(NEW, percent=0.0), a_rule(OLD)])
     assert (life.phase, life.live) == (Phase.COMMITTED, OLD)
-    assert life.device.reason == "runs 1.0.0, as plan 2 asks (every device)"
+    assert life.device.reason == f"runs 1.0.0, as plan 2 asks (every device); {CHOICE}"
 
 
 def test_groups_of_the_settings_count() -> None:
