@@ -1,0 +1,90 @@
+"""One release, two devices: each takes the variant that fits it, and its status says why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from protocol.manifest import Measured, Requirements
+from publisher.learning.making import Made
+from publisher.operations.enroll import Enrolment, enroll
+from publisher.operations.init import init
+from publisher.operations.office import Office, an_office
+from publisher.operations.release import Order, release
+from publisher.operations.voice import Silent
+from publisher.settings import Settings
+from tests.brokers import mosquitto
+from tests.integration import fleet_models
+from tests.integration.fleet import DeviceFolder, a_device, running, watching
+
+MB = 1_000_000
+FIGURES = {  # as a larger network would have them
+    "float32": (Requirements(memory_bytes=200 * MB), Measured(accuracy=0.98, latency_ms_p95=12.0)),
+    "int8": (Requirements(memory_bytes=60 * MB), Measured(accuracy=0.97, latency_ms_p95=4.0)),
+}
+
+
+@pytest.fixture(scope="module")
+def digits(once_per_run: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    return once_per_run("fleet digits", fleet_models.make_digits)
+
+
+def made(digits: Path) -> Made:
+    whole = fleet_models.made(digits, "1.0.0")
+    variants = (
+        replace(variant, requires=FIGURES[variant.name][0], measured=FIGURES[variant.name][1])
+        for variant in whole.variants
+    )
+    return replace(whole, variants=tuple(variants))
+
+
+def enrolled(office: Office, folder: Path, device: str, budgets: str) -> DeviceFolder:
+    """A device whose settings for digits are `budgets`."""
+    enroll(office, Enrolment(device), folder / "enrolled" / device)
+    root = (folder / "enrolled" / device / "root.json").read_bytes()
+    pi = a_device(folder / device, device, f"mqtt://{office.settings.broker.address}", root)
+    pi.config.write_text(f'{pi.config.read_text()}\n[[models]]\nname = "digits"\n{budgets}\n')
+    return pi
+
+
+def reason(status: Mapping[str, Any]) -> str:
+    return str(status["reason"])
+
+
+@pytest.mark.timeout(300)
+def test_devices_with_different_budgets_take_different_variants_and_say_why(digits: Path, tmp_path: Path) -> None:
+    with mosquitto() as broker:
+        settings = Settings.read({"broker": broker.url, "registry": str(tmp_path / "registry")}, {})
+        init(settings.registry, topic_root="fleet", now=datetime.now(UTC))
+        with an_office(settings, Silent(), broker=True) as office:
+            roomy = enrolled(office, tmp_path, "pi-roomy", "memory_budget_mb = 500")
+            tight = enrolled(office, tmp_path, "pi-tight", "memory_budget_mb = 100")
+            quick = enrolled(office, tmp_path, "pi-quick", "memory_budget_mb = 500\nlatency_budget_ms = 5")
+            release(office, Order("digits", "1.0.0"), lambda _: made(digits))
+        replay = ("--replay", str(digits / "held.npz"), "--rate", "100")
+        with (
+            watching(settings.broker) as fleet,
+            running(roomy, *replay),
+            running(tight, *replay),
+            running(quick, *replay),
+        ):
+            large = fleet.state("pi-roomy", "committed", installed_version="1.0.0")
+            small = fleet.state("pi-tight", "committed", installed_version="1.0.0")
+            early = fleet.state("pi-quick", "committed", installed_version="1.0.0")
+
+    assert (large["variant"], small["variant"], early["variant"]) == ("float32", "int8", "int8")
+    assert reason(large).endswith("; variant float32, the most accurate of 2 that fit")
+    only = "; variant int8, the only one that fits; "
+    assert reason(small).endswith(f"{only}float32 needs 200 MB of memory, 100 MB may be used")
+    assert reason(early).endswith(f"{only}float32 takes 12 ms (p95 at the publisher's), 5 ms may be used")
+    for pi, variant in ((roomy, "float32"), (tight, "int8"), (quick, "int8")):
+        remembered = pi.remembered()
+        assert remembered is not None
+        assert remembered.live is not None
+        assert remembered.live.variant.name == variant
+        pi.check_files()
