@@ -13,7 +13,7 @@ from device_client.core.effects import Effects, StopTrial, TakeReadings
 from device_client.core.policy import Policy, Smart
 from device_client.core.readings import Unknown
 from device_client.core.score import Score, presses, score
-from device_client.core.strategies import Decision, Occasion, decide, glance_s
+from device_client.core.strategies import Decision, Occasion, decide, glance_s, pause_min_s
 from protocol.plan import Assignment, Plan
 
 Step = tuple[State, Effects]
@@ -152,7 +152,7 @@ def _local_time(state: State, now_s: float) -> datetime | Unknown:
 
 def _readings_are_fresh(policy: Policy, state: State, now_s: float) -> bool:
     at_s = state.moment.readings_at_s
-    return at_s is not None and now_s < at_s + policy.readings_fresh_s
+    return at_s is not None and now_s < at_s + min(policy.readings_fresh_s, pause_min_s(policy.strategy))
 
 
 def _files(state: State) -> frozenset[str]:

@@ -16,6 +16,7 @@ from device_client.core.score import Score, interval_s
 GROWTH: Final = 2.0  # a smart interval grows at most so many times from one look to the next; it shrinks at once
 GLANCE_S: Final = 300.0
 SOON_S: Final = 60.0
+BLINK_S: Final = 0.1  # readings are never so old that they must be taken again at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,18 @@ def glance_s(strategy: Strategy) -> float | None:
             return min(GLANCE_S, shortest_s)
         case _:
             return None
+
+
+def pause_min_s(strategy: Strategy) -> float:
+    """The shortest time between two looks: each of them wants readings of its own."""
+    match strategy:
+        case Periodic(every_s=every_s, windows=windows):
+            pause_s = min(SOON_S, every_s) if windows else every_s
+        case Conditional(recheck_s=recheck_s):
+            pause_s = recheck_s
+        case Smart(interval_min_s=shortest_s):
+            pause_s = shortest_s
+    return max(BLINK_S, pause_s)
 
 
 def _in_windows(strategy: Periodic, occasion: Occasion) -> Decision:

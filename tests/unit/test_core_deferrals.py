@@ -11,7 +11,7 @@ import pytest
 from device_client.core import effects as do
 from device_client.core.device import Phase
 from device_client.core.events import ChunkKept
-from device_client.core.policy import Conditional, Periodic, Strategy, Thresholds, Window
+from device_client.core.policy import Conditional, Periodic, Smart, Strategy, Thresholds, Window
 from device_client.core.readings import Unknown
 from device_client.core.status import status_of
 from device_client.core.strategies import GLANCE_S
@@ -59,6 +59,20 @@ def test_a_deferral_says_why_and_when_and_ends_with_its_cause(
     assert life.state.moment.next_check_s == life.now_s + 30.0
     life.waits()
     life.reads(**good)
+    assert life.phase is Phase.FETCHING
+
+
+@pytest.mark.parametrize(
+    "strategy", [Conditional(recheck_s=2.0), Periodic(every_s=2.0), Smart(2.0, 4.0), Periodic(0.0)]
+)
+def test_every_look_is_a_look_at_the_device_however_often_it_comes(strategy: Strategy) -> None:
+    life = asked(strategy)
+    life.reads(cpu_percent=99.0)
+    for _ in range(3):
+        assert only(do.TakeReadings, life.waits(max(2.0, opens_in_s(life))))
+        life.reads(cpu_percent=99.0)
+    life.waits(max(2.0, opens_in_s(life)))
+    life.reads()
     assert life.phase is Phase.FETCHING
 
 
