@@ -17,7 +17,7 @@ from publisher.learning.frameworks import load_tensorflow
 from publisher.learning.quiet import quiet
 from publisher.learning.tune import Lesson, fit
 
-SURE: Final = 1e-7  # the least probability; a logarithm of zero is no number
+LEAST: Final = 1e-30  # a logarithm of zero is no number; what is cut off teaches nothing, so it is far under a doubt
 BATCH: Final = 256
 
 
@@ -74,7 +74,7 @@ def _loss(classes: int, temperature: float, weight: float) -> Callable[[Any, Any
     tf = load_tensorflow()
 
     def logits(given: Any) -> Any:
-        return tf.math.log(tf.clip_by_value(given, SURE, 1.0))  # up to a constant, which softmax does not see
+        return tf.math.log(tf.clip_by_value(given, LEAST, 1.0))  # up to a constant, which softmax does not see
 
     def loss(wanted: Any, given: Any) -> Any:
         true, doubts = wanted[:, :classes], wanted[:, classes:]

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from protocol.errors import BadRecipe
 from publisher.learning.frameworks import load_tfmot
 from publisher.learning.quiet import quiet
 from publisher.learning.tune import Lesson, copied, tune
 
 RAMP: Final = 0.6  # of all steps; the rest recovers at full sparsity
+LEAST_BATCHES: Final = 2  # one to begin at, one to end at
 UPDATES: Final = 40  # how often masks are drawn anew on the way
 
 
 def pruned(network: Any, sparsity: float, lesson: Lesson) -> Any:
     """A copy of which the share `sparsity` (0-1) of each kernel is zero, on a polynomial schedule from none."""
     tfmot = load_tfmot()
+    if lesson.batches < LEAST_BATCHES:
+        raise BadRecipe("pruning takes two batches at least", hint="train for more epochs, or in smaller batches")
     end_step, frequency = schedule(lesson.batches)
     lesson.begin()
     with quiet():

@@ -1,0 +1,151 @@
+"""The ladder on a small network of real training: every rung runs on a device, and what fails stops nobody else."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from protocol.errors import BadInput
+from publisher.learning.ladder import Ladder, climb, climb_recipe, steps_of
+from publisher.learning.making import make_from_ladder, make_from_recipe
+from publisher.learning.recipe import Recipe, load_recipe
+from publisher.learning.train import Trained, train
+from publisher.learning.way import PARENT
+from publisher.operations.compress import Compression, compress
+from publisher.operations.voice import Silent
+from tests.integration.reading import answers, edges, weights
+
+pytestmark = pytest.mark.xdist_group("learning")
+
+RECIPE = """
+import numpy as np
+
+train_settings = {{"epochs": {epochs}, "batch_size": 16, "learning_rate": 0.01, "seed": 3}}
+
+def load_data():
+    rng = np.random.default_rng(0)
+    y = np.arange(300) % 3
+    x = (np.eye(3)[y].repeat(4, axis=1) + rng.normal(0, 0.3, (300, 12))).astype("float32")
+    return x[:200], y[:200], x[200:], y[200:]
+
+def build_model():
+    import tf_keras
+    layers = tf_keras.layers
+    return tf_keras.Sequential([tf_keras.Input((12,)), {layers} layers.Dense(3, "softmax")])
+"""
+STUDENT = """
+def build_student():
+    import tf_keras
+    return tf_keras.Sequential([tf_keras.Input((12,)), tf_keras.layers.Dense(3, "softmax")])
+"""
+DENSE = 'layers.Dense(128, "relu"),'
+STRANGE = f"{DENSE} layers.LayerNormalization(name='even'),"
+
+
+def a_recipe(folder: Path, *, layers: str = DENSE, student: str = STUDENT, epochs: int = 4) -> Recipe:
+    path = folder / "blobs.py"
+    path.write_text(RECIPE.format(layers=layers, epochs=epochs) + student)
+    return load_recipe(path)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return train(a_recipe(tmp_path_factory.mktemp("blobs")))
+
+
+@pytest.fixture(scope="module")
+def ladder(trained: Trained) -> Ladder:
+    names = ["float16", "dynamic", "int8", "qat", "pruned-80", "pruned-clustered-qat", "student", "distilled-int8"]
+    return climb(trained, names)
+
+
+def test_every_rung_is_a_file_that_a_device_runs_as_well_as_is_told(ladder: Ladder) -> None:
+    assert (len(ladder.rungs), ladder.impossible) == (9, ())
+    data = ladder.trained.recipe.data
+    parent = answers(ladder.parent.tflite, data.x_test).argmax(axis=1)
+    for rung in ladder.rungs:
+        assert edges(rung.tflite) == ["float32", "float32"], rung.name
+        given = answers(rung.tflite, data.x_test).argmax(axis=1)
+        assert rung.accuracy == pytest.approx((given == data.y_test).mean())
+        assert rung.accuracy_change == pytest.approx((given == data.y_test).mean() - (parent == data.y_test).mean())
+        assert rung.agreement == pytest.approx((given == parent).mean())
+        assert rung.accuracy_low < rung.accuracy <= rung.accuracy_high
+        assert 0 < rung.latency_ms_p50 <= rung.latency_ms_p95
+        assert 0 < rung.memory_bytes <= rung.memory_peak_bytes
+        assert 0 < rung.wire_bytes <= rung.file_bytes
+
+
+def test_each_rung_computes_in_what_its_name_says(ladder: Ladder) -> None:
+    told = {rung.name: rung.precision for rung in ladder.rungs}
+    assert told == {
+        "float32": "float32", "float16": "float16", "dynamic": "dynamic-range", "int8": "int8", "qat": "int8",
+        "pruned-80": "float32", "pruned-clustered-qat": "int8", "student": "float32", "distilled-int8": "int8",
+    }  # fmt: skip
+
+
+def test_pruned_weights_are_zero_in_the_file_and_stay_so_through_clusters_and_integers(ladder: Ladder) -> None:
+    for name in ("pruned-80", "pruned-clustered-qat"):
+        rung = ladder.rung(name)
+        kernels = weights(rung.tflite)
+        zeros = sum(int((kernel == 0).sum()) for kernel in kernels)
+        assert rung.sparsity == pytest.approx(zeros / sum(kernel.size for kernel in kernels))
+        assert rung.sparsity >= 0.79
+    assert ladder.parent.sparsity < 0.01
+    assert all(len(np.unique(kernel)) <= 17 for kernel in weights(ladder.rung("pruned-clustered-qat").tflite))
+
+
+def test_one_technique_that_fails_stops_no_other(tmp_path: Path) -> None:
+    told: list[tuple[int, int, str]] = []
+    strange = a_recipe(tmp_path, layers=STRANGE, student="", epochs=2)
+    names = ["qat", "int8", "pruned-50", "pruned-50-qat", "student", "distilled"]
+    made = climb_recipe(strange, names, distill_seeds=2, on_progress=lambda *step: told.append(step))
+    assert [rung.name for rung in made.rungs] == [PARENT, "int8", "pruned-50"]
+    reasons = {lost.name: lost.reason for lost in made.impossible}
+    assert (
+        reasons["qat"] == reasons["pruned-50-qat"] == "the technique does not know the layer even, a LayerNormalization"
+    )
+    assert "blobs.py has no build_student()" in reasons["student"]
+    assert reasons["distilled"] == reasons["student"]
+    assert made.study is None
+    assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
+    with pytest.raises(BadInput, match="there is no rung qat: the technique does not know the layer even"):
+        make_from_ladder(made, ["float32", "qat"])
+    assert told[-1][0] == told[-1][1] == 2 + steps_of(names, strange.settings, 2)
+
+
+def test_too_little_training_to_prune_is_told(trained: Trained) -> None:
+    (lost,) = climb(trained, ["pruned-50"], settings=replace(trained.settings, epochs=1, batch_size=1_000)).impossible
+    assert "pruning takes two batches at least" in lost.reason
+
+
+def test_chosen_rungs_become_a_version(ladder: Ladder) -> None:
+    made = make_from_ladder(ladder, ["int8", "pruned-clustered-qat"])
+    assert [variant.name for variant in made.variants] == ["int8", "pruned-clustered-qat"]
+    golden = np.load(io.BytesIO(made.golden), allow_pickle=False)
+    for variant in made.variants:
+        rung = ladder.rung(variant.name)
+        assert (variant.tflite, variant.measured.accuracy) == (rung.tflite, rung.accuracy)
+        expected = golden[f"{variant.name}_output_0"]
+        assert np.abs(answers(variant.tflite, golden["input_0"]) - expected).max() <= variant.tolerance
+    assert made.accuracy == ladder.parent.accuracy
+    assert made.lineage["techniques"]["int8"] == "8-bit integers throughout"
+
+
+def test_a_recipe_is_released_in_the_variants_asked_for_whose_bytes_do_not_depend_on_others(ladder: Ladder) -> None:
+    names = ["float32", "pruned-clustered-qat"]
+    made = make_from_recipe(ladder.trained.recipe, variants=names)
+    assert [(variant.name, variant.tflite) for variant in made.variants] == [
+        (name, ladder.rung(name).tflite) for name in names
+    ]
+
+
+def test_a_name_that_is_none_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="there is no rung 'int9'"):
+        compress(Compression("digits", ("int9",)), tmp_path / "out", Silent())
+    with pytest.raises(BadInput, match="--distill-seeds 0 cannot be"):
+        compress(Compression("digits", distill_seeds=0), tmp_path / "out", Silent())
+    assert not (tmp_path / "out").exists()
