@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 MAX_DROP: Final = 0.02  # of accuracy; about what a full-integer conversion costs
+ROUNDING: Final = 1e-9  # 0.98 - 0.96 is a little more than 0.02
 MAIN_VARIANT: Final = "float32"  # the one that others were made from
 
 
@@ -66,12 +67,14 @@ def _accuracy(variant: str, accuracy: float | None, standing: Standing | None, g
             yield f"the accuracy of {variant} is not known, and at least {gates.min_accuracy:.3f} is asked"
         return
     if gates.min_accuracy is not None and accuracy < gates.min_accuracy:
-        yield f"the accuracy of {variant} is {accuracy:.3f}, under the {gates.min_accuracy:.3f} asked for"
+        is_, asked = _apart(accuracy, gates.min_accuracy)
+        yield f"the accuracy of {variant} is {is_}, under the {asked} asked for"
     before = standing.accuracy(variant) if standing else None
-    if standing and before is not None and before - accuracy > gates.max_drop:
+    if standing and before is not None and before - accuracy > gates.max_drop + ROUNDING:
+        drop, allowed = _apart(before - accuracy, gates.max_drop)
         yield (
-            f"the accuracy of {variant} is {accuracy:.3f}, {before - accuracy:.3f} under the {before:.3f} of"
-            f" {standing.version}; {gates.max_drop:.3f} is allowed"
+            f"the accuracy of {variant} is {accuracy:.3f}, {drop} under the {before:.3f} of"
+            f" {standing.version}; {allowed} is allowed"
         )
 
 
@@ -87,3 +90,9 @@ def _latency(variant: str, latency_ms: float | None, limit_ms: float | None) -> 
         yield f"the latency of {variant} is not known, and at most {limit_ms:g} ms is asked"
     elif latency_ms > limit_ms:
         yield f"the latency of {variant} is {latency_ms:.3g} ms (p95), over the {limit_ms:g} ms asked for"
+
+
+def _apart(one: float, other: float) -> tuple[str, str]:
+    """Two shares with as many digits as it takes to see that they differ."""
+    digits = next((digits for digits in (3, 4, 5, 6) if f"{one:.{digits}f}" != f"{other:.{digits}f}"), 9)
+    return f"{one:.{digits}f}", f"{other:.{digits}f}"

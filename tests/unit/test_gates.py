@@ -64,3 +64,14 @@ def test_what_is_too_slow_or_was_never_timed_is_told() -> None:
 def test_every_gate_that_a_variant_misses_is_told() -> None:
     gates = Gates(min_accuracy=0.99, max_wire_bytes=1, max_latency_ms=0.1)
     assert len(failures({"float32": Figures(0.9, 2, 0.1, 0.2)}, BEFORE, gates)) == 4
+
+
+def test_a_number_that_misses_by_little_is_told_with_enough_digits_to_see_it() -> None:
+    (reason,) = failures(of(int8=0.97987), None, Gates(min_accuracy=0.98))
+    assert reason == "the accuracy of int8 is 0.9799, under the 0.9800 asked for"
+    (reason,) = failures(of(int8=0.91996), BEFORE, Gates())
+    assert reason.endswith("is 0.920, 0.02004 under the 0.940 of 1.0.0; 0.02000 is allowed")
+
+
+def test_a_drop_of_just_what_is_allowed_passes() -> None:
+    assert failures(of(int8=0.96), Standing("1.0.0", {"int8": 0.98}), Gates(max_drop=0.02)) == ()
