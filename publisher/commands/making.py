@@ -15,6 +15,7 @@ from publisher.commands.options import counted, duration_s, share
 if TYPE_CHECKING:
     from publisher.adapters.registry import Registry
     from publisher.learning.continuing import Start
+    from publisher.learning.making import Choose
     from publisher.operations.release import Make, Released
     from publisher.operations.train import Training
 
@@ -144,6 +145,9 @@ def release(
         "--recipe": recipe, "--epochs": epochs, "--seed": seed, "--from": from_version,
         "--variants": variants, "--scramble-labels": scramble_labels or None,
     }  # fmt: skip
+    if keras is not None:
+        _check_laddered(variants, data)
+        del trained["--variants"]
     if file is not None:
         _check_untrained(trained, "--tflite" if tflite else "--keras")
     drop = share(max_accuracy_drop, "--max-accuracy-drop")
@@ -166,9 +170,10 @@ def release(
         start = _start(office.registry, model, from_version, recipe or RECIPE) if from_version else None
     training = Training(recipe or RECIPE, epochs, seed, scramble_labels or None, start, named)
     with an_office(common.settings, common.voice(), broker=True) as office:
-        if variants == AUTO:
-            training = replace(training, choose=selecting(office, order))
-        make = file or _from_recipe(training)
+        choose = selecting(office, order) if variants == AUTO else None
+        if keras is not None and data is not None and named:
+            file = _from_keras_network(keras, data, named, choose, trust_code=trust_code)
+        make = file or _from_recipe(replace(training, choose=choose))
         _show(common, carry_out(office, order, make), str(order.audience))
 
 
@@ -203,6 +208,27 @@ def _from_keras(path: Path, data: Path | None, *, trust_code: bool) -> Make:
         return make_from_keras(path, data=data, trust_code=trust_code, on_progress=on_progress)
 
     return make
+
+
+def _from_keras_network(
+    path: Path, data: Path, variants: tuple[str, ...], choose: Choose | None, *, trust_code: bool
+) -> Make:
+    def make(on_progress: Any) -> Any:
+        from publisher.learning.brought import trained_from_keras
+        from publisher.learning.making import make_from_trained
+
+        network = trained_from_keras(path, data, trust_code=trust_code)
+        return make_from_trained(network, variants, choose=choose, on_progress=on_progress)
+
+    return make
+
+
+def _check_laddered(variants: str | None, data: Path | None) -> None:
+    if variants is not None and data is None:
+        raise BadInput(
+            "--variants of a Keras file needs --data",
+            hint="an .npz of samples x and their classes y, to train on and to measure",
+        )
 
 
 def _variants(text: str | None) -> tuple[str, ...]:

@@ -97,6 +97,15 @@ def make_from_recipe(
     return _made(ladder, variants, steps) if choose is None else _chosen(ladder, choose, steps)
 
 
+def make_from_trained(
+    trained: Trained, variants: Sequence[str], *, choose: Choose | None = None, on_progress: OnProgress = silent
+) -> Made:
+    """The same from a network that is trained already. Raises BadModel, BadInput."""
+    steps = Steps(steps_of(variants, trained.settings) + 1, on_progress)
+    ladder = climb(trained, variants, steps=steps)
+    return _made(ladder, variants, steps) if choose is None else _chosen(ladder, choose, steps)
+
+
 def make_from_ladder(ladder: Ladder, names: Sequence[str] | None = None, *, on_progress: OnProgress = silent) -> Made:
     """Take rungs that are made and measured already, all where no `names` are given. Raises BadInput."""
     return _made(ladder, [rung.name for rung in ladder.rungs] if names is None else names, Steps(1, on_progress))

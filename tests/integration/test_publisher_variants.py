@@ -13,7 +13,7 @@ from publisher.core.pareto import Selection, select
 from publisher.learning.making import make_from_recipe
 from publisher.learning.recipe import load_recipe
 from tests.brokers import mosquitto
-from tests.integration import models
+from tests.integration import keras_files, models
 from tests.integration.publishing import Desk, a_desk
 
 RECIPE = """
@@ -43,6 +43,11 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 @pytest.fixture(scope="module")
 def flowers(once_per_run: Callable[[str, Callable[[Path], None]], Path]) -> Path:
     return once_per_run("models", models.make) / "flowers-float32.tflite"
+
+
+@pytest.fixture(scope="module")
+def keras_folder(once_per_run: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    return once_per_run("keras-files", keras_files.make)
 
 
 @pytest.fixture
@@ -101,6 +106,15 @@ def test_a_file_that_is_too_large_or_too_slow_is_refused_with_the_numbers(desk: 
     assert "bytes on the wire, over the 100 asked for" in refused.err
     assert "ms (p95), over the 1e-06 ms asked for" in refused.err
     assert desk.run(*order, "--max-bytes", "100000", "--max-latency-ms", "10000", "--json").json["forced"] == ""
+
+
+def test_a_keras_file_is_compressed_as_a_recipe_is(desk: Desk, keras_folder: Path) -> None:
+    order = ("release", "flowers", "--version", "1.0.0", "--keras", keras_folder / "flowers.keras")
+    assert "--variants of a Keras file needs --data" in desk.run(*order, "--variants", "auto", expect=2).err
+    data = ("--data", keras_folder / "data.npz")
+    told = desk.run(*order, *data, "--variants", "float32,pruned-50", "--json").json
+    assert list(told["variants"]) == ["float32", "pruned-50"]
+    assert all(variant["accuracy"] > 0.6 for variant in told["variants"].values())
 
 
 def test_a_rung_that_is_none_is_refused_before_anything_is_trained(desk: Desk, recipe: Path, tmp_path: Path) -> None:
