@@ -6,7 +6,7 @@ Says; keeps nothing but the last status, so that nothing is said twice. Outcomes
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from device_client.core.effects import Announce
@@ -17,6 +17,7 @@ from protocol.topics import Kind, Topics
 
 PROGRESS_STEP_PERCENT: Final = 10.0
 PROGRESS_PAUSE_S: Final = 1.0  # a small model is fetched in less: ten messages about that would help nobody
+MOVED_BY: Final = timedelta(minutes=1)
 _NO_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -92,5 +93,7 @@ def _differ_by_progress(new: Status, said: Status) -> bool:
         return False
     if said.next_check is not None and said.next_check < new.at:
         return False  # what was promised is past
+    if new.next_check and said.next_check and abs(new.next_check - said.next_check) >= MOVED_BY:
+        return False  # a clock was set, or the device is in more or less of a hurry
     passing = {"at": _NO_TIME, "next_check": None, "update_percentage": None}
     return new.model_copy(update=passing) == said.model_copy(update=passing)

@@ -18,6 +18,7 @@ from device_client.adapters.probes.clock import synchronised, system_zone
 from device_client.adapters.probes.command import Command
 from device_client.adapters.probes.patient import Patient
 from device_client.adapters.probes.probe import Findings, Probe, attempt, bytes_of
+from device_client.adapters.probes.processor import Processor
 from device_client.adapters.probes.sources import Sources
 from device_client.core.readings import Readings, Unknown
 
@@ -52,10 +53,7 @@ class DeviceSensors:
 
     def read(self) -> Readings:
         """Take every reading; never raises, never blocks for longer than the probes are given."""
-        until_s = self._clock_s() + self._timeout_s
-        for patient in self._patients:
-            patient.ask()
-        found = self._heard(patient.answer(until_s) for patient in self._patients)
+        found = self._heard(self._answers())
         told: dict[str, Any] = {"held": _held(self._state_folder / HOLD_FILE)} | {
             "clock_synchronised": attempt(synchronised),
             "local_time": believed("local_time", self._wall(self._zone), "the system", self._zone),
@@ -67,6 +65,18 @@ class DeviceSensors:
     def clock_synchronised(self) -> bool | Unknown:
         """Whether the kernel believes its clock; the probe file is heard on this too."""
         return self._overridden(Readings(clock_synchronised=attempt(synchronised))).clock_synchronised
+
+    def _answers(self) -> list[Findings]:
+        """What each probe says. The processor comes first: the programs of the others would be its load."""
+        until_s = self._clock_s() + self._timeout_s
+        answers: dict[int, Findings] = {}
+        alone = [isinstance(probe, Processor) for probe in self._probes]
+        for first in (True, False):
+            wave = [at for at, is_alone in enumerate(alone) if is_alone is first]
+            for at in wave:
+                self._patients[at].ask()
+            answers |= {at: self._patients[at].answer(until_s) for at in wave}
+        return [answers[at] for at in range(len(self._probes))]
 
     def _heard(self, answers: Iterable[Findings]) -> dict[str, Any]:
         heard: dict[str, Any] = {}

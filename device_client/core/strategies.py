@@ -4,7 +4,7 @@ sooner the worse the live model does."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from device_client.core.conditions import Verdict
@@ -96,7 +96,10 @@ def _in_windows(strategy: Periodic, occasion: Occasion) -> Decision:
         return Decision(False, reason, now_s + SOON_S, looked=False)
     wait_s = until_open_s(strategy.windows, occasion.local_time)
     if not is_open(strategy.windows, occasion.local_time):
-        reason = f"outside the update windows; the next opens in {_span(wait_s)}"
+        opening = (occasion.local_time.astimezone(UTC) + timedelta(seconds=wait_s)).astimezone(
+            occasion.local_time.tzinfo
+        )
+        reason = f"outside the update windows; the next opens at {opening:%H:%M} local time"
         return Decision(False, reason, now_s + wait_s, looked=False)
     return Decision(verdict.allowed, verdict.reason, now_s + pause_s)
 

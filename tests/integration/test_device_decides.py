@@ -153,7 +153,7 @@ def test_a_device_with_hours_waits_until_they_come_and_says_when(digits: Path, t
         since = scene.watcher.mark()
         scene.reads(local_time="2026-06-02T01:59:56")
         version = scene.release()
-        said = scene.is_deferred("outside the update windows; the next opens in", since)
+        said = scene.is_deferred("outside the update windows; the next opens at 02:00 local time", since)
         assert (datetime.fromisoformat(said["next_check"]) - datetime.fromisoformat(said["at"])).total_seconds() <= 4
         scene.reads(local_time="2026-06-02T02:00:01")
         scene.updates_to(version, since)

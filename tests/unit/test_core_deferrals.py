@@ -130,7 +130,7 @@ def opens_in_s(life: Life) -> float:
 def test_a_window_is_waited_for_and_its_opening_is_told() -> None:
     life = asked(NIGHT)
     shows(life, "2026-06-01T22:00")
-    assert life.device.reason == "outside the update windows; the next opens in 3.0 h"
+    assert life.device.reason == "outside the update windows; the next opens at 01:00 local time"
     assert opens_in_s(life) == 3 * 3600
     while life.phase.value == "deferred":
         life.waits()

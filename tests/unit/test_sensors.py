@@ -16,6 +16,7 @@ from device_client.adapters.probes.clock import zone_of
 from device_client.adapters.probes.command import Command
 from device_client.adapters.probes.power_supply import PowerSupply
 from device_client.adapters.probes.probe import Findings, Probe, Unread
+from device_client.adapters.probes.processor import Processor
 from device_client.adapters.probes.room import Room
 from device_client.adapters.probes.sources import Sources
 from device_client.adapters.sensors import DeviceSensors
@@ -268,3 +269,15 @@ def test_a_pipe_in_the_place_of_a_file_stops_nobody(tmp_path: Path) -> None:
     readings = DeviceSensors(tmp_path, tmp_path / "probe.json", probes=()).read()
     assert readings.held == "the hold file gives no reason"
     assert isinstance(readings.battery_percent, Unknown)
+
+
+def test_the_load_is_taken_before_the_programs_of_other_probes_make_one(tmp_path: Path) -> None:
+    (tmp_path / "stat").write_text("cpu  0 0 0 0 0 0 0 0 0 0\n")
+
+    def busy() -> Findings:
+        (tmp_path / "stat").write_text("cpu  999 0 0 1000 0 0 0 0 0 0\n")
+        return {}
+
+    processor = Processor(tmp_path / "stat", tmp_path, tmp_path)
+    (tmp_path / "stat").write_text("cpu  10 0 0 90 0 0 0 0 0 0\n")
+    assert with_probes(tmp_path, Scripted(busy), processor).read().cpu_percent == 10.0

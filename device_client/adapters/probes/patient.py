@@ -11,7 +11,7 @@ from device_client.core.readings import Unknown
 
 
 class Patient:
-    """One probe, asked again and again. While it hangs it is not asked: at most one thread of it is ever stuck."""
+    """One probe, asked again and again. While it hangs it is neither asked nor waited for: one thread is stuck."""
 
     def __init__(self, probe: Probe, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._probe = probe
@@ -19,12 +19,14 @@ class Patient:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._asked_at_s = 0.0
+        self._hangs = False
         self._found: Findings | Exception = {}
 
     def ask(self) -> None:
         """Begin to look, unless the last look is still under way."""
         with self._lock:
-            if self._thread is not None and self._thread.is_alive():
+            self._hangs = self._thread is not None and self._thread.is_alive()
+            if self._hangs:
                 return
             self._asked_at_s = self._clock_s()
             self._thread = threading.Thread(target=self._look, name=f"probe {type(self._probe).__name__}", daemon=True)
@@ -34,7 +36,7 @@ class Patient:
         """What was found, at the latest at `until_s`; Unknown for each of its names when it hangs or failed."""
         thread = self._thread
         assert thread is not None  # asked before
-        thread.join(max(0.0, until_s - self._clock_s()))
+        thread.join(0.0 if self._hangs else max(0.0, until_s - self._clock_s()))
         if thread.is_alive():
             late_s = self._clock_s() - self._asked_at_s
             return dict.fromkeys(self._probe.names, Unknown(f"the probe has not answered for {late_s:.0f} s"))
