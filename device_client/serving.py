@@ -92,7 +92,7 @@ class LiveServing:
         self._changing = threading.Lock()  # held by those who replace the stage, never by a prediction
         self._ready = threading.Event()
         self._retired: deque[Counts] = deque(maxlen=RETIRED_MAX)
-        self._recent: deque[Window] = deque(maxlen=RECENT_MAX)
+        self._recent: tuple[Window, ...] = ()  # replaced as a whole, so that a look at it need not wait for a swap
         self._ids = itertools.count(1)  # one step, so that threads need no lock
         self._answers: list[_Answer | None] = [None] * ANSWERS_MAX  # by id, in a ring
 
@@ -166,7 +166,7 @@ class LiveServing:
             before = self._stage
             at_once = before.live.opened if before else 1
             loaded = Loaded(model, most=self._parallel_max, at_once=at_once, threads=self._threads)
-            self._recent.clear()
+            self._recent = ()
             self._stage = _Stage(loaded, self._counts(model), self._counts(model), _profile(model))
             self._ready.set()
             if before:
@@ -222,7 +222,7 @@ class LiveServing:
             if stage is None or stage.window.inferences < max(1, at_least):
                 return None
             window = stage.window.take(self._wall_s())
-            self._recent.append(window)
+            self._recent = (*self._recent, window)[-RECENT_MAX:]
             return window
 
     def quality(self) -> Quality | None:
@@ -230,11 +230,13 @@ class LiveServing:
 
         Accuracy and agreement are told from twenty inputs on.
         """
-        with self._changing:
-            stage = self._stage
-            if stage is None:
-                return None
-            recent = reduce(Window.merge, self._recent, stage.window.look(self._wall_s()))
+        stage, closed = self._stage, self._recent
+        if stage is None:
+            return None
+        now = stage.window.look(self._wall_s())
+        recent = reduce(
+            Window.merge, [old for old in closed if (old.version, old.variant) == (now.version, now.variant)], now
+        )
         if not recent.inferences:
             return None
         return Quality(

@@ -1,4 +1,4 @@
-"""Drift on the real digits model: turned and noisy inputs are told from usual ones, and afterwards all is well again."""
+"""Drift on the real digits model: turned and noisy inputs are told from usual ones, and then all is well again."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,8 +15,9 @@ import pytest
 from numpy.typing import NDArray
 
 from device_client.adapters.runtime import open_model
+from device_client.feedback import Window
 from device_client.ports import ModelFile, Serving
-from device_client.serving import LiveServing, Prediction
+from device_client.serving import ANSWERS_MAX, LiveServing, Prediction
 from protocol.errors import BadInput, BadModel, MissingPart
 from tests.integration import models
 
@@ -389,6 +391,145 @@ def test_what_the_application_does_with_its_arrays_changes_no_verdict(serving: L
         answer.output[:] = -1e9
         until(lambda: serving.tally().inputs == offered)  # noqa: B023 - called at once
     assert serving.tally().agreed == 20
+
+
+def test_while_a_swap_takes_for_ever_four_threads_are_answered(
+    serving: LiveServing, folder: Path, tmp_path: Path
+) -> None:
+    """The new file is a pipe that nobody writes into: opening it does not come back until somebody does."""
+    file = a_file(folder)
+    serving.swap(file)
+    pipe = tmp_path / "slow.tflite"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(5) as pool:
+        swapping = pool.submit(serving.swap, replace(file, path=pipe, version="2.0.0"))
+        try:
+            asking = [pool.submit(lambda: [serving.predict(x) for x in some_inputs(200)]) for _ in range(4)]
+            answers = [answer for worker in asking for answer in worker.result(WAIT_S)]
+            quality = serving.quality()
+            assert not swapping.done()
+        finally:
+            pipe.write_bytes(b"no model after all")
+        with pytest.raises(BadModel):
+            swapping.result(WAIT_S)
+    assert {answer.version for answer in answers} == {"1.0.0"}
+    assert len(answers) == 800
+    assert quality is not None
+    assert quality.inferences == 800
+
+
+def test_at_two_hundred_a_second_from_four_threads_no_swap_loses_a_prediction(
+    serving: LiveServing, folder: Path
+) -> None:
+    files = [a_file(folder), a_file(folder, "other-float32", "1.1.0")]
+    serving.swap(files[0])
+    over = threading.Event()
+
+    def ask() -> int:
+        asked = 0
+        while not over.wait(0.02):
+            assert serving.predict(X).top is not None
+            asked += 1
+        return asked
+
+    counted = 0
+    with ThreadPoolExecutor(4) as pool:
+        workers = [pool.submit(ask) for _ in range(4)]
+        for turn in range(1, 21):
+            seen = serving.tally().live_inferences
+            until(lambda: serving.tally().live_inferences >= seen + 4)  # noqa: B023 - called at once
+            serving.swap(files[turn % 2])
+            counted += sum(window.inferences for window in all_windows(serving))
+        over.set()
+        asked = sum(worker.result(WAIT_S) for worker in workers)
+    counted += sum(window.inferences for window in all_windows(serving))
+    assert counted == asked >= 80
+
+
+def all_windows(serving: LiveServing) -> list[Window]:
+    return list(iter(lambda: serving.take_window(at_least=1), None))
+
+
+def test_more_threads_than_interpreters_take_turns_and_all_get_their_answers(folder: Path) -> None:
+    file, inputs = a_file(folder), some_inputs(50)
+    expected = answers_of(file, inputs)
+    serving = LiveServing(parallel_max=1)
+    serving.swap(file)
+
+    def ask() -> int:
+        for _ in range(6):
+            for at, x in enumerate(inputs):
+                assert np.array_equal(serving.predict(x).output, expected[at])
+        return 300
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sum(worker.result(WAIT_S) for worker in [pool.submit(ask) for _ in range(6)]) == 1_800
+    window = serving.take_window(at_least=1)
+    assert window is not None
+    assert (window.inferences, window.errors) == (1_800, 0)
+    serving.close()
+
+
+def test_quality_is_told_of_the_live_version_and_of_enough_inputs(serving: LiveServing, folder: Path) -> None:
+    assert serving.quality() is None
+    serving.swap(a_file(folder))
+    assert serving.quality() is None
+    for labelled in range(1, 21):
+        answer = serving.predict(X)
+        assert answer.top is not None
+        serving.label(answer, answer.top if labelled % 4 else (answer.top + 1) % 3)
+        quality = serving.quality()
+        assert quality is not None
+        assert quality.inferences == labelled
+        assert quality.accuracy == (0.75 if labelled == 20 else None)
+        assert (quality.drift, quality.agreement) == (None, None)
+        assert quality.confidence == pytest.approx(answer.confidence, abs=1e-5)
+        if labelled % 5 == 0:
+            serving.take_window(at_least=1)  # a closed window is remembered for a while
+    for _ in range(12):
+        serving.predict(X)
+        serving.take_window(at_least=1)
+    lately = serving.quality()
+    assert lately is not None
+    assert (lately.inferences, lately.accuracy) == (10, None), "the latest ten windows"
+    serving.swap(a_file(folder, "other-float32", "1.1.0"))
+    assert serving.quality() is None
+
+
+def test_agreement_with_a_shadow_stands_in_the_windows(serving: LiveServing, folder: Path) -> None:
+    serving.swap(a_file(folder))
+    serving.start_shadow(a_file(folder, version="1.1.0"))
+    for offered in range(1, 26):
+        serving.predict(X)
+        until(lambda: serving.tally().inputs == offered)  # noqa: B023 - called at once
+    quality, window = serving.quality(), serving.take_window(at_least=1)
+    assert quality is not None
+    assert window is not None
+    assert (quality.agreement, window.compared, window.agreed) == (1.0, 25, 25)
+
+
+def test_every_so_manieth_input_is_looked_at_more_closely(folder: Path) -> None:
+    serving = LiveServing(look_every=4)
+    serving.swap(a_file(folder))
+    serving.predict(some_inputs(21))
+    window = serving.take_window(at_least=1)
+    assert window is not None
+    assert window.sample is not None
+    assert window.sample.inputs == sum(window.sample.levels) == 5
+    assert window.sample.entropy_sum is not None
+    assert 0 < window.sample.entropy_sum / 5 <= 1_585, "thousandths of the bits of three classes"
+    serving.close()
+
+
+def test_an_answer_is_found_by_its_id_as_long_as_it_is_remembered(serving: LiveServing, folder: Path) -> None:
+    serving.swap(a_file(folder))
+    first = serving.predict(X)
+    for _ in range(ANSWERS_MAX // 500 + 1):
+        serving.predict(some_inputs(500))
+    last = serving.predict(X)
+    assert serving.label(first.id, 0) is False
+    assert serving.label(last.id, 0) is True
+    assert serving.label(last.id, 0) is False, "counted once"
 
 
 def test_after_closing_there_is_no_model(serving: LiveServing, folder: Path) -> None:

@@ -1,0 +1,230 @@
+"""What a swap costs those who ask meanwhile, and what a prediction costs over the runtime alone, on the digits model.
+
+Usage: scripts/bench swap [--seconds 10] [--threads 4] [--rate 200]
+
+Threads ask at a steady rate; each latency is from call to answer. Before: nothing else happens. During: four times a
+second one version is swapped for another, which is far more than a device ever does; of these, those that met a swap
+are told apart. After: nothing else again. The overhead is from predictions and bare runs that take turns.
+"""
+
+# ruff: noqa: T201 - a benchmark is there to print
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from tflite_runtime.interpreter import Interpreter
+
+from device_client.adapters.runtime import open_model, runtime_name
+from device_client.ports import ModelFile
+from device_client.serving import LiveServing
+from protocol.manifest import InputStatistics
+
+Floats = NDArray[np.float32]
+AIM_OVERHEAD_US: Final = 15.0
+AIM_P99_RATIO: Final = 1.5
+ROUNDS: Final = 60  # of the overhead: bare runs and predictions in turn, 200 each
+SWAP_EVERY_S: Final = 0.25
+ENGINE_NICE: Final = 5  # of the thread that swaps, as in a device
+MAKE: Final = """
+import sys
+from pathlib import Path
+from publisher.learning.heldout import heldout_npz
+from publisher.learning.making import make_from_recipe
+from publisher.learning.recipe import load_recipe
+folder, recipe = Path(sys.argv[1]), load_recipe("digits")
+heldout_npz(recipe, folder / "held.npz")
+for version, epochs in (("1.0.0", 6), ("1.1.0", 8)):
+    made = make_from_recipe(recipe, epochs=epochs)
+    for variant in made.variants:
+        (folder / f"{version}-{variant.name}.tflite").write_bytes(variant.tflite)
+    (folder / "statistics.json").write_text(made.statistics.model_dump_json())
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From one moment to another, in seconds of one clock."""
+
+    begun_s: float
+    ended_s: float
+
+    @property
+    def took_s(self) -> float:
+        """How long it was."""
+        return self.ended_s - self.begun_s
+
+    def meets(self, other: Span) -> bool:
+        """Whether they have a moment in common."""
+        return self.begun_s <= other.ended_s and other.begun_s <= self.ended_s
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One prediction."""
+
+    span: Span
+    failed: bool
+
+
+def main() -> None:
+    """Make the models, measure, print."""
+    arguments = _arguments()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        _make(folder)
+        print(f"{runtime_name()}, Python {platform.python_version()}, {os.cpu_count()} cores, digits 784-128-64-10\n")
+        for variant in ("float32", "int8"):
+            files = [_file(folder, version, variant) for version in ("1.0.0", "1.1.0")]
+            x = np.load(folder / "held.npz")["x"]
+            overhead(files[0], x)
+            swap(files, x, arguments.seconds, arguments.threads, arguments.rate)
+
+
+def overhead(file: ModelFile, x: Floats) -> None:
+    """Print what `predict()` takes beside set_tensor, invoke, get_tensor."""
+    serving = LiveServing()
+    serving.swap(file)
+    bare, ours = _timed(_bare(file.path), serving.predict, x)
+    serving.close()
+    more_us = 1e6 * (np.median(ours) - np.median(bare))
+    print(
+        f"{file.variant}: bare {1e6 * np.median(bare):.1f} us, predict() {1e6 * np.median(ours):.1f} us (medians):"
+        f" {more_us:.1f} us more, {np.median(ours) / np.median(bare):.2f} times; aim: at most {AIM_OVERHEAD_US:.0f} us"
+    )
+
+
+def swap(files: list[ModelFile], x: Floats, seconds: float, threads: int, rate_hz: float) -> None:
+    """Print the latencies before, during and after."""
+    serving = LiveServing()
+    serving.swap(files[0])
+    phases: dict[str, list[Asked]] = {}
+    swaps: list[Span] = []
+    for phase in ("before", "during", "after"):
+        over = threading.Event()
+        with ThreadPoolExecutor(threads + 1) as pool:
+            asking = [pool.submit(_ask, serving, x, over, threads / rate_hz, at / rate_hz) for at in range(threads)]
+            swapping = pool.submit(_swap, serving, files, over) if phase == "during" else None
+            time.sleep(seconds)
+            over.set()
+            phases[phase] = [asked for each in asking for asked in each.result()]
+            swaps += swapping.result() if swapping else []
+        if phase == "during":
+            phases["met a swap"] = [asked for asked in phases[phase] if any(map(asked.span.meets, swaps))]
+    serving.close()
+    print(f"  {rate_hz:.0f} predictions a second from {threads} threads; {len(swaps)} swaps, each about", end=" ")
+    print(f"{1e3 * float(np.median([span.took_s for span in swaps])):.1f} ms")
+    _print_phases(phases)
+
+
+def _print_phases(phases: dict[str, list[Asked]]) -> None:
+    print("             predictions  failed   p50 ms   p99 ms   max ms   of before: p50    p99    max")
+    before = _figures(phases["before"])
+    for phase, asked in phases.items():
+        if not asked:
+            print(f"  {phase:10} {0:11}")
+            continue
+        figures = _figures(asked)
+        told = "".join(f"{figure:9.3f}" for figure in figures)
+        ratios = "".join(f"{ours / theirs:7.2f}" for ours, theirs in zip(figures, before, strict=True))
+        print(f"  {phase:10} {len(asked):11} {sum(each.failed for each in asked):7}{told}           {ratios}")
+    ratio = _figures(phases["during"])[1] / before[1]
+    print(f"  p99 during over before: {ratio:.2f}; aim: at most {AIM_P99_RATIO}\n")
+
+
+def _figures(asked: list[Asked]) -> tuple[float, float, float]:
+    """p50, p99 and maximum in milliseconds."""
+    latencies_s = [each.span.took_s for each in asked]
+    p50, p99, most = (float(figure) for figure in 1e3 * np.quantile(latencies_s, (0.5, 0.99, 1.0)))
+    return p50, p99, most
+
+
+def _ask(serving: LiveServing, x: Floats, over: threading.Event, every_s: float, offset_s: float) -> list[Asked]:
+    """Ask until `over`."""
+    asked: list[Asked] = []
+    due_s = time.perf_counter() + offset_s
+    while not over.wait(max(0.0, due_s - time.perf_counter())):
+        begun_s, failed = time.perf_counter(), False
+        try:
+            serving.predict(x[len(asked) % len(x)])
+        except Exception as failure:  # noqa: BLE001 - whatever it is, it is what this program counts
+            failed = True
+            print(f"  failed: {failure}", file=sys.stderr)
+        asked.append(Asked(Span(begun_s, time.perf_counter()), failed))
+        due_s += every_s
+    return asked
+
+
+def _swap(serving: LiveServing, files: list[ModelFile], over: threading.Event) -> list[Span]:
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), ENGINE_NICE)
+    swaps: list[Span] = []
+    while not over.wait(SWAP_EVERY_S):
+        begun_s = time.perf_counter()
+        serving.swap(files[(len(swaps) + 1) % len(files)])
+        swaps.append(Span(begun_s, time.perf_counter()))
+    return swaps
+
+
+def _timed(bare: Callable[[Floats], object], ours: Callable[[Floats], object], x: Floats) -> tuple[Floats, Floats]:
+    """Both in turn, so that a busy moment of the machine meets both alike."""
+    took: tuple[list[float], list[float]] = ([], [])
+    rows = list(x[:200])
+    for _ in range(ROUNDS):
+        for call, latencies in zip((bare, ours), took, strict=True):
+            for row in rows:
+                begun_s = time.perf_counter()
+                call(row)
+                latencies.append(time.perf_counter() - begun_s)
+    return np.array(took[0], np.float32), np.array(took[1], np.float32)
+
+
+def _bare(path: Path) -> Callable[[Floats], object]:
+    interpreter = Interpreter(model_path=str(path), num_threads=1)
+    interpreter.allocate_tensors()
+    into, out = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+
+    def run(x: Floats) -> object:
+        interpreter.set_tensor(into, x[np.newaxis])
+        interpreter.invoke()
+        return interpreter.get_tensor(out)
+
+    return run
+
+
+def _file(folder: Path, version: str, variant: str) -> ModelFile:
+    path = folder / f"{version}-{variant}.tflite"
+    statistics = InputStatistics.model_validate_json((folder / "statistics.json").read_text())
+    labels = tuple(str(digit) for digit in range(10))
+    return ModelFile(path, version, variant, open_model(path).contract, labels, statistics)
+
+
+def _make(folder: Path) -> None:
+    """Train two versions, in a process of its own: TensorFlow is no friend of tflite-runtime."""
+    print("training two versions of the digits model ...", file=sys.stderr)
+    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    subprocess.run([sys.executable, "-c", MAKE, str(folder)], env=quiet, check=True, stderr=subprocess.DEVNULL)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/bench swap", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each phase")
+    parser.add_argument("--threads", type=int, default=4)
+    parser.add_argument("--rate", type=float, default=200.0, help="predictions a second, of all threads together")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
