@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from device_client.core import fetching, living
-from device_client.core.choice import Choice, choose
+from device_client.core.choice import Choice, choose, unfit
 from device_client.core.conditions import Needs, Question, Verdict, judge
-from device_client.core.device import ON_TRIAL, RESTING, WAITING, Device, Phase, Refusal, State, Target
+from device_client.core.device import ON_TRIAL, RESTING, WAITING, Device, Installed, Phase, Refusal, State, Target
 from device_client.core.effects import Effects, StopTrial, TakeReadings
 from device_client.core.policy import Policy, Smart
 from device_client.core.readings import Unknown
@@ -36,7 +36,7 @@ def reconsider(policy: Policy, state: State, now_s: float) -> Step:
     if refusal is not None:
         return _refuse(state, refusal, now_s)
     if device.live is not None and device.live.version == wanted.version:
-        return _stay(state, wanted, plan, now_s)
+        return _stay(policy, state, wanted, plan, now_s)
     if device.phase not in RESTING | WAITING:
         return _in_flight(state, wanted, plan, now_s)
     return _assign(state, wanted, plan, now_s)
@@ -194,9 +194,15 @@ def _breaks_off_probation(device: Device, wanted: Assignment | None, plan: Plan)
     return recalls or plan.urgency == "urgent"
 
 
-def _stay(state: State, wanted: Assignment, plan: Plan, now_s: float) -> Step:
+def _why(policy: Policy, live: Installed) -> str:
+    """Why this variant; or, when the settings have changed since, that it serves on although they speak against it."""
+    problem = unfit(live.variant, policy)
+    return f"; the settings now ask for another variant, from the next version on: {problem}" if problem else live.why()
+
+
+def _stay(policy: Policy, state: State, wanted: Assignment, plan: Plan, now_s: float) -> Step:
     if wanted.version in state.device.committed:
-        told = state.device.live.why() if state.device.live else ""
+        told = _why(policy, state.device.live) if state.device.live else ""
         reason = f"runs {wanted.version}, as plan {plan.sequence} asks ({wanted.rule}){told}"[:500]
         return _rest(state, Phase.COMMITTED, reason, now_s)
     return living.watch_again(state.with_moment(download=None), wanted.attempt, plan.sequence, now_s)

@@ -43,6 +43,11 @@ def choose(manifest: Manifest, policy: Policy, readings: Readings, bases: frozen
     return Choice(variant, encoding, golden, _because(policy, variant, len(fitting), problems))
 
 
+def unfit(variant: Variant, policy: Policy) -> str:
+    """Why the settings, whatever the readings, speak against a variant; empty when they do not."""
+    return _problem(variant, policy, Readings())
+
+
 def _problem(variant: Variant, policy: Policy, readings: Readings) -> str:
     """Why this variant will not do here; empty when nothing speaks against it."""
     requires = variant.requires

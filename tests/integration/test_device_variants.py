@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from protocol.manifest import Measured, Requirements
+from protocol.topics import Kind
 from publisher.learning.making import Made
 from publisher.operations.enroll import Enrolment, enroll
 from publisher.operations.init import init
@@ -23,6 +24,7 @@ from tests.integration import fleet_models
 from tests.integration.fleet import DeviceFolder, a_device, running, watching
 
 MB = 1_000_000
+TIGHTENED = "from the next version on: float32 needs 200 MB of memory, 100 MB may be used"
 FIGURES = {  # as a larger network would have them
     "float32": (Requirements(memory_bytes=200 * MB), Measured(accuracy=0.98, latency_ms_p95=12.0)),
     "int8": (Requirements(memory_bytes=60 * MB), Measured(accuracy=0.97, latency_ms_p95=4.0)),
@@ -67,15 +69,14 @@ def test_devices_with_different_budgets_take_different_variants_and_say_why(digi
             quick = enrolled(office, tmp_path, "pi-quick", "memory_budget_mb = 500\nlatency_budget_ms = 5")
             release(office, Order("digits", "1.0.0"), lambda _: made(digits))
         replay = ("--replay", str(digits / "held.npz"), "--rate", "100")
-        with (
-            watching(settings.broker) as fleet,
-            running(roomy, *replay),
-            running(tight, *replay),
-            running(quick, *replay),
-        ):
-            large = fleet.state("pi-roomy", "committed", installed_version="1.0.0")
-            small = fleet.state("pi-tight", "committed", installed_version="1.0.0")
-            early = fleet.state("pi-quick", "committed", installed_version="1.0.0")
+        with watching(settings.broker) as fleet:
+            with running(roomy, *replay), running(tight, *replay), running(quick, *replay):
+                large = fleet.state("pi-roomy", "committed", installed_version="1.0.0")
+                small = fleet.state("pi-tight", "committed", installed_version="1.0.0")
+                early = fleet.state("pi-quick", "committed", installed_version="1.0.0")
+            roomy.config.write_text(roomy.config.read_text().replace("budget_mb = 500", "budget_mb = 100"))
+            with running(roomy, *replay):
+                fleet.wait(Kind.STATUS, lambda says: TIGHTENED in reason(says), device="pi-roomy")
 
     assert (large["variant"], small["variant"], early["variant"]) == ("float32", "int8", "int8")
     assert reason(large).endswith("; variant float32, the most accurate of 2 that fit")

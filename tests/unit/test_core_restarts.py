@@ -8,7 +8,7 @@ from device_client.core import effects as do
 from device_client.core.device import Phase
 from device_client.core.events import ModelFailed
 from device_client.core.policy import TrialLimits
-from tests.builders import a_device, a_plan, a_policy, an_installed
+from tests.builders import CHOICE, a_device, a_plan, a_policy, an_installed
 from tests.life import Life, only
 
 OLD, NEW = "1.0.0", "2.0.0"
@@ -179,3 +179,17 @@ def ends_well_until_live(life: Life) -> None:
                 life.proves()
             case _:
                 raise AssertionError(life.phase)
+
+
+def test_what_serves_on_although_new_settings_speak_against_it_says_so() -> None:
+    device = a_device(Phase.COMMITTED, live=OLD, plan=a_plan(OLD))
+    life = Life(device, a_policy(variant="int8"))
+    life.restarts()
+    assert (life.phase, life.live, life.outcomes) == (Phase.COMMITTED, OLD, [])
+    assert life.device.reason == (
+        "runs 1.0.0, as plan 1 asks (every device); the settings now ask for another variant, from the next version on:"
+        " float32 is not int8, the only one that the settings allow"
+    )
+    life.policy = a_policy()
+    life.restarts()
+    assert life.device.reason == f"runs 1.0.0, as plan 1 asks (every device); {CHOICE}"
