@@ -150,5 +150,5 @@ ensure_mosquitto() {
 
 # the browser that the tests look at reports with
 ensure_chromium() {
-    command -v chromium >/dev/null || ensure_packages "chromium, the browser of the tests" chromium
+    command -v chromium >/dev/null || ensure_packages "chromium, the browser of the tests" chromium fonts-liberation # no page without letters
 }
