@@ -1,0 +1,43 @@
+"""docs/FEEDBACK.md says what the programs do: its tables and numbers are held against the code."""
+
+from __future__ import annotations
+
+from device_client import drift
+from device_client.serving import LOOK_EVERY, RECENT_MAX, TOLD_FROM
+from device_client.settings import FeedbackSection
+from protocol.inputs import LEVEL_BINS, SEGMENTS_MAX
+from protocol.messages import Feedback
+from protocol.windows import CLASSES_MAX, CONFIDENCE_BINS
+from tests.pages import page
+
+SUBJECT = {"model", "version", "device", "variant", "v"}
+
+
+def test_of_every_field_it_is_told_how_it_merges() -> None:
+    rows = page("docs/FEEDBACK.md").table("field", "in a merged window")
+    told = [name.strip("`") for row in rows for name in row[0].split(", ")]
+    assert sorted(told) == sorted(Feedback.model_fields.keys() - SUBJECT)
+
+
+def test_the_detectors_numbers_are_those_of_the_code() -> None:
+    rows = page("docs/FEEDBACK.md").table("what", "value")
+    assert {row[0]: float(row[1]) for row in rows} == {
+        "slack": drift.SLACK, "limit": drift.LIMIT, "reach": drift.REACH, "learn": drift.LEARN, "calm": drift.CALM
+    }  # fmt: skip
+
+
+def test_the_numbers_in_its_sentences_are_those_of_the_code() -> None:
+    text = " ".join(page("docs/FEEDBACK.md").text.split())
+    for sentence in (
+        f"beyond {CLASSES_MAX} classes",
+        f"{CONFIDENCE_BINS} bins from 0 to 1",
+        f"every `look_every`-th input ({FeedbackSection().look_every})",
+        f"fits into {FeedbackSection().budget_bytes:,} bytes",
+        f"the k-th of {SEGMENTS_MAX} equal stretches",
+        f"floor(level) + {LEVEL_BINS // 2}, at least 0, at most {LEVEL_BINS - 1}",
+        f"accuracy and agreement from {TOLD_FROM} labelled or compared inputs on",
+    ):
+        assert sentence in text
+    assert FeedbackSection().look_every == LOOK_EVERY
+    assert RECENT_MAX == 10
+    assert "the ten latest closed ones" in text
