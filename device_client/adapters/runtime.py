@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import importlib.metadata
 import resource
 from collections.abc import Callable, Sequence
@@ -129,6 +130,7 @@ def runtime_name() -> str:
     return _runtime()[1]
 
 
+@functools.cache  # asking for the version takes as long as opening a small model
 def _runtime() -> tuple[ModuleType, str]:
     try:
         import tflite_runtime.interpreter as tflite  # here, not at the top: one of the two is there, or none

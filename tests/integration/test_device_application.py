@@ -164,6 +164,7 @@ def test_a_second_application_is_sent_away_and_the_first_does_not_notice(scene: 
     with EdgeModel(scene.pi.config) as model:
         with pytest.raises(Busy, match="already runs with the folder"):
             EdgeModel(scene.pi.config)
+        assert model.wait_ready(WITHIN_S)
         assert model.predict(scene.x[0]).version == "1.0.0"
     with EdgeModel(scene.pi.config) as again:  # the first has gone
         assert again.wait_ready(WITHIN_S)
