@@ -273,7 +273,10 @@ def test_a_child_has_limits_no_input_and_little_of_our_environment(
 ) -> None:
     monkeypatch.setenv("EDGEFERRY_BROKER", "mqtt://user:secret@host")
     program = (
-        "import json, os, resource, sys\n"
+        "import json, os, resource, sys, time\n"
+        # the parent fences the child in from outside, a moment after its start; its niceness comes last
+        "until = time.monotonic() + 20\n"
+        "while os.nice(0) != 10 and time.monotonic() < until: time.sleep(0.01)\n"
         "limits = [resource.getrlimit(getattr(resource, 'RLIMIT_' + name))[1] for name in ('CORE', 'FSIZE', 'CPU')]\n"
         "alone = os.getsid(0) == os.getpid()\n"
         "facts = [limits, os.nice(0), sys.stdin.read(), 'EDGEFERRY_BROKER' in os.environ, alone]\n"
