@@ -62,6 +62,7 @@ class Runner:
         self._servings: dict[str, Serving] = {}
         self._outbox = Outbox(journal, lambda topic, payload: self._publish(topic, payload, retain=False))
         self._read_back = ReadBack()
+        self._trouble = ""  # what was last told of the broker
 
     def attach(self, link: Link, engines: Mapping[str, Engine], servings: Mapping[str, Serving]) -> None:
         """Give it its parts; link and engines know the runner, so they come after it."""
@@ -147,6 +148,8 @@ class Runner:
         return self._identity.presence(online=online, clock=self._clock, models=tuple(self._engines))
 
     def _on_connected(self) -> None:
+        log.info("broker: connected")
+        self._trouble = ""
         link, device = self._the_link(), self._identity.device
         link.subscribe([self._topics.desired(model) for model in self._engines], qos=1)
         statuses = [self._topics.of_device(Kind.STATUS, device, model) for model in self._engines]
@@ -158,7 +161,9 @@ class Runner:
         self._outbox.connected()
 
     def _on_disconnected(self, reason: str) -> None:
-        log.warning("broker: %s", reason)
+        if reason != self._trouble:  # each attempt fails anew; once is enough to be told
+            log.warning("broker: %s", reason)
+        self._trouble = reason
         self._watch.cut()
         self._read_back.cut()
         self._outbox.disconnected()
