@@ -62,6 +62,7 @@ class Doom:
     watcher: Watcher
     tell_plan: Callable[[str], None]
     process: Process | None = None
+    waited_for: Counter[str] = field(default_factory=Counter)
     died_in: Counter[str] = field(default_factory=Counter)
     ever_held: dict[str, bytes] = field(default_factory=dict)
 
@@ -88,7 +89,10 @@ class Doom:
         assert self.process.stop() == 0, self.process.grumbled
 
     def die(self, process: Process, stage: str, version: str, since: int) -> None:
-        """Wait for a stage of the update, or a later one, and a little longer; then kill, and look at what is left."""
+        """Wait for a stage of the update, or a later one, and a little longer; then kill, and look at what is left.
+
+        The first time it is killed at once, so that on a machine of any speed each stage has its death.
+        """
         later = STAGES[STAGES.index(stage) :]
         self.watcher.wait(
             Kind.STATUS,
@@ -97,7 +101,9 @@ class Doom:
             since=since,
             while_=lambda: process.alive,
         )
-        time.sleep(self.rng.uniform(0, LONGEST_S[stage]))  # the moment is the point
+        longer_s = self.rng.uniform(0, LONGEST_S[stage]) if self.waited_for[stage] else 0.0
+        self.waited_for[stage] += 1
+        time.sleep(longer_s)  # the moment is the point
         process.kill()
         remembered = self.folder.remembered()
         assert remembered is not None
