@@ -57,6 +57,7 @@ class Herald:
     def outcome(self, effect: Announce) -> OutboxEntry:
         """A final outcome, under an id that is the same however often it is put."""
         name = f"{self._device}\0{self._model}\0{effect.version}\0{effect.attempt}\0{effect.plan_sequence}"
+        name += f"\0{effect.variant}\0{effect.refit}" if effect.refit else ""
         event_id = hashlib.sha256(f"{name}\0{effect.outcome}".encode()).hexdigest()[:20]
         at = self._clock.utc()
         outcome = Outcome(

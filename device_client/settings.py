@@ -58,6 +58,7 @@ class ModelSection(Section):
     prefer: Literal["accuracy", "size"] = "accuracy"
     memory_budget_mb: int | None = Field(default=None, ge=1)
     latency_budget_ms: float | None = Field(default=None, gt=0)
+    variant_recheck_s: Annotated[float, Field(ge=1)] = 3_600.0
     threads: int = Field(default=1, ge=1, le=64)
 
 
@@ -169,6 +170,7 @@ class DeviceSettings(BaseSettings):
             prefer=model.prefer,
             memory_budget_bytes=budget * 1_000_000 if budget else None,
             latency_budget_ms=model.latency_budget_ms,
+            variant_recheck_s=model.variant_recheck_s,
             known_encodings=known_here(),
             strategy=self.strategy.strategy(),
             thresholds=self.conditions,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from device_client.core import fetching, living
-from device_client.core.choice import Choice, choose, unfit
+from device_client.core import fetching, living, refit
+from device_client.core.choice import Choice, unfit
 from device_client.core.conditions import Needs, Question, Verdict, judge
 from device_client.core.device import ON_TRIAL, RESTING, WAITING, Device, Installed, Phase, Refusal, State, Target
 from device_client.core.effects import Effects, StopTrial, TakeReadings
@@ -30,12 +30,20 @@ def reconsider(policy: Policy, state: State, now_s: float) -> Step:
     wanted = plan.assign(policy.device, policy.groups)
     if device.phase is Phase.PROBATION and not _breaks_off_probation(device, wanted, plan):
         return state, ()  # the verdict first: what is live now must be known to be good before anything else comes
+    runs_it = device.live is not None and wanted is not None and device.live.version == wanted.version
+    state, undone = refit.dropped(state) if device.refit and not runs_it else (state, ())
+    state, effects = _change_course(policy, state, wanted, plan, now_s)
+    return state, (*undone, *effects)
+
+
+def _change_course(policy: Policy, state: State, wanted: Assignment | None, plan: Plan, now_s: float) -> Step:
+    device = state.device
     if wanted is None:
         return _rest(state, Phase.IDLE, f"plan {plan.sequence} names no version for this device", now_s)
     refusal = device.refused(wanted.version, wanted.attempt)
     if refusal is not None:
         return _refuse(state, refusal, now_s)
-    if device.live is not None and device.live.version == wanted.version:
+    if device.live is not None and device.live.version == wanted.version and not device.refit:
         return _stay(policy, state, wanted, plan, now_s)
     if device.phase not in RESTING | WAITING:
         return _in_flight(state, wanted, plan, now_s)
@@ -74,10 +82,13 @@ def resume_stalled(policy: Policy, state: State, now_s: float) -> Step:
 
 
 def _choose_and_begin(policy: Policy, state: State, plan: Plan, wanted: Assignment, now_s: float) -> Step:
-    choice = choose(state.device.manifests[wanted.version], policy, state.moment.readings, _files(state))
+    choice, device = refit.choice_for(policy, state, wanted), state.device
+    if device.refit and (isinstance(choice, str) or device.has_file(choice.variant.sha256)):
+        return _stay(policy, state, wanted, plan, now_s)  # the situation is as it was before
     if isinstance(choice, str):
         return _defer(state, choice, now_s + NO_VARIANT_RECHECK_S, now_s), ()
-    urgent = plan.urgency == "urgent" or state.device.live is None  # an empty device has no comfort to lose
+    # an empty device has no comfort to lose; another variant of what runs anyway is never urgent
+    urgent = (plan.urgency == "urgent" or device.live is None) and not device.refit
     scored = _score(policy, state)
     verdict = _judge(policy, state, _needs(state, choice), urgent, scored)
     state = state.with_moment(crossed=verdict.crossed)
@@ -90,14 +101,14 @@ def _choose_and_begin(policy: Policy, state: State, plan: Plan, wanted: Assignme
     if not decision.begin:
         return _defer(state, decision.reason, decision.next_check_s, now_s), ()
     target = Target(
-        manifest=state.device.manifests[wanted.version],
+        manifest=device.manifests[wanted.version],
         variant=choice.variant,
         encoding=choice.encoding,
         golden_encoding=choice.golden_encoding,
         attempt=wanted.attempt,
         plan_sequence=plan.sequence,
         choice=choice.reason,
-        recalled=wanted.version in state.device.committed,
+        recalled=wanted.version in device.committed and not device.refit,
     )
     return fetching.begin(state, target, now_s)
 
@@ -155,14 +166,10 @@ def _readings_are_fresh(policy: Policy, state: State, now_s: float) -> bool:
     return at_s is not None and now_s < at_s + min(policy.readings_fresh_s, pause_min_s(policy.strategy))
 
 
-def _files(state: State) -> frozenset[str]:
-    return frozenset(installed.variant.sha256 for installed in state.device.installed())
-
-
 def _assign(state: State, wanted: Assignment, plan: Plan, now_s: float) -> Step:
     if state.device.phase in WAITING and state.moment.assigned == (wanted.version, wanted.attempt):
         return state.with_moment(next_check_s=now_s), ()
-    reason = f"plan {plan.sequence} asks for {wanted.version} ({wanted.rule})"
+    reason = state.device.refit or f"plan {plan.sequence} asks for {wanted.version} ({wanted.rule})"
     state = state.enters(Phase.ASSIGNED, reason, now_s, target=None)
     state = state.with_moment(
         assigned=(wanted.version, wanted.attempt),
@@ -190,14 +197,14 @@ def _breaks_off_probation(device: Device, wanted: Assignment | None, plan: Plan)
         return False
     if device.live is not None and device.live.version == wanted.version:
         return False
-    recalls = device.previous is not None and device.previous.version == wanted.version
+    recalls = any(each is not None and each.version == wanted.version for each in (device.previous, device.behind))
     return recalls or plan.urgency == "urgent"
 
 
 def _why(policy: Policy, live: Installed) -> str:
-    """Why this variant; or, when the settings have changed since, that it serves on although they speak against it."""
+    """Why this variant; or, when the settings have changed since, that it serves on until a better one is found."""
     problem = unfit(live.variant, policy)
-    return f"; the settings now ask for another variant, from the next version on: {problem}" if problem else live.why()
+    return f"; the settings speak against its variant, others are looked at: {problem}" if problem else live.why()
 
 
 def _stay(policy: Policy, state: State, wanted: Assignment, plan: Plan, now_s: float) -> Step:
@@ -221,7 +228,7 @@ def _rest(state: State, phase: Phase, reason: str, now_s: float) -> Step:
     if state.device.phase is phase and state.device.reason == reason and state.device.target is None:
         return state, ()
     stop: Effects = (StopTrial(),) if state.device.phase in ON_TRIAL | {Phase.FETCHING} else ()
-    state = state.enters(phase, reason, now_s, target=None).with_moment(download=None, assigned=None)
+    state = state.enters(phase, reason, now_s, target=None, refit="").with_moment(download=None, assigned=None)
     return state, (*stop, living.kept_files(state))
 
 

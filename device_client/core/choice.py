@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from device_client.core.device import Finding
 from device_client.core.policy import Policy
 from device_client.core.readings import Readings, Unknown
 from protocol.manifest import Encoding, Manifest, Variant, cheapest
@@ -23,8 +25,17 @@ class Choice:
     reason: str
 
 
-def choose(manifest: Manifest, policy: Policy, readings: Readings, bases: frozenset[str]) -> Choice | str:
-    """The choice, or in plain English why none of the variants will do. `bases`: files that a delta may start from."""
+def choose(
+    manifest: Manifest,
+    policy: Policy,
+    readings: Readings,
+    bases: frozenset[str],
+    findings: Sequence[Finding] = (),
+) -> Choice | str:
+    """The choice, or in plain English why none of the variants will do.
+
+    `bases`: files that a delta may start from. `findings`: what this device found out about variants of this version.
+    """
     golden = cheapest(manifest.golden.encodings, policy.known_encodings, bases)
     if golden is None:
         return f"version {manifest.version}: this client knows none of the encodings of the golden set"
@@ -32,7 +43,7 @@ def choose(manifest: Manifest, policy: Policy, readings: Readings, bases: frozen
     fitting: list[tuple[Variant, Encoding]] = []
     for variant in manifest.variants:
         encoding = cheapest(variant.encodings, policy.known_encodings, bases)
-        problem = _problem(variant, policy, readings)
+        problem = _problem(variant, policy, readings) or _found_wanting(variant, policy, findings)
         if encoding is None or problem:
             problems.append(problem or f"{variant.name} has no encoding that this client knows")
         else:
@@ -63,8 +74,25 @@ def _problem(variant: Variant, policy: Policy, readings: Readings) -> str:
     return _too_slow(variant, policy.latency_budget_ms)
 
 
+def too_slow_here(variant: Variant, latency_ms: float | None, policy: Policy) -> str:
+    """Why the median that was measured on this device is over the budget; empty when it is not, or none was."""
+    budget_ms = policy.latency_budget_ms
+    if budget_ms is None or latency_ms is None or latency_ms <= budget_ms:
+        return ""
+    return f"{variant.name} takes {latency_ms:.3g} ms on this device (median), {budget_ms:g} ms may be used"
+
+
+def _found_wanting(variant: Variant, policy: Policy, findings: Sequence[Finding]) -> str:
+    for finding in findings:
+        if finding.variant == variant.name and finding.latency_ms is None:
+            return f"{variant.name} was tried here: {finding.reason}"
+        if finding.variant == variant.name:
+            return too_slow_here(variant, finding.latency_ms, policy)
+    return ""
+
+
 def _too_slow(variant: Variant, budget_ms: float | None) -> str:
-    """The publisher's figure, as it is: how much slower this device would be is not known before it has run here."""
+    """The publisher's figure, as it is: how much slower this device would be is not known before its proof."""
     latency_ms = variant.measured.latency_ms_p95
     if budget_ms is None:
         return ""

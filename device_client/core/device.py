@@ -41,6 +41,7 @@ RESTING: Final = frozenset({Phase.IDLE, Phase.COMMITTED, Phase.REJECTED, Phase.R
 WAITING: Final = frozenset({Phase.ASSIGNED, Phase.DEFERRED, Phase.STALLED})
 ON_TRIAL: Final = frozenset({Phase.PROVING, Phase.SHADOWING, Phase.PROBATION})
 REFUSALS_KEPT: Final = 32
+FINDINGS_KEPT: Final = 32
 
 
 class Installed(Frozen):
@@ -91,8 +92,25 @@ class Refusal(Frozen):
     reason: str
 
 
+class Finding(Frozen):
+    """What speaks, on this very device, against one variant of a version; other variants may still be taken.
+
+    `latency_ms`: the median that its proof measured here, where that was the trouble; None where it failed its trial.
+    """
+
+    version: str
+    variant: str
+    attempt: int
+    reason: str
+    latency_ms: float | None = None
+
+
 class Device(Frozen):
-    """The remembered state of one model on one device."""
+    """The remembered state of one model on one device.
+
+    `refit`: why another variant of the live version is wanted; empty when none is. While that one is on probation the
+    variant it replaced is `previous`, and the version before stands `behind`. `refits`: how many have begun.
+    """
 
     phase: Phase = Phase.IDLE
     reason: str = "no plan has been seen yet"
@@ -101,7 +119,11 @@ class Device(Frozen):
     target: Target | None = None
     plan: Plan | None = None
     manifests: dict[str, Manifest] = Field(default_factory=dict)
+    behind: Installed | None = None
     refusals: tuple[Refusal, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    refit: str = ""
+    refits: int = 0
     committed: tuple[str, ...] = ()
     evidence: Evidence = Evidence()
 
@@ -118,13 +140,30 @@ class Device(Frozen):
         others = tuple(refusal for refusal in self.refusals if refusal.version != version)
         return (*others, Refusal(version=version, attempt=attempt, reason=reason[:300]))[-REFUSALS_KEPT:]
 
+    def found(self, version: str, attempt: int) -> tuple[Finding, ...]:
+        """What speaks against variants of this version; a newer attempt is a new try for them too."""
+        return tuple(each for each in self.findings if each.version == version and each.attempt >= attempt)
+
+    def finds(self, finding: Finding) -> tuple[Finding, ...]:
+        """The findings with one more; the oldest is forgotten when there are too many."""
+        of = (finding.version, finding.variant)
+        others = tuple(each for each in self.findings if (each.version, each.variant) != of)
+        return (*others, finding)[-FINDINGS_KEPT:]
+
     def has_file(self, sha256: str) -> bool:
-        """Whether the file is one that is kept: of live or of previous."""
+        """Whether the file is one that is kept: of what is installed."""
         return any(installed.variant.sha256 == sha256 for installed in self.installed())
 
     def installed(self) -> tuple[Installed, ...]:
-        """Live and previous, those that there are."""
-        return tuple(installed for installed in (self.live, self.previous) if installed is not None)
+        """Live, previous and what is behind it, those that there are."""
+        return tuple(installed for installed in (self.live, self.previous, self.behind) if installed is not None)
+
+    def files(self) -> tuple[str, ...]:
+        """Which files are needed: of what is installed, and of a target; sorted."""
+        files = {installed.variant.sha256 for installed in self.installed()}
+        if self.target is not None:
+            files |= {self.target.variant.sha256, self.target.manifest.golden.sha256}
+        return tuple(sorted(files))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +184,8 @@ class Moment:
     next_check_s: float | None = None
     download: Download | None = None
     tally_at_s: float = 0.0
+    refit_look_s: float = 0.0  # when to see whether another variant of the live version would do better
+    refit_seen: str = ""  # the variant that the last look preferred to the live one
     notice: str = ""  # why the last bundle was refused; empty once one was trusted
 
 

@@ -103,6 +103,7 @@ class Announce:
     plan_sequence: int
     attempt: int
     evidence: Evidence
+    refit: int = 0  # which change of variant under one plan it is about; 0 is the version itself
 
 
 Effect = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from device_client.core import refit
 from device_client.core.device import Device, Installed, Phase, State, Target
 from device_client.core.effects import Announce, Effects, KeepOnly, StartShadow, StopTrial, Swap, TakeTally
 from device_client.core.events import ModelFailed, TallyTaken
@@ -23,10 +24,11 @@ def go_live(state: State, reason: str, now_s: float) -> Step:
     device, target = state.device, state.device.target
     assert target is not None  # only a target goes live
     live = Installed(manifest=target.manifest, variant=target.variant, choice=target.said_choice())
-    back = _way_back(device, target)
+    another = refit.is_of(device, target)
+    back, behind = (device.live, device.previous) if another else (_way_back(device, target), None)
     told = f"{target.version} is live on probation: {reason}"[:500]
     target = target.model_copy(update={"restarts": 0})
-    state = state.enters(Phase.PROBATION, told, now_s, live=live, previous=back, target=target)
+    state = state.enters(Phase.PROBATION, told, now_s, live=live, previous=back, behind=behind, target=target)
     if target.recalled:
         return state, (StopTrial(), Swap(live), TakeTally())
     return state, (StopTrial(), Swap(live), *_shadowed_by(back))
@@ -79,6 +81,8 @@ def roll_back(state: State, reason: str, now_s: float) -> Step:
     A first version has nothing behind it: it is refused in name, and serves on until the plan names another.
     """
     device = state.device
+    if device.refit:
+        return refit.given_up(state, "rolled_back", reason, now_s)
     assert device.live is not None  # something on probation is live
     version, attempt = device.live.version, device.target.attempt if device.target else 1
     refusals = device.refuses(version, attempt, reason)
@@ -123,11 +127,7 @@ def live_failed(policy: Policy, state: State, event: ModelFailed, now_s: float) 
 
 def kept_files(state: State) -> KeepOnly:
     """Current and previous are always kept, and what a target needs; whatever else a trial left goes."""
-    device = state.device
-    files = {installed.variant.sha256 for installed in device.installed()}
-    if device.target is not None:
-        files |= {device.target.variant.sha256, device.target.manifest.golden.sha256}
-    return KeepOnly(tuple(sorted(files)))
+    return KeepOnly(state.device.files())
 
 
 def _way_back(device: Device, target: Target) -> Installed | None:
@@ -156,6 +156,9 @@ def _commit(state: State, reason: str, now_s: float) -> Step:
         target=None,
         committed=committed,
         refusals=refusals,
+        previous=device.behind if device.refit else device.previous,
+        behind=None,
+        refit="",
     ).with_moment(assigned=None)
     return state, (StopTrial(), outcome, kept_files(state))
 
@@ -172,4 +175,5 @@ def _outcome(state: State, kind: OutcomeKind, reason: str) -> Announce:
         plan_sequence=target.plan_sequence if target else (device.plan.sequence if device.plan else 0),
         attempt=target.attempt if target else 1,
         evidence=device.evidence,
+        refit=device.refits if device.refit else 0,
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from device_client.core import living
-from device_client.core.device import Installed, Phase, State
-from device_client.core.effects import Announce, Effects, Prove, StartShadow, StopTrial, TakeTally
+from device_client.core import living, refit
+from device_client.core.choice import too_slow_here
+from device_client.core.device import Finding, Installed, Phase, State
+from device_client.core.effects import Announce, Effects, Prove, StartShadow, StopTrial, TakeReadings, TakeTally
 from device_client.core.events import ModelFailed, ProofEnded, TallyTaken, TimePassed
 from device_client.core.policy import Policy
 from device_client.core.trial import judge_shadow
@@ -38,6 +39,9 @@ def proof_ended(policy: Policy, state: State, event: ProofEnded, now_s: float) -
     state = state.with_device(evidence=evidence)
     if not event.passed:
         return reject(state, event.reason, now_s)
+    too_slow = too_slow_here(target.variant, event.latency_ms_p50, policy)
+    if too_slow:
+        return _choose_again(state, too_slow, event, now_s)
     if device.live is None or target.recalled:
         return living.go_live(state, event.reason, now_s)
     reason = f"shadowing {target.version} beside {device.live.version} on live inputs"
@@ -88,6 +92,8 @@ def reject(state: State, reason: str, now_s: float) -> Step:
     """The candidate never goes live, and is not tried again unless the plan says so."""
     device, target = state.device, state.device.target
     assert target is not None  # only a target can be rejected
+    if refit.is_of(device, target):
+        return refit.given_up(state, "rejected", reason, now_s)
     live = device.live.version if device.live else None
     outcome = Announce(
         outcome="rejected",
@@ -104,3 +110,19 @@ def reject(state: State, reason: str, now_s: float) -> Step:
         Phase.REJECTED, told[:500], now_s, target=None, refusals=device.refuses(target.version, target.attempt, reason)
     ).with_moment(download=None, assigned=None)
     return state, (StopTrial(), outcome, living.kept_files(state))
+
+
+def _choose_again(state: State, reason: str, event: ProofEnded, now_s: float) -> Step:
+    """It is right, and too slow for this device: the version may have a variant that is not."""
+    device, target = state.device, state.device.target
+    assert target is not None  # it has just been proved
+    finding = Finding(
+        version=target.version,
+        variant=target.variant.name,
+        attempt=target.attempt,
+        reason=reason,
+        latency_ms=event.latency_ms_p50,
+    )
+    state = state.enters(Phase.ASSIGNED, reason, now_s, target=None, findings=device.finds(finding))
+    state = state.with_moment(next_check_s=now_s, allowed_since_s=None)
+    return state, (StopTrial(), living.kept_files(state), TakeReadings())

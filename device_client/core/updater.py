@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from device_client.core import assigning, download, fetching, living, pace, proving
+from device_client.core import assigning, download, fetching, living, pace, proving, refit
 from device_client.core.device import RESTING, WAITING, Phase, State, Target
 from device_client.core.effects import Effects, StartShadow, Swap, TakeReadings
 from device_client.core.events import (
@@ -60,6 +60,8 @@ def wake_s(policy: Policy, state: State) -> float | None:
         times = [] if moment.readings_at_s is None else [moment.readings_at_s + policy.readings_fresh_s]
         late = download.wake_s(moment.download, policy.download) if moment.download and moment.link_up else None
         return min([*times, late] if late is not None else times, default=None)
+    if phase is Phase.COMMITTED:
+        return refit.look_at_s(policy, state)
     if phase in {Phase.SHADOWING, Phase.PROBATION}:
         return moment.tally_at_s + policy.trial.poll_s
     return None
@@ -181,6 +183,7 @@ BY_PHASE: Final[dict[Phase, dict[type, Reaction]]] = {
         ModelFailed: proving.shadow_failed,
     },
     Phase.PROBATION: {TimePassed: proving.time_passed, TallyTaken: living.probation_counted},
+    Phase.COMMITTED: {TimePassed: refit.time_passed, ReadingsTaken: refit.readings_taken},
 }
 TABLE: Final[dict[tuple[Phase, type], Reaction]] = {
     (phase, event): reaction for phase in Phase for event, reaction in (ANYWHERE | BY_PHASE.get(phase, {})).items()

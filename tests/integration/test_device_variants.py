@@ -1,4 +1,4 @@
-"""One release, two devices: each takes the variant that fits it, and its status says why."""
+"""One release, several devices: each takes the variant that fits it, says why, and takes another when that changes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.integration import fleet_models
 from tests.integration.fleet import DeviceFolder, a_device, running, watching
 
 MB = 1_000_000
-TIGHTENED = "from the next version on: float32 needs 200 MB of memory, 100 MB may be used"
+TIGHTENED = "the settings speak against its variant, others are looked at: float32 needs 200 MB of memory, 100 MB may"
 FIGURES = {  # as a larger network would have them
     "float32": (Requirements(memory_bytes=200 * MB), Measured(accuracy=0.98, latency_ms_p95=12.0)),
     "int8": (Requirements(memory_bytes=60 * MB), Measured(accuracy=0.97, latency_ms_p95=4.0)),
@@ -77,13 +77,17 @@ def test_devices_with_different_budgets_take_different_variants_and_say_why(digi
             roomy.config.write_text(roomy.config.read_text().replace("budget_mb = 500", "budget_mb = 100"))
             with running(roomy, *replay):
                 fleet.wait(Kind.STATUS, lambda says: TIGHTENED in reason(says), device="pi-roomy")
+                refitted = fleet.state("pi-roomy", "committed", installed_version="1.0.0", variant="int8")
+                swapped = fleet.wait(Kind.EVENT, lambda says: says["variant"] == "int8", device="pi-roomy")
 
     assert (large["variant"], small["variant"], early["variant"]) == ("float32", "int8", "int8")
     assert reason(large).endswith("; variant float32, the most accurate of 2 that fit")
     only = "; variant int8, the only one that fits; "
     assert reason(small).endswith(f"{only}float32 needs 200 MB of memory, 100 MB may be used")
     assert reason(early).endswith(f"{only}float32 takes 12 ms (p95 at the publisher's), 5 ms may be used")
-    for pi, variant in ((roomy, "float32"), (tight, "int8"), (quick, "int8")):
+    assert reason(refitted).endswith(f"{only}float32 needs 200 MB of memory, 100 MB may be used")
+    assert (swapped["outcome"], swapped["from_version"], swapped["version"]) == ("adopted", "1.0.0", "1.0.0")
+    for pi, variant in ((roomy, "int8"), (tight, "int8"), (quick, "int8")):
         remembered = pi.remembered()
         assert remembered is not None
         assert remembered.live is not None

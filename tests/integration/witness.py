@@ -33,7 +33,7 @@ def main() -> None:
         while not stop.is_set() and not model.wait_ready(0.1):
             pass
         _say(ready=model.version or "")
-        while model.version and (not stop.wait(EVERY_S) or not asked):  # once at least: the shortest life says something
+        while model.version and (not stop.wait(EVERY_S) or not asked):  # once at least, in the shortest life
             row = asked % len(known["x"])
             asked += 1
             try:

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from device_client.core import effects as do
 from device_client.core import events as happened
-from device_client.core.device import Device, Phase, State
+from device_client.core.device import RESTING, Device, Phase, State
 from device_client.core.policy import Conditional, DownloadLimits, Periodic, Policy, TrialLimits, Window
 from device_client.core.readings import Unknown
 from device_client.core.status import status_of
@@ -25,13 +25,15 @@ MISSING: Final = tuple(a_hash(f"chunk {number}") for number in range(6))
 
 
 def manifest_of(version: str) -> Manifest:
-    """4.0.0 is too large for most devices."""
-    need = Requirements(memory_bytes=10**12 if version == "4.0.0" else 0)
-    return a_manifest(version, variants=[a_variant("float32", of=version, requires=need)])
+    """4.0.0 is too large for most devices; the others come in two sizes."""
+    need = Requirements(memory_bytes=10**12 if version == "4.0.0" else 200_000_000)
+    large = a_variant("float32", of=version, accuracy=0.95, requires=need)
+    small = a_variant("int8", of=version, accuracy=0.94, requires=Requirements(memory_bytes=20_000_000))
+    return a_manifest(version, variants=[large] if version == "4.0.0" else [large, small])
 
 
 MANIFESTS: Final = {version: manifest_of(version) for version in VERSIONS}
-FILES: Final = tuple(manifest.variants[0].sha256 for manifest in MANIFESTS.values())
+FILES: Final = tuple(variant.sha256 for manifest in MANIFESTS.values() for variant in manifest.variants)
 GOLDEN: Final = tuple(manifest.golden.sha256 for manifest in MANIFESTS.values())
 POLICIES: Final = (
     a_policy(trial=TrialLimits(restarts_max=1, shadow_inputs=10, probation_inputs=10)),
@@ -55,6 +57,7 @@ readings = st.builds(
     battery_percent=st.sampled_from((90.0, 90.0, 90.0, 3.0, Unknown("no battery"))),
     cpu_percent=st.sampled_from((10.0, 10.0, 99.0)),
     held=st.sampled_from(("", "", "", "busy")),
+    memory_free_bytes=st.sampled_from((2_000_000_000, 2_000_000_000, 150_000_000)),
     local_minute=st.sampled_from((0, 720)),
 )
 counts = st.integers(0, 300)
@@ -80,6 +83,7 @@ class Walk(RuleBasedStateMachine):
         self.state: State = a_state()
         self.now_s = 0.0
         self.sequence = 0
+        self.scarce = False
 
     @initialize(policy=st.sampled_from(POLICIES), steps=st.integers(0, 14))
     def begin(self, policy: Policy, steps: int) -> None:
@@ -106,8 +110,7 @@ class Walk(RuleBasedStateMachine):
         if was.live is not None and device.live is None:
             assert isinstance(event, happened.ModelFailed), "what is live was lost"
             assert event.sha256 == was.live.variant.sha256
-        if device.live is not None and device.previous is not None:
-            assert device.live.version != device.previous.version
+        self.look_at_the_way_back(device)
         assert (device.phase is Phase.PROBATION) <= (device.live is not None)
         under_way = {Phase.FETCHING, Phase.PROVING, Phase.SHADOWING, Phase.PROBATION}
         assert (device.phase in under_way) <= (device.target is not None)
@@ -116,6 +119,15 @@ class Walk(RuleBasedStateMachine):
         self.look_at_what_is_live(was, device, effects)
         due_s = wake_s(self.policy, self.state)
         assert due_s is None or due_s < self.now_s + 10 * 86_400
+
+    def look_at_the_way_back(self, device: Device) -> None:
+        """Another version; but while a variant is on probation, the variant before it, and the version behind that."""
+        versions = [installed.version for installed in device.installed()]
+        refitted = device.phase is Phase.PROBATION and bool(device.refit)
+        assert len(versions) - len(set(versions)) == refitted
+        assert len({installed.variant.sha256 for installed in device.installed()}) == len(versions)
+        assert device.behind is None or refitted
+        assert not device.refit or (device.phase not in RESTING and device.live is not None)
 
     def look_at_what_is_live(self, was: Device, device: Device, effects: do.Effects) -> None:
         """Whatever is live is served, is kept on the disk, and was not refused."""
@@ -151,7 +163,7 @@ class Walk(RuleBasedStateMachine):
             self.now_s += 700.0
             match self.state.device.phase:
                 case Phase.ASSIGNED | Phase.DEFERRED:
-                    self.happens(happened.ReadingsTaken(fit_readings(local_minute=0)))
+                    self.read_what_is_free()
                     self.happens(happened.TimePassed())
                 case Phase.FETCHING:
                     self.get_blob()
@@ -163,6 +175,24 @@ class Walk(RuleBasedStateMachine):
                     self.happens(happened.TallyTaken(a_tally(300)))
                 case _:
                     self.plan(version, urgent=False)
+
+    def read_what_is_free(self) -> None:
+        """Enough for the small variants, or for all."""
+        free_bytes = 150_000_000 if self.scarce else 2_000_000_000
+        self.happens(happened.ReadingsTaken(fit_readings(local_minute=0, memory_free_bytes=free_bytes)))
+
+    @rule(scarce=st.booleans())
+    def memory_changes(self, scarce: bool) -> None:
+        """For good: the next looks see it."""
+        self.scarce = scarce
+        if self.state.device.phase is Phase.COMMITTED:
+            self.become_scarce()
+
+    def become_scarce(self) -> None:
+        """Two looks at the variants, with what memory there is."""
+        for _ in range(2):
+            self.wait(4_000.0)
+            self.read_what_is_free()
 
     @precondition(lambda self: self.state.device.phase is Phase.FETCHING)
     @rule()

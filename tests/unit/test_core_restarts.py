@@ -187,7 +187,7 @@ def test_what_serves_on_although_new_settings_speak_against_it_says_so() -> None
     life.restarts()
     assert (life.phase, life.live, life.outcomes) == (Phase.COMMITTED, OLD, [])
     assert life.device.reason == (
-        "runs 1.0.0, as plan 1 asks (every device); the settings now ask for another variant, from the next version on:"
+        "runs 1.0.0, as plan 1 asks (every device); the settings speak against its variant, others are looked at:"
         " float32 is not int8, the only one that the settings allow"
     )
     life.policy = a_policy()
