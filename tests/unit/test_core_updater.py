@@ -106,7 +106,7 @@ def test_what_is_not_in_the_table_is_late_or_repeated_and_changes_nothing() -> N
         (Phase.PROVING, TallyTaken(a_tally())),
         (Phase.DEFERRED, BlobReady(a_hash("x"))),
         (Phase.ASSIGNED, DiskFailed("full")),
-        (Phase.IDLE, TimePassed()),
+        (Phase.PROVING, TimePassed()),
     ]
     for phase, event in late:
         assert (phase, type(event)) not in TABLE
