@@ -50,8 +50,8 @@ def readings_taken(policy: Policy, state: State, event: ReadingsTaken, now_s: fl
 
 
 def choice_for(policy: Policy, state: State, wanted: Assignment) -> Choice | str:
-    """The variant to take. What the live variant of the same version holds in memory is free once it is replaced."""
-    return _choice(policy, state.device, wanted, state.moment.readings)
+    """The variant to take: on a way back the one whose file is here, so that no byte moves; else the best that fits."""
+    return _way_back(policy, state.device, wanted) or _choice(policy, state.device, wanted, state.moment.readings)
 
 
 def is_of(device: Device, target: Target) -> bool:
@@ -138,6 +138,18 @@ def _settings_object(policy: Policy, device: Device) -> bool:
     return device.live is not None and bool(unfit(device.live.variant, policy))
 
 
+def _way_back(policy: Policy, device: Device, wanted: Assignment) -> Choice | None:
+    previous = device.previous
+    if previous is None or previous.version != wanted.version or wanted.version not in device.committed:
+        return None
+    manifest = device.manifests[wanted.version]
+    here = manifest.model_copy(update={"variants": (previous.variant,)})
+    choice = choose(here, policy, Readings(), frozenset({previous.variant.sha256}))
+    if isinstance(choice, str) or previous.variant not in manifest.variants:
+        return None
+    return replace(choice, reason=f"variant {previous.variant.name}, whose file is still here")
+
+
 def _is_live(device: Device, choice: Choice) -> bool:
     return device.live is not None and device.live.variant.sha256 == choice.variant.sha256
 
@@ -145,7 +157,10 @@ def _is_live(device: Device, choice: Choice) -> bool:
 def _choice(
     policy: Policy, device: Device, wanted: Assignment, readings: Readings, *, margin: float = 1.0
 ) -> Choice | str:
-    free_bytes, live = readings.memory_free_bytes, device.live
+    free_bytes, live = (
+        readings.memory_free_bytes,
+        device.live,
+    )  # what the live variant holds is free once it is replaced
     if live is not None and live.version == wanted.version and not isinstance(free_bytes, Unknown):
         freed_bytes = free_bytes + live.variant.requires.memory_bytes
         readings = replace(readings, memory_free_bytes=int(freed_bytes / margin))

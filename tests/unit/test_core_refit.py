@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 
 from device_client.core.device import Device, Installed, Phase
-from device_client.core.effects import Announce, KeepOnly, StopTrial, Swap, TakeReadings
+from device_client.core.effects import Announce, KeepOnly, OpenBlob, StopTrial, Swap, TakeReadings
 from device_client.core.events import ModelFailed, PlanTrusted, ProofEnded
 from device_client.core.policy import Policy
 from device_client.core.updater import wake_s
@@ -301,3 +301,18 @@ def _proves_slow(life: Life, *, latency_ms: float) -> str:
     assert target is not None
     life.sees(ProofEnded(target.variant.sha256, True, "right", samples=16, max_error=0.0, latency_ms_p50=latency_ms))
     return target.variant.name
+
+
+def test_a_way_back_takes_the_variant_whose_file_is_here_whatever_memory_is_free_now() -> None:
+    life = scarce()
+    life.takes_it(Phase.COMMITTED)
+    life.plans(NEW)
+    life.reads(memory_free_bytes=900 * MB)
+    life.takes_it(Phase.COMMITTED)
+    assert (life.live, life.variant) == (NEW, "float32")
+    life.plans(LIVE)
+    life.reads(memory_free_bytes=900 * MB)
+    assert [blob.sha256 for blob in only(OpenBlob, life.asked)][-1] == SMALL.sha256
+    life.takes_it(Phase.COMMITTED)
+    assert (life.live, life.variant) == (LIVE, "int8")
+    assert life.device.reason.endswith("variant int8, whose file is still here")
