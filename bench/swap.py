@@ -4,7 +4,8 @@ Usage: scripts/bench swap [--seconds 10] [--threads 4] [--rate 200]
 
 Threads ask at a steady rate; each latency is from call to answer. Before: nothing else happens. During: four times a
 second one version is swapped for another, which is far more than a device ever does; of these, those that met a swap
-are told apart. After: nothing else again. The overhead is from predictions and bare runs that take turns.
+are told apart. After: nothing else again. The overhead is from predictions and bare runs that take turns. Predictions
+go through `EdgeModel.predict()`, as an application's do, on an enrolled device whose broker does not answer.
 """
 
 # ruff: noqa: T201 - a benchmark is there to print
@@ -28,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tflite_runtime.interpreter import Interpreter
 
+from device_client import EdgeModel
 from device_client.adapters.runtime import open_model, runtime_name
 from device_client.ports import ModelFile
 from device_client.serving import LiveServing
@@ -53,6 +55,8 @@ for version, epochs in (("1.0.0", 6), ("1.1.0", 8)):
         (folder / f"{version}-{variant.name}.tflite").write_bytes(variant.tflite)
     (folder / "statistics.json").write_text(made.statistics.model_dump_json())
 """
+PUBLISHER: Final = (sys.executable, "-c", "from publisher.cli import main; main()")
+NO_BROKER: Final = "mqtt://127.0.0.1:9"  # the discard port: nobody answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +90,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         _make(folder)
+        config = _enroll(folder)
         print(f"{runtime_name()}, Python {platform.python_version()}, {os.cpu_count()} cores, digits 784-128-64-10\n")
         for variant in ("float32", "int8"):
             files = [_file(folder, version, variant) for version in ("1.0.0", "1.1.0")]
             x = np.load(folder / "held.npz")["x"]
-            overhead(files[0], x)
-            swap(files, x, arguments.seconds, arguments.threads, arguments.rate)
+            with EdgeModel(config) as model:
+                serving = model._station.servings["digits"]  # versions are swapped here without a broker
+                serving.swap(files[0])
+                overhead(model, files[0], x)
+                swap(model, serving, files, x, arguments)
 
 
-def overhead(file: ModelFile, x: Floats) -> None:
+def overhead(model: EdgeModel, file: ModelFile, x: Floats) -> None:
     """Print what `predict()` takes beside set_tensor, invoke, get_tensor."""
-    serving = LiveServing()
-    serving.swap(file)
-    bare, ours = _timed(_bare(file.path), serving.predict, x)
-    serving.close()
+    bare, ours = _timed(_bare(file.path), model.predict, x)
     more_us = 1e6 * (np.median(ours) - np.median(bare))
     print(
         f"{file.variant}: bare {1e6 * np.median(bare):.1f} us, predict() {1e6 * np.median(ours):.1f} us (medians):"
@@ -107,24 +112,24 @@ def overhead(file: ModelFile, x: Floats) -> None:
     )
 
 
-def swap(files: list[ModelFile], x: Floats, seconds: float, threads: int, rate_hz: float) -> None:
+def swap(
+    model: EdgeModel, serving: LiveServing, files: list[ModelFile], x: Floats, arguments: argparse.Namespace
+) -> None:
     """Print the latencies before, during and after."""
-    serving = LiveServing()
-    serving.swap(files[0])
+    threads, rate_hz = arguments.threads, arguments.rate
     phases: dict[str, list[Asked]] = {}
     swaps: list[Span] = []
     for phase in ("before", "during", "after"):
         over = threading.Event()
         with ThreadPoolExecutor(threads + 1) as pool:
-            asking = [pool.submit(_ask, serving, x, over, threads / rate_hz, at / rate_hz) for at in range(threads)]
+            asking = [pool.submit(_ask, model, x, over, threads / rate_hz, at / rate_hz) for at in range(threads)]
             swapping = pool.submit(_swap, serving, files, over) if phase == "during" else None
-            time.sleep(seconds)
+            time.sleep(arguments.seconds)
             over.set()
             phases[phase] = [asked for each in asking for asked in each.result()]
             swaps += swapping.result() if swapping else []
         if phase == "during":
             phases["met a swap"] = [asked for asked in phases[phase] if any(map(asked.span.meets, swaps))]
-    serving.close()
     print(f"  {rate_hz:.0f} predictions a second from {threads} threads; {len(swaps)} swaps, each about", end=" ")
     print(f"{1e3 * float(np.median([span.took_s for span in swaps])):.1f} ms")
     _print_phases(phases)
@@ -152,14 +157,14 @@ def _figures(asked: list[Asked]) -> tuple[float, float, float]:
     return p50, p99, most
 
 
-def _ask(serving: LiveServing, x: Floats, over: threading.Event, every_s: float, offset_s: float) -> list[Asked]:
+def _ask(model: EdgeModel, x: Floats, over: threading.Event, every_s: float, offset_s: float) -> list[Asked]:
     """Ask until `over`."""
     asked: list[Asked] = []
     due_s = time.perf_counter() + offset_s
     while not over.wait(max(0.0, due_s - time.perf_counter())):
         begun_s, failed = time.perf_counter(), False
         try:
-            serving.predict(x[len(asked) % len(x)])
+            model.predict(x[len(asked) % len(x)])
         except Exception as failure:  # noqa: BLE001 - whatever it is, it is what this program counts
             failed = True
             print(f"  failed: {failure}", file=sys.stderr)
@@ -209,6 +214,14 @@ def _file(folder: Path, version: str, variant: str) -> ModelFile:
     statistics = InputStatistics.model_validate_json((folder / "statistics.json").read_text())
     labels = tuple(str(digit) for digit in range(10))
     return ModelFile(path, version, variant, open_model(path).contract, labels, statistics)
+
+
+def _enroll(folder: Path) -> Path:
+    """The settings of a device, as `publisher enroll` writes them."""
+    told = {**os.environ, "EDGEFERRY_BROKER": NO_BROKER, "EDGEFERRY_REGISTRY": str(folder / "registry")}
+    for words in (("init",), ("enroll", "bench", "--model", "digits", "--out", str(folder / "bench"))):
+        subprocess.run([*PUBLISHER, *words], env=told, check=True, stdout=subprocess.DEVNULL)
+    return folder / "bench" / "device.toml"
 
 
 def _make(folder: Path) -> None:
