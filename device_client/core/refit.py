@@ -147,7 +147,7 @@ def _way_back(policy: Policy, device: Device, wanted: Assignment) -> Choice | No
     choice = choose(here, policy, Readings(), frozenset({previous.variant.sha256}))
     if isinstance(choice, str) or previous.variant not in manifest.variants:
         return None
-    return replace(choice, reason=f"variant {previous.variant.name}, whose file is still here")
+    return replace(choice, reason=previous.choice or choice.reason)
 
 
 def _is_live(device: Device, choice: Choice) -> bool:

@@ -315,4 +315,4 @@ def test_a_way_back_takes_the_variant_whose_file_is_here_whatever_memory_is_free
     assert [blob.sha256 for blob in only(OpenBlob, life.asked)][-1] == SMALL.sha256
     life.takes_it(Phase.COMMITTED)
     assert (life.live, life.variant) == (LIVE, "int8")
-    assert life.device.reason.endswith("variant int8, whose file is still here")
+    assert "variant int8, the only one that fits" in life.device.reason, "as it was chosen then"
