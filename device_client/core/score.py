@@ -12,6 +12,7 @@ from device_client.core.quality import Quality
 
 WEIGHTS: Final = {"drift": 0.5, "agreement": 0.3, "confidence": 0.2}
 NO_EVIDENCE: Final = 0.5  # neither hurry nor rest
+DRIFT_CALM: Final = 0.5  # up to here a detector is calm by its own measure (`device_client.drift`): chance gets so far
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ def score(smart: Smart, quality: Quality | None, expected_accuracy: float | None
         against = f" where {expected_accuracy:.2f} is expected" if expected_accuracy else ""
         return _scored(smart, share, f"accuracy {quality.accuracy:.2f}{against}")
     good = {
-        "drift": None if quality.drift is None else 1.0 - quality.drift,
+        "drift": None if quality.drift is None else 1.0 - moved(quality.drift),
         "agreement": quality.agreement,
         "confidence": quality.confidence,
     }
@@ -41,6 +42,11 @@ def score(smart: Smart, quality: Quality | None, expected_accuracy: float | None
         return Score(NO_EVIDENCE, f"score {NO_EVIDENCE:.2f}, for nothing was measured")
     blend = sum(WEIGHTS[name] * value for name, value in known.items()) / sum(WEIGHTS[name] for name in known)
     return _scored(smart, blend, ", ".join(f"{name} {getattr(quality, name):.2f}" for name in known))
+
+
+def moved(drift: float) -> float:
+    """How far beyond its calm a detector is, 0-1. A steady stream strays under it; that is no reason to hurry."""
+    return max(0.0, (drift - DRIFT_CALM) / (1.0 - DRIFT_CALM))
 
 
 def interval_s(smart: Smart, value: float) -> float:
