@@ -110,7 +110,8 @@ def _choose_and_begin(policy: Policy, state: State, plan: Plan, wanted: Assignme
         choice=choice.reason,
         recalled=wanted.version in device.committed and not device.refit,
     )
-    return fetching.begin(state, target, now_s)
+    pressed = _pressed(policy, urgent, scored)
+    return fetching.begin(state, target, now_s, because=f"; comfort is waived: {pressed.told}" if pressed else "")
 
 
 def _needs(state: State, choice: Choice) -> Needs:
@@ -132,9 +133,16 @@ def _score(policy: Policy, state: State) -> Score | None:
 
 def _judge(policy: Policy, state: State, needs: Needs, urgent: bool, scored: Score | None) -> Verdict:
     question = Question(state.moment.readings, policy.thresholds, needs, state.moment.crossed)
-    if urgent or scored is None or not isinstance(policy.strategy, Smart) or not presses(policy.strategy, scored.value):
-        return judge(question, urgent=urgent)
-    return judge(question, urgent=True, because="the live model does badly")
+    if _pressed(policy, urgent, scored):
+        return judge(question, urgent=True, because="the live model does badly")
+    return judge(question, urgent=urgent)
+
+
+def _pressed(policy: Policy, urgent: bool, scored: Score | None) -> Score | None:
+    """The score that alone waives comfort; None where nothing does, or the plan does already."""
+    if urgent or scored is None or not isinstance(policy.strategy, Smart):
+        return None
+    return scored if presses(policy.strategy, scored.value) else None
 
 
 def _decide(

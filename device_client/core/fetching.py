@@ -40,9 +40,10 @@ Step = tuple[State, Effects]
 NO_ROOM_RECHECK_S: Final = 600.0
 
 
-def begin(state: State, target: Target, now_s: float) -> Step:
-    """Begin, or begin again after a restart: what is there already is found by its hash."""
-    state = state.enters(Phase.FETCHING, f"fetching {target.version} ({target.choice})", now_s, target=target)
+def begin(state: State, target: Target, now_s: float, *, because: str = "") -> Step:
+    """Begin, or begin again after a restart: what is there already is found by its hash. `because`: what pressed."""
+    reason = f"fetching {target.version} ({target.choice}){because}"[:500]
+    state = state.enters(Phase.FETCHING, reason, now_s, target=target)
     first = target.variant.sha256 if _is_at_hand(state, target) else target.manifest.golden.sha256
     return _open(state, target, first)
 

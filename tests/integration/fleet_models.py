@@ -10,6 +10,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +19,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from publisher.learning.data import Data
     from publisher.learning.making import Made
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
@@ -26,7 +28,10 @@ MADE_WITHIN_S: Final = 220
 
 
 def make_digits(folder: Path) -> None:
-    """`1.0.0.made` and `1.1.0.made`, trained; `1.2.0.made`, on scrambled labels; `held.npz`; `digits.tflite`."""
+    """`1.0.0.made` and `1.1.0.made`, trained; `1.2.0.made`, on scrambled labels; `held.npz`; `digits.tflite`.
+
+    `2.0.0.made` is trained on turned and noisy digits as well, and is at home with both.
+    """
     _run("digits", folder)
 
 
@@ -73,6 +78,26 @@ def _digits(folder: Path) -> None:
             tflite = next(variant.tflite for variant in release.variants if variant.name == "float32")
             (folder / "digits.tflite").write_bytes(tflite)
             (folder / "kernel.bin").write_bytes(_kernel(tflite))
+    release = make_from_recipe(replace(recipe, data=_and_spoilt(recipe.data)), epochs=10, variants=("float32", "int8"))
+    (folder / "2.0.0.made").write_bytes(pickle.dumps(release))
+
+
+def _and_spoilt(data: Data) -> Data:
+    """The same once more, each digit turned and noisy in its own measure."""
+    from bench.drifting import spoilt
+
+    rng = np.random.default_rng(3)
+
+    def both(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.concatenate([x, spoilt(x, rng.uniform(0, 50, len(x)), rng.uniform(0, 0.2, len(x)), rng)])
+
+    return replace(
+        data,
+        x_train=both(data.x_train),
+        y_train=np.tile(data.y_train, 2),
+        x_test=both(data.x_test),
+        y_test=np.tile(data.y_test, 2),
+    )
 
 
 def _kernel(tflite: bytes) -> bytes:

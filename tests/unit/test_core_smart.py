@@ -118,6 +118,7 @@ def test_what_is_taken_for_a_bad_model_says_why_and_takes_no_longer_than_the_flo
     life = a_life()
     life.reads(quality=BAD, **BUSY)
     assert life.phase is Phase.FETCHING, "the first look is at once"
+    assert life.device.reason.endswith("; comfort is waived: score 0.00 (drift 0.80, confidence 0.50)")
     life = a_life()
     life.reads(quality=GOOD, **BUSY)
     began_s = life.now_s

@@ -1,0 +1,242 @@
+"""One device of real parts in this process, on a clock of ours: weeks of its life pass in seconds.
+
+Journal, store, sensors, serving, feedback, the child that proves, engine, runner and signatures are those of a device;
+the models are real. Not real are the clock, the broker, which is the simulation's, and what `probe.json` tells of
+processor, battery and link.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import queue
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device_client.adapters.journal import Journal
+from device_client.adapters.sensors import DeviceSensors
+from device_client.adapters.store import FileStore
+from device_client.adapters.trial_process import TrialProcess
+from device_client.core.device import Device, Phase
+from device_client.core.policy import Policy
+from device_client.engine import Adapters, Clock, Engine, Outlet
+from device_client.presence import Identity, LinkWatch
+from device_client.reporter import Reporter
+from device_client.runner import Inbound, Posted, Runner
+from device_client.serving import LiveServing, Prediction
+from protocol import chunks
+from protocol.manifest import Encoding, Golden, Manifest, Variant
+from protocol.messages import Outcome, Status
+from protocol.plan import Plan, Rule
+from protocol.topics import Kind, Topics
+from protocol.trust import Accepted, verify
+from tests.builders import NOON, an_authority
+from tests.simulation.world import Broker, SimLink, World
+
+if TYPE_CHECKING:
+    from publisher.learning.making import Made
+
+DEVICE: Final = "pi-1"
+MODEL: Final = "digits"
+FIT: Final[Mapping[str, Any]] = {
+    "battery_percent": 80, "on_mains": False, "cpu_percent": 20, "temperature_c": 45, "metered": False,
+    "link_kind": "wifi", "wifi_signal_dbm": -50, "throttled": False, "under_voltage": False, "clock_synchronised": True,
+    "memory_free_bytes": 10**9, "disk_free_bytes": 10**10, "round_trip_ms": 20,
+}  # fmt: skip
+PROOF_WITHIN_S: Final = 120.0  # of real time: the machine may be busy
+SHADOW_WITHIN_S: Final = 0.05  # of real time: a shadow may leave inputs out, so it is not waited for much longer
+STEP_MIN_S: Final = 0.01
+
+
+class RealRoom:
+    """A device that has just been switched on, and the publisher and broker that it talks to."""
+
+    def __init__(self, folder: Path, policy: Policy, *, report_every_s: float = 600.0) -> None:
+        """`folder` is the device's own; `report_every_s`: how often a window of feedback is closed."""
+        self.statuses: list[Status] = []
+        self.outcomes: list[Outcome] = []
+        self._folder, self._policy, self._report_every_s = folder, policy, report_every_s
+        self._world, self._topics = World(seed=1), Topics()
+        self._broker = Broker(self._world, watchers=[self._hear])
+        self._authority = an_authority(now=NOON)
+        self._root = self._authority.root
+        self._manifests: dict[str, Manifest] = {}
+        self._sequence = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        self.reads()
+        self._switch_on()
+
+    # What happens around it
+
+    def reads(self, **readings: object) -> None:
+        """From now on the device reads this of itself, and else that all is fine."""
+        (self._folder / "probe.json").write_text(json.dumps({**FIT, **readings}))
+
+    def announces(self, version: str, made: Made) -> None:
+        """The publisher puts a version on the broker and signs a plan that names it for everybody."""
+        self._sequence += 1
+        self._manifests[version] = self._manifest(version, made)
+        plan = Plan(model=MODEL, sequence=self._sequence, rules=(Rule(version=version),), created=self._utc())
+        self._authority, bundle = self._authority.publish(plan, [self._manifests[version]], self._utc())
+        self._broker.publish(self._topics.desired(MODEL), bundle, retain=True)
+
+    def passes(self, seconds: float) -> None:
+        """Time passes; the device wakes when it wants to be woken. What takes real time is waited for."""
+        until_s = self._world.now_s + seconds
+        while self._world.now_s < until_s:
+            self._world.run(min(until_s, max(self._world.now_s + STEP_MIN_S, self._runner.wake_s())))
+            self._runner.tick()
+            self._take_what_was_posted()
+
+    def asks(self, x: NDArray[np.float32], truth: int | None = None) -> Prediction:
+        """The application asks about one input, and tells what it truly was."""
+        before = self.serving.tally().inputs
+        answer = self.serving.predict(x)
+        if truth is not None:
+            self.serving.label(answer, truth)
+        if self.phase in (Phase.SHADOWING, Phase.PROBATION):
+            self._let_the_shadow_answer(before)
+        return answer
+
+    def settles(self, version: str, made: Made) -> None:
+        """The first version comes, and is found good for want of inputs that speak against it."""
+        self.announces(version, made)
+        while self.phase is not Phase.COMMITTED:
+            self.passes(60.0)
+
+    def restarts(self) -> None:
+        """The process ends well and comes back; what is on the disk is all that it knows."""
+        self.close()
+        self._switch_on()
+
+    def close(self) -> None:
+        """Switch it off."""
+        self._runner.stop()
+        self.serving.close()
+        self._journal.close()
+
+    # What can be seen of it
+
+    @property
+    def now_s(self) -> float:
+        """Since it was first switched on."""
+        return self._world.now_s
+
+    @property
+    def device(self) -> Device:
+        """What it remembers."""
+        return self.engine.state.device
+
+    @property
+    def phase(self) -> Phase:
+        """Where it stands."""
+        return self.device.phase
+
+    # How it is done
+
+    def _switch_on(self) -> None:
+        self._inbox: queue.Queue[Inbound] = queue.Queue()
+        self._journal = Journal(self._folder / "journal.db")
+        clock = Clock(lambda: self._world.now_s, self._utc)
+        self._sensors = DeviceSensors(
+            self._folder, self._folder / "probe.json", probes=(), clock_s=clock.monotonic_s, wall=self._local_time
+        )
+        self.serving = LiveServing(wall_s=lambda: self._utc().timestamp())
+        session = str(self._journal.next_session())
+        identity, watch = Identity(DEVICE, session, "edgeferry", "tflite"), LinkWatch()
+        reporter = Reporter(DEVICE, session, self._topics, self._journal, clock, every_s=self._report_every_s)
+        self._runner = Runner(identity, self._topics, clock, watch, reporter, self._journal)
+        outlet = Outlet(self._runner.say, self._runner.sweep, self._runner.outbox_filled, lambda: watch.round_trip_ms)
+        adapters = Adapters(
+            store=FileStore(self._folder / "models"),
+            prover=TrialProcess(),
+            serving=self.serving,
+            sensors=self._sensors,
+            journal=self._journal,
+            verify=self._verify,
+            outlet=outlet,
+            clock=clock,
+        )
+        post = partial(Posted, MODEL)
+        self.engine = Engine(self._policy, adapters, self._topics, lambda event: self._inbox.put(post(event)))
+        link = SimLink(self._world, self._broker, self._runner.take)
+        self._runner.attach(link, {MODEL: self.engine}, {MODEL: self.serving})
+        self._runner.start()
+        self.passes(2.0)  # the link is up within one
+
+    def _utc(self) -> datetime:
+        return NOON + timedelta(seconds=self._world.now_s)
+
+    def _local_time(self, zone: tzinfo) -> datetime:
+        return self._utc().astimezone(zone)
+
+    def _verify(self, bundle: bytes, trusted: Mapping[str, bytes]) -> Accepted:
+        now = self._utc()
+        return verify(bundle, model=MODEL, root=self._root, trusted=trusted, now=now, clock_trusted=True)
+
+    def _hear(self, topic: str, payload: bytes) -> None:
+        address = self._topics.parse(topic)
+        if address is not None and address.kind is Kind.STATUS:
+            self.statuses.append(Status.from_line(payload))
+        elif address is not None and address.kind is Kind.EVENT:
+            self.outcomes.append(Outcome.from_line(payload))
+
+    def _take_what_was_posted(self) -> None:
+        while not self._inbox.empty() or self.phase is Phase.PROVING:
+            self._runner.take(self._inbox.get(timeout=PROOF_WITHIN_S))
+            self._runner.tick()
+
+    def _let_the_shadow_answer(self, before: int) -> None:
+        """It has a thread of its own in real time; the next input comes when it is ready, as a rule."""
+        moment, deadline_s = threading.Event(), time.monotonic() + SHADOW_WITHIN_S
+        while self.serving.tally().inputs == before and time.monotonic() < deadline_s:
+            moment.wait(0.0005)
+
+    def _manifest(self, version: str, made: Made) -> Manifest:
+        variants = tuple(
+            Variant(
+                name=each.name,
+                precision=each.precision,
+                sha256=hashlib.sha256(each.tflite).hexdigest(),
+                size_bytes=len(each.tflite),
+                golden_tolerance=each.tolerance,
+                requires=each.requires,
+                measured=each.measured,
+                encodings=(self._uploaded(each.tflite),),
+            )
+            for each in made.variants
+        )
+        golden = Golden(
+            sha256=hashlib.sha256(made.golden).hexdigest(),
+            size_bytes=len(made.golden),
+            samples=made.golden_samples,
+            encodings=(self._uploaded(made.golden),),
+        )
+        return Manifest(
+            model=MODEL,
+            version=version,
+            created=self._utc(),
+            labels=made.labels,
+            contract=made.contract,
+            golden=golden,
+            variants=variants,
+            input_statistics=made.statistics,
+        )
+
+    def _uploaded(self, blob: bytes) -> Encoding:
+        path = self._folder / "on-its-way"
+        path.write_bytes(blob)
+        cut = chunks.cut(path)
+        slices = {leaf.sha256: blob[leaf.offset : leaf.offset + leaf.size_bytes] for leaf in cut.leaves}
+        for sha256, payload in (slices | cut.nodes).items():
+            self._broker.publish(self._topics.chunk(sha256), payload, retain=True)
+        path.unlink()
+        return Encoding(kind="raw", tree=cut.tree)
