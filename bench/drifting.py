@@ -2,7 +2,8 @@
 
     python -m bench.drifting --out FILE.npz    # for `device-client run --replay FILE.npz`
 
-The digits are those that the built-in recipe holds back. Knows no model, no device and no time: a leg has so many inputs.
+The digits are those that the built-in recipe holds back. Knows no model, no device
+and no time: a leg has so many inputs.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def spoilt(x: Float32, turned_deg: Floats, noise: Floats, rng: np.random.Generat
 
 
 def turned(x: Float32, turned_deg: Floats) -> Float32:
-    """Digits (inputs, 784), each turned about its middle; straight lines between the pixels, nothing beyond the edge."""
+    """Digits (inputs, 784), each turned about its middle; straight lines between pixels, nothing beyond the edge."""
     images = np.pad(x.reshape(-1, SIDE, SIDE), ((0, 0), (1, 2), (1, 2)))  # an empty frame, in which every gap is found
     angles = np.deg2rad(turned_deg).astype(np.float32)[:, None]
     down, right = (grid.ravel().astype(np.float32) - (SIDE - 1) / 2 for grid in np.mgrid[0:SIDE, 0:SIDE])
@@ -86,7 +87,8 @@ def turned(x: Float32, turned_deg: Floats) -> Float32:
 
     upper = pixel(0, 0) * (1 - beside) + pixel(0, 1) * beside
     lower = pixel(1, 0) * (1 - beside) + pixel(1, 1) * beside
-    return upper * (1 - below) + lower * below
+    level: Float32 = upper * (1 - below) + lower * below
+    return level
 
 
 def main() -> None:

@@ -1,164 +1,231 @@
-"""Draws what the smart strategy does with a model whose inputs drift: docs/images/smart-strategy.png.
+"""Draws what the smart strategy does with real inputs that drift: docs/images/smart-strategy.png.
 
-    python -m bench.smart [--out FILE.png]
+    python -m bench.smart [--out FILE.png] [--models FOLDER]
 
-The core is the real one, stepped by hand through seven days; the processor is too busy for comfort all the time, and
-for a while the application holds, which nothing waives. What the feedback says of the model is made up: steady, then
-drifting, then steady again under the new version.
+A real device but for its clock and broker (tests/real_room.py) lives through five days and a half on real digits with
+real models: once with the true labels of half of its inputs, once with none. Its processor is too busy for comfort all
+the time, and for a while the application holds, which nothing waives.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from device_client.core.device import Phase
-from device_client.core.policy import Smart
-from device_client.core.quality import Quality
-from device_client.core.score import score
-from tests.builders import a_device, a_plan, a_policy
-from tests.life import Life
+from bench.drifting import Leg, Stream, drifting
+from device_client.core.device import WAITING
+from device_client.core.policy import Smart, TrialLimits
+from device_client.core.score import DRIFT_CALM, score
+from tests.builders import a_policy
+from tests.integration import fleet_models
+from tests.real_room import RealRoom
 
-HOUR_S: Final = 3_600.0
-DAY_S: Final = 24 * HOUR_S
-DAYS: Final = 7
 OUT: Final = Path(__file__).resolve().parent.parent / "docs" / "images" / "smart-strategy.png"
+HOUR_S: Final = 3_600.0
 SMART: Final = Smart()
-WANTED_AT_S: Final = {"2.0.0": 0.5 * DAY_S, "3.0.0": 3.5 * DAY_S}
-HELD_S: Final = (2.1 * DAY_S, 2.8 * DAY_S)
-BUSY: Final[dict[str, Any]] = {"cpu_percent": 95.0}
+PATIENT: Final = TrialLimits(  # inputs are rare here, and the machine that draws may be busy
+    shadow_deadline_s=86_400.0, probation_deadline_s=86_400.0, poll_s=30.0, latency_floor_ms=10_000.0
+)
+BLUE, RED, GREY, SAND, BROWN = "#0b6e99", "#b5482a", "#555555", "#d9a441", "#8a6412"
+PER_HOUR: Final = 120  # inputs
+TURNED_DEG: Final = 45.0
+NOISE: Final = 0.2
+TURNS_H: Final = (38.0, 62.0)
+BACK_H: Final = 74.0
+END_H: Final = 132.0
+HELD_H: Final = (46.0, 56.0)
+BUSY: Final[dict[str, Any]] = {"cpu_percent": 95}
+RELEASES_H: Final = {"2.0.0": 1.0, "3.0.0": 84.0}
+MADE_AS: Final = {"1.0.0": "1.0.0", "2.0.0": "2.0.0", "3.0.0": "1.1.0"}  # of fleet_models
+LEGS: Final = (
+    (TURNS_H[0], Leg(0)),
+    (TURNS_H[1], Leg(0, (0.0, TURNED_DEG), (0.0, NOISE))),
+    (BACK_H, Leg(0, (TURNED_DEG, TURNED_DEG), (NOISE, NOISE))),
+    (END_H, Leg(0)),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One moment of the device's life."""
+    """One moment. `interval_s` is None while nothing waits to be taken; `drift` is None while none can be told."""
 
-    at_s: float
-    quality: Quality
+    at_h: float
+    turned_deg: float
+    drift: float | None
     score: float
     interval_s: float | None
-    looked: bool
-    phase: Phase
-    live: str | None
-    reason: str
 
 
-def quality_at(at_s: float, live: str | None) -> Quality:
-    """Inputs drift from the second day on; 2.0.0 was trained with them and is at home there."""
-    drift = 0.0 if live != "1.0.0" else min(1.0, max(0.0, (at_s - 1.25 * DAY_S) / DAY_S * 0.9))
-    return Quality(drift=drift, confidence=0.97 - 0.3 * drift, inferences=1_000)
+@dataclass(slots=True)
+class Life:
+    """What became of one device. `looks`: when it looked, and the interval that it then chose; `told`: its outcomes."""
+
+    labelled: bool
+    samples: list[Sample] = field(default_factory=list)
+    looks: list[tuple[float, float]] = field(default_factory=list)
+    taken_h: dict[str, float] = field(default_factory=dict)
+    told: dict[str, str] = field(default_factory=dict)
 
 
-def replay(days: float = DAYS) -> list[Sample]:
-    """Live through it: at every moment at which the core wants to be woken, it is given what it then reads."""
-    life = Life(a_device(Phase.COMMITTED, live="1.0.0", plan=a_plan("1.0.0")), a_policy(strategy=SMART))
-    began_s, samples = life.now_s, list[Sample]()
-    wanted = dict(WANTED_AT_S)
-    while (at_s := life.now_s - began_s) < days * DAY_S:
-        for version in [version for version, due_s in wanted.items() if due_s <= at_s]:
-            del wanted[version]
-            life.plans(version)
-        if life.phase in (Phase.ASSIGNED, Phase.DEFERRED):
-            samples.append(_look(life, at_s))
-        else:
-            _get_on(life)
-            life.now_s += HOUR_S / 12
-        if life.phase is Phase.DEFERRED:
-            life.waits()
-    return samples
+def a_stream(per_hour: int = PER_HOUR) -> Stream:
+    """Upright, turning, turned, upright again."""
+    begins_h, legs = 0.0, []
+    for ends_h, leg in LEGS:
+        legs.append(Leg(round((ends_h - begins_h) * per_hour), leg.turned_deg, leg.noise))
+        begins_h = ends_h
+    return drifting(legs)
 
 
-def _look(life: Life, at_s: float) -> Sample:
-    quality, before_s = quality_at(at_s, life.live), life.state.moment.checked_at_s
-    live = life.live
-    life.reads(quality=quality, held="demo" if HELD_S[0] <= at_s < HELD_S[1] else "", **BUSY)
-    moment = life.state.moment
-    looked = moment.checked_at_s != before_s
-    value = score(SMART, quality).value
-    return Sample(at_s, quality, value, moment.interval_s, looked, life.phase, live, life.device.reason)
+def live(stream: Stream, models: Path, folder: Path, *, labelled: bool, per_hour: int = PER_HOUR) -> Life:
+    """Have a device in `folder` live through the stream. `models`: what fleet_models.make_digits has filled."""
+    made = {version: fleet_models.made(models, name) for version, name in MADE_AS.items()}
+    room = RealRoom(folder, a_policy(strategy=SMART, trial=PATIENT))
+    room.settles("1.0.0", made["1.0.0"])
+    began_s, life = room.now_s, Life(labelled)
+    due = [(due_h, partial(room.announces, version, made[version])) for version, due_h in RELEASES_H.items()]
+    due += [(0.0, partial(room.reads, **BUSY)), (HELD_H[1], partial(room.reads, **BUSY))]
+    due += [(HELD_H[0], partial(room.reads, **BUSY, held="a demonstration"))]
+    for row in range(len(stream.x)):
+        at_h = row / per_hour
+        for happens in [happens for due_h, happens in due if due_h <= at_h]:
+            happens()
+        due = [(due_h, happens) for due_h, happens in due if due_h > at_h]
+        before_s = room.engine.state.moment.checked_at_s
+        room.passes(began_s + (row + 1) * HOUR_S / per_hour - room.now_s)
+        room.asks(stream.x[row], int(stream.y[row]) if labelled and row % 2 == 0 else None)
+        _note(life, room, at_h, float(stream.turned_deg[row]), looked=room.engine.state.moment.checked_at_s != before_s)
+    life.told = {said.version: f"{said.outcome}: {said.reason}" for said in room.outcomes}
+    room.close()
+    return life
 
 
-def _get_on(life: Life) -> None:
-    """Whatever the update waits for comes, and is good."""
-    match life.phase:
-        case Phase.FETCHING:
-            life.gets_blob()
-        case Phase.PROVING:
-            life.proves()
-        case Phase.SHADOWING | Phase.PROBATION:
-            life.counts()
-        case _:
-            pass
+def _note(life: Life, room: RealRoom, at_h: float, turned_deg: float, *, looked: bool) -> None:
+    moment, device, quality = room.engine.state.moment, room.device, room.serving.quality()
+    expected = device.live.variant.measured.accuracy if device.live else None
+    waits = device.phase in WAITING
+    value = score(SMART, quality, expected).value
+    drift = quality.drift if quality else None
+    life.samples.append(Sample(at_h, turned_deg, drift, value, moment.interval_s if waits or looked else None))
+    if looked and moment.interval_s is not None:
+        life.looks.append((at_h, moment.interval_s))
+    for said in room.statuses:
+        if said.state == "fetching" and said.latest_version:
+            life.taken_h.setdefault(said.latest_version, at_h)
+    room.statuses.clear()
 
 
-def draw(samples: list[Sample], out: Path) -> None:
-    """Score above, interval below, one clock."""
+def draw(lives: Sequence[Life], out: Path) -> None:
+    """Inputs, drift, score and interval, on one clock."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    days = [sample.at_s / DAY_S for sample in samples]
-    figure, (above, below) = plt.subplots(2, 1, figsize=(9, 5.4), sharex=True, height_ratios=(1, 1.3), dpi=110)
-    taken = next(sample for sample in samples if sample.phase is Phase.FETCHING)
-    for part in (True, False):  # two releases: nothing is weighed in between
-        mine = [i for i, sample in enumerate(samples) if (sample.at_s <= taken.at_s) is part]
-        x = [days[i] for i in mine]
-        above.plot(x, [samples[i].score for i in mine], color="#0b6e99", lw=2)
-        hours = [(samples[i].interval_s or 0.0) / HOUR_S for i in mine]
-        below.step(x, hours, where="post", color="#0b6e99", lw=2)
-    looks = [sample for sample in samples if sample.looked]
-    below.plot(
-        [look.at_s / DAY_S for look in looks],
-        [(look.interval_s or 0.0) / HOUR_S for look in looks],
-        "o",
-        ms=4.5,
-        color="#0b6e99",
-        label="a look at the conditions",
+    figure, (inputs, drifts, scores, waits) = plt.subplots(
+        4, 1, figsize=(9.5, 7.6), sharex=True, height_ratios=(0.5, 0.6, 0.6, 1.5), dpi=110
     )
-    above.axhline(SMART.comfort_score, color="#b5482a", lw=1, ls="--")
-    above.text(DAYS, SMART.comfort_score + 0.02, "under it comfort is waived", ha="right", va="bottom", color="#b5482a")
-    above.set(ylabel="score", ylim=(-0.05, 1.12), yticks=(0, 0.5, 1))
-    below.set(ylabel="hours between looks", xlabel="days", yscale="log", xlim=(0, DAYS), ylim=(0.1, 60))
+    _draw_inputs(inputs, lives[0])
+    for life in lives:
+        _draw_life(drifts, scores, waits, life)
+    scores.axhline(SMART.comfort_score, color=GREY, lw=1, ls=":")
+    scores.text(END_H, SMART.comfort_score + 0.03, "under this comfort is waived", ha="right", va="bottom", color=GREY)
+    drifts.axhline(DRIFT_CALM, color=GREY, lw=1, ls=":")
+    drifts.text(END_H, DRIFT_CALM + 0.03, "up to here it is calm", ha="right", va="bottom", color=GREY)
+    drifts.set(ylabel="drift\nit sees", ylim=(-0.06, 1.1), yticks=(0, 0.5, 1))
+    scores.set(ylabel="score", ylim=(-0.06, 1.1), yticks=(0, 0.5, 1))
     ticks = (SMART.interval_min_s / HOUR_S, 1, 4, SMART.interval_max_s / HOUR_S)
-    below.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-    below.minorticks_off()
-    for axis in (above, below):
-        axis.axvline(taken.at_s / DAY_S, color="#b5482a", lw=1)
-        axis.axvspan(1.25, taken.at_s / DAY_S, color="#d9a441", alpha=0.18, lw=0)
-        axis.spines[["top", "right"]].set_visible(False)
-    below.plot([at_s / DAY_S for at_s in HELD_S], [52, 52], color="#444444", lw=3, solid_capstyle="butt")
-    below.text(HELD_S[1] / DAY_S - 0.03, 46, "application\nholds", ha="right", va="top", color="#444444", fontsize=9)
-    above.text(1.27, 1.03, "inputs drift", color="#8a6412", va="bottom")
-    above.text(taken.at_s / DAY_S + 0.04, 1.03, "2.0.0 is taken", color="#b5482a", va="bottom")
-    for version, at_s in WANTED_AT_S.items():
-        below.annotate(
-            f"{version} wanted,\nprocessor busy",
-            (at_s / DAY_S, 0.11),
-            xytext=(at_s / DAY_S + 0.05, 0.115),
-            fontsize=9,
-            color="#444444",
-        )
-        below.axvline(at_s / DAY_S, ymax=0.2, color="#444444", lw=1)
-    below.legend(frameon=False, loc="lower right")
+    waits.set(ylabel="hours between looks", xlabel="hours", yscale="log", xlim=(0, END_H), ylim=(0.1, 60))
+    waits.set_yticks(ticks, ("0.25\nfloor", "1", "4", "24\nceiling"))
+    waits.minorticks_off()
+    waits.set_xticks(range(0, int(END_H) + 1, 12))
+    _mark((inputs, drifts, scores, waits), waits, scores)
     figure.suptitle("A smart device looks the sooner, the worse its model does", x=0.02, ha="left", fontsize=12)
+    figure.align_ylabels()
     figure.tight_layout()
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out)
+    plt.close(figure)
+
+
+def _draw_inputs(axis: Any, life: Life) -> None:
+    hours = [sample.at_h for sample in life.samples]
+    axis.fill_between(hours, [sample.turned_deg for sample in life.samples], color=SAND, alpha=0.35, lw=0)
+    axis.text(BACK_H + 1, TURNED_DEG * 0.75, f"turned by up to {TURNED_DEG:.0f}°, and noisy", color=BROWN)
+    axis.set(ylabel="turned,\ndegrees", ylim=(0, 1.1 * TURNED_DEG), yticks=(0, TURNED_DEG))
+
+
+def _draw_life(drifts: Any, scores: Any, waits: Any, life: Life) -> None:
+    color, name = (BLUE, "with labels") if life.labelled else (RED, "without labels")
+    every = life.samples[:: PER_HOUR // 6]
+    hours = [sample.at_h for sample in every]
+    drifts.plot(hours, [sample.drift for sample in every], color=color, lw=1.2, alpha=0.8)
+    scores.plot(hours, [sample.score for sample in every], color=color, lw=1.6, label=name)
+    intervals = [float("nan") if sample.interval_s is None else sample.interval_s / HOUR_S for sample in life.samples]
+    waits.step([sample.at_h for sample in life.samples], intervals, where="post", color=color, lw=1.6)
+    for version, at_h in life.taken_h.items():
+        if at_h > RELEASES_H.get(version, END_H):
+            interval_h = dict(life.looks)[at_h] / HOUR_S
+            waits.plot(at_h, interval_h, "*", ms=15, color=color, zorder=3)
+            side, ha = (2, "left") if life.labelled else (-2, "right")
+            told = f"{version} is taken,\ncomfort waived"
+            waits.text(at_h + side, interval_h, told, color=color, ha=ha, va="center")
+            for axis in (drifts, scores):
+                axis.axvline(at_h, color=color, lw=1, ls="--")
+    looks = [(at_h, interval_s / HOUR_S) for at_h, interval_s in life.looks]
+    waits.plot(*zip(*looks, strict=True), "o", ms=4, color=color, label=f"a look, {name}")
+
+
+def _mark(axes: Sequence[Any], waits: Any, scores: Any) -> None:
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+    for version, at_h in RELEASES_H.items():
+        waits.axvline(at_h, ymax=0.12, color=GREY, lw=1)
+        waits.text(at_h + 0.7, 0.105, f"{version} wanted,\nprocessor busy", color=GREY, fontsize=9, va="bottom")
+    waits.plot(HELD_H, (45, 45), color=GREY, lw=3, solid_capstyle="butt")
+    waits.text(sum(HELD_H) / 2, 40, "application\nholds", ha="center", va="top", color=GREY, fontsize=9)
+    scores.legend(frameon=False, loc="center left")
+    waits.legend(frameon=False, loc="lower right")
 
 
 def main() -> None:
-    """Replay, draw, and tell where."""
-    parser = argparse.ArgumentParser(description="Draw what the smart strategy does.")
+    """Live, draw, and tell what was seen."""
+    parser = argparse.ArgumentParser(description="Draw what the smart strategy does with real inputs that drift.")
     parser.add_argument("--out", type=Path, default=OUT)
-    out = parser.parse_args().out
-    samples = replay()
-    draw(samples, out)
-    taken = next(sample for sample in samples if sample.phase is Phase.FETCHING)
-    looks = sum(sample.looked for sample in samples)
-    print(f"{looks} looks in {DAYS} days; 2.0.0 taken on day {taken.at_s / DAY_S:.2f}: {out}")  # noqa: T201 - its answer
+    parser.add_argument(
+        "--models", type=Path, help="a folder that fleet_models.make_digits has filled, to save training"
+    )
+    asked = parser.parse_args()
+    stream = a_stream()
+    with tempfile.TemporaryDirectory() as scratch:
+        models = asked.models or Path(scratch)
+        if not asked.models:
+            fleet_models.make_digits(models)
+        lives = [
+            live(stream, models, Path(scratch) / f"pi-{labelled}", labelled=labelled) for labelled in (True, False)
+        ]
+    draw(lives, asked.out)
+    for each in lives:
+        print("with labels" if each.labelled else "without labels")  # noqa: T201 - its answer
+        for line in tell(each):
+            print(f"  {line}")  # noqa: T201 - its answer
+    print(asked.out)  # noqa: T201 - its answer
+
+
+def tell(life: Life) -> list[str]:
+    """The figures behind the picture."""
+    asked = [sample for sample in life.samples if sample.interval_s is not None]
+    said = [f"{len(life.looks)} looks; intervals from {min(each for _, each in life.looks) / HOUR_S:.2f} h up"]
+    for at_h, interval_s in life.looks:
+        at = min(asked, key=lambda sample: abs(sample.at_h - at_h)) if asked else None
+        figures = f", turned {at.turned_deg:.0f}°, score {at.score:.2f}, drift {at.drift or 0.0:.2f}" if at else ""
+        said.append(f"hour {at_h:6.1f}: looks every {interval_s / HOUR_S:5.2f} h{figures}")
+    said += [f"hour {at_h:6.1f}: {version} is taken" for version, at_h in life.taken_h.items()]
+    return [*said, *(f"{version} {outcome}" for version, outcome in life.told.items())]
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Final
 
 import pytest
 
+from bench import smart
 from bench.drifting import Leg, Stream, drifting
 from device_client.core.policy import Smart, TrialLimits
 from protocol.messages import Status
@@ -20,12 +21,15 @@ from tests.integration import fleet_models
 from tests.real_room import RealRoom
 
 FLOOR_S: Final = 900.0
-CEILING_S: Final = 4 * 3_600.0
+CEILING_S: Final = 14_400.0
 EVERY_S: Final = 20.0  # between two inputs
 HOUR: Final = 180  # inputs
+HOUR_S: Final = 3_600.0
 DAY_S: Final = 86_400.0
 SMART: Final = Smart(interval_min_s=FLOOR_S, interval_max_s=CEILING_S)
-PATIENT: Final = TrialLimits(shadow_deadline_s=DAY_S, probation_deadline_s=DAY_S, poll_s=30.0, latency_floor_ms=10_000.0)
+PATIENT: Final = TrialLimits(
+    shadow_deadline_s=DAY_S, probation_deadline_s=DAY_S, poll_s=30.0, latency_floor_ms=10_000.0
+)
 UPRIGHT: Final = Leg(14 * HOUR + 1)
 LEGS: Final = (Leg(7 * HOUR), Leg(6 * HOUR, (0.0, 45.0), (0.0, 0.2)), Leg(4 * HOUR, (45.0, 45.0), (0.2, 0.2)), UPRIGHT)
 UNIT_S: Final = {"s": 1.0, "min": 60.0, "h": 3_600.0}
@@ -52,7 +56,8 @@ class Story:
     def lives(self, inputs: int, until: Callable[[Status], bool] = lambda _: False) -> list[Status]:
         """Let it be asked about so many inputs, or until it has said something; all that it said meanwhile."""
         since = len(self.room.statuses)
-        for self.row in range(self.row + 1, self.row + 1 + inputs):
+        for _ in range(inputs):
+            self.row += 1
             self.room.passes(EVERY_S)
             known = self.labelled and self.row % 2 == 0
             self.room.asks(self.stream.x[self.row], int(self.stream.y[self.row]) if known else None)
@@ -123,3 +128,19 @@ def test_drift_shrinks_the_interval_to_the_floor_takes_what_comfort_deferred_and
     assert growing[-1] == CEILING_S
     assert all(later <= 2.0 * sooner for sooner, later in pairwise(growing))
     assert "CPU load 95 % is over 80 %; looks every 4.0 h: score 1.00 (" in calm[-1].reason
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("labelled", [True, False])
+def test_the_picture_in_the_docs_shows_what_it_says(
+    labelled: bool, once_per_run: Callable[[str, Callable[[Path], None]], Path], tmp_path: Path
+) -> None:
+    models = once_per_run("fleet digits", fleet_models.make_digits)
+    life = smart.live(smart.a_stream(), models, tmp_path / "pi", labelled=labelled)
+    before = [interval_s for at_h, interval_s in life.looks if at_h <= smart.TURNS_H[0]]
+    after = [interval_s for at_h, interval_s in life.looks if at_h >= smart.RELEASES_H["3.0.0"]]
+    assert before[-1] == after[-1] == smart.SMART.interval_max_s
+    assert smart.TURNS_H[0] < life.taken_h["2.0.0"] <= smart.HELD_H[1] + 1.0
+    assert dict(life.looks)[life.taken_h["2.0.0"]] < HOUR_S, "comfort is waived near the floor alone"
+    assert life.told["2.0.0"].startswith("adopted")
+    assert "3.0.0" not in life.taken_h
