@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +27,6 @@ from tests.integration.fleet import PROJECT, WITHIN_S, DeviceFolder, Watcher, a_
 from tests.integration.press import Press, Source
 
 ROWS = 30
-
-
-@pytest.fixture(scope="module")
-def digits(once_per_run: Callable[[str, Callable[[Path], None]], Path]) -> Path:
-    return once_per_run("fleet digits", fleet_models.make_digits)
 
 
 @dataclass(frozen=True)

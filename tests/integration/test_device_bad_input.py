@@ -30,11 +30,6 @@ HUGE_BYTES = 100_000_000
 HUGE_MAY_COST_BYTES = 40_000_000
 
 
-@pytest.fixture(scope="module")
-def digits(once_per_run: Callable[[str, Callable[[Path], None]], Path]) -> Path:
-    return once_per_run("fleet digits", fleet_models.make_digits)
-
-
 @dataclass(frozen=True)
 class Scene:
     """A device that runs 1.0.0, is asked all the time, and has good reason to."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +19,7 @@ from publisher.operations.office import an_office
 from publisher.operations.release import Order, release
 from publisher.operations.voice import Silent
 from publisher.settings import Settings
-from tests.brokers import Mosquitto, mosquitto, mosquitto_with_users, url_of
+from tests.brokers import Mosquitto, mosquitto_with_users, url_of
 from tests.integration import fleet_models
 from tests.integration.fleet import (
     CHUNK_BYTES,
@@ -38,17 +37,6 @@ from tests.integration.press import Press, Source
 
 FLEET = ("pi-1", "pi-2", "pi-3")
 SERVE = (sys.executable, "-c", "from publisher.cli import main; main()", "serve")
-
-
-@pytest.fixture(scope="module")
-def digits(once_per_run: Callable[[str, Callable[[Path], None]], Path]) -> Path:
-    return once_per_run("fleet digits", fleet_models.make_digits)
-
-
-@pytest.fixture
-def broker() -> Iterator[Mosquitto]:
-    with mosquitto() as running_broker:
-        yield running_broker
 
 
 def a_registry(folder: Path, url: str) -> Settings:

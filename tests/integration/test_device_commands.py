@@ -14,16 +14,10 @@ import pytest
 from protocol.topics import Kind
 from tests.brokers import Mosquitto, mosquitto, mosquitto_with_users, readable_folder, url_of
 from tests.builders import an_authority
-from tests.integration import fleet_models
 from tests.integration.fleet import DeviceFolder, Told, a_device, running, tell, watching
 from tests.integration.press import Press, Source
 
 CLOSED = "mqtt://127.0.0.1:1"
-
-
-@pytest.fixture(scope="module")
-def digits(once_per_run: Callable[[str, Callable[[Path], None]], Path]) -> Path:
-    return once_per_run("fleet digits", fleet_models.make_digits)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ it is again. What it reads is told by a probe file, as in a demonstration."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,11 +25,6 @@ FIT: Mapping[str, Any] = {
     "memory_free_bytes": 10**9, "disk_free_bytes": 10**10, "local_time": "2026-06-02T12:00:00",
 }  # fmt: skip
 LIMITS = {"cpu_max_percent": 80, "temperature_max_c": 75}
-
-
-@pytest.fixture(scope="module")
-def digits(once_per_run: Callable[[str, Callable[[Path], None]], Path]) -> Path:
-    return once_per_run("fleet digits", fleet_models.make_digits)
 
 
 @dataclass

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +20,7 @@ import pytest
 from device_client.adapters.runtime import open_model
 from protocol.plan import Rule
 from protocol.topics import Kind
-from tests.brokers import Mosquitto, mosquitto, url_of
+from tests.brokers import Mosquitto, url_of
 from tests.integration import fleet_models
 from tests.integration.fleet import CHUNK_BYTES, DeviceFolder, Process, Watcher, a_device, run_device, start, watching
 from tests.integration.press import Press, Source
@@ -39,17 +39,6 @@ LONGEST_S = {"fetching": 0.4, "proving": 0.5, "shadowing": 0.2, "probation": 0.4
 KNOWN_ROWS = 40
 SLOW = {"rate_max_bytes_s": 25 * CHUNK_BYTES}  # fetching takes a third of a second
 pytestmark = pytest.mark.timeout(480)
-
-
-@pytest.fixture(scope="module")
-def digits(once_per_run: Callable[[str, Callable[[Path], None]], Path]) -> Path:
-    return once_per_run("fleet digits", fleet_models.make_digits)
-
-
-@pytest.fixture
-def broker() -> Iterator[Mosquitto]:
-    with mosquitto() as running:
-        yield running
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,11 +29,6 @@ FIGURES = {  # as a larger network would have them
     "float32": (Requirements(memory_bytes=200 * MB), Measured(accuracy=0.98, latency_ms_p95=12.0)),
     "int8": (Requirements(memory_bytes=60 * MB), Measured(accuracy=0.97, latency_ms_p95=4.0)),
 }
-
-
-@pytest.fixture(scope="module")
-def digits(once_per_run: Callable[[str, Callable[[Path], None]], Path]) -> Path:
-    return once_per_run("fleet digits", fleet_models.make_digits)
 
 
 def made(digits: Path) -> Made:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -13,10 +13,8 @@ import pytest
 
 from publisher.adapters.broker import Broker
 from publisher.adapters.registry import Registry
-from tests.brokers import mosquitto
 from tests.integration.publishing import (
     Desk,
-    a_desk,
     announced,
     another_model,
     connect,
@@ -36,12 +34,6 @@ END: Final = "end"
 @pytest.fixture(scope="module")
 def big(once_per_run: OncePerRun) -> bytes:
     return (once_per_run("big model", make_big_model) / "big.tflite").read_bytes()
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    with mosquitto() as broker:
-        yield a_desk(tmp_path, broker.url)
 
 
 @pytest.mark.timeout(900)  # twenty releases and what follows each, on a machine that may be busy

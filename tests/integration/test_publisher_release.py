@@ -6,16 +6,12 @@ import json
 import shutil
 import stat
 import tomllib
-from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import pytest
 
 from protocol.topics import Topics
 from publisher.adapters.broker import Message
 from publisher.adapters.registry import Registry
-from tests.brokers import Mosquitto, mosquitto, mosquitto_with_users, readable_folder
-from tests.integration import models
+from tests.brokers import Mosquitto, mosquitto_with_users, readable_folder
 from tests.integration.publishing import (
     TOPICS,
     Desk,
@@ -23,32 +19,8 @@ from tests.integration.publishing import (
     announced,
     another_model,
     connect,
-    make_big_model,
     missing_chunks,
 )
-
-OncePerRun = Callable[[str, Callable[[Path], None]], Path]
-
-
-@pytest.fixture
-def broker() -> Iterator[Mosquitto]:
-    with mosquitto() as running:
-        yield running
-
-
-@pytest.fixture
-def desk(tmp_path: Path, broker: Mosquitto) -> Desk:
-    return a_desk(tmp_path, broker.url)
-
-
-@pytest.fixture(scope="module")
-def flowers(once_per_run: OncePerRun) -> Path:
-    return once_per_run("models", models.make) / "flowers-float32.tflite"
-
-
-@pytest.fixture(scope="module")
-def big(once_per_run: OncePerRun) -> Path:
-    return once_per_run("big model", make_big_model) / "big.tflite"
 
 
 def test_a_device_finds_all_that_a_release_promises(desk: Desk, big: Path) -> None:

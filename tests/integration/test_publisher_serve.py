@@ -6,7 +6,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -26,33 +26,10 @@ from publisher.operations.serve import Service
 from publisher.operations.spread import stage
 from publisher.operations.voice import Silent
 from publisher.settings import Settings
-from tests.brokers import Mosquitto, mosquitto
-from tests.integration import models
-from tests.integration.publishing import TOPICS, Desk, a_desk, announced, connect, make_big_model, missing_chunks
+from tests.brokers import Mosquitto
+from tests.integration.publishing import TOPICS, Desk, announced, connect, missing_chunks
 
-OncePerRun = Callable[[str, Callable[[Path], None]], Path]
 PATIENCE_S = 60.0
-
-
-@pytest.fixture
-def broker() -> Iterator[Mosquitto]:
-    with mosquitto() as running:
-        yield running
-
-
-@pytest.fixture
-def desk(tmp_path: Path, broker: Mosquitto) -> Desk:
-    return a_desk(tmp_path, broker.url)
-
-
-@pytest.fixture(scope="module")
-def flowers(once_per_run: OncePerRun) -> Path:
-    return once_per_run("models", models.make) / "flowers-float32.tflite"
-
-
-@pytest.fixture(scope="module")
-def big(once_per_run: OncePerRun) -> Path:
-    return once_per_run("big model", make_big_model) / "big.tflite"
 
 
 class Served:

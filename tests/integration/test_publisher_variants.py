@@ -13,7 +13,7 @@ from publisher.core.pareto import Selection, select
 from publisher.learning.making import make_from_recipe
 from publisher.learning.recipe import load_recipe
 from tests.brokers import mosquitto
-from tests.integration import keras_files, models
+from tests.integration import keras_files
 from tests.integration.publishing import Desk, a_desk
 
 RECIPE = """
@@ -38,11 +38,6 @@ def build_model():
 def desk(tmp_path: Path) -> Iterator[Desk]:
     with mosquitto() as running:
         yield a_desk(tmp_path, running.url)
-
-
-@pytest.fixture(scope="module")
-def flowers(once_per_run: Callable[[str, Callable[[Path], None]], Path]) -> Path:
-    return once_per_run("models", models.make) / "flowers-float32.tflite"
 
 
 @pytest.fixture(scope="module")

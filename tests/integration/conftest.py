@@ -1,0 +1,45 @@
+"""What several of these tests stand on: a broker of one's own, and models that are made once for all workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.brokers import Mosquitto, mosquitto
+from tests.integration import fleet_models, models
+from tests.integration.publishing import Desk, a_desk, make_big_model
+
+OncePerRun = Callable[[str, Callable[[Path], None]], Path]
+
+
+@pytest.fixture
+def broker() -> Iterator[Mosquitto]:
+    """A real mosquitto on a free port."""
+    with mosquitto() as running:
+        yield running
+
+
+@pytest.fixture
+def desk(tmp_path: Path, broker: Mosquitto) -> Desk:
+    """A publisher's registry, and that broker."""
+    return a_desk(tmp_path, broker.url)
+
+
+@pytest.fixture(scope="session")
+def digits(once_per_run: OncePerRun) -> Path:
+    """A folder with the digits model in its variants and versions, as devices get it; read-only."""
+    return once_per_run("fleet digits", fleet_models.make_digits)
+
+
+@pytest.fixture(scope="session")
+def flowers(once_per_run: OncePerRun) -> Path:
+    """A very small model's file."""
+    return once_per_run("models", models.make) / "flowers-float32.tflite"
+
+
+@pytest.fixture(scope="session")
+def big(once_per_run: OncePerRun) -> Path:
+    """The file of a model whose upload has a middle."""
+    return once_per_run("big model", make_big_model) / "big.tflite"
