@@ -10,6 +10,7 @@ all is well again: the reference is not learnt on, and the sum does not grow pas
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Final
 
 SLACK: Final = 0.5  # standard deviations that a stream may move without a word
@@ -19,15 +20,27 @@ REACH: Final = 4.0  # standard deviations: one outlier alone moves the sum by no
 LEARN: Final = 200  # numbers from which the reference is learnt where it is not given
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a detector knows. `count`, `mean`, `squares`: of the numbers from which its reference was learnt."""
+
+    sum: float
+    drifting: bool
+    count: int
+    mean: float
+    squares: float
+
+
 class PageHinkley:
     """One detector of one stream; not thread-safe. Numbers in, `score` (0-1) and `drifting` out."""
 
-    __slots__ = ("_count", "_mean", "_squares", "_std", "_std_floor", "_sum", "drifting")
+    __slots__ = ("_count", "_given", "_mean", "_squares", "_std", "_std_floor", "_sum", "drifting")
 
     def __init__(self, mean: float | None = None, std: float = 0.0, *, std_floor: float) -> None:
         """`mean` and `std`: the reference, learnt where the mean is None. `std_floor`: the least that counts."""
         self._std_floor = std_floor
-        self._count = 0 if mean is None else LEARN
+        self._given = mean is not None
+        self._count = LEARN if self._given else 0
         self._mean = mean or 0.0
         self._squares = 0.0
         self._std = max(std, std_floor)
@@ -38,6 +51,20 @@ class PageHinkley:
     def score(self) -> float | None:
         """0 where all is as it was, 1 where the limit is reached; None while the reference is being learnt."""
         return self._sum / LIMIT if self._count == LEARN else None
+
+    def standing(self) -> Standing:
+        """What another detector of the same stream can go on from."""
+        return Standing(self._sum, self.drifting, self._count, self._mean, self._squares)
+
+    def resume(self, known: Standing) -> None:
+        """Go on from there. A reference that is given stays as it is; a standing that cannot be changes nothing."""
+        whole = all(map(math.isfinite, (known.sum, known.mean, known.squares)))
+        if not (whole and 0 <= known.count <= LEARN and 0 <= known.sum <= LIMIT and known.squares >= 0):
+            return
+        self._sum, self.drifting = known.sum, known.drifting
+        if not self._given and known.count:
+            self._count, self._mean, self._squares = known.count, known.mean, known.squares
+            self._std = max(math.sqrt(known.squares / known.count), self._std_floor)
 
     def take(self, number: float) -> float | None:
         """Weigh one more number; the score, as `score`."""

@@ -14,6 +14,7 @@ from threading import Lock
 from typing import Final
 
 from device_client.drift import PageHinkley
+from device_client.standing import Standings
 from protocol.messages import Feedback, Sample
 from protocol.windows import (
     BUCKET_LAST,
@@ -142,14 +143,22 @@ class Counts:
         *,
         now_s: float,
         distance: tuple[float, float] | None = None,
+        known: Standings | None = None,
     ) -> None:
-        """`distance`: mean and standard deviation of the training set's, where they are known."""
+        """`distance`: mean and standard deviation of the training set's, where they are known.
+
+        `known`: where the detectors stood when this version was last served here.
+        """
         self.version = version
         self.variant = variant
         self._names = tuple(labels)
         self._lock = Lock()
         self._doubt = PageHinkley(std_floor=DOUBT_STD_FLOOR)
         self._distance = PageHinkley(*distance, std_floor=DISTANCE_STD_FLOOR) if distance else None
+        if known:
+            self._doubt.resume(known.doubt)
+            if self._distance and known.distance:
+                self._distance.resume(known.distance)
         self._reset(now_s)
 
     def observe(self, latency_s: float, top: int | None, confidence: float | None) -> None:
@@ -213,6 +222,13 @@ class Counts:
         """Where the worst detector stands now, 0-1; None while none is ready."""
         detectors = (self._doubt, self._distance)
         return max((each.score for each in detectors if each and each.score is not None), default=None)
+
+    @property
+    def standings(self) -> Standings:
+        """Where the detectors stand, to be remembered."""
+        with self._lock:
+            distance = self._distance.standing() if self._distance else None
+            return Standings(self.version, self.variant, self._doubt.standing(), distance)
 
     def look(self, now_s: float) -> Window:
         """The counts so far, as a window."""

@@ -127,6 +127,9 @@ class Serving(Protocol):
     def take_window(self, *, at_least: int) -> Window | None:
         """Close the feedback window and return it, or None when it has fewer inferences than that."""
 
+    def standings(self) -> bytes | None:
+        """Where the drift detectors stand, to be remembered over a restart; None before the first model."""
+
     def quality(self) -> Quality | None:
         """How well the live model did over its latest windows; None before its first inference."""
 
@@ -160,8 +163,11 @@ class Journal(Protocol):
     ) -> None:
         """Remember all of this or, if the power goes, none of it. Raises NoRoom or another FerryError."""
 
-    def enqueue(self, entries: Sequence[OutboxEntry]) -> None:
-        """Put reports in the outbox without a new state; one that is there already, by `event_id`, not twice."""
+    def enqueue(self, entries: Sequence[OutboxEntry], standings: Mapping[str, bytes] | None = None) -> None:
+        """Put reports in the outbox without a new state; one that is there already, by `event_id`, not twice.
+
+        `standings`: by model, where its drift detectors stood by then.
+        """
 
     def waiting(self) -> list[OutboxEntry]:
         """The reports that no broker has acknowledged, oldest first."""

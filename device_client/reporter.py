@@ -40,7 +40,8 @@ class Reporter:
         if not entries:
             return False
         try:
-            self._journal.enqueue(entries)
+            stood = {model: serving.standings() for model, serving in servings.items()}
+            self._journal.enqueue(entries, {model: known for model, known in stood.items() if known is not None})
         except (FerryError, OSError) as full:
             log.error("%d windows of feedback are lost: %s", len(entries), full)
             return False

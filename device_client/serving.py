@@ -27,6 +27,7 @@ from device_client.loaded import Loaded
 from device_client.ports import ModelFile
 from device_client.prediction import Array, Prediction, entropy_millibits, finite
 from device_client.shadow import Shadow
+from device_client.standing import VERSIONS_MAX, Standings, read, written
 from protocol.errors import BadInput, MissingPart
 from protocol.inputs import Profile
 
@@ -73,12 +74,13 @@ class LiveServing:
         shadow_share: float = 1.0,
         look_every: int = LOOK_EVERY,
         value_tolerance: float = VALUE_TOLERANCE,
+        remembered: bytes | None = None,
     ) -> None:
         """`clock_s` times what an application feels; `cpu_s` what a model costs, alike for live model and shadow.
 
         `threads`: of the runtime within one prediction; `parallel_max`: predictions at a time, an interpreter each.
         `shadow_share`: how much of the live inputs a shadow is offered, 0-1. `look_every`: of how many inputs one is
-        held against the training set.
+        held against the training set. `remembered`: what `standings` gave in an earlier life.
         """
         self._clock_s = clock_s
         self._wall_s = wall_s
@@ -92,6 +94,7 @@ class LiveServing:
         self._changing = threading.Lock()  # held by those who replace the stage, never by a prediction
         self._ready = threading.Event()
         self._retired: deque[Counts] = deque(maxlen=RETIRED_MAX)
+        self._standings = {(each.version, each.variant): each for each in read(remembered)}
         self._recent: tuple[Window, ...] = ()  # replaced as a whole, so that a look at it need not wait for a swap
         self._ids = itertools.count(1)  # one step, so that threads need no lock
         self._answers: list[_Answer | None] = [None] * ANSWERS_MAX  # by id, in a ring
@@ -167,7 +170,10 @@ class LiveServing:
             at_once = before.live.opened if before else 1
             loaded = Loaded(model, most=self._parallel_max, at_once=at_once, threads=self._threads)
             self._recent = ()
-            self._stage = _Stage(loaded, self._counts(model), self._counts(model), _profile(model))
+            if before:
+                self._remember(before.window)
+            known = self._standings.get((model.version, model.variant))
+            self._stage = _Stage(loaded, self._counts(model, known), self._counts(model), _profile(model))
             self._ready.set()
             if before:
                 self._retired.append(before.window)
@@ -225,6 +231,13 @@ class LiveServing:
             self._recent = (*self._recent, window)[-RECENT_MAX:]
             return window
 
+    def standings(self) -> bytes | None:
+        """Where the drift detectors stand, to be remembered over a restart; None before the first model."""
+        with self._changing:
+            if self._stage:
+                self._remember(self._stage.window)
+            return written(self._standings.values()) if self._standings else None
+
     def quality(self) -> Quality | None:
         """How well the live model did over its latest windows; None before its first inference.
 
@@ -267,10 +280,17 @@ class LiveServing:
         part = prediction.each()[0]
         return part.id, None if part.top is None or part.counts is None else (part.top, part.counts)
 
-    def _counts(self, model: ModelFile) -> Counts:
-        known = model.statistics
-        distance = (known.distance_mean, known.distance_std) if known else None
-        return Counts(model.version, model.variant, model.labels, now_s=self._wall_s(), distance=distance)
+    def _remember(self, counts: Counts) -> None:
+        """The latest last; the oldest is forgotten when there are too many."""
+        self._standings.pop((counts.version, counts.variant), None)
+        self._standings[counts.version, counts.variant] = counts.standings
+        while len(self._standings) > VERSIONS_MAX:
+            del self._standings[next(iter(self._standings))]
+
+    def _counts(self, model: ModelFile, known: Standings | None = None) -> Counts:
+        trained = model.statistics
+        distance = (trained.distance_mean, trained.distance_std) if trained else None
+        return Counts(model.version, model.variant, model.labels, now_s=self._wall_s(), distance=distance, known=known)
 
     def _answer(
         self,

@@ -110,7 +110,10 @@ class Station:
         section = next(section for section in self.settings.models if section.name == model)
         feedback = self.settings.feedback
         serving = LiveServing(
-            threads=section.threads, shadow_share=feedback.shadow_share, look_every=feedback.look_every
+            threads=section.threads,
+            shadow_share=feedback.shadow_share,
+            look_every=feedback.look_every,
+            remembered=self.journal.standings(model),
         )
         self.servings[model] = serving
         adapters = Adapters(

@@ -68,10 +68,10 @@ class DiaryJournal(MemoryJournal):
         self.saves += 1
         super().save(model, state_json, outbox, trusted)
 
-    def enqueue(self, entries: Sequence[OutboxEntry]) -> None:
+    def enqueue(self, entries: Sequence[OutboxEntry], standings: Mapping[str, bytes] | None = None) -> None:
         """Or not."""
         self._write("enqueue")
-        super().enqueue(entries)
+        super().enqueue(entries, standings)
 
     def delivered(self, event_id: str) -> None:
         """Or not."""
@@ -169,6 +169,10 @@ class DiaryServing:
     def take_window(self, *, at_least: int) -> Window | None:
         """The next that a test has put there."""
         return self.windows.pop(0) if self.windows and self.windows[0].inferences >= at_least else None
+
+    def standings(self) -> bytes | None:
+        """The same at all times."""
+        return b"[]"
 
     def quality(self) -> Quality | None:
         """As a test has set it."""

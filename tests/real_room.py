@@ -149,7 +149,8 @@ class RealRoom:
         self._sensors = DeviceSensors(
             self._folder, self._folder / "probe.json", probes=(), clock_s=clock.monotonic_s, wall=self._local_time
         )
-        self.serving = LiveServing(wall_s=lambda: self._utc().timestamp())
+        remembered = self._journal.standings(MODEL)
+        self.serving = LiveServing(wall_s=lambda: self._utc().timestamp(), remembered=remembered)
         session = str(self._journal.next_session())
         identity, watch = Identity(DEVICE, session, "edgeferry", "tflite"), LinkWatch()
         reporter = Reporter(DEVICE, session, self._topics, self._journal, clock, every_s=self._report_every_s)

@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS outbox (
     at_s REAL NOT NULL, kind TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS sent (event_id TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS standings (model TEXT PRIMARY KEY, json BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
 _FEEDBACK_BYTES: Final = "SELECT IFNULL(SUM(LENGTH(payload)), 0) FROM outbox WHERE kind = 'feedback'"
@@ -94,9 +95,22 @@ class Journal:
         query = "SELECT name, metadata FROM trusted WHERE model = ? ORDER BY name"
         return dict(self._do(lambda database: database.execute(query, (model,)).fetchall()))
 
-    def enqueue(self, entries: Sequence[OutboxEntry]) -> None:
-        """Put reports in the outbox without a new state. One that is there already, by `event_id`, is not put twice."""
-        self._do(lambda database: self._enqueue(database, entries))
+    def enqueue(self, entries: Sequence[OutboxEntry], standings: Mapping[str, bytes] | None = None) -> None:
+        """Put reports in the outbox without a new state. One that is there already, by `event_id`, is not put twice.
+
+        `standings`: by model, where its drift detectors stood by then; what is said of other models stays.
+        """
+
+        def work(database: sqlite3.Connection) -> None:
+            self._enqueue(database, entries)
+            rows = list((standings or {}).items())
+            database.executemany("INSERT OR REPLACE INTO standings VALUES (?, ?)", rows)
+
+        self._do(work)
+
+    def standings(self, model: str) -> bytes | None:
+        """Where the drift detectors of a model stood when feedback was last put here; None when they never did."""
+        return self._do(lambda database: _first(database, "SELECT json FROM standings WHERE model = ?", model))
 
     def waiting(self) -> list[OutboxEntry]:
         """The reports that no broker has acknowledged, oldest first."""

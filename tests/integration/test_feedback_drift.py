@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bench.drifting import spoilt
 from device_client.adapters.runtime import open_model
 from device_client.drift import LEARN
 from device_client.feedback import to_message
 from device_client.ports import ModelFile
 from device_client.serving import LiveServing
+from device_client.standing import VERSIONS_MAX, read
 from tests.integration import fleet_models
 
 Float32 = NDArray[np.float32]
@@ -28,6 +30,7 @@ class Stream:
     serving: LiveServing
     x: Float32
     y: NDArray[np.int64]
+    file: ModelFile
     rows: np.random.Generator = field(default_factory=lambda: np.random.default_rng(9))
 
     def ask(self, x: Float32, windows: int = 1) -> float:
@@ -56,9 +59,10 @@ def stream(
     path = tmp_path / "digits.tflite"
     path.write_bytes(variant.tflite)
     serving = LiveServing(wall_s=lambda: 1_700_000_000.0)
-    serving.swap(ModelFile(path, "1.0.0", variant.name, made.contract, made.labels, made.statistics))
+    file = ModelFile(path, "1.0.0", variant.name, made.contract, made.labels, made.statistics)
+    serving.swap(file)
     with np.load(folder / "held.npz") as held_out:
-        yield Stream(serving, held_out["x"], held_out["y"])
+        yield Stream(serving, held_out["x"], held_out["y"], file)
     serving.close()
 
 
@@ -109,3 +113,35 @@ def test_without_statistics_doubt_alone_tells(stream: Stream, tmp_path: Path) ->
     assert stream.ask(stream.x, windows=2) < 0.1
     assert stream.ask(noisy(stream.x)) > 0.9
     assert live.take_window(at_least=1) is None
+
+
+def a_little_turned(x: Float32) -> Float32:
+    """Only the network's doubt tells: the distance is hardly moved by so little."""
+    rng = np.random.default_rng(6)
+    return spoilt(x, np.full(len(x), 20.0), np.full(len(x), 0.1), rng)
+
+
+def test_a_restart_does_not_take_inputs_that_have_drifted_for_the_usual_ones(stream: Stream) -> None:
+    assert stream.ask(stream.x, windows=3) < 0.2
+    assert stream.ask(a_little_turned(stream.x), windows=2) > 0.8
+    remembered = stream.serving.standings()
+    for known, expected in ((remembered, pytest.approx(1.0, abs=0.2)), (None, pytest.approx(0.0, abs=0.4))):
+        again = Stream(LiveServing(remembered=known), stream.x, stream.y, stream.file)
+        again.serving.swap(stream.file)
+        assert again.ask(a_little_turned(stream.x), windows=2) == expected, known
+        again.serving.close()
+
+
+def test_a_swap_begins_anew_and_the_way_back_goes_on(stream: Stream) -> None:
+    usual = stream.file
+    stream.ask(stream.x, windows=3)
+    assert stream.ask(a_little_turned(stream.x), windows=2) > 0.8
+    stream.serving.swap(replace(usual, version="2.0.0"))
+    assert stream.serving.quality() is None
+    assert stream.ask(a_little_turned(stream.x), windows=2) < 0.4, "its own first inputs are what is usual to it"
+    stream.serving.swap(usual)
+    assert stream.ask(a_little_turned(stream.x)) > 0.8
+    for number in range(VERSIONS_MAX + 2):
+        stream.serving.swap(replace(usual, version=f"3.{number}.0"))
+    kept = [each.version for each in read(stream.serving.standings())]
+    assert kept == [f"3.{number}.0" for number in range(2, VERSIONS_MAX + 2)]

@@ -89,7 +89,7 @@ class MemoryJournal:
         self._put(outbox)
         self._power.risk()
 
-    def enqueue(self, entries: Sequence[OutboxEntry]) -> None:
+    def enqueue(self, entries: Sequence[OutboxEntry], standings: Mapping[str, bytes] | None = None) -> None:
         """Reports alone."""
         self._put(entries)
 
@@ -252,6 +252,9 @@ class ScriptedServing:
     def take_window(self, *, at_least: int) -> Window | None:
         """Feedback is not what is simulated here."""
         return None
+
+    def standings(self) -> None:
+        """The same."""
 
     def quality(self) -> None:
         """The same."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from device_client.drift import LEARN, LIMIT, PageHinkley
+from device_client.drift import LEARN, LIMIT, PageHinkley, Standing
 
 Floats = NDArray[np.float64]
 
@@ -95,3 +96,36 @@ def test_a_stream_that_gets_better_is_no_drift() -> None:
     detector = a_detector()
     feed(detector, normal(1_000, -3.0))
     assert (detector.score, detector.drifting) == (0.0, False)
+
+
+@pytest.mark.parametrize("stop_at", [1, LEARN // 2, LEARN, LEARN + 60, LEARN + 400])
+@pytest.mark.parametrize("mean", [None, 0.2])
+def test_a_detector_goes_on_where_another_one_stood(stop_at: int, mean: float | None) -> None:
+    stream = np.concatenate([normal(LEARN + 50), normal(500, 2.0, seed=2)])
+    whole, first, second = a_detector(mean), a_detector(mean), a_detector(mean)
+    expected = feed(whole, stream)
+    feed(first, stream[:stop_at])
+    second.resume(first.standing())
+    assert second.drifting == first.drifting
+    assert feed(second, stream[stop_at:]) == pytest.approx(expected[stop_at:])
+    assert second.drifting
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"sum": -1.0}, {"sum": LIMIT + 1}, {"sum": float("nan")}, {"count": LEARN + 1}, {"count": -1}, {"squares": -1.0},
+     {"mean": float("inf")}],
+)  # fmt: skip
+def test_a_standing_that_cannot_be_changes_nothing(wrong: dict[str, float]) -> None:
+    detector = a_detector(None)
+    feed(detector, normal(LEARN + 10))
+    before = detector.standing()
+    detector.resume(replace(before, **{"sum": 1.0, "drifting": True, **wrong}))  # type: ignore[arg-type]  # wrong on purpose
+    assert detector.standing() == before
+
+
+def test_a_given_reference_is_kept_and_only_the_sum_goes_on() -> None:
+    detector = a_detector(0.0)
+    detector.resume(Standing(sum=30.0, drifting=True, count=LEARN, mean=7.0, squares=9.0))
+    assert detector.score == pytest.approx(0.6)
+    assert detector.take(0.5) == pytest.approx(0.6), "half a deviation over the given mean is the slack"

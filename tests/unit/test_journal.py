@@ -253,3 +253,16 @@ def test_any_thread_may_write(journal: Journal) -> None:
     for thread in threads:
         thread.join()
     assert len(journal.waiting()) == 75
+
+
+def test_where_the_detectors_stood_is_kept_with_the_report_and_by_model(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = Journal(path)
+    assert journal.standings("digits") is None
+    journal.enqueue([], {"digits": b"early", "faces": b"of faces"})
+    journal.enqueue([], {"digits": b"late"})
+    journal.enqueue([])
+    journal.close()
+    again = Journal(path)
+    assert (again.standings("digits"), again.standings("faces")) == (b"late", b"of faces")
+    again.close()
