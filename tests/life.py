@@ -23,9 +23,11 @@ from device_client.core.events import (
     TimePassed,
 )
 from device_client.core.policy import Policy
+from device_client.core.status import status_of
 from device_client.core.updater import step, wake_s
+from protocol.messages import Status
 from protocol.plan import Plan
-from tests.builders import a_device, a_hash, a_manifest, a_plan, a_policy, a_state, a_tally, fit_readings
+from tests.builders import NOON, a_device, a_hash, a_manifest, a_plan, a_policy, a_state, a_tally, fit_readings
 
 E = TypeVar("E", bound=Effect)
 LONG_S: Final = 4_000.0  # longer than any deadline of a trial
@@ -33,13 +35,14 @@ ROAD: Final = (Phase.ASSIGNED, Phase.FETCHING, Phase.PROVING, Phase.SHADOWING, P
 
 
 class Life:
-    """A device named pi-1 that is connected; `asked` holds every effect so far."""
+    """A device named pi-1 that is connected; `asked` holds every effect so far, `told` every status that differed."""
 
     def __init__(self, device: Device | None = None, policy: Policy | None = None) -> None:
         self.policy = policy or a_policy()
         self.now_s = 1_000.0
         self.state: State = a_state(device or a_device(), link_up=True)
         self.asked: list[Effect] = []
+        self.told: list[Status] = []
 
     @property
     def device(self) -> Device:
@@ -71,6 +74,9 @@ class Life:
         self.now_s += after_s
         self.state, effects = step(self.policy, self.state, event, self.now_s)
         self.asked += effects
+        status = status_of(self.policy, self.state, at=NOON, next_check=None)
+        if not self.told or status != self.told[-1]:
+            self.told.append(status)
         assert 0 < len(self.device.reason) <= 500
         assert all(0 < len(said.reason) <= 500 for said in effects if isinstance(said, Announce))
         saved = self.device.model_dump_json()  # figures of the evidence are rounded in it, once and for all

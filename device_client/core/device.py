@@ -37,6 +37,23 @@ class Phase(StrEnum):
     ROLLED_BACK = "rolled_back"
 
 
+MEANING: Final[dict[Phase, str]] = {
+    Phase.IDLE: "nothing is asked of this device, or it has not heard a plan yet",
+    Phase.ASSIGNED: "the plan names another version than the one that runs; the sensors are read",
+    Phase.DEFERRED: "a condition, the strategy, a hold, the device's slot of a spread or a full disk says not now;"
+    " `reason` and `next_check` tell",
+    Phase.FETCHING: "golden set, then model: missing chunks in a window, each checked by its hash; files that are there"
+    " are read again",
+    Phase.STALLED: "the broker lacks chunks after eight rounds without one; tried again after a quarter of an hour, and"
+    " at each reconnect",
+    Phase.PROVING: "a child process with limits opens the file and reproduces the golden outputs",
+    Phase.REJECTED: "refused, with evidence; not tried again unless the plan raises its attempt",
+    Phase.SHADOWING: "candidate and live model get the same live inputs",
+    Phase.PROBATION: "the candidate answers; the previous version shadows it",
+    Phase.COMMITTED: "adopted; the version before stays on the disk",
+    Phase.ROLLED_BACK: "it disappointed on probation, and the version before answers again",
+}
+"""What is going on there, for docs/STATES.md."""
 RESTING: Final = frozenset({Phase.IDLE, Phase.COMMITTED, Phase.REJECTED, Phase.ROLLED_BACK})
 WAITING: Final = frozenset({Phase.ASSIGNED, Phase.DEFERRED, Phase.STALLED})
 ON_TRIAL: Final = frozenset({Phase.PROVING, Phase.SHADOWING, Phase.PROBATION})
@@ -187,6 +204,7 @@ class Moment:
     refit_look_s: float = 0.0  # when to see whether another variant of the live version would do better
     refit_seen: str = ""  # the variant that the last look preferred to the live one
     notice: str = ""  # why the last bundle was refused; empty once one was trusted
+    lost: str = ""  # which model could not be opened any more; empty once the device serves anew
 
 
 @dataclass(frozen=True, slots=True)

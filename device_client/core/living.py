@@ -28,7 +28,9 @@ def go_live(state: State, reason: str, now_s: float) -> Step:
     back, behind = (device.live, device.previous) if another else (_way_back(device, target), None)
     told = f"{target.version} is live on probation: {reason}"[:500]
     target = target.model_copy(update={"restarts": 0})
-    state = state.enters(Phase.PROBATION, told, now_s, live=live, previous=back, behind=behind, target=target)
+    state = state.enters(
+        Phase.PROBATION, told, now_s, live=live, previous=back, behind=behind, target=target
+    ).with_moment(lost="")
     if target.recalled:
         return state, (StopTrial(), Swap(live), TakeTally())
     return state, (StopTrial(), Swap(live), *_shadowed_by(back))
@@ -121,7 +123,8 @@ def live_failed(policy: Policy, state: State, event: ModelFailed, now_s: float) 
     told = f"the file of {version} could not be opened: {event.reason}"[:500]
     back = device.previous
     state = state.enters(Phase.IDLE, told, now_s, live=back, previous=None, target=None)
-    state = state.with_moment(assigned=None, download=None)
+    lost = f"{told}; " + (f"{back.version} serves instead" if back else "nothing serves")
+    state = state.with_moment(assigned=None, download=None, lost=lost)  # the reason is soon another: where it goes next
     return state, (StopTrial(), Swap(back)) if back else (StopTrial(),)
 
 

@@ -20,7 +20,7 @@ def status_of(policy: Policy, state: State, *, at: datetime, next_check: datetim
     device, moment = state.device, state.moment
     wanted = device.plan.assign(policy.device, policy.groups) if device.plan else None
     notice = f"the last bundle was not taken: {moment.notice}" if moment.notice else ""
-    reason = "; ".join(part for part in (trouble, device.reason, notice) if part)
+    reason = "; ".join(part for part in (trouble, device.reason, moment.lost, notice) if part)
     return Status(
         state=device.phase.value,
         installed_version=device.live.version if device.live else None,

@@ -87,6 +87,7 @@ def _came_to_rest(before: State, after: State) -> bool:
 
 
 def _plan_trusted(policy: Policy, state: State, event: PlanTrusted, now_s: float) -> Step:
+    """Remember it, unless it is older than the one that is known, and hold what is under way against it."""
     known = state.device.plan
     if known is not None and event.plan.sequence < known.sequence:
         notice = f"plan {event.plan.sequence} is older than plan {known.sequence} and was ignored"
@@ -139,6 +140,7 @@ def _resume_probation(policy: Policy, state: State, now_s: float) -> Step:
 
 
 def _check_due(policy: Policy, state: State, event: Event, now_s: float) -> Step:
+    """Begin, or say why not and when to look again; before that time only a glance at the sensors."""
     due_s = state.moment.next_check_s
     if isinstance(event, TimePassed) and (due_s is None or now_s < due_s):
         glance_s = assigning.glance_at_s(policy, state)
@@ -147,6 +149,7 @@ def _check_due(policy: Policy, state: State, event: Event, now_s: float) -> Step
 
 
 def _stall_over(policy: Policy, state: State, event: Event, now_s: float) -> Step:
+    """Try the download once more, when its time has come or the link is back."""
     due_s = state.moment.next_check_s
     if isinstance(event, TimePassed) and due_s is not None and now_s < due_s:
         return state, ()

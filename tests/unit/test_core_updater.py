@@ -240,14 +240,6 @@ def test_a_blob_of_another_target_is_not_mistaken_for_ours() -> None:
         assert life.state == before
 
 
-def test_a_whole_that_is_not_what_was_signed_is_refused() -> None:
-    life = in_phase(Phase.FETCHING)
-    life.sees(BlobBroken(a_hash("golden of digits 2.0.0"), "unpacks to other bytes than were signed"))
-    assert (life.phase, life.live) == (Phase.REJECTED, OLD)
-    assert life.outcomes == [("rejected", NEW, 1)]
-    assert "unpacks to other bytes" in life.device.reason
-
-
 def test_a_full_disk_defers_and_touches_nothing() -> None:
     life = in_phase(Phase.FETCHING)
     effects = life.sees(DiskFailed("the disk is full"))
@@ -305,13 +297,6 @@ def test_a_candidate_that_fails_its_proof_never_goes_live() -> None:
     assert life.outcomes == [("rejected", NEW, 1)]
 
 
-def test_a_first_version_that_fails_leaves_the_device_empty_and_says_so() -> None:
-    life = Life().goes_to(Phase.PROVING, OLD)
-    life.proves(passed=False, reason="is no model")
-    assert life.live is None
-    assert "no version is installed" in life.device.reason
-
-
 def test_the_proof_of_another_candidate_proves_nothing() -> None:
     life = in_phase(Phase.PROVING)
     before = life.state
@@ -336,13 +321,6 @@ def test_a_candidate_that_disagrees_is_refused_with_its_figures() -> None:
     assert only(do.Announce, life.asked)[0].evidence.shadow_agreement == 0.4
 
 
-def test_a_candidate_that_cannot_be_opened_beside_the_live_model_is_refused() -> None:
-    life = in_phase(Phase.SHADOWING)
-    life.sees(ModelFailed(an_installed(NEW).variant.sha256, "out of memory"))
-    assert (life.phase, life.live) == (Phase.REJECTED, OLD)
-    assert life.outcomes == [("rejected", NEW, 1)]
-
-
 def test_a_model_that_disappoints_on_probation_is_rolled_back_without_a_byte() -> None:
     life = in_phase(Phase.PROBATION)
     effects = life.counts(live_errors=50)
@@ -351,14 +329,6 @@ def test_a_model_that_disappoints_on_probation_is_rolled_back_without_a_byte() -
     assert only(do.Swap, effects) == [do.Swap(an_installed(OLD))]
     assert only(do.OpenBlob, effects) == []
     assert life.outcomes == [("rolled_back", NEW, 1)]
-
-
-def test_a_first_version_that_disappoints_serves_on_and_is_refused_in_name() -> None:
-    life = Life().goes_to(Phase.PROBATION, OLD)
-    life.counts(live_errors=50)
-    assert (life.phase, life.live) == (Phase.REJECTED, OLD)
-    assert "it serves on, for there is no earlier version" in life.device.reason
-    assert life.outcomes == [("rejected", OLD, 1)]
 
 
 # models that fail
