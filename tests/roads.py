@@ -12,32 +12,52 @@ from functools import cache
 from typing import Any, Final
 
 from device_client.core import events as happened
-from device_client.core.device import Device, Phase, State
+from device_client.core.device import Device, Installed, Phase, State
 from device_client.core.policy import Conditional, DownloadLimits, TrialLimits
 from device_client.core.updater import step
+from protocol.manifest import Manifest, Requirements
 from protocol.plan import Plan
-from tests.builders import a_hash, a_manifest, a_plan, a_policy, a_rule, a_state, a_tally, fit_readings
+from tests.builders import (
+    a_device,
+    a_hash,
+    a_manifest,
+    a_plan,
+    a_policy,
+    a_rule,
+    a_state,
+    a_tally,
+    a_variant,
+    fit_readings,
+)
 
 OLD, NEW = "1.0.0", "2.0.0"
 Roads = dict[tuple[Phase, type], frozenset[Phase]]
+Wishes = tuple[dict[str, Any], ...]  # what a publisher may plan, as `a_plan` is told
+Happening = tuple[happened.Event, float]  # after so many seconds
+Happenings = tuple[Happening, ...]
 
 LONG_S: Final = 4_000.0  # longer than any deadline
 CHUNK: Final = a_hash("a chunk")
-MANIFESTS: Final = {version: a_manifest(version) for version in (OLD, NEW)}
+SCARCE_BYTES: Final = 300_000_000  # of free memory: the smaller variant of two fits
+SCARCE: Final = (happened.ReadingsTaken(fit_readings(memory_free_bytes=SCARCE_BYTES)), LONG_S)
+MEMORY_BYTES: Final = {"float32": 400_000_000, "int8": 10_000_000}
 POLICY: Final = a_policy(
     trial=TrialLimits(restarts_max=1),
     download=DownloadLimits(barren_rounds_max=1, retry_min_s=0.0),
     strategy=Conditional(hold_s=1.0, recheck_s=10.0),  # waits too, and then begins without another look
 )
-PLANS: Final[tuple[dict[str, Any], ...]] = (
+BACK: Final[dict[str, Any]] = {"version": OLD}
+NEWER: Final[dict[str, Any]] = {"version": NEW}
+HELD: Final[dict[str, Any]] = NEWER | {"hold": True}
+PLANS: Final[Wishes] = (
     {"version": None},
-    {"version": OLD},
-    {"version": NEW},
-    {"version": NEW, "hold": True},
-    {"version": NEW, "urgency": "urgent"},
+    BACK,
+    NEWER,
+    HELD,
+    NEWER | {"urgency": "urgent"},
     {"rules": [a_rule(NEW, attempt=2)]},
 )
-ANYTIME: Final[tuple[tuple[happened.Event, float], ...]] = (
+ANYTIME: Final[Happenings] = (
     (happened.Started(), 0.0),
     (happened.LinkUp(), 0.0),
     (happened.LinkDown("a tree fell on the mast"), 0.0),
@@ -53,15 +73,42 @@ ANYTIME: Final[tuple[tuple[happened.Event, float], ...]] = (
 )
 
 
+def _manifest(version: str) -> Manifest:
+    """Two variants, of which one needs a device with much memory."""
+    variants = [
+        a_variant(name, of=version, accuracy=accuracy, requires=Requirements(memory_bytes=MEMORY_BYTES[name]))
+        for name, accuracy in (("float32", 0.95), ("int8", 0.94))
+    ]
+    return a_manifest(version, variants=variants)
+
+
+MANIFESTS: Final = {version: _manifest(version) for version in (OLD, NEW)}
+
+
 @cache
 def roads() -> Roads:
-    """To which phases each event leads from each phase, those that it leaves as they are included."""
+    """To which phases each event leads from each phase, those that it leaves as they are included.
+
+    Another variant of what runs (`core.refit`) is a journey of its own: all of it at once would take a minute.
+    """
+    settled = a_device(Phase.COMMITTED, plan=_plan(1, NEWER), committed=(OLD, NEW))
+    settled = settled.becomes(live=_installed(NEW), previous=_installed(OLD), manifests=MANIFESTS)
+    journeys = (
+        _explore(a_device(), PLANS, ANYTIME),
+        _explore(settled, (NEWER, HELD), (*ANYTIME, SCARCE)),
+        _explore(settled, (BACK,), (*ANYTIME, SCARCE)),
+    )
+    events = {at for journey in journeys for at in journey}
+    return {at: frozenset().union(*(journey.get(at, ()) for journey in journeys)) for at in events}
+
+
+def _explore(device: Device, wishes: Wishes, anytime: Happenings) -> Roads:
     found: dict[tuple[Phase, type], set[Phase]] = {}
-    start = a_state(link_up=True)
+    start = a_state(device, link_up=True)
     seen, todo = {_kind(start)}, deque([(start, 0.0)])
     while todo:
         state, now_s = todo.popleft()
-        for event, after_s in _events(state):
+        for event, after_s in (*anytime, *_plans(state, wishes), *_files(state)):
             before = a_state(state.device) if isinstance(event, happened.Started) else state
             after, _ = step(POLICY, before, event, now_s + after_s)
             found.setdefault((state.device.phase, type(event)), set()).add(after.device.phase)
@@ -71,13 +118,16 @@ def roads() -> Roads:
     return {at: frozenset(phases) for at, phases in found.items()}
 
 
-def _events(state: State) -> Iterator[tuple[happened.Event, float]]:
-    """All that can happen to it, and after how many seconds."""
+def _plans(state: State, wishes: Wishes) -> Iterator[Happening]:
+    known = state.device.plan
+    for wish in wishes:
+        plan = _plan(known.sequence + 1 if known else 1, wish)
+        yield happened.PlanTrusted(plan, {version: MANIFESTS[version] for version in plan.versions()}), 0.0
+
+
+def _files(state: State) -> Iterator[Happening]:
+    """What can happen to the files that it has and fetches."""
     device, download = state.device, state.moment.download
-    yield from ANYTIME
-    sequence = device.plan.sequence + 1 if device.plan else 1
-    for wanted in PLANS:
-        yield _trusted(a_plan(sequence=sequence, **wanted)), 0.0
     if download:
         blob = download.sha256
         yield happened.BlobOpened(blob, (), 1, 1), 0.0
@@ -97,8 +147,12 @@ def _events(state: State) -> Iterator[tuple[happened.Event, float]]:
         yield happened.ModelFailed(installed.variant.sha256, "truncated"), 0.0
 
 
-def _trusted(plan: Plan) -> happened.PlanTrusted:
-    return happened.PlanTrusted(plan, {version: MANIFESTS[version] for version in plan.versions()})
+def _plan(sequence: int, wish: dict[str, Any]) -> Plan:
+    return a_plan(sequence=sequence, **wish)
+
+
+def _installed(version: str) -> Installed:
+    return Installed(manifest=MANIFESTS[version], variant=MANIFESTS[version].variants[0])
 
 
 def _kind(state: State) -> tuple[object, ...]:
@@ -106,8 +160,11 @@ def _kind(state: State) -> tuple[object, ...]:
     device, download = state.device, state.moment.download
     return (
         device.phase,
-        tuple(installed and installed.version for installed in (device.live, device.previous)),
+        tuple(each and (each.version, each.variant.name) for each in (device.live, device.previous, device.behind)),
         _goal(device),
+        bool(device.refit),
+        (state.moment.refit_seen, state.moment.readings.memory_free_bytes == SCARCE_BYTES),
+        frozenset((finding.version, finding.variant, finding.attempt) for finding in device.findings),
         frozenset(device.committed),
         frozenset((refusal.version, refusal.attempt) for refusal in device.refusals),
         download and (download.sha256, download.nothing_missing),
