@@ -25,12 +25,21 @@ class Disconnected:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyTo:
+    """Where a sender awaits an answer, and what it will know it by. MQTT 5 only; the sender's own words, unchecked."""
+
+    topic: str
+    correlation: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class Received:
     """A message came. `retained`: it was kept by the broker, not sent just now."""
 
     topic: str
     payload: bytes
     retained: bool
+    reply_to: ReplyTo | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +77,11 @@ class Link(Protocol):
     def stop(self) -> None:
         """Send what is waiting if the broker takes it within a moment, then disconnect cleanly."""
 
-    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> int:
-        """Queue a message; return its receipt. At QoS 1 it is sent again after each reconnect until acknowledged."""
+    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool, correlation: bytes = b"") -> int:
+        """Queue a message; return its receipt. At QoS 1 it is sent again after each reconnect until acknowledged.
+
+        `correlation`: of the `ReplyTo` that this answers; MQTT 3.1.1 leaves it out.
+        """
 
     def subscribe(self, topics: Sequence[str], *, qos: int) -> None:
         """Listen to topics from now on, retained messages first. Lost with the connection."""

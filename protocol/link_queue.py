@@ -41,10 +41,10 @@ class LinkQueue:
         self._online = False
         self._overrun = False
 
-    def publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> int:
+    def publish(self, topic: str, payload: bytes, qos: int, retain: bool, correlation: bytes = b"") -> int:
         """Add a message and return its receipt; at QoS 0 it is dropped when there is no connection or no room."""
         with self._lock:
-            message = Outgoing(next(self._orders), topic, payload, qos, retain)
+            message = Outgoing(next(self._orders), topic, payload, qos, retain, correlation)
             if qos:
                 self._unacknowledged.add(message)
             elif self._online and len(self._asks) < ASKS_MAX:

@@ -19,6 +19,7 @@ class Outgoing:
     payload: bytes
     qos: int
     retain: bool
+    correlation: bytes = b""
 
 
 class Unacknowledged:

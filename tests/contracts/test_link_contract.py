@@ -12,14 +12,16 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from paho.mqtt import publish as paho_publish
 from paho.mqtt.enums import MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from protocol.broker_url import BrokerUrl
-from protocol.link import Connected, Delivered, Disconnected, Link, Received, Refused
+from protocol.link import Connected, Delivered, Disconnected, Link, Received, Refused, ReplyTo
 from protocol.mqtt_link import PACKET_MAX_BYTES, MqttLink, Patience, Will
 from publisher.adapters.embedded_broker import EmbeddedBroker, House
 from tests.brokers import (
@@ -377,6 +379,21 @@ def check_a_message_over_the_limit_never_comes_in(pair: Pair) -> None:
         link.subscribe(["small"], qos=1)
         first = ear.next(object, lambda event: isinstance(event, Received | Disconnected))
         assert first == Received("small", b"x" * 65_536, retained=True)
+
+
+def check_a_question_says_where_its_answer_is_awaited_where_mqtt_can(pair: Pair) -> None:
+    with pair.running() as broker, pair.connected(broker) as (link, ear):
+        _listen(link, ear, ["question", "answer"])
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call] # paho's own gap
+        properties.ResponseTopic, properties.CorrelationData = "answer", b"\x00\xff who"
+        said: Any = [{"topic": "question", "payload": b"?", "properties": properties}, ("question", b"?", 0, False)]
+        url = url_of(broker)
+        paho_publish.multiple(said, hostname=url.host, port=url.port, protocol=MQTTProtocolVersion.MQTTv5)
+        reply_to = ReplyTo("answer", b"\x00\xff who") if pair.mqtt5 else None
+        assert ear.next(Received) == Received("question", b"?", retained=False, reply_to=reply_to)
+        assert ear.next(Received) == Received("question", b"?", retained=False)
+        link.publish("answer", b"!", qos=0, retain=False, correlation=b"\x00\xff who")
+        assert ear.next(Received) == Received("answer", b"!", retained=False)
 
 
 def check_nothing_is_heard_after_stop(pair: Pair) -> None:

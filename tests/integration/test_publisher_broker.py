@@ -140,7 +140,8 @@ class _SlowLink:
 
     def stop(self) -> None: ...
 
-    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> int:
+    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool, correlation: bytes = b"") -> int:
+        assert not correlation
         assert (topic, qos, retain, len(payload)) == (topic, 1, True, 61_440)
         self._receipts += 1
         self._waiting.put(self._receipts)

@@ -125,7 +125,7 @@ class SimLink:
         self._sink(Disconnected(reason))
         self._world.after(back_after_s, self._connect)
 
-    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> int:
+    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool, correlation: bytes = b"") -> int:
         """At least once."""
         assert qos == 1
         self._receipts += 1

@@ -47,7 +47,7 @@ class RecordingLink:
         """Down it goes."""
         self.running = False
 
-    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> int:
+    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool, correlation: bytes = b"") -> int:  # noqa: ARG002 - the port's
         """The receipt is how many there were, this one included."""
         assert qos == 1
         assert self.running

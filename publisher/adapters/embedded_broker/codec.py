@@ -1,6 +1,7 @@
 """Reads what clients of MQTT 3.1.1 and 5 send. Does no I/O and keeps no state but one buffer.
 
-Properties of MQTT 5 are read, and dropped but for the two that bound what may be sent: nothing of ours rests on them.
+Properties of MQTT 5 are read for the two that bound what may be sent. What a message tells its readers with them, such
+as where an answer is awaited, is kept as it came.
 """
 
 from __future__ import annotations
@@ -44,6 +45,11 @@ _WIDTHS: Final = {
 }  # fmt: skip
 
 
+_BYTES: Final = frozenset({0x09, 0x16})
+# what the sender of a message tells its readers: format, expiry, content type, response topic, correlation, user's own
+_FOR_READERS: Final = frozenset({0x01, 0x02, 0x03, 0x08, 0x09, 0x26})
+
+
 class Framer:
     """Cuts a stream of bytes into packets of at most `packet_max_bytes`."""
 
@@ -83,6 +89,7 @@ class _Body:
     def __init__(self, body: bytes) -> None:
         self._body = body
         self._at = 0
+        self.for_readers = b""  # of the properties that were read last
 
     def take(self, size: int) -> bytes:
         taken = self._body[self._at : self._at + size]
@@ -118,23 +125,28 @@ class _Body:
     def properties(self, version: int) -> dict[int, int]:
         """The numbers among the properties, by identifier; texts are passed over. Nothing before MQTT 5."""
         found: dict[int, int] = {}
+        self.for_readers = b""
         if version != V5:
             return found
         size = self.varint()
         end = self._at + size
         while self._at < end:
-            identifier = self.varint()
+            begin, identifier = self._at, self.varint()
             match _WIDTHS.get(identifier):
                 case None:
                     raise BadPacket(f"an unknown property {identifier}")
-                case 0:
+                case 0 if identifier in _BYTES:
                     self.binary()
+                case 0:
+                    self.text()  # or a reader would stumble over what we pass on
                 case -1:
-                    self.binary(), self.binary()
+                    self.text(), self.text()
                 case -2:
                     found[identifier] = self.varint()
                 case width:
                     found[identifier] = self.number(width)
+            if identifier in _FOR_READERS:
+                self.for_readers += self._body[begin : self._at]
         if self._at != end:
             raise BadPacket("properties longer than they say")
         return found
@@ -178,8 +190,9 @@ def _connect(reader: _Body) -> Connect:
     will = None
     if flags & 0x04:
         reader.properties(version)
+        for_readers = reader.for_readers
         topic, payload = reader.text(), reader.binary()
-        will = Message(topic, payload, (flags >> 3) & 0x03, bool(flags & 0x20))
+        will = Message(topic, payload, (flags >> 3) & 0x03, bool(flags & 0x20), for_readers)
     user = reader.text() if flags & 0x80 else None
     password = reader.binary() if flags & 0x40 else None
     return Connect(
@@ -203,7 +216,7 @@ def _publish(first: int, reader: _Body, version: int) -> Publish:
     reader.properties(version)
     if not topic or "+" in topic or "#" in topic:
         raise BadPacket(f"a publish to {topic!r}", BAD_TOPIC)
-    return Publish(Message(topic, reader.rest(), qos, bool(first & 0x01)), packet_id)
+    return Publish(Message(topic, reader.rest(), qos, bool(first & 0x01), reader.for_readers), packet_id)
 
 
 def _subscribe(reader: _Body, version: int) -> Subscribe:

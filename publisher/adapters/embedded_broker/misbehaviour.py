@@ -6,7 +6,7 @@ Decides only. Over real sockets the seed fixes the sequence of decisions, not wh
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from protocol.errors import BadSettings
@@ -95,7 +95,7 @@ class Mischief:
     def _corrupted(self, message: Message) -> Message:
         payload = bytearray(message.payload)
         payload[self._rng.randrange(len(payload))] ^= self._rng.randint(1, 255)
-        return Message(message.topic, bytes(payload), message.qos, message.retain)
+        return replace(message, payload=bytes(payload))
 
 
 def _is_chunk(message: Message) -> bool:

@@ -45,6 +45,7 @@ class Message:
     payload: bytes
     qos: int = 0
     retain: bool = False
+    properties: bytes = b""  # of MQTT 5, as they came: those that a broker passes on
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,9 @@ def connack(version: int, reason: int, *, packet_max_bytes: int, assigned_id: st
 
 def publish_head(version: int, message: Message, *, qos: int, retain: bool, packet_id: int) -> bytes:
     """Everything of a PUBLISH but its payload, which is written behind it without a copy."""
-    head = _text(message.topic) + (packet_id.to_bytes(2, "big") if qos else b"") + (b"\0" if version == V5 else b"")
+    head = _text(message.topic) + (packet_id.to_bytes(2, "big") if qos else b"")
+    if version == V5:
+        head += _varint(len(message.properties)) + message.properties
     return bytes([PUBLISH << 4 | qos << 1 | retain]) + _varint(len(head) + len(message.payload)) + head
 
 

@@ -106,7 +106,7 @@ class Session(asyncio.Protocol):
         """Queue a message for this client; drop it if too many wait already or it is larger than the client takes."""
         if self._transport is None or self._client is None:
             return
-        if len(message.payload) + len(message.topic) + 16 > self._client.packet_max_bytes:
+        if len(message.payload) + len(message.topic) + len(message.properties) + 16 > self._client.packet_max_bytes:
             return
         copies = 1
         if self._hub.mischief:
