@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from device_client.adapters.journal import Journal
-from device_client.adapters.runtime import check_runtime
+from device_client.adapters.runtime import check_delegates, check_runtime
 from device_client.adapters.sensors import DeviceSensors
+from device_client.adapters.swap_command import found_program
 from device_client.core.readings import Unknown
-from device_client.settings import DeviceSettings
+from device_client.settings import DeviceSettings, ModelSection
 from device_client.station import JOURNAL, read_root
 from protocol.errors import Busy, FerryError
 from protocol.link import Connected, Disconnected, LinkEvent, Received, Refused
@@ -47,11 +48,26 @@ class Check:
 def examine(settings: DeviceSettings) -> Iterator[Check]:
     """Try everything, one after the other; nothing raises."""
     yield _try("runtime", lambda: f"{check_runtime()} opened and ran a model")
+    for section in settings.models:
+        yield from _of_model(section)
     yield _try("root", lambda: f"{len(read_root(settings.root)):,} bytes at {settings.root}")
     yield _try("state folder", lambda: _state_folder(settings))
     yield _disk(settings)
     yield _clock(settings)
     yield from _broker(settings)
+
+
+def _of_model(section: ModelSection) -> Iterator[Check]:
+    """What its section names besides: delegates, and the command after a swap."""
+    if section.delegates:
+        yield _try(f"delegates of {section.name}", lambda: _delegates(section))
+    if section.on_swap:
+        yield _try(f"on_swap of {section.name}", lambda: found_program(section.name, section.on_swap))
+
+
+def _delegates(section: ModelSection) -> str:
+    check_delegates(section.opened_on())
+    return f"{', '.join(delegate.library for delegate in section.delegates)} loaded"
 
 
 def _try(name: str, attempt: Callable[[], str]) -> Check:

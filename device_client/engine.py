@@ -16,13 +16,14 @@ from typing import Final, assert_never
 from device_client.blobs import Blobs
 from device_client.core import effects as do
 from device_client.core import events as happened
-from device_client.core.device import State
+from device_client.core.device import Installed, State
 from device_client.core.policy import Policy
 from device_client.core.readings import Readings, Unknown
 from device_client.core.status import status_of
 from device_client.core.updater import step, wake_s
 from device_client.herald import Herald
 from device_client.memory import Memory
+from device_client.ports import Swapped
 from device_client.surroundings import Adapters, Clock, Outlet, Verify
 from device_client.trials import Trials
 from protocol.errors import FerryError, NoRoom, Untrusted
@@ -55,6 +56,7 @@ class Engine:
         self._todo: deque[tuple[happened.Event, Mapping[str, bytes] | None]] = deque()
         self._busy = False
         self._blocked_until_s: float | None = None
+        self._swapped: Swapped | None = None  # not told yet
         self._trouble = ""  # why nothing can be remembered; empty when it can
         self.state = State()
 
@@ -88,6 +90,7 @@ class Engine:
                 return
             self._blocked_until_s = None
         self._blobs.make_good()
+        self._tell_of_swap()
         self.handle(happened.TimePassed())
 
     def wake_s(self) -> float | None:
@@ -188,7 +191,7 @@ class Engine:
             case do.StartShadow(model):
                 self._follow(self._trials.shadow(model))
             case do.Swap(model):
-                self._follow(self._trials.swap(model))
+                self._swap(model)
             case do.StopTrial():
                 self._trials.stop()
                 self._blobs.close()
@@ -196,6 +199,20 @@ class Engine:
                 pass  # it went into the outbox with the state
             case _:
                 assert_never(effect)
+
+    def _swap(self, model: Installed) -> None:
+        failed = self._trials.swap(model)
+        self._follow(failed)
+        if failed is None:
+            device = self.state.device
+            self._swapped = Swapped(model.version, model.variant.name, device.phase.value, device.reason)
+            self._tell_of_swap()
+
+    def _tell_of_swap(self) -> None:
+        """Whoever follows reads the link: on a full disk it still leads to the old file."""
+        if self._swapped is not None and self._blobs.due_s is None:
+            swapped, self._swapped = self._swapped, None
+            self._a.swapped(swapped)
 
     def _readings(self) -> Readings:
         """What no sensor knows is asked of the link and of the live model, unless a probe says otherwise."""

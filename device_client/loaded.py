@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from threading import Lock
 
 from device_client.adapters.runtime import OpenModel, open_model
-from device_client.ports import ModelFile
+from device_client.ports import Delegate, ModelFile
 from device_client.prediction import Array, Form
 from protocol.errors import BadModel, ContractDiffers, FerryError
 
@@ -19,11 +19,19 @@ log = logging.getLogger("edgeferry.device")
 class Loaded:
     """A pool of interpreters of one file. It is closed when nobody refers to it any more: memory is the runtime's."""
 
-    def __init__(self, file: ModelFile, *, most: int, at_once: int = 1, threads: int = 1) -> None:
+    def __init__(
+        self,
+        file: ModelFile,
+        *,
+        most: int,
+        at_once: int = 1,
+        threads: int = 1,
+        delegates: Sequence[Delegate] = (),
+    ) -> None:
         """Open `at_once` interpreters and warm them up; more follow as threads ask, up to `most`. Raises BadModel."""
         self.file = file
         self.form = Form(file.contract)
-        self._threads = threads
+        self._threads, self._delegates = threads, delegates
         self._most = most
         self._changing = Lock()  # the number of interpreters, and the queue
         self._waiting: deque[SimpleQueue[OpenModel]] = deque()
@@ -84,7 +92,7 @@ class Loaded:
             log.warning("%s runs in no more than %d threads: %s", self.file.version, self.opened, failure)
 
     def _open(self) -> OpenModel:
-        model = open_model(self.file.path, self._threads)
+        model = open_model(self.file.path, self._threads, self._delegates)
         try:
             self.file.contract.check_successor(model.contract)
         except ContractDiffers as differs:

@@ -54,7 +54,8 @@ def answer(settings: DeviceSettings, model: str, x: NDArray[np.float32]) -> dict
 
     live = installed(settings, model)
     path = model_folder(settings, model) / "files" / live.variant.sha256
-    serving = LiveServing()
+    section = next(section for section in settings.models if section.name == model)
+    serving = LiveServing(threads=section.threads, delegates=section.opened_on())
     manifest = live.manifest
     labels, statistics = manifest.labels, manifest.input_statistics
     serving.swap(ModelFile(path, manifest.version, live.variant.name, manifest.contract, labels, statistics))

@@ -98,6 +98,24 @@ class Prover(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Delegate:
+    """A library that computes a model, or parts of it, on other hardware; its options as it documents them."""
+
+    library: str
+    options: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Swapped:
+    """A version that has begun to answer, where the device then stood, and why."""
+
+    version: str
+    variant: str
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFile:
     """A whole, verified file and what an application needs to know of it."""
 

@@ -24,12 +24,13 @@ from device_client.core.quality import Quality
 from device_client.core.tally import Tally
 from device_client.feedback import Counts, Window
 from device_client.loaded import Loaded
-from device_client.ports import ModelFile
+from device_client.ports import Delegate, ModelFile
 from device_client.prediction import Array, Prediction, entropy_millibits, finite
 from device_client.shadow import Shadow
 from device_client.standing import VERSIONS_MAX, Standings, read, written
 from protocol.errors import BadInput, MissingPart
 from protocol.inputs import Profile
+from protocol.manifest import Contract
 
 __all__ = ["LiveServing", "Prediction"]  # what an application sees comes from one place
 
@@ -70,6 +71,7 @@ class LiveServing:
         wall_s: Callable[[], float] = time.time,
         cpu_s: Callable[[], float] = time.thread_time,
         threads: int = 1,
+        delegates: Sequence[Delegate] = (),
         parallel_max: int | None = None,
         shadow_share: float = 1.0,
         look_every: int = LOOK_EVERY,
@@ -78,14 +80,15 @@ class LiveServing:
     ) -> None:
         """`clock_s` times what an application feels; `cpu_s` what a model costs, alike for live model and shadow.
 
-        `threads`: of the runtime within one prediction; `parallel_max`: predictions at a time, an interpreter each.
-        `shadow_share`: how much of the live inputs a shadow is offered, 0-1. `look_every`: of how many inputs one is
-        held against the training set. `remembered`: what `standings` gave in an earlier life.
+        `threads`: of the runtime within one prediction; `delegates`: other hardware, for live model and shadow alike;
+        `parallel_max`: predictions at a time, an interpreter each. `shadow_share`: how much of the live inputs a shadow
+        is offered, 0-1. `look_every`: of how many inputs one is held against the training set. `remembered`: what
+        `standings` gave in an earlier life.
         """
         self._clock_s = clock_s
         self._wall_s = wall_s
         self._cpu_s = cpu_s
-        self._threads = threads
+        self._threads, self._delegates = threads, tuple(delegates)
         self._parallel_max = parallel_max or max(2, os.cpu_count() or 2)
         self._shadow_share = shadow_share
         self._look_every = look_every
@@ -154,6 +157,12 @@ class LiveServing:
         stage = self._stage
         return stage.live.file.version if stage else None
 
+    @property
+    def contract(self) -> Contract | None:
+        """What the live model takes and gives; None before the first."""
+        stage = self._stage
+        return stage.live.file.contract if stage else None
+
     def wait_ready(self, timeout_s: float | None = None) -> bool:
         """Wait until there is a live model; False when there is none after `timeout_s`."""
         return self._ready.wait(timeout_s)
@@ -168,7 +177,13 @@ class LiveServing:
         with self._changing:
             before = self._stage
             at_once = before.live.opened if before else 1
-            loaded = Loaded(model, most=self._parallel_max, at_once=at_once, threads=self._threads)
+            loaded = Loaded(
+                model,
+                most=self._parallel_max,
+                at_once=at_once,
+                threads=self._threads,
+                delegates=self._delegates,
+            )
             self._recent = ()
             if before:
                 self._remember(before.window)
@@ -192,6 +207,7 @@ class LiveServing:
                 tolerance=self._value_tolerance,
                 live=stage.window,
                 threads=self._threads,
+                delegates=self._delegates,
             )
             self._stage = replace(stage, since=self._counts(stage.live.file), shadow=shadow)
             if stage.shadow:

@@ -35,6 +35,7 @@ from device_client.core.policy import (
     TrialLimits,
     Window,
 )
+from device_client.ports import Delegate
 from protocol.broker_url import BrokerUrl
 from protocol.encodings import known_here
 from protocol.errors import BadSettings
@@ -50,6 +51,17 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class DelegateSection(Section):
+    """One of `delegates`: a library by its path, or by a name that the system finds."""
+
+    library: Annotated[str, Field(min_length=1)]
+    options: dict[str, bool | int | float | str] = Field(default_factory=dict)
+
+    def delegate(self) -> Delegate:
+        """As the runtime takes it: every option is a text."""
+        return Delegate(self.library, tuple((key, _as_option(value)) for key, value in self.options.items()))
+
+
 class ModelSection(Section):
     """`[[models]]`: one model that this device runs."""
 
@@ -60,6 +72,22 @@ class ModelSection(Section):
     latency_budget_ms: float | None = Field(default=None, gt=0)
     variant_recheck_s: Annotated[float, Field(ge=1)] = 3_600.0
     threads: int = Field(default=1, ge=1, le=64)
+    delegates: tuple[DelegateSection, ...] = Field(default=(), max_length=8)
+    mqtt_inference: bool = False
+    on_swap: tuple[str, ...] = ()
+    on_swap_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+
+    def opened_on(self) -> tuple[Delegate, ...]:
+        """The hardware that it is to run on, in the runtime's terms; none is the processor."""
+        return tuple(section.delegate() for section in self.delegates)
+
+    def beside(self, folder: Path) -> Self:
+        """The same with every path made absolute: they are told relative to the settings file."""
+        delegates = tuple(
+            section.model_copy(update={"library": _beside(folder, section.library)}) for section in self.delegates
+        )
+        on_swap = (_beside(folder, self.on_swap[0]), *self.on_swap[1:]) if self.on_swap else ()
+        return self.model_copy(update={"delegates": delegates, "on_swap": on_swap})
 
 
 class StrategySection(Section):
@@ -212,6 +240,7 @@ def load(path: Path, **flags: Any) -> DeviceSettings:
             "state": folder / settings.state,
             "probe_file": folder / settings.probe_file if settings.probe_file else None,
             "tls": tls.model_copy(update=absolute),
+            "models": tuple(section.beside(folder) for section in settings.models),
         }
     )
 
@@ -272,6 +301,15 @@ def _known_keys() -> dict[str, list[str]]:
     keys = {"": list(DeviceSettings.model_fields)}
     keys |= {name: list(section.model_fields) for name, section in sections.items()}
     return keys | {name: [field.name for field in fields(part)] for name, part in parts.items()}
+
+
+def _beside(folder: Path, program: str) -> str:
+    """A path; what has no slash is looked for by the system, as a shell does."""
+    return str(folder / program) if "/" in program else program
+
+
+def _as_option(value: bool | float | str) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _window(text: str) -> Window:

@@ -18,7 +18,7 @@ from typing import Final
 from device_client.core.tally import Tally
 from device_client.feedback import Counts
 from device_client.loaded import Loaded
-from device_client.ports import ModelFile
+from device_client.ports import Delegate, ModelFile
 from device_client.prediction import Array, agree, finite
 
 QUEUE_MAX: Final = 32  # inputs waiting; each is a copy
@@ -57,11 +57,12 @@ class Shadow:
         tolerance: float,
         live: Counts | None = None,
         threads: int = 1,
+        delegates: Sequence[Delegate] = (),
         queue_max: int = QUEUE_MAX,
         pairs_max: int = PAIRS_MAX,
     ) -> None:
         """`live`: where agreement is counted for feedback. Raises BadModel when the file cannot be opened."""
-        self._loaded = Loaded(file, most=1, threads=threads)
+        self._loaded = Loaded(file, most=1, threads=threads, delegates=delegates)
         self._cpu_s = cpu_s
         self._tolerance = tolerance
         self._live = live

@@ -7,7 +7,7 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -17,19 +17,24 @@ from typing import Final, Self
 from tuf.api.exceptions import RepositoryError
 
 from device_client.adapters.journal import Journal
-from device_client.adapters.runtime import runtime_name
+from device_client.adapters.runtime import check_delegates, runtime_name
 from device_client.adapters.sensors import DeviceSensors
-from device_client.adapters.store import FileStore
+from device_client.adapters.store import CURRENT, FileStore
+from device_client.adapters.swap_command import SwapCommand
 from device_client.adapters.trial_process import TrialProcess
 from device_client.core.events import Event
+from device_client.desk import Desk
 from device_client.engine import Adapters, Clock, Engine, Outlet
+from device_client.ports import Swapped
 from device_client.presence import Identity, LinkWatch
+from device_client.reception import Reception
 from device_client.reporter import Reporter
 from device_client.runner import Inbound, Posted, Runner, drive
 from device_client.serving import LiveServing
-from device_client.settings import DeviceSettings
+from device_client.settings import DeviceSettings, ModelSection
+from device_client.surroundings import nobody
 from protocol.bundle import signed_part
-from protocol.errors import BadSettings
+from protocol.errors import BadSettings, MissingPart
 from protocol.mqtt_link import MqttLink, TlsFiles, Will
 from protocol.topics import Topics
 from protocol.trust import Accepted, verify
@@ -52,7 +57,10 @@ class Station:
         self.servings: dict[str, LiveServing] = {}
         zone = settings.strategy.local_zone()
         self._sensors = DeviceSensors(settings.state, settings.probe_file, sources=settings.probes, zone=zone)
+        self._desks: list[Desk] = []
+        self._swap_commands: list[SwapCommand] = []
         try:
+            check_delegates_of(settings.models)
             self._runner = self._assemble()
         except BaseException:
             self.journal.close()
@@ -61,14 +69,22 @@ class Station:
 
     def start(self) -> Self:
         """Run it in the background."""
+        for command in self._swap_commands:
+            command.start()
+        for desk in self._desks:
+            desk.start()
         self._thread.start()
         return self
 
     def close(self) -> None:
         """Stop it; what the broker has not acknowledged stays in the journal."""
+        for desk in self._desks:  # before the last windows of feedback are closed, and while the link still stands
+            desk.close()
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
+        for command in self._swap_commands:
+            command.close()
         for serving in self.servings.values():
             serving.close()
         self.journal.close()
@@ -96,21 +112,30 @@ class Station:
         engines = {section.name: self._engine(section.name, topics, outlet) for section in settings.models}
         will = Will(topics.presence(settings.device), identity.presence(online=False, clock=None))
         tls = settings.tls
+        reception = Reception(self._inbox.put)
         link = MqttLink(
             settings.broker_url(),
             f"edgeferry-{settings.device}",
-            self._inbox.put,
+            reception.hear,
             tls=TlsFiles(ca=tls.ca, cert=tls.cert, key=tls.key),
             will=will,
         )
         runner.attach(link, engines, self.servings)
+        self._desks = [
+            Desk(settings.device, section.name, topics, self.servings[section.name], partial(_answer, link))
+            for section in settings.models
+            if section.mqtt_inference
+        ]
+        reception.attach(link, self._desks)
         return runner
 
     def _engine(self, model: str, topics: Topics, outlet: Outlet) -> Engine:
         section = next(section for section in self.settings.models if section.name == model)
         feedback = self.settings.feedback
+        delegates = section.opened_on()
         serving = LiveServing(
             threads=section.threads,
+            delegates=delegates,
             shadow_share=feedback.shadow_share,
             look_every=feedback.look_every,
             remembered=self.journal.standings(model),
@@ -118,15 +143,25 @@ class Station:
         self.servings[model] = serving
         adapters = Adapters(
             store=FileStore(model_folder(self.settings, model)),
-            prover=TrialProcess(),
+            prover=TrialProcess(delegates=delegates),
             serving=serving,
             sensors=self._sensors,
             journal=self.journal,
             verify=partial(self._verify, model),
             outlet=outlet,
             clock=self._clock,
+            swapped=self._follower(section),
         )
         return Engine(self.settings.policy(section), adapters, topics, partial(self._post, model))
+
+    def _follower(self, section: ModelSection) -> Callable[[Swapped], None]:
+        """Whom to tell of swaps."""
+        if not section.on_swap:
+            return nobody
+        current = model_folder(self.settings, section.name) / CURRENT
+        command = SwapCommand(section.name, section.on_swap, current, timeout_s=section.on_swap_timeout_s)
+        self._swap_commands.append(command)
+        return command.tell
 
     def _post(self, model: str, event: Event) -> None:
         self._inbox.put(Posted(model, event))
@@ -135,6 +170,18 @@ class Station:
         synchronised = self._sensors.clock_synchronised() is True
         now = self._clock.utc()
         return verify(bundle, model=model, root=self._root, trusted=trusted, now=now, clock_trusted=synchronised)
+
+
+def check_delegates_of(models: Iterable[ModelSection]) -> None:
+    """Raise BadSettings where a delegate cannot be loaded: what is proved on it must not serve without it."""
+    for section in models:
+        try:
+            check_delegates(section.opened_on())
+        except MissingPart as missing:
+            raise BadSettings(
+                f"delegates of {section.name}: {missing.message}",
+                hint="mend `delegates` in device.toml, or take them out to compute on the processor",
+            ) from None
 
 
 def model_folder(settings: DeviceSettings, model: str) -> Path:
@@ -148,6 +195,11 @@ def client_name() -> str:
         return f"edgeferry {version('edgeferry')}"
     except PackageNotFoundError:
         return "edgeferry"
+
+
+def _answer(link: MqttLink, topic: str, payload: bytes, correlation: bytes) -> None:
+    """At QoS 0: a refused publish at QoS 1 would be sent again and again."""
+    link.publish(topic, payload, qos=0, retain=False, correlation=correlation)
 
 
 def read_root(path: Path) -> bytes:

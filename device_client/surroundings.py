@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from device_client.core.readings import Unknown
-from device_client.ports import Journal, Prover, Sensors, Serving, Store
+from device_client.ports import Journal, Prover, Sensors, Serving, Store, Swapped
 from protocol.trust import Accepted
 
 Verify = Callable[[bytes, Mapping[str, bytes]], Accepted]
@@ -32,6 +32,10 @@ class Outlet:
     round_trip_ms: Callable[[], float | Unknown]
 
 
+def nobody(_swapped: Swapped) -> None:
+    """Where nobody follows the live model from outside."""
+
+
 @dataclass(frozen=True, slots=True)
 class Adapters:
     """Everything outside that one engine acts upon."""
@@ -44,3 +48,5 @@ class Adapters:
     verify: Verify
     outlet: Outlet
     clock: Clock
+    swapped: Callable[[Swapped], None] = nobody
+    """Told after each swap, also at a start, once `current` points at the file; must not wait or raise."""

@@ -16,12 +16,24 @@ from protocol.bundle import Bundle
 from protocol.manifest import Manifest
 from protocol.messages import Feedback, Outcome, Presence, Status, Wants
 from protocol.plan import Plan
+from protocol.questions import Answer, Question
 from protocol.topics import MAJOR, TABLE, Kind, TopicSpec
 from protocol.wire import Line
 
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-MESSAGES: Final[tuple[type[Line], ...]] = (Bundle, Plan, Manifest, Presence, Status, Feedback, Outcome, Wants)
+MESSAGES: Final[tuple[type[Line], ...]] = (
+    Bundle,
+    Plan,
+    Manifest,
+    Presence,
+    Status,
+    Feedback,
+    Outcome,
+    Wants,
+    Question,
+    Answer,
+)
 PAYLOADS: Final[dict[Kind, type[Line]]] = {
     Kind.DESIRED: Bundle,
     Kind.PRESENCE: Presence,
@@ -29,6 +41,8 @@ PAYLOADS: Final[dict[Kind, type[Line]]] = {
     Kind.FEEDBACK: Feedback,
     Kind.EVENT: Outcome,
     Kind.WANTS: Wants,
+    Kind.INPUT: Question,
+    Kind.OUTPUT: Answer,
 }
 PARAMETERS: Final = {
     "model": "the name of a model: 1 to 64 of a-z, 0-9, '-' and '_'",
@@ -98,8 +112,6 @@ def _message(spec: TopicSpec) -> dict[str, Any]:
     described: dict[str, Any] = {"name": spec.kind.value, "summary": spec.payload}
     if spec.kind is Kind.CHUNK:
         return described | {"contentType": "application/octet-stream"}
-    if spec.kind not in PAYLOADS:
-        return described  # the application's own JSON
     return described | {"payload": {"$ref": f"schemas/{_file_name(PAYLOADS[spec.kind])}"}}
 
 

@@ -65,9 +65,9 @@ TABLE: Final = (
     TopicSpec(Kind.WANTS, "devices/{device}/{model}/wants", "device", "publisher", 1, False, LINE_MAX_BYTES,
               "Wants: chunks that the broker does not have"),
     TopicSpec(Kind.INPUT, "devices/{device}/{model}/input", "application", "device", 0, False, CHUNK_MAX_BYTES,
-              "one input as JSON; reserved, no program reads it yet"),
+              "Question: one input, or a label for an earlier one; heard where `mqtt_inference` is set"),
     TopicSpec(Kind.OUTPUT, "devices/{device}/{model}/output", "device", "application", 0, False, LINE_MAX_BYTES,
-              "the answer to one input; reserved, no program sends it yet"),
+              "Answer to one question"),
 )  # fmt: skip
 SPECS: Final = {spec.kind: spec for spec in TABLE}
 

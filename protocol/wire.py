@@ -69,7 +69,7 @@ class Line(Frozen):
 
     def to_line(self) -> bytes:
         """Return the message as one line of UTF-8 JSON, keys in the order of the class, the format's major last."""
-        body = self.model_dump_json(exclude_none=True, exclude={"v"})
+        body = self.model_dump_json(exclude_none=True, exclude={"v"}, by_alias=True)
         return f'{body[:-1]}{"," if len(body) > 2 else ""}"v":{self.v}}}'.encode()
 
     @classmethod

@@ -22,6 +22,7 @@ from protocol.errors import MissingPart
 from protocol.manifest import Contract, Encoding, Golden, Manifest, Measured, Tensor, Tree, Variant
 from protocol.messages import Evidence, Feedback, Outcome, Presence, State, Status, Wants
 from protocol.plan import Plan, Rule
+from protocol.questions import Answer, Mark
 
 NOON: Final = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 DAY: Final = timedelta(days=1)
@@ -157,6 +158,12 @@ def a_feedback(version: str = "1.0.0", *, device: str = "pi-1", inferences: int 
 def a_wants(chunks: Iterable[str] | None = None, *, device: str = "pi-1", model: str = "digits") -> Wants:
     """Chunks that a device cannot find."""
     return Wants(chunks=tuple(chunks or (a_hash("a chunk"),)), device=device, model=model)
+
+
+def an_answer(mark: Mark = "a", *, device: str = "pi-1", model: str = "digits", **more: Any) -> Answer:
+    """What a model said to one question."""
+    said: dict[str, Any] = {"label": "7", "class_": 7, "confidence": 0.9, "version": "1.0.0", "outputs": ([0.1, 0.9],)}
+    return Answer(id=mark, device=device, model=model, **(said | more))
 
 
 class KeyRing:

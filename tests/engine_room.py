@@ -17,7 +17,7 @@ from device_client.core.readings import Readings, Unknown
 from device_client.core.tally import Tally
 from device_client.engine import Adapters, Clock, Engine, Outlet
 from device_client.feedback import Window
-from device_client.ports import Held, ModelFile, OutboxEntry, Proof, ProofOrder
+from device_client.ports import Held, ModelFile, OutboxEntry, Proof, ProofOrder, Swapped
 from protocol.errors import BadModel, FerryError, SignatureRefused
 from protocol.manifest import Encoding, Tree
 from protocol.messages import Outcome, Status
@@ -240,6 +240,7 @@ class EngineRoom:
         self.diary: Diary = []
         self.said: list[tuple[str, bytes, bool]] = []
         self.swept: list[str] = []
+        self.swaps: list[Swapped] = []
         self.round_trip_ms: float | Unknown = 12.0
         self._outlet = outlet or Outlet(self._say, self._sweep, lambda: self.diary.append("flush"), self._round_trip_ms)
         self.topics = Topics()
@@ -258,6 +259,7 @@ class EngineRoom:
             verify=self._verify,
             outlet=self._outlet,
             clock=self.time.clock(),
+            swapped=self.swaps.append,
         )
         self.engine = Engine(self.policy, adapters, self.topics, self.post)
 

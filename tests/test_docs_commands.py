@@ -28,6 +28,8 @@ NOT_TRIED: Final = {
     "scp": "it needs another machine",
     "pip": "it installs; scripts/test has installed the same package",
     "mosquitto_sub": "it is mosquitto's own; it runs in tests/integration/test_docs.py",
+    "mosquitto_pub": "it is mosquitto's own; it runs in tests/integration/test_device_questions.py",
+    "mosquitto_rr": "it is mosquitto's own; it runs in tests/integration/test_device_questions.py",
     "python": "it runs in tests/integration/test_docs.py",
 }
 """Programs whose lines are shown and not tried here, each with the reason."""

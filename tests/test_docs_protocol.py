@@ -10,12 +10,15 @@ from typing import Final
 import pytest
 from pydantic import BaseModel
 
+from device_client.asked import CORRELATION_MAX_BYTES, REPLY_TOPIC_MAX
 from device_client.core.device import Phase
+from device_client.desk import REMEMBERED_MAX, WAITING_MAX
 from protocol.chunks import FANOUT
 from protocol.manifest import BLOB_MAX_BYTES, CHUNK_BYTES, GOLDEN_MAX_BYTES, TREE_MAX_DEPTH, Manifest
 from protocol.messages import WANTS_MAX, Feedback, Outcome, Presence, Status, Wants
 from protocol.mqtt_link import PACKET_MAX_BYTES
 from protocol.plan import Plan, Rule, cohort
+from protocol.questions import MARK_MAX, OUTPUT_VALUES_MAX, QUESTION_MAX_BYTES, Answer, Question
 from protocol.topics import BUNDLE_MAX_BYTES, CHUNK_MAX_BYTES, LINE_MAX_BYTES, TABLE
 from protocol.trust import verify
 from protocol.windows import bucket, percentile_ms
@@ -26,7 +29,7 @@ from tests.pages import PAGES, PROJECT, Fence, page
 
 NOON: Final = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MESSAGES: Final[dict[str, type[Line]]] = {
-    kind.__name__: kind for kind in (Plan, Manifest, Presence, Status, Outcome, Feedback, Wants)
+    kind.__name__: kind for kind in (Plan, Manifest, Presence, Status, Outcome, Feedback, Wants, Question, Answer)
 }
 
 
@@ -118,6 +121,13 @@ def test_the_limits_are_those_of_the_code() -> None:
         "variants of a version": _longest(Manifest, "variants"),
         "labels": _longest(Manifest, "labels"),
         "hashes in wants": WANTS_MAX,
+        "a question, bytes": QUESTION_MAX_BYTES,
+        "id or label of a question: characters": MARK_MAX,
+        "numbers in the outputs of an answer": OUTPUT_VALUES_MAX,
+        "response topic, characters": REPLY_TOPIC_MAX,
+        "correlation data, bytes": CORRELATION_MAX_BYTES,
+        "questions that wait for a model": WAITING_MAX,
+        "answers that a label may still come for": REMEMBERED_MAX,
         "an MQTT packet, bytes": PACKET_MAX_BYTES,
     }
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device_client.adapters.probe_model import probe_model
+from device_client.ports import Delegate
 from protocol.errors import BadModel, MissingPart
 from protocol.manifest import Contract, Tensor
 
@@ -29,6 +30,7 @@ _MAGIC: Final = b"TFL3"  # at byte 4 of every TensorFlow Lite file
 _WARNING: Final = 2  # of the runtime's own log levels: verbose 0, info 1, warning 2
 _SET_LOG_LEVEL: Final = "_ZN6tflite16logging_internal13MinimalLogger21SetMinimumLogSeverityENS_11LogSeverityE"
 _OVERCOMMIT: Final = Path("/proc/sys/vm/overcommit_memory")
+_PLUGIN: Final = ("tflite_plugin_create_delegate", "tflite_plugin_destroy_delegate")
 _ALLOCATE: Final = "_ZN6tflite4impl11Interpreter15AllocateTensorsEv"
 
 
@@ -99,10 +101,22 @@ class OpenModel:
             raise BadModel(f"the runtime could not run the model: {_first_line(failure)}") from None
 
 
-def open_model(path: Path, threads: int = 1) -> OpenModel:
-    """Open a .tflite file. Raises BadModel, or MissingPart when it is the runtime that does not work here."""
+def open_model(path: Path, threads: int = 1, delegates: Sequence[Delegate] = ()) -> OpenModel:
+    """Open a .tflite file. Raises BadModel, or MissingPart when the runtime or a delegate does not work here."""
     _check_magic(path)
-    return _opened(lambda module: module.Interpreter(model_path=str(path), num_threads=threads), path.name)
+
+    def make(module: ModuleType) -> Any:
+        loaded = [_loaded(module, delegate) for delegate in delegates]  # each interpreter has its own
+        return module.Interpreter(model_path=str(path), num_threads=threads, experimental_delegates=loaded or None)
+
+    return _opened(make, path.name)
+
+
+def check_delegates(delegates: Sequence[Delegate]) -> None:
+    """Load each and let go of it. Raises MissingPart that names the first that cannot be loaded."""
+    module = _runtime()[0]
+    for delegate in delegates:
+        _loaded(module, delegate)
 
 
 def check_runtime() -> str:
@@ -157,6 +171,21 @@ def _opened(make: Callable[[ModuleType], Any], what: str) -> OpenModel:
     except (RuntimeError, ValueError, SystemError, ImportError, AttributeError) as failure:
         check_runtime()  # is it the file, or the runtime?
         raise BadModel(f"the runtime could not open {what}: {_first_line(failure)}") from None
+
+
+def _loaded(module: ModuleType, delegate: Delegate) -> Any:
+    """The delegate as an interpreter takes it. Raises MissingPart."""
+    try:
+        library = ctypes.CDLL(delegate.library)
+        # asked here: the runtime's own wrapper stumbles over a library without them once more as it is thrown away
+        if not all(hasattr(library, name) for name in _PLUGIN):
+            raise MissingPart(f"{delegate.library} is a library, but no delegate of TensorFlow Lite")
+        return module.load_delegate(delegate.library, dict(delegate.options))
+    except (OSError, ValueError, RuntimeError) as failure:
+        raise MissingPart(
+            f"the delegate {delegate.library} cannot be loaded: {' '.join(str(failure).split())[:300]}",
+            hint="see that the library, its driver and its hardware are there",
+        ) from None
 
 
 def _allocate(module: ModuleType, interpreter: Any) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from device_client.adapters.golden import GoldenSet, load_golden
-from device_client.adapters.runtime import OpenModel, check_runtime, open_model
+from device_client.adapters.runtime import OpenModel, check_delegates, check_runtime, open_model
 from device_client.adapters.trial_words import Doing, Order, Report
 from protocol.errors import FerryError
 
@@ -43,9 +43,10 @@ def _try(order: Order) -> Report:
     golden = load_golden(Path(order.golden), order.variant, len(contract.inputs), len(contract.outputs))
     _say(Doing(doing="starting the runtime"))
     check_runtime()  # loads all that is not the candidate's doing before the limit falls
+    check_delegates(order.delegates)
     _limit_memory(order.memory_max_bytes)
     _say(Doing(doing="opening the file"))
-    model = open_model(Path(order.model))
+    model = open_model(Path(order.model), delegates=order.delegates)
     contract.check_successor(model.contract)
     _say(Doing(doing="running the golden set"))
     return _compare(model, golden, order.tolerance)

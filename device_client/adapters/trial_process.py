@@ -24,7 +24,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from device_client.adapters.trial_words import SAID_MAX_BYTES, Doing, Order, Report
-from device_client.ports import Proof, ProofOrder
+from device_client.ports import Delegate, Proof, ProofOrder
 
 CHILD: Final = (sys.executable, "-m", "device_client.adapters.trial_child")
 INTERPRETER_BYTES: Final = 536_870_912  # address space of Python, numpy and the runtime: 130-155 MB measured, 4 x left
@@ -37,14 +37,16 @@ _OUT_OF_MEMORY: Final = (b"MemoryError", b"bad_alloc")
 class TrialProcess:
     """Tries one candidate at a time. `command` may be another program, for tests of what a hostile child can do."""
 
-    def __init__(self, command: Sequence[str] = CHILD) -> None:
+    def __init__(self, command: Sequence[str] = CHILD, *, delegates: Sequence[Delegate] = ()) -> None:
+        """`delegates`: those that will serve, for that is what has to be proved."""
         self._command = tuple(command)
+        self._delegates = tuple(delegates)
         self._trial: _Trial | None = None
 
     def start(self, order: ProofOrder, done: Callable[[Proof], None]) -> None:
         """Begin; `done` is called once, from another thread. A trial that runs already is ended without a word."""
         self.stop()
-        self._trial = _Trial(self._command, order, done)
+        self._trial = _Trial(self._command, order, self._delegates, done)
         Thread(target=self._trial.run, name="trial", daemon=True).start()
 
     def stop(self) -> None:
@@ -69,9 +71,12 @@ class _Trial:
     The thread that starts the child also waits for it: the kernel kills the child when that thread is gone.
     """
 
-    def __init__(self, command: Sequence[str], order: ProofOrder, done: Callable[[Proof], None]) -> None:
+    def __init__(
+        self, command: Sequence[str], order: ProofOrder, delegates: tuple[Delegate, ...], done: Callable[[Proof], None]
+    ) -> None:
         self._command = command
         self._order = order
+        self._delegates = delegates
         self._done = done
         self._lock = RLock()  # `done` is called under it, and may start or stop a trial itself
         self._abandoned = False
@@ -114,7 +119,7 @@ class _Trial:
             if self._abandoned:
                 return None
             self._process = subprocess.Popen(
-                [*self._command, _as_words(self._order)],
+                [*self._command, _as_words(self._order, self._delegates)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -205,7 +210,7 @@ def _environment(ours: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _as_words(order: ProofOrder) -> str:
+def _as_words(order: ProofOrder, delegates: tuple[Delegate, ...]) -> str:
     return Order(
         model=str(order.model.absolute()),
         golden=str(order.golden.absolute()),
@@ -213,6 +218,7 @@ def _as_words(order: ProofOrder) -> str:
         tolerance=order.tolerance,
         contract=order.contract,
         memory_max_bytes=order.memory_max_bytes,
+        delegates=delegates,
         parent=os.getpid(),
     ).model_dump_json()
 

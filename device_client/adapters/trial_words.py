@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from pydantic import Field
 
+from device_client.ports import Delegate
 from protocol.manifest import Contract
 from protocol.wire import Frozen
 
@@ -24,6 +25,7 @@ class Order(Frozen):
     tolerance: float
     contract: Contract
     memory_max_bytes: int
+    delegates: tuple[Delegate, ...] = ()
     parent: int
 
 

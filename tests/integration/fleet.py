@@ -98,7 +98,7 @@ class Watcher:
                 self._listens.set()
             case Received(topic, payload, retained):
                 address = self._topics.parse(topic)
-                if address is not None and payload:
+                if address is not None and payload and address.kind is not Kind.INPUT:  # others say that
                     heard = Heard(address.kind, address.device, json.loads(payload), payload, retained)
                     with self._news:
                         self.heard.append(heard)

@@ -24,7 +24,7 @@ from tests.brokers import LOOPBACK, PROJECT, Mosquitto, free_port, mosquitto, re
 from tests.ear import Ear
 
 HASTE: Final = Patience(first_s=0.05, most_s=0.3, refused_s=0.1)
-USERS: Final = {"publisher": "p-secret", "pi-1": "one", "pi-2": "two"}
+USERS: Final = {"publisher": "p-secret", "pi-1": "one", "pi-2": "two", "node-red": "three"}
 TOPICS: Final = Topics()
 CHUNK: Final = TOPICS.chunk("ab" * 32)
 NOT_ALLOWED: Final = "the broker does not let us write to this topic"
@@ -125,13 +125,22 @@ def production() -> Iterator[Production]:
     _certificates(folder / "tls")
     _certificates(folder)
     write_passwords(folder / "passwords", USERS)
-    shutil.copy(PROJECT / "mosquitto" / "acl", folder / "acl")
+    (folder / "acl").write_text(_with_its_example((PROJECT / "mosquitto" / "acl").read_text()))
     (folder / "acl").chmod(0o644)
     conf = folder / "production.conf"
     conf.write_text(_moved((PROJECT / "mosquitto" / "production.conf").read_text(), folder, port))
     with mosquitto(conf=conf, port=port, tls=True) as broker:
         yield Production(broker, folder / "tls" / "ca.crt", folder / "ca.crt")
     shutil.rmtree(folder)
+
+
+def _with_its_example(acl: str) -> str:
+    """The rules with the lines of an application made valid, as their comment says."""
+    lines = acl.splitlines()
+    at = next(number for number, line in enumerate(lines) if "take the # before the next three lines away" in line)
+    lines[at + 1 : at + 4] = [line.removeprefix("#") for line in lines[at + 1 : at + 4]]
+    assert sum(line == "user node-red" for line in lines) == 1
+    return "\n".join(lines) + "\n"
 
 
 def _moved(original: str, folder: Path, port: int) -> str:
@@ -237,6 +246,28 @@ def test_the_publisher_may_not_speak_for_a_device(production: Production, connec
     publisher, ear = connect(production.broker, "publisher", tls=production.ca)
     receipt = publisher.publish(TOPICS.presence("pi-1"), b"forged", qos=1, retain=True)
     assert ear.next(Refused) == Refused(receipt, NOT_ALLOWED)
+
+
+@pytest.mark.parametrize("mqtt5", [True, False])
+def test_an_application_asks_a_device_and_hears_its_answer_and_nothing_else(
+    production: Production, connect: Connect, mqtt5: bool
+) -> None:
+    of_device = [TOPICS.of_device(kind, "pi-1", "digits") for kind in (Kind.INPUT, Kind.OUTPUT, Kind.STATUS)]
+    asked, output, status = of_device
+    device, heard = connect(production.broker, "pi-1", tls=production.ca, mqtt5=mqtt5)
+    app, told = connect(production.broker, "node-red", tls=production.ca, mqtt5=mqtt5)
+    device.subscribe([asked, "elsewhere"], qos=0)
+    app.subscribe([output, f"{output}/desk", status, "elsewhere"], qos=0)
+    for link, ear in ((device, heard), (app, told)):  # answered when the subscriptions stand
+        link.sweep([CHUNK])
+        ear.swept([CHUNK])
+    app.publish(status, b"not mine", qos=0, retain=False)
+    app.publish(asked, b"?", qos=0, retain=False)
+    assert heard.next(Received) == Received(asked, b"?", retained=False)
+    for topic in ("elsewhere", status, output, f"{output}/desk"):
+        device.publish(topic, b"!", qos=0, retain=False)
+    assert [told.next(Received).topic for _ in range(2)] == [output, f"{output}/desk"]
+    assert heard.topics() == [asked]
 
 
 def _first_word(production: Production, user: str | None, password: str | None, ca: Path) -> Disconnected:

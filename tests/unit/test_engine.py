@@ -179,9 +179,37 @@ def test_a_disk_without_room_for_the_current_link_speaks_against_no_model(settle
     assert settled.serving.live is not None
     assert settled.serving.live.version == NEW
     assert settled.disk.current == settled.sha256(OLD)
+    assert [swap.version for swap in settled.swaps] == [OLD], "who follows the link would read the old file"
     settled.store.failures.clear()
     settled.waits(CURRENT_RETRY_S)
     assert settled.disk.current == settled.sha256(NEW)
+    assert [swap.version for swap in settled.swaps] == [OLD, NEW]
+
+
+def test_whoever_follows_is_told_of_each_swap_with_its_reason_and_of_the_first_at_a_start(settled: EngineRoom) -> None:
+    settled.goes_live(NEW, sequence=2)
+    settled.serving.counts = a_tally(agreed=0, live_errors=200)
+    settled.waits(4_000.0)
+    assert settled.phase is Phase.ROLLED_BACK
+    assert [(swap.version, swap.variant, swap.state) for swap in settled.swaps] == [
+        (OLD, "float32", "probation"),
+        (NEW, "float32", "probation"),
+        (OLD, "float32", "rolled_back"),
+    ]
+    assert settled.swaps[2].reason == settled.statuses[-1].reason
+    settled.boot()
+    settled.starts()
+    assert [swap.version for swap in settled.swaps[3:]] == [OLD]
+
+
+def test_a_swap_that_fails_is_not_told(settled: EngineRoom) -> None:
+    settled.plans(NEW, sequence=2)
+    settled.sends_chunks()
+    settled.prover.ends()
+    settled.serving.broken = {NEW}  # it shadowed well
+    settled.waits(4_000.0)
+    assert settled.phase is Phase.ROLLED_BACK
+    assert [(swap.version, swap.state) for swap in settled.swaps] == [(OLD, "probation"), (OLD, "rolled_back")]
 
 
 def test_the_current_link_that_is_owed_is_tried_again_and_not_in_haste(settled: EngineRoom) -> None:

@@ -12,6 +12,7 @@ from jsonschema.exceptions import ValidationError
 
 from protocol.bundle import unpack
 from protocol.messages import Status
+from protocol.questions import Question
 from protocol.schemas import DOCS, MESSAGES, documents, schema_of, write
 from protocol.topics import TABLE, Topics
 from protocol.wire import Line
@@ -25,6 +26,7 @@ from tests.builders import (
     a_rule,
     a_status,
     a_wants,
+    an_answer,
     an_outcome,
 )
 
@@ -37,6 +39,8 @@ EXAMPLES: dict[str, Line] = {
     "feedback": a_feedback(classes={"3": 90, "7": 10}, accuracy=0.9, labelled=10, correct=9),
     "outcome": an_outcome("rejected", reason="agreement 0.31 is under 0.80"),
     "wants": a_wants(),
+    "question": Question(id="a", x=[[0.1, 0.2]], label=3),
+    "answer": an_answer(),
 }
 
 
