@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from device_client.adapters.runtime import open_model
 from protocol.topics import Kind
 from tests.brokers import Mosquitto, mosquitto, url_of
-from tests.integration import fleet_models
 from tests.integration.fleet import PROJECT, WITHIN_S, DeviceFolder, Watcher, a_device, running, watching
 from tests.integration.press import Press, Source
 from tests.pages import page
@@ -29,11 +28,6 @@ ROWS: Final = 5
 CLIENTS: Final = ("mosquitto_pub", "mosquitto_sub", "mosquitto_rr")
 INPUT: Final = "fleet/v1/devices/pi-1/digits/input"
 OUTPUT: Final = "fleet/v1/devices/pi-1/digits/output"
-
-
-@pytest.fixture(scope="module")
-def digits(once_per_run: Callable[[str, Callable[[Path], None]], Path]) -> Path:
-    return once_per_run("fleet digits", fleet_models.make_digits)
 
 
 @dataclass(frozen=True)
