@@ -112,11 +112,6 @@ class RealRoom:
         while self.phase is not Phase.COMMITTED:
             self.passes(60.0)
 
-    def restarts(self) -> None:
-        """The process ends well and comes back; what is on the disk is all that it knows."""
-        self.close()
-        self._switch_on()
-
     def close(self) -> None:
         """Switch it off."""
         self._runner.stop()

@@ -41,7 +41,12 @@ def score(smart: Smart, quality: Quality | None, expected_accuracy: float | None
     if not known:
         return Score(NO_EVIDENCE, f"score {NO_EVIDENCE:.2f}, for nothing was measured")
     blend = sum(WEIGHTS[name] * value for name, value in known.items()) / sum(WEIGHTS[name] for name in known)
-    return _scored(smart, blend, ", ".join(f"{name} {getattr(quality, name):.2f}" for name in known))
+    told = ", ".join(f"{name} {getattr(quality, name):.2f}" for name in known)
+    scored = _scored(smart, blend, told)
+    if known.keys() == {"confidence"} and scored.value < NO_EVIDENCE:
+        # how sure a model is depends on its task: that tells of trouble only once it is known what is usual here
+        return Score(NO_EVIDENCE, f"score {NO_EVIDENCE:.2f}, for {told} alone tells no trouble")
+    return scored
 
 
 def moved(drift: float) -> float:

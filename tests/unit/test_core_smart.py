@@ -73,6 +73,14 @@ def test_drift_that_chance_alone_can_bring_about_is_no_reason_to_hurry(drift: fl
     assert beyond.value < 1.0
 
 
+@pytest.mark.parametrize("confidence", [0.3, 0.78, 0.84])
+def test_a_hard_task_is_no_trouble_while_it_is_learnt_what_is_usual(confidence: float) -> None:
+    scored = score(SMART, Quality(confidence=confidence, inferences=99))
+    assert scored.value == NO_EVIDENCE
+    assert scored.told == f"score 0.50, for confidence {confidence:.2f} alone tells no trouble"
+    assert score(SMART, Quality(confidence=0.94, inferences=99)).value > NO_EVIDENCE
+
+
 @pytest.mark.parametrize("quality", [None, Quality(), Quality(drift=1.0, inferences=29), Quality(inferences=99)])
 def test_without_evidence_it_neither_hurries_nor_rests(quality: Quality | None) -> None:
     scored = score(SMART, quality)

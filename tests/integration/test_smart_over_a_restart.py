@@ -1,0 +1,72 @@
+"""The smart strategy in a real process with a real broker, without a single label: what it has learnt to be usual
+outlives a restart, so that inputs which drifted overnight press for the update in the morning."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bench.drifting import Leg, drifting
+from protocol.topics import Kind
+from tests.brokers import mosquitto, url_of
+from tests.integration import fleet_models
+from tests.integration.fleet import DeviceFolder, Watcher, a_device, running, watching
+from tests.integration.press import Press, Source
+from tests.real_room import FIT
+
+SMART = {"kind": "smart", "interval_min_s": 1, "interval_max_s": 3_600}
+RATE_HZ = "400"
+INPUTS = 1_500
+
+
+@dataclass
+class Scene:
+    """A device that is too busy for comfort, and what it may be asked about."""
+
+    pi: DeviceFolder
+    press: Press
+    watcher: Watcher
+    upright: Path
+    turned: Path
+
+
+@pytest.fixture
+def scene(once_per_run: Callable[[str, Callable[[Path], None]], Path], tmp_path: Path) -> Iterator[Scene]:
+    models = once_per_run("fleet digits", fleet_models.make_digits)
+    inputs = {"upright": Leg(INPUTS), "turned": Leg(INPUTS, (25.0, 25.0), (0.1, 0.1))}
+    for name, leg in inputs.items():
+        drifting([leg]).save(tmp_path / f"{name}.npz", labels=False)
+    (tmp_path / "probe.json").write_text(json.dumps({**FIT, "cpu_percent": 97}))
+    with mosquitto() as broker, Press(url_of(broker), tmp_path) as press, watching(url_of(broker)) as watcher:
+        press.print("1.0.0", Source.of(models / "digits.tflite"))
+        newer = tmp_path / "2.0.0.tflite"
+        newer.write_bytes(fleet_models.nudged(models, 1))
+        press.print("2.0.0", Source.of(newer))
+        press.announce("1.0.0")
+        probe = str(tmp_path / "probe.json")
+        conditions = {"cpu_max_percent": 80}
+        root = press.authority.root
+        pi = a_device(tmp_path / "pi", "pi", broker.url, root, probe_file=probe, strategy=SMART, conditions=conditions)
+        yield Scene(pi, press, watcher, tmp_path / "upright.npz", tmp_path / "turned.npz")
+
+
+def test_inputs_that_drifted_overnight_press_for_the_update_in_the_morning(scene: Scene) -> None:
+    watcher = scene.watcher
+    with running(scene.pi, "--replay", str(scene.upright), "--rate", RATE_HZ) as evening:
+        watcher.state("pi", "committed", installed_version="1.0.0")
+        scene.press.announce("2.0.0")
+        watcher.wait(Kind.STATUS, lambda says: "score 1.00 (drift 0." in says["reason"], device="pi")
+        assert evening.stop() == 0
+    wanted = [says["state"] for says in watcher.of(Kind.STATUS) if says.get("latest_version") == "2.0.0"]
+    assert set(wanted) <= {"assigned", "deferred"}, "all is well: it waits for a calm processor"
+    night = watcher.mark()
+    with running(scene.pi, "--replay", str(scene.turned), "--rate", RATE_HZ):
+        taken = watcher.state("pi", "fetching", since=night, latest_version="2.0.0")
+        assert "; comfort is waived: score 0." in taken["reason"]
+        assert "(drift" in taken["reason"]
+        ended = watcher.wait(Kind.EVENT, lambda says: says["version"] == "2.0.0", device="pi", since=night)
+        assert ended["from_version"] == "1.0.0"
