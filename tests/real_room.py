@@ -53,6 +53,7 @@ FIT: Final[Mapping[str, Any]] = {
 }  # fmt: skip
 PROOF_WITHIN_S: Final = 120.0  # of real time: the machine may be busy
 SHADOW_WITHIN_S: Final = 0.05  # of real time: a shadow may leave inputs out, so it is not waited for much longer
+SETTLED_WITHIN_S: Final = 10 * 86_400.0
 STEP_MIN_S: Final = 0.01
 
 
@@ -109,8 +110,10 @@ class RealRoom:
     def settles(self, version: str, made: Made) -> None:
         """The first version comes, and is found good for want of inputs that speak against it."""
         self.announces(version, made)
+        late_s = self.now_s + SETTLED_WITHIN_S
         while self.phase is not Phase.COMMITTED:
             self.passes(60.0)
+            assert self.now_s < late_s, f"{self.phase}: {self.device.reason}"
 
     def close(self) -> None:
         """Switch it off."""
@@ -145,7 +148,9 @@ class RealRoom:
             self._folder, self._folder / "probe.json", probes=(), clock_s=clock.monotonic_s, wall=self._local_time
         )
         remembered = self._journal.standings(MODEL)
-        self.serving = LiveServing(wall_s=lambda: self._utc().timestamp(), remembered=remembered)
+        self.serving = LiveServing(
+            clock_s=clock.monotonic_s, wall_s=lambda: self._utc().timestamp(), remembered=remembered
+        )
         session = str(self._journal.next_session())
         identity, watch = Identity(DEVICE, session, "edgeferry", "tflite"), LinkWatch()
         reporter = Reporter(DEVICE, session, self._topics, self._journal, clock, every_s=self._report_every_s)
