@@ -29,7 +29,7 @@ OUT: Final = Path(__file__).resolve().parent.parent / "docs" / "images" / "smart
 HOUR_S: Final = 3_600.0
 SMART: Final = Smart()
 PATIENT: Final = TrialLimits(  # inputs are rare here, and the machine that draws may be busy
-    shadow_deadline_s=86_400.0, probation_deadline_s=86_400.0, poll_s=30.0, latency_floor_ms=10_000.0
+    shadow_deadline_s=36_000.0, probation_deadline_s=36_000.0, poll_s=30.0, latency_floor_ms=10_000.0
 )
 BLUE, RED, GREY, SAND, BROWN = "#0b6e99", "#b5482a", "#555555", "#d9a441", "#8a6412"
 PER_HOUR: Final = 120  # inputs

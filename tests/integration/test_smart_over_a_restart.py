@@ -4,7 +4,7 @@ outlives a restart, so that inputs which drifted overnight press for the update 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,16 +35,15 @@ class Scene:
 
 
 @pytest.fixture
-def scene(once_per_run: Callable[[str, Callable[[Path], None]], Path], tmp_path: Path) -> Iterator[Scene]:
-    models = once_per_run("fleet digits", fleet_models.make_digits)
+def scene(digits: Path, tmp_path: Path) -> Iterator[Scene]:
     inputs = {"upright": Leg(INPUTS), "turned": Leg(INPUTS, (25.0, 25.0), (0.1, 0.1))}
     for name, leg in inputs.items():
         drifting([leg]).save(tmp_path / f"{name}.npz", labels=False)
     (tmp_path / "probe.json").write_text(json.dumps({**FIT, "cpu_percent": 97}))
     with mosquitto() as broker, Press(url_of(broker), tmp_path) as press, watching(url_of(broker)) as watcher:
-        press.print("1.0.0", Source.of(models / "digits.tflite"))
+        press.print("1.0.0", Source.of(digits / "digits.tflite"))
         newer = tmp_path / "2.0.0.tflite"
-        newer.write_bytes(fleet_models.nudged(models, 1))
+        newer.write_bytes(fleet_models.nudged(digits, 1))
         press.print("2.0.0", Source.of(newer))
         press.announce("1.0.0")
         probe = str(tmp_path / "probe.json")
