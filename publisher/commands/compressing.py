@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from protocol.errors import BadInput
 from publisher.commands.common import Common, command
+
+if TYPE_CHECKING:  # it imports numpy
+    from publisher.learning.continuing import Start
 
 RECIPE = "digits"
 DISTILL_SEEDS = 5
@@ -30,8 +34,16 @@ def compress(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="of all that is random", show_default="the recipe's")] = None,
     epochs: Annotated[int | None, typer.Option(help="how long to train", show_default="the recipe's")] = None,
+    from_version: Annotated[
+        str | None,
+        typer.Option("--from", metavar="VERSION", help="go on from this version", show_default="from scratch"),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="whose version --from means", show_default="the recipe's name")
+    ] = None,
     distill_seeds: Annotated[
-        int, typer.Option(help="compare the student with and without its teacher over so many seeds; 1 does not")
+        int,
+        typer.Option(help="compare the student with and without its teacher over so many seeds; 1 and --from do not"),
     ] = DISTILL_SEEDS,
 ) -> None:
     """Train a recipe, compress it in every way, and measure what each way costs. Releases nothing."""
@@ -44,6 +56,19 @@ def compress(
 
         be_verbose()
     named = tuple(name.strip() for name in rungs.split(",") if name.strip()) if rungs else ()
-    compression = Compression(recipe, named, tuple(sparsity or ()), seed, epochs, distill_seeds)
+    if model is not None and from_version is None:
+        raise BadInput("--model goes with --from", hint="leave it out: a ladder has no name")
+    start = _start(common, model, from_version, recipe) if from_version else None
+    compression = Compression(recipe, named, tuple(sparsity or ()), seed, epochs, distill_seeds, start)
     made = carry_out(compression, out, common.voice())
     common.show({"files": [str(path) for path in made.files], **made.facts}, lambda: ladder(made.facts, out))
+
+
+def _start(common: Common, model: str | None, version: str, recipe: str) -> Start:
+    from publisher.adapters.registry import Registry
+    from publisher.operations.history import start_from
+    from publisher.operations.train import recipe_name
+
+    name = recipe_name(recipe)
+    with Registry.open(common.settings.registry) as registry:
+        return start_from(registry, model or name, version, name)

@@ -37,9 +37,9 @@ def clustered(network: Any, clusters: int, lesson: Lesson, *, keep_zeros: bool) 
     tune(wrapped, lesson)
     with quiet():
         stripped = tfmot.clustering.keras.strip_clustering(wrapped)
-    for layer in few:
-        layer.trainable = True
-    return stripped
+        plain = copied(network)  # what is stripped has forgotten what its weights are called
+        plain.set_weights(stripped.get_weights())
+    return plain
 
 
 def _values(layer: Any) -> int:

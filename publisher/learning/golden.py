@@ -115,6 +115,6 @@ def npz_bytes(arrays: Mapping[str, Floats]) -> bytes:
     with zipfile.ZipFile(held, "w", zipfile.ZIP_STORED) as archive:
         for name, values in arrays.items():
             entry = io.BytesIO()
-            np.save(entry, np.ascontiguousarray(values, np.float32), allow_pickle=False)
+            np.save(entry, np.asarray(values, np.float32, order="C"), allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy", DATE), entry.getvalue())
     return held.getvalue()

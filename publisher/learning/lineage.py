@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from publisher.learning.continuing import calibration_npz, weights_npz
 from publisher.learning.data import Floats
 from publisher.learning.frameworks import versions
+from publisher.learning.rung import Rung
 from publisher.learning.train import Trained
 
 BARE_AS_IT_IS: Final = (
@@ -33,6 +34,16 @@ def lineage_of(trained: Trained) -> dict[str, Any]:
         "accuracy": trained.accuracy,
         "history": [dataclasses.asdict(epoch) for epoch in trained.history],
     }
+
+
+def lineage_of_rungs(rungs: Sequence[Rung], continued: Mapping[str, str], kept: Mapping[str, bytes]) -> dict[str, Any]:
+    """What was done for each variant, what it goes on from, and hashes of the networks that were `kept`, by stage."""
+    told: dict[str, Any] = {
+        "techniques": {rung.name: rung.technique for rung in rungs},
+        "continued": dict(continued),
+        "networks_sha256": {stage: hashlib.sha256(weights).hexdigest() for stage, weights in kept.items()},
+    }
+    return {key: value for key, value in told.items() if value}
 
 
 def _origin(trained: Trained) -> dict[str, Any]:

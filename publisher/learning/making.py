@@ -19,15 +19,16 @@ from publisher.learning.continuing import Start
 from publisher.learning.evaluate import evaluate
 from publisher.learning.golden import Candidate, GoldenSet, drawn, invented, make_golden, sample_count
 from publisher.learning.inspect import Inspected, inspect, read_tflite
-from publisher.learning.ladder import Ladder, climb, steps_of
-from publisher.learning.lineage import kept_files, lineage_of, lineage_of_file
+from publisher.learning.ladder import Ladder, climb, climb_recipe, steps_of
+from publisher.learning.lineage import kept_files, lineage_of, lineage_of_file, lineage_of_rungs
 from publisher.learning.own_data import OwnData, read_own_data
 from publisher.learning.progress import OnProgress, Steps, silent
 from publisher.learning.recipe import Recipe
 from publisher.learning.rung import Rung
 from publisher.learning.sandbox import run
 from publisher.learning.statistics import input_statistics
-from publisher.learning.train import Trained, settings_of, train
+from publisher.learning.timetable import Timetable
+from publisher.learning.train import Trained
 from publisher.learning.way import PARENT as PARENT  # the first of every ladder is also named by who makes without one
 
 Choose = Callable[[Mapping[str, Figures]], Selection]
@@ -83,17 +84,10 @@ def make_from_recipe(
     then one that this network cannot have is left out. Raises BadRecipe, BadModel; BadInput for a variant that is none,
     or that this network cannot have.
     """
-    fresh = recipe.settings.having(epochs=epochs, seed=seed, scramble_labels=scramble_labels)
-    settings = settings_of(recipe, start, epochs=epochs, seed=seed, scramble_labels=scramble_labels)
-    total = settings.epochs + steps_of(variants, fresh) + 1
-    trained = train(
-        dataclasses.replace(recipe, settings=settings),
-        start=start,
-        on_progress=lambda done, _, what: on_progress(done, total, what),
+    steps = Steps(1, on_progress)
+    ladder = climb_recipe(
+        recipe, variants, seed=seed, epochs=epochs, scramble_labels=scramble_labels, start=start, steps=steps
     )
-    steps = Steps(total, on_progress)
-    steps.end("trained", settings.epochs)
-    ladder = climb(trained, variants, settings=fresh, steps=steps)
     return _made(ladder, variants, steps) if choose is None else _chosen(ladder, choose, steps)
 
 
@@ -101,7 +95,7 @@ def make_from_trained(
     trained: Trained, variants: Sequence[str], *, choose: Choose | None = None, on_progress: OnProgress = silent
 ) -> Made:
     """The same from a network that is trained already. Raises BadModel, BadInput."""
-    steps = Steps(steps_of(variants, trained.settings) + 1, on_progress)
+    steps = Steps(steps_of(variants, Timetable(trained.settings)) + 1, on_progress)
     ladder = climb(trained, variants, steps=steps)
     return _made(ladder, variants, steps) if choose is None else _chosen(ladder, choose, steps)
 
@@ -153,6 +147,7 @@ def _made(ladder: Ladder, names: Sequence[str], steps: Steps) -> Made:
         for rung, seen in zip(rungs, others, strict=True)
     }
     golden = _golden(trained, parent.contract, candidates)
+    kept = ladder.kept(list(candidates))
     steps.end("drew the golden set")
     return Made(
         contract=parent.contract,
@@ -161,8 +156,8 @@ def _made(ladder: Ladder, names: Sequence[str], steps: Steps) -> Made:
         golden_samples=golden.samples,
         variants=tuple(_variant(rung, golden.tolerances[rung.name]) for rung in rungs),
         accuracy=ladder.parent.accuracy,
-        lineage=lineage_of(trained) | {"techniques": {rung.name: rung.technique for rung in rungs}},
-        kept=kept_files(trained),
+        lineage=lineage_of(trained) | lineage_of_rungs(rungs, ladder.continued(list(candidates)), kept),
+        kept=(*kept_files(trained), *kept.values()),
         statistics=input_statistics(trained.recipe.data.x_train),
     )
 

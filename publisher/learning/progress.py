@@ -19,6 +19,14 @@ class Steps:
         self._done = 0
         self._on_progress = on_progress
 
+    def expect(self, steps: int) -> None:
+        """More of them than was known."""
+        self._total += steps
+
+    def within(self) -> OnProgress:
+        """For a part that counts for itself, from nothing; `end` then counts all of it."""
+        return lambda done, _total, what: self._on_progress(self._done + done, self._total, what)
+
     def begin(self, what: str) -> None:
         """Say what is being done; it is not done yet."""
         self._on_progress(self._done, self._total, what)

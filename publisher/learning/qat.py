@@ -13,15 +13,21 @@ def made_aware(network: Any, lesson: Lesson, *, keep_zeros: bool, keep_clusters:
     """A copy that knows its integer ranges, ready to be converted; zeros and clusters stay where that is asked."""
     tfmot = load_tfmot()
     lesson.begin()
-    with quiet():
-        annotated = tfmot.quantization.keras.quantize_annotate_model(copied(network))
-        scheme = _scheme(tfmot, keep_zeros=keep_zeros, keep_clusters=keep_clusters)
-        aware = tfmot.quantization.keras.quantize_apply(annotated, scheme)
+    aware = dressed(copied(network), keep_zeros=keep_zeros, keep_clusters=keep_clusters)
     tune(aware, lesson)
     if not keep_clusters:
         return aware
     with quiet():
         return tfmot.experimental.combine.strip_clustering_cqat(aware)
+
+
+def dressed(network: Any, *, keep_zeros: bool = False, keep_clusters: bool = False) -> Any:
+    """The same network with the rounding of integers built in; it knows no ranges yet."""
+    tfmot = load_tfmot()
+    with quiet():
+        annotated = tfmot.quantization.keras.quantize_annotate_model(network)
+        scheme = _scheme(tfmot, keep_zeros=keep_zeros, keep_clusters=keep_clusters)
+        return tfmot.quantization.keras.quantize_apply(annotated, scheme)
 
 
 def _scheme(tfmot: Any, *, keep_zeros: bool, keep_clusters: bool) -> Any:

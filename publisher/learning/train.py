@@ -38,7 +38,7 @@ class Epoch:
 class Trained:
     """A trained `tf_keras.Model` and its history. `accuracy` is on the held-back set, as Keras computes.
 
-    `calibration` (samples, features …) shows quantizers their ranges; the parent's where `parent` names a version.
+    `calibration` (samples, features …) shows quantizers their ranges; the parent's where it goes on from a `start`.
     """
 
     model: Any
@@ -50,8 +50,13 @@ class Trained:
     recipe_sha256: str
     versions: dict[str, str]
     calibration: Floats
-    parent: str | None = None
+    start: Start | None = None
     source: str = "recipe"
+
+    @property
+    def parent(self) -> str | None:
+        """The version that it goes on from."""
+        return None if self.start is None else self.start.version
 
 
 def train(
@@ -73,7 +78,7 @@ def train(
         build_student_network(recipe, seed=settings.seed)  # refused now, not after minutes of training
     network = build_network(recipe, seed=settings.seed)
     if start is not None:
-        put_weights(network, start, recipe.path.name)
+        put_weights(network, start, f"build_model() in {recipe.path.name}")
     history = _fit(network, recipe, settings, on_progress)
     return Trained(
         model=network,
@@ -85,7 +90,7 @@ def train(
         recipe_sha256=recipe.sha256,
         versions=versions(),
         calibration=_calibration(recipe, start),
-        parent=None if start is None else start.version,
+        start=start,
     )
 
 
@@ -150,7 +155,7 @@ def _fit(network: Any, recipe: Recipe, settings: TrainSettings, on_progress: OnP
         )
         network.fit(
             recipe.data.x_train,
-            _labels_to_learn(recipe, settings),
+            labels_to_learn(recipe, settings),
             epochs=settings.epochs,
             batch_size=settings.batch_size,
             verbose=0,
@@ -164,7 +169,8 @@ def _broken(network: Any) -> bool:
     return not all(np.isfinite(weight).all() for weight in network.get_weights())
 
 
-def _labels_to_learn(recipe: Recipe, settings: TrainSettings) -> Labels:
+def labels_to_learn(recipe: Recipe, settings: TrainSettings) -> Labels:
+    """The classes of the training data; in disorder where `settings` say so."""
     if not settings.scramble_labels:
         return recipe.data.y_train
     return np.random.default_rng(settings.seed).permutation(recipe.data.y_train)

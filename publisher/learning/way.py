@@ -51,6 +51,17 @@ class Stage:
     seed_offset: int = 0
 
     @property
+    def name(self) -> str:
+        """What its network is kept as: the name of the rung that shows it as it is."""
+        parts = {
+            self.origin: self.origin != TRAINED,
+            f"pruned-{self.sparsity_percent}": self.sparsity_percent > 0,
+            "clustered": self.clustered,
+            QAT: self.aware,
+        }
+        return "-".join(part for part, holds in parts.items() if holds) or PARENT
+
+    @property
     def before(self) -> Stage | None:
         """The network that this one is made from; None for one that is trained from scratch."""
         if self.aware:
@@ -58,11 +69,6 @@ class Stage:
         if self.clustered:
             return replace(self, clustered=False)
         return replace(self, sparsity_percent=0) if self.sparsity_percent else None
-
-    def path(self) -> tuple[Stage, ...]:
-        """All networks that must be made, in order, this one last."""
-        before = self.before
-        return (*(before.path() if before else ()), self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,46 +1,30 @@
 """Makes the networks that rungs are converted from, each once: several rungs share the one that was pruned.
 
-Knows which technique follows on which, for how many epochs, and at which learning rate. Needs TensorFlow. Converts and
-measures nothing.
+Knows which technique follows on which, and how a network of an earlier version is trained on. Needs TensorFlow.
+Converts and measures nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
-
-import numpy as np
+from typing import Any
 
 from publisher.learning.cluster import clustered
-from publisher.learning.data import Labels
+from publisher.learning.continuing import Start, check_fits, put_weights
 from publisher.learning.distill import Study, probabilities, teach
 from publisher.learning.network import build_student_network
+from publisher.learning.pattern import keeping
 from publisher.learning.progress import Steps
 from publisher.learning.prune import pruned
-from publisher.learning.qat import made_aware
-from publisher.learning.settings import TrainSettings
-from publisher.learning.train import Trained
-from publisher.learning.tune import Lesson, OnEpoch, tune
-from publisher.learning.way import CLUSTERS, DISTILLED, STUDENT, Stage
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How long and how fast, as parts of the recipe's own epochs and learning rate."""
-
-    epochs: float
-    learning_rate: float
-
-
-# A student learns from scratch. On five folds of the digits' training data, over 8 to 12 seeds, the taught one did best
-# at this pace and a temperature of 2 to 4; at the recipe's own pace it had no time to follow its teacher.
-STUDY: Final = Pace(2.0, 2.0)
-PRUNE: Final = Pace(0.5, 1.0)
-CLUSTER: Final = Pace(0.2, 0.1)
-AWARE: Final = Pace(0.25, 0.3)
+from publisher.learning.qat import dressed, made_aware
+from publisher.learning.recipe import Recipe
+from publisher.learning.timetable import Timetable
+from publisher.learning.train import Trained, labels_to_learn
+from publisher.learning.tune import Lesson, OnEpoch, copied, tune
+from publisher.learning.way import CLUSTERS, DISTILLED, STUDENT, TRAINED, Stage, ways
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +34,13 @@ class Failed:
     why: Exception
 
 
-def pace(stage: Stage) -> Pace:
-    """Of the last thing that is done to a network."""
-    if stage.aware:
-        return AWARE
-    if stage.clustered:
-        return CLUSTER
-    return PRUNE if stage.sparsity_percent else STUDY
-
-
-def epochs_of(stage: Stage, settings: TrainSettings) -> int:
-    """How long a stage is trained; not at all where it is the recipe's own network, which is trained already."""
-    return 0 if stage == Stage() else math.ceil(pace(stage).epochs * settings.epochs)
-
-
 class Workshop:
-    """Networks by stage. `steps` hears of each epoch; `settings` are the recipe's."""
+    """Networks by stage. `steps` hears of each epoch."""
 
-    def __init__(self, trained: Trained, settings: TrainSettings, steps: Steps) -> None:
+    def __init__(self, trained: Trained, timetable: Timetable, steps: Steps) -> None:
         self._trained = trained
-        self._settings = settings
+        self._timetable = timetable
+        self._settings = timetable.settings
         self._steps = steps
         self._made: dict[Stage, Any] = {Stage(): trained.model}
         self._took_s: dict[Stage, float] = {}
@@ -85,7 +56,15 @@ class Workshop:
 
     def took_s(self, stage: Stage) -> float:
         """How long it took to make, with all that it was made from."""
-        return sum(self._took_s.get(each, 0.0) for each in stage.path())
+        return sum(self._took_s.get(each, 0.0) for each in self._timetable.path(stage))
+
+    def networks(self) -> dict[str, Any]:
+        """What was made, by the name of its stage; without those of other draws, which are there to compare."""
+        return {
+            stage.name: made
+            for stage, made in self._made.items()
+            if stage.seed_offset == 0 and not isinstance(made, Failed)
+        }
 
     def study(self, seeds: int) -> Study | None:
         """The student alone and taught, of as many seeds, from the recipe's seed up; None where there is no student."""
@@ -102,7 +81,7 @@ class Workshop:
 
     def _tried(self, stage: Stage, name: str) -> Any:
         """The network, or Failed; either way as many epochs are counted as were foreseen."""
-        epochs = epochs_of(stage, self._settings)
+        epochs = self._timetable.epochs(stage)
         done = 0
 
         def on_epoch() -> None:
@@ -111,7 +90,8 @@ class Workshop:
             self._steps.end(f"{name}: epoch {done} of {epochs}")
 
         try:
-            before = None if stage.before is None else self.network(stage.before, name)
+            earlier = self._timetable.before(stage)
+            before = None if earlier is None else self.network(earlier, name)
             self._steps.begin(f"{name}: epoch 1 of {epochs}")
             began_s = time.monotonic()
             made = self._worked(stage, before, self._lesson(stage, epochs, on_epoch))
@@ -123,6 +103,8 @@ class Workshop:
 
     def _worked(self, stage: Stage, before: Any, lesson: Lesson) -> Any:
         keep_zeros = stage.sparsity_percent > 0
+        if self._timetable.goes_on(stage):
+            return self._gone_on(stage, lesson)
         if stage.aware:
             return made_aware(before, lesson, keep_zeros=keep_zeros, keep_clusters=stage.clustered)
         if stage.clustered:
@@ -131,32 +113,47 @@ class Workshop:
             return pruned(before, stage.sparsity_percent / 100, lesson)
         return self._student(lesson, taught=stage.origin == DISTILLED)
 
+    def _gone_on(self, stage: Stage, lesson: Lesson) -> Any:
+        """The network of the earlier version, trained on, with its zeros, its clusters and its integer ranges."""
+        start, recipe = self._trained.start, self._trained.recipe
+        assert start is not None  # else nothing goes on
+        lesson.begin()
+        if stage.origin == TRAINED:
+            bare, where = copied(self._trained.model), f"build_model() in {recipe.path.name}"
+        else:
+            bare, where = build_student_network(recipe, seed=lesson.seed), _student_of(recipe)
+        network = dressed(bare) if stage.aware else bare
+        put_weights(network, start, where, stage.name)
+        if stage == Stage(DISTILLED):
+            self._teach(network, lesson)
+        elif stage.sparsity_percent or stage.clustered:
+            tune(network, lesson, callbacks=[keeping(network, clusters=stage.clustered)])
+        else:
+            tune(network, lesson)
+        return network
+
     def _student(self, lesson: Lesson, *, taught: bool) -> Any:
         student = build_student_network(self._trained.recipe, seed=lesson.seed)
         if taught:
-            settings = self._settings
-            teacher, weight = self._trained.model, settings.distill_weight
-            teach(student, teacher, lesson, temperature=settings.temperature, weight=weight)
+            self._teach(student, lesson)
         else:
             tune(student, lesson)
         return student
 
+    def _teach(self, student: Any, lesson: Lesson) -> None:
+        settings = self._settings
+        teach(student, self._trained.model, lesson, temperature=settings.temperature, weight=settings.distill_weight)
+
     def _lesson(self, stage: Stage, epochs: int, on_epoch: OnEpoch) -> Lesson:
         return Lesson(
             x=self._trained.recipe.data.x_train,
-            y=self._labels(),
+            y=labels_to_learn(self._trained.recipe, self._trained.settings),
             epochs=epochs,
             batch_size=self._settings.batch_size,
-            learning_rate=self._settings.learning_rate * pace(stage).learning_rate,
+            learning_rate=self._timetable.learning_rate(stage),
             seed=self._seed(stage.seed_offset),
             on_epoch=on_epoch,
         )
-
-    def _labels(self) -> Labels:
-        y = self._trained.recipe.data.y_train
-        if not self._trained.settings.scramble_labels:
-            return y
-        return np.random.default_rng(self._trained.settings.seed).permutation(y)  # as the network was trained
 
     def _seed(self, offset: int) -> int:
         return (self._settings.seed + offset) % 2**32
@@ -164,3 +161,18 @@ class Workshop:
     def _accuracy(self, network: Any) -> float:
         data = self._trained.recipe.data
         return float((probabilities(network, data.x_test).argmax(axis=1) == data.y_test).mean())
+
+
+def check_students(recipe: Recipe, start: Start, names: Iterable[str]) -> None:
+    """Refuse before anything is trained a student that is not the one that rungs of these names go on from.
+
+    Clears the session. Raises BadRecipe, BadInput.
+    """
+    stages = {way.stage.name: way.stage for way in ways(names)}
+    kept = [name for name, stage in stages.items() if stage.origin != TRAINED and name in start.networks]
+    if kept and recipe.build_student is not None:
+        check_fits(build_student_network(recipe, seed=recipe.settings.seed), start, _student_of(recipe), kept)
+
+
+def _student_of(recipe: Recipe) -> str:
+    return f"build_student() in {recipe.path.name}"

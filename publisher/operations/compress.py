@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from protocol.errors import BadInput
+from publisher.operations.history import made_anew
 from publisher.operations.voice import Voice
 
-if TYPE_CHECKING:  # it imports numpy
+if TYPE_CHECKING:  # these import numpy
+    from publisher.learning.continuing import Start
     from publisher.learning.ladder import Ladder
 
 FACTS: Final = "ladder.json"
@@ -23,7 +25,7 @@ class Compression:
     """What to compress, and how. What is None is the recipe's own; no `rungs` are all rungs.
 
     `sparsity` are shares of zeros in percent, each of which adds its rungs. `distill_seeds` over 1: the student is
-    compared with and without its teacher over so many seeds.
+    compared with and without its teacher over so many seeds, unless it goes on from a `start`.
     """
 
     recipe: str
@@ -32,6 +34,7 @@ class Compression:
     seed: int | None = None
     epochs: int | None = None
     distill_seeds: int = 1
+    start: Start | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +54,19 @@ def compress(compression: Compression, folder: Path, voice: Voice) -> Compressed
     recipe = load_recipe(compression.recipe)
     with voice.bar(f"compressing {recipe.name}") as on_progress:
         from publisher.learning.ladder import climb_recipe  # slow to import, so the bar is there first
+        from publisher.learning.progress import Steps
 
         ladder = climb_recipe(
             recipe,
             names,
             seed=compression.seed,
             epochs=compression.epochs,
+            start=compression.start,
             distill_seeds=compression.distill_seeds,
-            on_progress=on_progress,
+            steps=Steps(0, on_progress),
         )
+    for sentence in made_anew(ladder.facts()):
+        voice.say(sentence)
     return _written(ladder, folder)
 
 

@@ -6,11 +6,11 @@ Trains nothing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from protocol.errors import BadInput, BlobDamaged
 from publisher.adapters.registry import Registry
@@ -68,7 +68,20 @@ def start_from(registry: Registry, model: str, version: str, recipe: str) -> Sta
         )
     weights = _kept(registry, lineage.get("weights_sha256"), f"the weights of {model} {version}")
     calibration = _kept(registry, lineage.get("calibration_sha256"), f"the calibration set of {model} {version}")
-    return Start(version, weights, read_calibration(calibration))
+    networks = {
+        stage: _kept(registry, sha256, f"the weights of {stage} of {model} {version}")
+        for stage, sha256 in lineage.get("networks_sha256", {}).items()
+    }
+    return Start(version, weights, read_calibration(calibration), networks)
+
+
+def made_anew(lineage: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence for each variant that an earlier version could not give its network."""
+    from publisher.learning.timetable import ANEW
+
+    for name, origin in lineage.get("continued", {}).items():
+        if ANEW in origin:
+            yield f"{name} goes on from {origin}"
 
 
 def _kept(registry: Registry, sha256: str | None, what: str) -> bytes:

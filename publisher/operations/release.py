@@ -108,7 +108,7 @@ def selecting(office: Office, order: Order) -> Callable[[Mapping[str, Figures]],
 
 def _remember(office: Office, model: str, made: Made) -> None:
     """What was trained is remembered, also where a gate then refuses it; what could not be done to a file is said."""
-    for sentence in made.lineage.get("not_done", ()):
+    for sentence in (*made.lineage.get("not_done", ()), *history.made_anew(made.lineage)):
         office.voice.say(sentence)
     if made.lineage.get("source") == history.RECIPE:
         office.voice.say(history.told(*history.remember(office.registry, model, made, office.clock())))

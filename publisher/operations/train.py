@@ -13,7 +13,7 @@ from protocol.errors import BadInput
 from protocol.topics import check_name
 from publisher.adapters.registry import Registry
 from publisher.core.repetition import Repetition
-from publisher.operations.history import remember, told
+from publisher.operations.history import made_anew, remember, told
 from publisher.operations.office import utc_now
 from publisher.operations.voice import Voice
 
@@ -60,6 +60,8 @@ def train(
     _make_folder(folder)  # before minutes of training
     with voice.bar(f"training {model}") as on_progress:
         made = make(training, on_progress)
+    for sentence in made_anew(made.lineage):
+        voice.say(sentence)
     files = tuple(folder / f"{model}-{variant.name}.tflite" for variant in made.variants)
     for path, variant in zip(files, made.variants, strict=True):
         path.write_bytes(variant.tflite)

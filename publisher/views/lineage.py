@@ -14,11 +14,13 @@ NAMES: Final = {
     "data": "data",
     "data_sha256": "data hash",
     "parent": "goes on from",
+    "continued": "variants",
     "settings": "settings",
     "accuracy": "accuracy",
     "history": "training",
     "calibration_sha256": "calibration hash",
     "weights_sha256": "weights hash",
+    "networks_sha256": "weights hashes",
     "versions": "versions",
 }
 AFRESH: Final = "nothing: trained from scratch"
@@ -45,6 +47,8 @@ def _shown(key: str, value: Any) -> str:
     if key == "history" and value:
         last = value[-1]
         return f"{len(value)} epochs, the last at loss {last['loss']:.4f}, accuracy {last['accuracy']:.4f}"
+    if key == "continued":
+        return f"\n{'':<18}".join(f"{name} goes on from {origin}" for name, origin in value.items())
     if isinstance(value, Mapping):
         return ", ".join(f"{name.replace('_', ' ')} {part}" for name, part in value.items())
     if isinstance(value, float):

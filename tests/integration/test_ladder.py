@@ -12,7 +12,9 @@ import pytest
 from protocol.errors import BadInput
 from publisher.learning.ladder import Ladder, climb, climb_recipe, steps_of
 from publisher.learning.making import make_from_ladder, make_from_recipe
+from publisher.learning.progress import Steps
 from publisher.learning.recipe import Recipe, load_recipe
+from publisher.learning.timetable import Timetable
 from publisher.learning.train import Trained, train
 from publisher.learning.way import PARENT
 from publisher.operations.compress import Compression, compress
@@ -102,7 +104,8 @@ def test_one_technique_that_fails_stops_no_other(tmp_path: Path) -> None:
     told: list[tuple[int, int, str]] = []
     strange = a_recipe(tmp_path, layers=STRANGE, student="", epochs=2)
     names = ["qat", "int8", "pruned-50", "pruned-50-qat", "student", "distilled"]
-    made = climb_recipe(strange, names, distill_seeds=2, on_progress=lambda *step: told.append(step))
+    steps = Steps(0, lambda *step: told.append(step))
+    made = climb_recipe(strange, names, distill_seeds=2, steps=steps)
     assert [rung.name for rung in made.rungs] == [PARENT, "int8", "pruned-50"]
     reasons = {lost.name: lost.reason for lost in made.impossible}
     assert (
@@ -114,7 +117,7 @@ def test_one_technique_that_fails_stops_no_other(tmp_path: Path) -> None:
     assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
     with pytest.raises(BadInput, match="there is no rung qat: the technique does not know the layer even"):
         make_from_ladder(made, ["float32", "qat"])
-    assert told[-1][0] == told[-1][1] == 2 + steps_of(names, strange.settings, 2)
+    assert told[-1][0] == told[-1][1] == 2 + steps_of(names, Timetable(strange.settings), 2)
 
 
 def test_too_little_training_to_prune_is_told(trained: Trained) -> None:

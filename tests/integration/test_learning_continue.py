@@ -103,7 +103,7 @@ def distance(one: bytes, other: bytes, folder: Path) -> float:
 
 def test_what_goes_on_knows_from_the_start_what_its_parent_knew(recipe: Recipe, first: Made, start: Start) -> None:
     network = build_network(recipe, seed=99)
-    put_weights(network, start, "sides.py")
+    put_weights(network, start, "build_model() in sides.py")
     assert weights_npz(network) == first.kept[0]
     right = network.predict(recipe.data.x_test, verbose=0).argmax(axis=1) == recipe.data.y_test
     assert float(right.mean()) == pytest.approx(first.lineage["accuracy"])

@@ -13,6 +13,7 @@ from publisher.learning.ladder import steps_of
 from publisher.learning.prune import LEAST_BATCHES, schedule
 from publisher.learning.rung import Impossible, Rung, wilson
 from publisher.learning.settings import TrainSettings
+from publisher.learning.timetable import Timetable
 from publisher.learning.way import PARENT, RUNGS, Stage, Way, of_sparsity, ways
 
 
@@ -106,19 +107,20 @@ def test_a_share_of_ones_own_adds_rungs() -> None:
 
 
 def test_networks_are_made_in_the_order_in_which_they_need_each_other() -> None:
-    path = Way.parse("pruned-80-clustered-qat").stage.path()
+    timetable = Timetable(TrainSettings())
+    path = timetable.path(Way.parse("pruned-80-clustered-qat").stage)
     assert path == (Stage(), Stage(sparsity_percent=80), Stage(sparsity_percent=80, clustered=True), path[-1])
     assert path[-1].aware
-    assert Stage("distilled", seed_offset=3).path() == (Stage("distilled", seed_offset=3),)
+    assert timetable.path(Stage("distilled", seed_offset=3)) == (Stage("distilled", seed_offset=3),)
 
 
 def test_a_network_that_rungs_share_is_counted_once() -> None:
-    settings = TrainSettings(epochs=20)
-    assert steps_of([PARENT, "int8"], settings) == 4
-    assert steps_of(["pruned-80"], settings) == 4 + 10
-    assert steps_of(["pruned-80", "pruned-80-int8"], settings) == 6 + 10
-    assert steps_of(["pruned-80-qat"], settings) == 4 + 10 + 5
-    assert steps_of(["student", "distilled"], settings, distill_seeds=5) == 6 + 5 * 2 * 40
+    timetable = Timetable(TrainSettings(epochs=20))
+    assert steps_of([PARENT, "int8"], timetable) == 4
+    assert steps_of(["pruned-80"], timetable) == 4 + 10
+    assert steps_of(["pruned-80", "pruned-80-int8"], timetable) == 6 + 10
+    assert steps_of(["pruned-80-qat"], timetable) == 4 + 10 + 5
+    assert steps_of(["student", "distilled"], timetable, distill_seeds=5) == 6 + 5 * 2 * 40
 
 
 def test_facts_are_plain_json_with_the_file_by_hash() -> None:
