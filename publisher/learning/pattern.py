@@ -41,15 +41,19 @@ class Pattern:
 
 
 def pattern_of(kernel: Floats, *, zeros: bool, clusters: bool, ranges: bool) -> Pattern:
-    """What is to be kept of a kernel as it is now. Ranges are those of channels, which are the last dimension."""
+    """What is to be kept of a kernel as it is now.
+
+    Training for integers gives a kernel of two dimensions one scale, and one to each channel (the last dimension) where
+    there are more; converting gives one to each channel always, and clusters are converted in both ways.
+    """
     sizes = np.abs(kernel)
-    most = sizes.max(axis=tuple(range(kernel.ndim - 1)), keepdims=True)
+    most = sizes.max(axis=tuple(range(kernel.ndim - 1)) if clusters or kernel.ndim > 2 else None, keepdims=True)
     fixed = (ranges & (sizes == most)) | (zeros & (kernel == 0))
     limits = np.broadcast_to(most if ranges else np.float32(np.inf), kernel.shape)
     if not clusters:
         return Pattern(kernel, fixed, limits, None)
     groups = np.unique(kernel, return_inverse=True)[1].reshape(-1).astype(np.int64)
-    fixed = np.bincount(groups, weights=fixed.ravel())[groups].reshape(kernel.shape) > 0  # all of a group, or none
+    fixed = np.bincount(groups, weights=fixed.ravel())[groups].reshape(kernel.shape) > 0  # all of a value, or none
     least = np.full(int(groups.max()) + 1, np.inf, np.float32)
     np.minimum.at(least, groups, limits.ravel())
     return Pattern(kernel, fixed, least[groups].reshape(kernel.shape), groups)

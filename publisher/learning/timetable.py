@@ -6,7 +6,6 @@ A network that an earlier version kept goes on from there, as its parent does; a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -79,7 +78,7 @@ class Timetable:
             return None
         version, (first, *anew) = self.earlier.version, self.path(stage)
         if first == Stage() or self.goes_on(first):
-            begins = ", ".join([f"{first.name} of {version}", *_unchanged(first)])
+            begins = f"{first.name} of {version}{_unchanged(first)}"
         else:
             begins, anew = "nothing", [first, *anew]
         missing = f"; {ANEW}: {version} has no {stage.name} to go on from" if anew else ""
@@ -89,13 +88,16 @@ class Timetable:
 ANEW: Final = "made anew"  # stands in what `origin` tells wherever a network does not simply go on
 
 
-def _unchanged(stage: Stage) -> Iterator[str]:
-    if stage.sparsity_percent:
-        yield "its zeros kept"
-    if stage.clustered:
-        yield "its clusters kept"
-    if stage.aware:
-        yield "its integer ranges too"
+def _unchanged(stage: Stage) -> str:
+    parts = {
+        "its zeros": stage.sparsity_percent > 0,
+        "its clusters": stage.clustered,
+        "its integer ranges": stage.aware,
+    }
+    kept = [part for part, holds in parts.items() if holds]
+    if not kept:
+        return ""
+    return f", {' and '.join(filter(None, (', '.join(kept[:-1]), kept[-1])))} kept"
 
 
 def _pace(stage: Stage) -> Pace:

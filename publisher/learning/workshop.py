@@ -126,10 +126,9 @@ class Workshop:
         put_weights(network, start, where, stage.name)
         if stage == Stage(DISTILLED):
             self._teach(network, lesson)
-        elif stage.sparsity_percent or stage.clustered:
-            tune(network, lesson, callbacks=[keeping(network, clusters=stage.clustered)])
-        else:
-            tune(network, lesson)
+            return network
+        zeros, ranges = stage.sparsity_percent > 0, stage.clustered or stage.aware
+        tune(network, lesson, callbacks=[keeping(network, zeros=zeros, clusters=stage.clustered, ranges=ranges)])
         return network
 
     def _student(self, lesson: Lesson, *, taught: bool) -> Any:

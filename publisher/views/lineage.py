@@ -20,8 +20,8 @@ NAMES: Final = {
     "history": "training",
     "calibration_sha256": "calibration hash",
     "weights_sha256": "weights hash",
-    "networks_sha256": "weights hashes",
     "versions": "versions",
+    "networks_sha256": "weights hashes",
 }
 AFRESH: Final = "nothing: trained from scratch"
 

@@ -77,9 +77,11 @@ def test_an_example_goes_from_a_csv_file_to_a_device_and_on_to_its_next_version(
     desk: Desk, broker: Mosquitto, tmp_path: Path
 ) -> None:
     recipe = put_example("from_csv", tmp_path)
-    desk.run("compress", "--recipe", recipe, "--rungs", "int8,pruned-80-int8", "--out", tmp_path / "ladder")
-    assert len(list((tmp_path / "ladder").rglob("*.tflite"))) == 3  # the parent is always made
     desk.run("release", "fields", "--version", "1.0.0", "--recipe", recipe)
+    ladder = ("compress", "--recipe", recipe, "--rungs", "int8,pruned-80-int8", "--out", tmp_path / "ladder")
+    compressed = desk.run(*ladder, "--from", "1.0.0", "--model", "fields").err
+    assert len(list((tmp_path / "ladder").rglob("*.tflite"))) == 3  # the parent is always made
+    assert "pruned-80-int8 goes on from float32 of 1.0.0; made anew: 1.0.0 has no pruned-80" in compressed
     replay = tmp_path / "held-back.npz"
     assert heldout_npz(load_recipe(recipe), replay) == 60
     device = enrolled(desk, "pi-7")
@@ -92,6 +94,7 @@ def test_an_example_goes_from_a_csv_file_to_a_device_and_on_to_its_next_version(
     shown = desk.run("show", "fields", "1.1.0")
     lineage = desk.run("show", "fields", "1.1.0", "--json").json["lineage"]
     assert "goes on from:     1.0.0" in shown.out
+    assert "int8 goes on from float32 of 1.0.0" in shown.out
     for key in ("recipe_sha256", "data_sha256", "calibration_sha256"):
         assert lineage[key] in shown.out
     assert "settings:         epochs 5" in shown.out

@@ -13,10 +13,12 @@ def test_everything_that_traces_a_version_has_its_line() -> None:
             "recipe_sha256": "1" * 64,
             "data_sha256": "2" * 64,
             "parent": "1.0.0",
+            "continued": {"int8": "float32 of 1.0.0", "pruned-80": "pruned-80 of 1.0.0, its zeros kept"},
             "settings": {"epochs": 5, "learning_rate": 0.0001},
             "versions": {"tensorflow": "2.21.0", "numpy": "1.26.4"},
             "accuracy": 0.9758,
             "history": [{"loss": 1.0, "accuracy": 0.5}, {"loss": 0.25, "accuracy": 0.95}],
+            "networks_sha256": {"pruned-80": "3" * 64},
             "something_new": "kept",
         }
     )
@@ -26,10 +28,13 @@ def test_everything_that_traces_a_version_has_its_line() -> None:
         f"recipe hash:      {'1' * 64}",
         f"data hash:        {'2' * 64}",
         "goes on from:     1.0.0",
+        "variants:         int8 goes on from float32 of 1.0.0",
+        "                  pruned-80 goes on from pruned-80 of 1.0.0, its zeros kept",
         "settings:         epochs 5, learning rate 0.0001",
         "accuracy:         0.9758",
         "training:         2 epochs, the last at loss 0.2500, accuracy 0.9500",
         "versions:         tensorflow 2.21.0, numpy 1.26.4",
+        f"weights hashes:   pruned-80 {'3' * 64}",
         "something new:    kept",
     ]
 

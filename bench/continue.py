@@ -1,0 +1,90 @@
+"""What `--from` saves: how many bytes a second version differs in, gone on from the first and trained from scratch.
+
+Usage: scripts/bench continue [--recipe digits] [--rungs float32,int8,...]
+
+Version 1.0.0 learns from two thirds of the recipe's training data. Version 1.1.0 has all of it, and is made twice: with
+--from 1.0.0, and without. The delta is zstd's, level 19, with the file of 1.0.0 as its dictionary (as `zstd
+--patch-from` does); whole is the same zstd without. Nothing in EdgeFerry sends deltas yet.
+"""
+
+# ruff: noqa: T201 - a benchmark is there to print
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import zstandard
+
+from publisher.learning.continuing import Start, read_calibration
+from publisher.learning.data import Data
+from publisher.learning.making import Made, MadeVariant, make_from_recipe
+from publisher.learning.recipe import Recipe, load_recipe
+
+RUNGS: Final = (
+    "float32", "int8", "qat", "pruned-80-int8", "pruned-80-qat", "clustered-int8", "clustered-qat",
+    "pruned-clustered-qat", "distilled-int8",
+)  # fmt: skip
+FIRST: Final = 2 / 3  # of the training data, for 1.0.0
+LEVEL: Final = 19
+WINDOW_LOG: Final = 27  # 128 MiB: the whole file before can be referred to
+
+
+def main() -> None:
+    """Make three versions, print how they differ."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--recipe", default="digits")
+    parser.add_argument("--rungs", default=",".join(RUNGS))
+    arguments = parser.parse_args()
+    recipe, rungs = load_recipe(arguments.recipe), arguments.rungs.split(",")
+    first = made("1.0.0", younger(recipe), rungs)
+    going_on = made("1.1.0 --from 1.0.0", recipe, rungs, start_of(first))
+    afresh = made("1.1.0 from scratch", recipe, rungs)
+    print(f"{arguments.recipe}: bytes of 1.1.0 for a device that has 1.0.0, and accuracies\n")
+    print(f"{'':21}{'whole':>9}{'afresh':>9}{'--from':>9}{'saved':>7}{'1.0.0':>8}{'afresh':>8}{'--from':>8}")
+    for variants in zip(first.variants, afresh.variants, going_on.variants, strict=True):
+        print(line(*variants))
+
+
+def line(before: MadeVariant, afresh: MadeVariant, going_on: MadeVariant) -> str:
+    """One rung."""
+    whole, far, near = packed(going_on), packed(afresh, before), packed(going_on, before)
+    accuracies = "".join(f"{made.measured.accuracy or 0:8.3f}" for made in (before, afresh, going_on))
+    return f"{before.name:21}{whole:>9,}{far:>9,}{near:>9,}{1 - near / min(far, whole):>7.0%}{accuracies}"
+
+
+def packed(variant: MadeVariant, base: MadeVariant | None = None) -> int:
+    """Bytes of a file in zstd, for somebody who has the base."""
+    held = base and zstandard.ZstdCompressionDict(base.tflite, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    settings = zstandard.ZstdCompressionParameters.from_level(LEVEL, window_log=WINDOW_LOG, enable_ldm=True)
+    return len(zstandard.ZstdCompressor(dict_data=held, compression_params=settings).compress(variant.tflite))
+
+
+def made(what: str, recipe: Recipe, rungs: Sequence[str], start: Start | None = None) -> Made:
+    """A version, with its progress told."""
+    return make_from_recipe(
+        recipe,
+        variants=rungs,
+        start=start,
+        on_progress=lambda done, total, _what: print(f"\r{what}: {done}/{total} ", end="", file=sys.stderr),
+    )
+
+
+def younger(recipe: Recipe) -> Recipe:
+    """The recipe before its data had grown."""
+    data = recipe.data
+    count = int(len(data.x_train) * FIRST)
+    return dataclasses.replace(recipe, data=Data(data.x_train[:count], data.y_train[:count], data.x_test, data.y_test))
+
+
+def start_of(made: Made) -> Start:
+    """What a registry keeps of a version."""
+    weights, calibration, *networks = made.kept
+    stages = made.lineage.get("networks_sha256", {})
+    return Start("1.0.0", weights, read_calibration(calibration), dict(zip(stages, networks, strict=True)))
+
+
+if __name__ == "__main__":
+    main()
