@@ -57,7 +57,7 @@ def line(before: MadeVariant, afresh: MadeVariant, going_on: MadeVariant) -> str
 
 def packed(variant: MadeVariant, base: MadeVariant | None = None) -> int:
     """Bytes of a file in zstd, for somebody who has the base."""
-    held = base and zstandard.ZstdCompressionDict(base.tflite, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    held = zstandard.ZstdCompressionDict(base.tflite, dict_type=zstandard.DICT_TYPE_RAWCONTENT) if base else None
     settings = zstandard.ZstdCompressionParameters.from_level(LEVEL, window_log=WINDOW_LOG, enable_ldm=True)
     return len(zstandard.ZstdCompressor(dict_data=held, compression_params=settings).compress(variant.tflite))
 
