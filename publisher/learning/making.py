@@ -147,7 +147,7 @@ def _made(ladder: Ladder, names: Sequence[str], steps: Steps) -> Made:
         for rung, seen in zip(rungs, others, strict=True)
     }
     golden = _golden(trained, parent.contract, candidates)
-    kept = ladder.kept(list(candidates))
+    kept = ladder.kept(list(candidates)) if trained.source == "recipe" else {}  # --from goes on from nothing else
     steps.end("drew the golden set")
     return Made(
         contract=parent.contract,
