@@ -61,15 +61,28 @@ class Sample:
     interval_s: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """It looked, and chose the interval to the next look by a score."""
+
+    at_h: float
+    interval_s: float
+    score: str
+
+
 @dataclass(slots=True)
 class Life:
-    """What became of one device. `looks`: when it looked, and the interval that it then chose; `told`: its outcomes."""
+    """What became of one device. `told`: its outcomes, by version."""
 
     labelled: bool
     samples: list[Sample] = field(default_factory=list)
-    looks: list[tuple[float, float]] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
     taken_h: dict[str, float] = field(default_factory=dict)
     told: dict[str, str] = field(default_factory=dict)
+
+    def looked_at(self, at_h: float) -> Look:
+        """The look that was made then."""
+        return next(look for look in self.looks if look.at_h == at_h)
 
 
 def a_stream(per_hour: int = PER_HOUR) -> Stream:
@@ -112,7 +125,8 @@ def _note(life: Life, room: RealRoom, at_h: float, turned_deg: float, *, looked:
     drift = quality.drift if quality else None
     life.samples.append(Sample(at_h, turned_deg, drift, value, moment.interval_s if waits or looked else None))
     if looked and moment.interval_s is not None:
-        life.looks.append((at_h, moment.interval_s))
+        weighed = score(SMART, moment.readings.quality, expected)
+        life.looks.append(Look(at_h, moment.interval_s, weighed.told))
     for said in room.statuses:
         if said.state == "fetching" and said.latest_version:
             life.taken_h.setdefault(said.latest_version, at_h)
@@ -169,15 +183,15 @@ def _draw_life(drifts: Any, scores: Any, waits: Any, life: Life) -> None:
     waits.step([sample.at_h for sample in life.samples], intervals, where="post", color=color, lw=1.6)
     for version, at_h in life.taken_h.items():
         if at_h > RELEASES_H.get(version, END_H):
-            interval_h = dict(life.looks)[at_h] / HOUR_S
+            interval_h = life.looked_at(at_h).interval_s / HOUR_S
             waits.plot(at_h, interval_h, "*", ms=15, color=color, zorder=3)
             side, ha = (2, "left") if life.labelled else (-2, "right")
             told = f"{version} is taken,\ncomfort waived"
             waits.text(at_h + side, interval_h, told, color=color, ha=ha, va="center")
             for axis in (drifts, scores):
                 axis.axvline(at_h, color=color, lw=1, ls="--")
-    looks = [(at_h, interval_s / HOUR_S) for at_h, interval_s in life.looks]
-    waits.plot(*zip(*looks, strict=True), "o", ms=4, color=color, label=f"a look, {name}")
+    looks = [[look.at_h for look in life.looks], [look.interval_s / HOUR_S for look in life.looks]]
+    waits.plot(*looks, "o", ms=4, color=color, label=f"a look, {name}")
 
 
 def _mark(axes: Sequence[Any], waits: Any, scores: Any) -> None:
@@ -218,12 +232,9 @@ def main() -> None:
 
 def tell(life: Life) -> list[str]:
     """The figures behind the picture."""
-    asked = [sample for sample in life.samples if sample.interval_s is not None]
-    said = [f"{len(life.looks)} looks; intervals from {min(each for _, each in life.looks) / HOUR_S:.2f} h up"]
-    for at_h, interval_s in life.looks:
-        at = min(asked, key=lambda sample: abs(sample.at_h - at_h)) if asked else None
-        figures = f", turned {at.turned_deg:.0f}°, score {at.score:.2f}, drift {at.drift or 0.0:.2f}" if at else ""
-        said.append(f"hour {at_h:6.1f}: looks every {interval_s / HOUR_S:5.2f} h{figures}")
+    said = [
+        f"hour {look.at_h:6.1f}: looks every {look.interval_s / HOUR_S:5.2f} h: {look.score}" for look in life.looks
+    ]
     said += [f"hour {at_h:6.1f}: {version} is taken" for version, at_h in life.taken_h.items()]
     return [*said, *(f"{version} {outcome}" for version, outcome in life.told.items())]
 

@@ -78,7 +78,7 @@ def _digits(folder: Path) -> None:
             tflite = next(variant.tflite for variant in release.variants if variant.name == "float32")
             (folder / "digits.tflite").write_bytes(tflite)
             (folder / "kernel.bin").write_bytes(_kernel(tflite))
-    release = make_from_recipe(replace(recipe, data=_and_spoilt(recipe.data)), epochs=10, variants=("float32", "int8"))
+    release = make_from_recipe(replace(recipe, data=_and_spoilt(recipe.data)), epochs=6, variants=("float32", "int8"))
     (folder / "2.0.0.made").write_bytes(pickle.dumps(release))
 
 

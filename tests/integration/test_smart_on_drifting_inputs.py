@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -66,6 +67,12 @@ class Story:
         return self.room.statuses[since:]
 
 
+@cache
+def the_stream() -> Stream:
+    """One for all."""
+    return drifting(LEGS)
+
+
 def intervals_s(statuses: Sequence[Status]) -> list[float]:
     """How often it said that it looks, each time that it said so."""
     said = [re.search(r"looks every ([\d.]+) (s|min|h): score", status.reason) for status in statuses]
@@ -77,7 +84,7 @@ def story(request: pytest.FixtureRequest, digits: Path, tmp_path: Path) -> Itera
     """It runs 1.0.0, its processor is busy, and it has been asked for an hour."""
     labelled = request.param == "labelled"
     policy = a_policy(strategy=SMART, trial=PATIENT, variant="float32" if labelled else "int8")
-    told = Story(RealRoom(tmp_path / "pi", policy), drifting(LEGS), digits, labelled)
+    told = Story(RealRoom(tmp_path / "pi", policy), the_stream(), digits, labelled)
     told.room.settles("1.0.0", fleet_models.made(digits, "1.0.0"))
     told.room.reads(cpu_percent=95)
     told.lives(HOUR)
@@ -131,10 +138,10 @@ def test_drift_shrinks_the_interval_to_the_floor_takes_what_comfort_deferred_and
 @pytest.mark.parametrize("labelled", [True, False])
 def test_the_picture_in_the_docs_shows_what_it_says(labelled: bool, digits: Path, tmp_path: Path) -> None:
     life = smart.live(smart.a_stream(), digits, tmp_path / "pi", labelled=labelled)
-    before = [interval_s for at_h, interval_s in life.looks if at_h <= smart.TURNS_H[0]]
-    after = [interval_s for at_h, interval_s in life.looks if at_h >= smart.RELEASES_H["3.0.0"]]
+    before = [look.interval_s for look in life.looks if look.at_h <= smart.TURNS_H[0]]
+    after = [look.interval_s for look in life.looks if look.at_h >= smart.RELEASES_H["3.0.0"]]
     assert before[-1] == after[-1] == smart.SMART.interval_max_s
     assert smart.TURNS_H[0] < life.taken_h["2.0.0"] <= smart.HELD_H[1] + 1.0
-    assert dict(life.looks)[life.taken_h["2.0.0"]] < HOUR_S, "comfort is waived near the floor alone"
+    assert life.looked_at(life.taken_h["2.0.0"]).interval_s < HOUR_S, "comfort is waived near the floor alone"
     assert "2.0.0" in life.told, "it comes to an end of its own"
     assert "3.0.0" not in life.taken_h

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bench.drifting import Leg, drifting, turned
-from bench.smart import END_H, RELEASES_H, TURNED_DEG, Life, Sample, a_stream, draw, tell
+from bench.smart import END_H, RELEASES_H, TURNED_DEG, Life, Look, Sample, a_stream, draw, tell
 from publisher.recipes import digits
 
 
@@ -53,7 +53,7 @@ def test_what_was_lived_through_is_drawn_and_told(tmp_path: Path) -> None:
     draw(lives, out)
     assert out.read_bytes().startswith(b"\x89PNG")
     told = "\n".join(tell(lives[0]))
-    assert "hour   40.0: looks every  0.25 h, turned 20°, score 0.00, drift 0.90" in told
+    assert "hour   40.0: looks every  0.25 h: score 0.00 (drift 0.90)" in told
     assert "hour   40.0: 2.0.0 is taken" in told
     assert "2.0.0 adopted: it is better" in told
 
@@ -64,7 +64,7 @@ def a_life(*, labelled: bool) -> Life:
     return Life(
         labelled,
         [*calm, Sample(40.0, 20.0, 0.9, 0.0, 900.0), Sample(41.0, 20.0, None, 0.5, None)],
-        looks=[(40.0, 900.0)],
+        looks=[Look(40.0, 900.0, "score 0.00 (drift 0.90)")],
         taken_h={"1.0.0": 0.0, "2.0.0": 40.0},
         told={"2.0.0": "adopted: it is better"},
     )
