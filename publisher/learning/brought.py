@@ -33,6 +33,7 @@ from publisher.learning.sandbox import run
 from publisher.learning.settings import TrainSettings
 from publisher.learning.statistics import input_statistics
 from publisher.learning.train import Trained, accuracy_of
+from publisher.learning.trial import check_converts
 
 Indexes = npt.NDArray[np.int64]
 HALVES_SEED: Final = 13
@@ -134,11 +135,22 @@ def _tf_keras_network(path: Path, *, trust_code: bool) -> Any:
             f"{path.name} has no layers of Keras 2, so that nothing in it can be trained, pruned or clustered",
             hint="release it as it is with --keras (float32 and int8), or save it with tf_keras",
         )
+    if not network.inputs:
+        raise BadModel(
+            f"{path.name} holds a subclassed model, of which nothing can be trained, pruned or clustered",
+            hint="release it as it is with --keras; or save it as tf_keras.Model(inputs, outputs)",
+        )
     if not isinstance(network.input_shape, tuple) or len(network.output_shape) != 2:
         raise BadModel(
             f"{path.name} is no classifier of one input",
             hint="release it as it is with --keras; only classifiers of one input are trained here",
         )
+    if network.input_shape[0] is not None:
+        raise BadModel(
+            f"{path.name} takes {network.input_shape[0]} samples at a time, no more and no fewer",
+            hint="release it as it is with --keras, or save it with an Input that leaves the batch out",
+        )
+    check_converts(network, path.name, BadModel)
     return network
 
 

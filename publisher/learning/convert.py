@@ -10,9 +10,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from protocol.errors import FerryError
 from publisher.learning.data import Floats
 from publisher.learning.frameworks import load_tensorflow
 from publisher.learning.quiet import quiet
+from publisher.learning.unconvertible import unconvertible
 
 CALIBRATION_SAMPLES: Final = 200
 CALIBRATION_SEED: Final = 7  # not the training's seed: all versions of a model are calibrated alike
@@ -26,8 +28,8 @@ def calibration_set(x_train: Floats) -> Floats:
 
 
 def to_float32(model: Any, _calibration: Floats) -> bytes:
-    """Convert as it is; nothing is lost."""
-    return _converted(_converter(model))
+    """Convert as it is; nothing is lost. Raises BadModel, as the others do."""
+    return converted(_converter(model))
 
 
 def to_int8(model: Any, calibration: Floats) -> bytes:
@@ -42,7 +44,7 @@ def to_int8(model: Any, calibration: Floats) -> bytes:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = representative
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    return _converted(converter)
+    return converted(converter)
 
 
 def to_float16(model: Any, _calibration: Floats) -> bytes:
@@ -51,7 +53,7 @@ def to_float16(model: Any, _calibration: Floats) -> bytes:
     converter = _converter(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tf.float16]
-    return _converted(converter)
+    return converted(converter)
 
 
 def to_dynamic(model: Any, _calibration: Floats) -> bytes:
@@ -61,7 +63,7 @@ def to_dynamic(model: Any, _calibration: Floats) -> bytes:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     # else it writes FULLY_CONNECTED version 12, which tflite-runtime 2.14 does not know
     converter._experimental_disable_per_channel_quantization_for_dense_layers = True
-    return _converted(converter)
+    return converted(converter)
 
 
 CONVERSIONS: Final[dict[str, Callable[[Any, Floats], bytes]]] = {
@@ -79,6 +81,12 @@ def _converter(model: Any) -> Any:
         return tf.lite.TFLiteConverter.from_keras_model(model)
 
 
-def _converted(converter: Any) -> bytes:
+def converted(converter: Any) -> bytes:
+    """What a TFLiteConverter makes. Raises BadModel."""
     with quiet():
-        return bytes(converter.convert())
+        try:
+            return bytes(converter.convert())
+        except (FerryError, MemoryError):
+            raise
+        except Exception as failure:  # it raises errors of many kinds, with pages of its own words
+            raise unconvertible(failure) from failure

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from protocol.errors import FerryError
+from protocol.errors import BadModel, FerryError
+from publisher.learning.convert import converted
 from publisher.learning.data import Floats
 from publisher.learning.frameworks import load_tensorflow
 from publisher.learning.keras_source import kind_of, open_network
@@ -49,14 +50,29 @@ def main(folder: Path) -> int:
 def convert(path: Path, folder: Path, *, trust_code: bool) -> dict[str, Any]:
     """Write `float32.tflite`, and `int8.tflite` where there is something to calibrate it with."""
     begin = _converters(path, trust_code=trust_code)
-    with quiet():
-        float32 = bytes(begin().convert())
+    float32 = _called(path, lambda: converted(begin()))
     (folder / "float32.tflite").write_bytes(float32)
     reason = _why_no_int8(folder, float32)
     if not reason:
-        calibration = np.load(folder / "calibration.npy", allow_pickle=False)
-        (folder / "int8.tflite").write_bytes(_int8(begin(), calibration))
+        reason = _int8_written(begin(), folder)
     return {"left_out": {"int8": reason} if reason else {}}
+
+
+def _called(path: Path, convert: Callable[[], bytes]) -> bytes:
+    """What it gives; a refusal that names the file."""
+    try:
+        return convert()
+    except BadModel as refused:
+        raise BadModel(f"{path.name}: {refused.message}", hint=refused.hint) from refused
+
+
+def _int8_written(converter: Any, folder: Path) -> str:
+    """Write `int8.tflite`; or the reason why it cannot be made of what could be converted to floats."""
+    try:
+        (folder / "int8.tflite").write_bytes(_int8(converter, np.load(folder / "calibration.npy", allow_pickle=False)))
+    except BadModel as refused:
+        return refused.message
+    return ""
 
 
 def _converters(path: Path, *, trust_code: bool) -> Callable[[], Any]:
@@ -90,8 +106,7 @@ def _int8(converter: Any, calibration: Floats) -> bytes:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = representative
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    with quiet():
-        return bytes(converter.convert())
+    return converted(converter)
 
 
 def _limit(timeout_s: int) -> None:

@@ -97,11 +97,6 @@ def unopened(path: Path, error: str) -> BadModel:
             f"{path.name} needs classes that are not here: {error}",
             hint="write a recipe whose build_model() makes it and loads its weights, or convert it yourself: --tflite",
         )
-    if "SELECT_TF_OPS" in error or "needs custom ops" in error or "ConverterError" in error:
-        return BadModel(
-            f"{path.name} cannot be converted for the device's runtime: {error}",
-            hint="leave out the operations that it names, for TensorFlow Lite has none of them",
-        )
     if "OOM" in error or "ResourceExhausted" in error:
         return BadModel(f"{path.name} needs more memory than there is: {error}", hint="use a smaller model")
     return BadModel(f"{path.name} is not a model that can be opened: {error}", hint=HINT)

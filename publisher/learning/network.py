@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -11,6 +11,10 @@ from protocol.errors import BadRecipe
 from publisher.learning.frameworks import load_tf_keras
 from publisher.learning.recipe import Recipe
 from publisher.learning.user_code import users_code
+
+SUBCLASSED_HINT: Final = (
+    "make it a tf_keras.Sequential or a tf_keras.Model(inputs, outputs): only their layers can be pruned and quantized"
+)
 
 
 def build_network(recipe: Recipe, *, seed: int) -> Any:
@@ -39,6 +43,8 @@ def _built(recipe: Recipe, build: Callable[[], Any], what: str, seed: int) -> An
         network = build()
     if not isinstance(network, tf_keras.Model):
         raise BadRecipe(f"{where} gave a {_kind(network)}, not a tf_keras.Model", hint=_model_hint(network))
+    if not isinstance(network, tf_keras.Sequential) and not network.inputs:
+        raise BadRecipe(f"{where} gave a {_kind(network)}, which is a subclassed model", hint=SUBCLASSED_HINT)
     with users_code(recipe.path, f"the network of {what}"):
         if not network.built:
             network.build((None, *recipe.data.features))
@@ -60,6 +66,11 @@ def _model_hint(given: object) -> str:
 def _check_shapes(network: Any, recipe: Recipe, where: str) -> None:
     takes, gives = network.input_shape, network.output_shape
     wanted = (None, *recipe.data.features)
+    if _fixed_batch(takes):
+        raise BadRecipe(
+            f"{where}: the network takes {takes[0]} samples at a time, no more and no fewer",
+            hint=f"leave the batch out: begin it with tf_keras.Input(shape={wanted[1:]})",
+        )
     if not isinstance(takes, tuple) or not _fits(takes, wanted):
         raise BadRecipe(
             f"{where}: the network takes {_told(takes)}, but load_data() gives samples of {list(wanted[1:])}",
@@ -72,6 +83,10 @@ def _check_shapes(network: Any, recipe: Recipe, where: str) -> None:
         )
     if not network.trainable_weights:
         raise BadRecipe(f"{where}: the network has no weights to train", hint="add a layer, or set trainable = True")
+
+
+def _fixed_batch(takes: object) -> bool:
+    return isinstance(takes, tuple) and isinstance(takes[0], int)
 
 
 def _fits(takes: tuple[int | None, ...], wanted: tuple[int | None, ...]) -> bool:

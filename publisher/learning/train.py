@@ -19,6 +19,7 @@ from publisher.learning.progress import OnProgress, silent
 from publisher.learning.quiet import quiet
 from publisher.learning.recipe import Recipe
 from publisher.learning.settings import BOUNDS, TrainSettings
+from publisher.learning.trial import check_converts
 
 FEWER_EPOCHS: Final = 4  # a quarter of a training from scratch
 SMALLER_STEPS: Final = 10
@@ -75,8 +76,11 @@ def train(
     settings = recipe.settings.having(epochs=epochs, seed=seed, scramble_labels=scramble_labels)
     on_progress(0, settings.epochs, "preparing to train")
     if recipe.build_student is not None:
-        build_student_network(recipe, seed=settings.seed)  # refused now, not after minutes of training
-    network = build_network(recipe, seed=settings.seed)
+        student = build_student_network(recipe, seed=settings.seed)  # refused now, not after minutes of training
+        check_converts(student, f"build_student() in {recipe.path.name}", BadRecipe)
+    untrained = build_network(recipe, seed=settings.seed)
+    check_converts(untrained, f"build_model() in {recipe.path.name}", BadRecipe)
+    network = build_network(recipe, seed=settings.seed)  # again: a conversion draws random numbers and takes names
     if start is not None:
         put_weights(network, start, f"build_model() in {recipe.path.name}")
     history = _fit(network, recipe, settings, on_progress)

@@ -41,7 +41,8 @@ def data() -> tuple[np.ndarray[Any, np.dtype[np.float32]], np.ndarray[Any, np.dt
 
 def _write(folder: Path) -> None:
     import keras as keras_3  # type: ignore[import-untyped] # it ships no types
-    import tf_keras as keras  # both take seconds: only in this process
+    import tensorflow  # these take seconds: only in this process
+    import tf_keras as keras
 
     x, y = data()
     np.savez(folder / "data.npz", x=x, y=y)
@@ -63,6 +64,9 @@ def _write(folder: Path) -> None:
     with_code = network(keras, keras.layers.Lambda(lambda values: values * 2))
     for name in ("lambda.h5", "lambda.keras", "lambda-saved"):
         with_code.save(folder / name)
+    taken = keras.layers.Input((4,))
+    computed = tensorflow.math.erfinv(taken / 2)  # the device's runtime has no such operation
+    keras.Model(taken, keras.layers.Dense(3, "softmax")(computed)).save(folder / "erfinv.keras")
     one, two = keras.layers.Input((4,)), keras.layers.Input((2,))
     joined = keras.layers.Concatenate()([one, two])
     keras.Model([one, two], keras.layers.Dense(3, "softmax")(joined)).save(folder / "pair.keras")

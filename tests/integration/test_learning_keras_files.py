@@ -152,6 +152,17 @@ def test_damage_inside_is_found_in_the_child_and_told_plainly(files: Path, tmp_p
         assert "\n" not in refused.value.message
 
 
+def test_what_the_converter_cannot_do_is_told_in_a_line_that_names_the_file(files: Path) -> None:
+    for attempt in (
+        lambda: convert_file(files / "erfinv.keras", None),
+        lambda: trained_from_keras(files / "erfinv.keras", files / "data.npz"),
+    ):
+        with pytest.raises(BadModel) as refused:
+            attempt()
+        assert refused.value.message == ("erfinv.keras: the network needs Erfinv, which TensorFlow Lite does not have")
+        assert "\n" not in str(refused.value)
+
+
 def test_a_model_of_two_inputs_is_released_without_int8_and_says_why(files: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     np.savez(tmp_path / "pair.npz", x_0=rng.random((50, 2), np.float32), x_1=rng.random((50, 4), np.float32))

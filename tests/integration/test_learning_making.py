@@ -29,6 +29,19 @@ def build_model():
 """
 SMALL = 'tf_keras.layers.Dense(16, "relu"), tf_keras.layers.Dense(10, "softmax")'
 
+SUBCLASSED = """
+def build_model():
+    import tf_keras
+    class Own(tf_keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.last = tf_keras.layers.Dense(10, "softmax")
+        def call(self, x):
+            return self.last(x)
+    return Own()
+"""
+ERFINV = "lambda x: __import__('tensorflow').math.erfinv(x / 2)"
+
 
 @pytest.fixture(scope="module")
 def digits() -> Recipe:
@@ -182,15 +195,40 @@ def test_scrambled_labels_make_a_poor_model(digits: Recipe) -> None:
             "the network has no weights to train",
             "trainable = True",
         ),
+        (
+            NETWORK.replace("Input((784,))", "Input((784,), batch_size=1)").format(layers=SMALL),
+            "build_model() in other.py: the network takes 1 samples at a time",
+            "begin it with tf_keras.Input(shape=(784,))",
+        ),
+        (SUBCLASSED, "build_model() in other.py gave a Own, which is a subclassed model", "tf_keras.Model(inputs, out"),
+        (
+            NETWORK.format(layers=f"tf_keras.layers.Reshape((2, 392)), tf_keras.layers.LSTM(2), {SMALL}"),
+            "build_model() in other.py: the network has a loop over time steps that TensorFlow Lite",
+            "LSTM(..., unroll=True)",
+        ),
+        (
+            NETWORK.format(layers=f"tf_keras.layers.Lambda({ERFINV}), {SMALL}"),
+            "build_model() in other.py: the network needs Erfinv, which TensorFlow Lite does not have",
+            "other operations",
+        ),
+        (
+            NETWORK.format(layers='tf_keras.layers.Dense(10, "softmax", dtype="float64")'),
+            "build_model() in other.py: the network computes in float64 (MatMul, ",
+            "keep it in float32",
+        ),
     ],
 )
 def test_a_network_that_cannot_learn_this_is_refused_before_training(
     build_model: str, said: str, hint: str, tmp_path: Path
 ) -> None:
+    told: list[tuple[int, int, str]] = []
+    recipe = a_digits_recipe(tmp_path, build_model=build_model)
     with pytest.raises(BadRecipe) as refused:
-        train(a_digits_recipe(tmp_path, build_model=build_model))
+        train(recipe, on_progress=lambda done, total, what: told.append((done, total, what)))
     assert said in refused.value.message
     assert hint in refused.value.hint
+    assert "\n" not in str(refused.value)
+    assert told == [(0, 20, "preparing to train")]
 
 
 def test_training_that_diverges_is_told(tmp_path: Path) -> None:

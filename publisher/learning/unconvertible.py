@@ -1,0 +1,47 @@
+"""What TensorFlow Lite's converter could not do, found in the pages that it writes about it. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from protocol.errors import BadModel
+
+REFUSED: Final = re.compile(r"'tf\.(\w+)' op ")  # of an operation that it names as the culprit
+NAMED: Final = re.compile(r"""['"]tf\.(\w+)['"]""")  # of any that is left in what it had made by then
+DOUBLES: Final = re.compile(r"tensor<[^>]*xf64>")
+LISTS: Final = "TensorList"  # a loop over time steps keeps what it computes in such a list
+NAMED_MAX: Final = 4
+REMARK_MAX_CHARS: Final = 160
+
+
+def unconvertible(failure: Exception) -> BadModel:
+    """The refusal for a person, in a line that names no file: who asked for it knows which."""
+    text = str(failure)
+    operations = ", ".join(operations_of(text))
+    if DOUBLES.search(text):
+        which = f" ({operations})" if operations else ""
+        return BadModel(
+            f"the network computes in float64{which}, which TensorFlow Lite cannot",
+            hint="keep it in float32: leave dtype='float64' and set_floatx('float64') out",
+        )
+    if LISTS in operations:
+        return BadModel(
+            f"the network has a loop over time steps that TensorFlow Lite cannot run ({operations})",
+            hint="unroll its recurrent layers: LSTM(..., unroll=True), GRU(..., unroll=True)",
+        )
+    if operations:
+        return BadModel(
+            f"the network needs {operations}, which TensorFlow Lite does not have",
+            hint="put other operations in its place; what comes before the first weights can go into preprocess()",
+        )
+    remark = next((line.strip() for line in text.splitlines() if line.strip()), type(failure).__name__)
+    return BadModel(
+        f"the network cannot be converted to TensorFlow Lite: {remark[:REMARK_MAX_CHARS]}",
+        hint="build it of layers that TensorFlow Lite knows, such as Dense and Conv2D",
+    )
+
+
+def operations_of(text: str) -> list[str]:
+    """The operations that cannot be converted, as TensorFlow calls them, each once, the first few."""
+    return list(dict.fromkeys(REFUSED.findall(text) or NAMED.findall(text)))[:NAMED_MAX]
