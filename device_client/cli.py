@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import signal
 import sys
 import threading
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -80,7 +82,38 @@ def status(config: Config = HERE, model: ModelName = None, as_json: Json = False
         typer.echo(json.dumps({"device": settings.device, "models": facts}, indent=2))
         return
     for fact in facts:
-        _tell(settings.device, fact)
+        _tell(settings.device, fact, settings.strategy.local_zone())
+
+
+@app.command()
+def why(
+    model: Annotated[str | None, typer.Argument(help="Which model; all of them if not said.")] = None,
+    config: Config = HERE,
+    as_json: Json = False,
+) -> None:
+    """Why is this device not updating? What runs, what is asked, what stands in the way. Needs no broker.
+
+    Exit code 10 when something keeps it from updating, 0 when it is up to date or on its way.
+    """
+    from device_client.adapters.sensors import DeviceSensors
+    from device_client.look import look
+    from device_client.settings import load
+    from device_client.why import STUCK, explain
+    from device_client.why_page import lines
+
+    settings = load(config)
+    names = [_which(settings, model)] if model else [section.name for section in settings.models]
+    zone = settings.strategy.local_zone()
+    sensors = DeviceSensors(settings.state, settings.probe_file, sources=settings.probes, zone=zone)
+    readings, now = sensors.read(), datetime.now(UTC)
+    answers = [explain(look(settings, name, readings, now)) for name in names]
+    if as_json:
+        document = {"device": settings.device, "models": [answer.as_dict() for answer in answers]}
+        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        pages = ("\n".join(lines(settings.device, answer, now, zone, _width())) for answer in answers)
+        typer.echo("\n\n".join(pages))
+    raise typer.Exit(STUCK if any(answer.stuck for answer in answers) else 0)
 
 
 @app.command()
@@ -158,16 +191,28 @@ def _which(settings: Any, model: str | None) -> str:
     return model or str(names[0])
 
 
-def _tell(device: str, fact: dict[str, Any]) -> None:
+def _tell(device: str, fact: dict[str, Any], zone: tzinfo) -> None:
+    from device_client.why_page import in_words, labelled
+
+    def row(label: str, told: str) -> None:
+        typer.echo("\n".join(labelled(label, told, _width())))
+
     installed = f"{fact['installed_version']} ({fact['variant']})" if fact["installed_version"] else "nothing"
     typer.echo(f"{device} / {fact['model']}: {fact['state']}")
-    typer.echo(f"  installed  {installed}")
-    typer.echo(f"  wanted     {fact['latest_version'] or 'nothing: no plan names this device'}")
+    row("installed", installed)
+    row("wanted", fact["latest_version"] or "nothing: no plan names this device")
     if fact["previous_version"]:
-        typer.echo(f"  way back   {fact['previous_version']}")
-    typer.echo(f"  why        {fact['reason']}")
+        row("way back", fact["previous_version"])
+    row("why", fact["reason"])
+    if fact["next_check"]:
+        row("next check", in_words(datetime.fromisoformat(fact["next_check"]), datetime.now(UTC), zone))
     for refusal in fact["refused"]:
-        typer.echo(f"  refused    {refusal['version']}: {refusal['reason']}")
+        row("refused", f"{refusal['version']}: {refusal['reason']}")
+
+
+def _width() -> int:
+    """What fits the terminal; 80 where there is none."""
+    return min(100, max(40, shutil.get_terminal_size().columns))
 
 
 def _log_to_stderr(verbose: bool) -> None:

@@ -22,6 +22,7 @@ from device_client.core.readings import Readings, Unknown
 from device_client.core.status import status_of
 from device_client.core.updater import step, wake_s
 from device_client.herald import Herald
+from device_client.logbook import Logbook
 from device_client.memory import Memory
 from device_client.ports import Swapped
 from device_client.surroundings import Adapters, Clock, Outlet, Verify
@@ -53,6 +54,7 @@ class Engine:
         self._blobs = Blobs(policy.model, adapters.store, adapters.clock)
         self._trials = Trials(policy.trial, adapters, self._blobs, post)
         self._herald = Herald(policy.device, policy.model, topics, adapters.outlet, adapters.clock)
+        self._logbook = Logbook(policy.model, adapters.journal, adapters.clock)
         self._todo: deque[tuple[happened.Event, Mapping[str, bytes] | None]] = deque()
         self._busy = False
         self._blocked_until_s: float | None = None
@@ -68,6 +70,7 @@ class Engine:
     def start(self) -> None:
         """Load what is remembered and take up what was under way."""
         self.state = State(device=self._memory.load())
+        self._logbook.load()
         self.handle(happened.Started())
 
     def handle(self, event: happened.Event, trusted: Mapping[str, bytes] | None = None) -> None:
@@ -97,7 +100,7 @@ class Engine:
         """When `tick` should be called at the latest, on the monotonic clock."""
         if self._blocked_until_s is not None:
             return self._blocked_until_s
-        times = (wake_s(self._policy, self.state), self._blobs.due_s, self._herald.due_s)
+        times = (wake_s(self._policy, self.state), self._blobs.due_s, self._herald.due_s, self._logbook.due_s)
         return min((time_s for time_s in times if time_s is not None), default=None)
 
     def bundle_arrived(self, bundle: bytes) -> None:
@@ -135,10 +138,12 @@ class Engine:
         return self._a.clock.monotonic_s()
 
     def _tell(self) -> None:
+        status = self.status()
         if self.state.moment.link_up:
-            self._herald.tell(self.status())
+            self._herald.tell(status)
         else:
             self._herald.forget()
+        self._logbook.keep(status, self.state.moment)
 
     def _take(self, event: happened.Event, trusted: Mapping[str, bytes] | None) -> None:
         after, effects = step(self._policy, self.state, event, self._now_s())

@@ -1,15 +1,22 @@
-"""A look at a device from another process, without a broker: what it remembers, and one answer of its model."""
+"""A look at a device from another process, without a broker: what it remembers, why, and one answer of its model."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from device_client.adapters.journal import peek
+from pydantic import ValidationError
+
+from device_client.adapters.journal import Seen, holder, peek
 from device_client.core.device import Device, Installed
+from device_client.core.readings import Readings
+from device_client.logbook import read
 from device_client.ports import ModelFile
 from device_client.settings import DeviceSettings
 from device_client.station import JOURNAL, model_folder
-from protocol.errors import MissingPart
+from device_client.why import Look
+from protocol.errors import BadInput, MissingPart
+from protocol.wire import first_complaint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,13 +25,23 @@ if TYPE_CHECKING:
 
 def remembered(settings: DeviceSettings, model: str) -> Device:
     """The remembered state of a model; that of a device that never ran, when there is none."""
-    state = peek(settings.state / JOURNAL, model)
-    return Device() if state is None else Device.model_validate_json(state)
+    return _device(peek(settings.state / JOURNAL, model), model)
+
+
+def look(settings: DeviceSettings, model: str, readings: Readings, now: datetime) -> Look:
+    """Everything that explains where a model stands. Raises BadInput where the journal cannot be read."""
+    section = next(section for section in settings.models if section.name == model)
+    journal = settings.state / JOURNAL
+    seen = peek(journal, model)
+    device = _device(seen, model)
+    return Look(settings.policy(section), device, read(seen.entry), readings, holder(journal), now)
 
 
 def summary(settings: DeviceSettings, model: str) -> dict[str, Any]:
     """The facts of one model, for people and programs."""
-    device = remembered(settings, model)
+    seen = peek(settings.state / JOURNAL, model)
+    device, entry = _device(seen, model), read(seen.entry)
+    next_check = entry.status.next_check if entry else None
     wanted = device.plan.assign(settings.device, settings.groups) if device.plan else None
     return {
         "model": model,
@@ -33,7 +50,8 @@ def summary(settings: DeviceSettings, model: str) -> dict[str, Any]:
         "variant": device.live.variant.name if device.live else None,
         "latest_version": wanted.version if wanted else None,
         "previous_version": device.previous.version if device.previous else None,
-        "reason": device.reason,
+        "reason": entry.status.reason if entry else device.reason,
+        "next_check": next_check.isoformat() if next_check else None,
         "plan_sequence": device.plan.sequence if device.plan else 0,
         "refused": [refusal.model_dump() for refusal in device.refusals],
         "file": str(model_folder(settings, model) / "files" / device.live.variant.sha256) if device.live else None,
@@ -70,3 +88,13 @@ def answer(settings: DeviceSettings, model: str, x: NDArray[np.float32]) -> dict
         "confidence": said.confidence,
         "output": [float(value) for value in said.output.reshape(-1)],
     }
+
+
+def _device(seen: Seen, model: str) -> Device:
+    try:
+        return Device() if seen.state is None else Device.model_validate_json(seen.state)
+    except ValidationError as strange:
+        raise BadInput(
+            f"what this device remembers of {model} cannot be read: {first_complaint(strange)}",
+            hint="a newer client may have written it: install that version again",
+        ) from None

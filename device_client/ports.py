@@ -181,6 +181,12 @@ class Journal(Protocol):
     ) -> None:
         """Remember all of this or, if the power goes, none of it. Raises NoRoom or another FerryError."""
 
+    def note(self, model: str, entry: bytes) -> None:
+        """Keep this entry of the model's logbook instead of the one before. Raises NoRoom or another FerryError."""
+
+    def noted(self, model: str) -> bytes | None:
+        """What `note` was last given for the model."""
+
     def enqueue(self, entries: Sequence[OutboxEntry], standings: Mapping[str, bytes] | None = None) -> None:
         """Put reports in the outbox without a new state; one that is there already, by `event_id`, not twice.
 

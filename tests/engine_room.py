@@ -54,6 +54,7 @@ class DiaryJournal(MemoryJournal):
         super().__init__(disk, Power(World(0)))
         self._diary = diary
         self.failure: FerryError | OSError | None = None
+        self.note_failure: FerryError | OSError | None = None
         self.saves = 0
 
     def save(
@@ -67,6 +68,12 @@ class DiaryJournal(MemoryJournal):
         self._write("save")
         self.saves += 1
         super().save(model, state_json, outbox, trusted)
+
+    def note(self, model: str, entry: bytes) -> None:
+        """Or not."""
+        if self.note_failure is not None:
+            raise self.note_failure
+        super().note(model, entry)
 
     def enqueue(self, entries: Sequence[OutboxEntry], standings: Mapping[str, bytes] | None = None) -> None:
         """Or not."""

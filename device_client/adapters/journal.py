@@ -11,6 +11,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Final, TypeVar
@@ -33,8 +34,10 @@ CREATE TABLE IF NOT EXISTS outbox (
 );
 CREATE TABLE IF NOT EXISTS sent (event_id TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS standings (model TEXT PRIMARY KEY, json BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS logbook (model TEXT PRIMARY KEY, entry BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
+_NOTED: Final = "SELECT entry FROM logbook WHERE model = ?"
 _FEEDBACK_BYTES: Final = "SELECT IFNULL(SUM(LENGTH(payload)), 0) FROM outbox WHERE kind = 'feedback'"
 _UNSENT_FEEDBACK: Final = """
 SELECT event_id, topic, payload, at_s, kind FROM outbox
@@ -94,6 +97,14 @@ class Journal:
         """The metadata that was last accepted, by name."""
         query = "SELECT name, metadata FROM trusted WHERE model = ? ORDER BY name"
         return dict(self._do(lambda database: database.execute(query, (model,)).fetchall()))
+
+    def note(self, model: str, entry: bytes) -> None:
+        """Keep this entry of the model's logbook instead of the one before."""
+        self._do(lambda database: database.execute("INSERT OR REPLACE INTO logbook VALUES (?, ?)", (model, entry)))
+
+    def noted(self, model: str) -> bytes | None:
+        """What `note` was last given for the model."""
+        return self._do(lambda database: _first(database, _NOTED, model))
 
     def enqueue(self, entries: Sequence[OutboxEntry], standings: Mapping[str, bytes] | None = None) -> None:
         """Put reports in the outbox without a new state. One that is there already, by `event_id`, is not put twice.
@@ -206,16 +217,42 @@ class Journal:
         return _connect(self.path)
 
 
-def peek(path: Path, model: str) -> bytes | None:
-    """The state of a model, for a look from another process while the device runs; None when there is none to see."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look from another process found of one model; None where nothing was written yet."""
+
+    state: bytes | None = None
+    entry: bytes | None = None
+
+
+def peek(path: Path, model: str) -> Seen:
+    """State and logbook of a model, for a look from another process while the device runs. Raises BadInput."""
     if not path.exists():
-        return None
+        return Seen()
     with _plain_words(path):
         database = sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True, timeout=_BUSY_WAIT_S)
         try:
-            return _first(database, "SELECT json FROM state WHERE model = ?", model)
+            state = _first(database, "SELECT json FROM state WHERE model = ?", model)
+            has_logbook = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'logbook'").fetchone()
+            return Seen(state, _first(database, _NOTED, model) if has_logbook else None)
         finally:
             database.close()
+
+
+def holder(path: Path) -> str:
+    """The process that runs with this journal, as far as it says; empty when none does."""
+    try:
+        held = os.open(path.with_name(f"{path.name}.lock"), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.read(held, 20).decode(errors="replace").strip() or "unknown"
+    else:
+        return ""
+    finally:
+        os.close(held)
 
 
 class _plain_words:  # noqa: N801 - used as a `with` statement's verb, like contextlib's own
@@ -234,9 +271,9 @@ class _plain_words:  # noqa: N801 - used as a `with` statement's verb, like cont
             raise NoRoom(
                 f"the disk is full: the journal {self._path} cannot grow", hint="remove files from that disk"
             ) from None
-        raise BadInput(
-            f"the journal {self._path} cannot be used: {trouble}", hint="check who owns its folder, and the disk"
-        ) from None
+        anew = "`device-client run` puts it aside and begins anew"
+        hint = anew if _is_damage(trouble) else "check who owns its folder, and the disk"
+        raise BadInput(f"the journal {self._path} cannot be used: {trouble}", hint=hint) from None
 
 
 def _hold(path: Path) -> int:

@@ -90,7 +90,7 @@ def _choose_and_begin(policy: Policy, state: State, plan: Plan, wanted: Assignme
     # an empty device has no comfort to lose; another variant of what runs anyway is never urgent
     urgent = (plan.urgency == "urgent" or device.live is None) and not device.refit
     scored = _score(policy, state)
-    verdict = _judge(policy, state, _needs(state, choice), urgent, scored)
+    verdict = _judge(policy, state, needs(state, choice), urgent, scored)
     state = state.with_moment(crossed=verdict.crossed)
     since_s = state.moment.allowed_since_s if state.moment.allowed_since_s is not None else now_s
     state = state.with_moment(allowed_since_s=since_s if verdict.allowed else None)
@@ -114,7 +114,7 @@ def _choose_and_begin(policy: Policy, state: State, plan: Plan, wanted: Assignme
     return fetching.begin(state, target, now_s, because=f"; comfort is waived: {pressed.told}" if pressed else "")
 
 
-def _needs(state: State, choice: Choice) -> Needs:
+def needs(state: State, choice: Choice) -> Needs:
     """What an update takes: the encoding and the file it becomes are on the disk together for a moment."""
     at_hand = state.device.has_file(choice.variant.sha256)  # a way back needs no room
     return Needs(

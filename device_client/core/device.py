@@ -188,6 +188,7 @@ class Moment:
     """What is known only while the process runs. Times are seconds of the clock that `step` is given."""
 
     link_up: bool = False
+    link_trouble: str = ""  # why it is down; empty while it is up, or before the first try
     readings: Readings = field(default_factory=Readings)
     readings_at_s: float | None = None
     assigned_at_s: float = 0.0

@@ -71,9 +71,9 @@ def _note(state: State, event: Event, now_s: float) -> State:
     """What is simply known from now on, whatever the phase."""
     match event:
         case LinkUp():
-            return state.with_moment(link_up=True)
-        case LinkDown():
-            return state.with_moment(link_up=False)
+            return state.with_moment(link_up=True, link_trouble="")
+        case LinkDown(reason):
+            return state.with_moment(link_up=False, link_trouble=reason)
         case ReadingsTaken(readings):
             return state.with_moment(readings=pace.told(state.moment.pace, readings, now_s), readings_at_s=now_s)
         case PlanRefused(reason):

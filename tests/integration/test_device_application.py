@@ -178,7 +178,7 @@ def test_status_and_predict_look_in_while_the_device_runs(scene: Scene, tmp_path
         facts = json.loads(status.out)["models"][0]
         assert (facts["state"], facts["installed_version"], facts["latest_version"]) == ("committed", "1.0.0", "1.0.0")
         assert hashlib.sha256(Path(facts["file"]).read_bytes()).hexdigest() == Path(facts["file"]).name
-        assert "installed  1.0.0 (float32)" in tell("status", "--config", str(scene.pi.config)).out
+        assert "installed    1.0.0 (float32)" in tell("status", "--config", str(scene.pi.config)).out
         answer = tell("predict", str(scene.saved(tmp_path)), "--config", str(scene.pi.config), "--row", "5")
         top = int(scene.right["1.0.0"][5].argmax())
         assert answer.out.startswith(f"digits 1.0.0 (float32) says {top}, ")

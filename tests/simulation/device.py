@@ -45,6 +45,7 @@ class Disk:
     ever_announced: set[str] = field(default_factory=set)
     current: str = ""
     sessions: int = 0
+    noted: dict[str, bytes] = field(default_factory=dict)
 
 
 @dataclass
@@ -88,6 +89,14 @@ class MemoryJournal:
             self._disk.trusted = dict(trusted)
         self._put(outbox)
         self._power.risk()
+
+    def note(self, model: str, entry: bytes) -> None:
+        """For people; nothing of the simulation depends on it."""
+        self._disk.noted[model] = entry
+
+    def noted(self, model: str) -> bytes | None:
+        """What was noted."""
+        return self._disk.noted.get(model)
 
     def enqueue(self, entries: Sequence[OutboxEntry], standings: Mapping[str, bytes] | None = None) -> None:
         """Reports alone."""

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from device_client.adapters.journal import Journal
 from device_client.cli import main
+from device_client.core.device import Phase
+from device_client.core.status import status_of
+from device_client.logbook import following
 from tests.builders import an_authority
+from tests.life import Life
+from tests.states import brought_to, settled
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -91,8 +100,8 @@ def test_status_of_a_device_that_never_ran_says_so(
 ) -> None:
     said = say(capfd, monkeypatch, "status", "--config", config)
     assert (said.code, said.err) == (0, "")
-    assert "installed  nothing" in said.out
-    assert "why        no plan has been seen yet" in said.out
+    assert "installed    nothing" in said.out
+    assert "why          no plan has been seen yet" in said.out
     facts = json.loads(say(capfd, monkeypatch, "status", "--config", config, "--json").out)
     assert facts["device"] == "pi-1"
     assert facts["models"][0]["installed_version"] is None
@@ -113,8 +122,9 @@ def test_a_model_or_row_that_is_not_there_is_named(
 ) -> None:
     data = config.with_name("x.npz")
     np.savez(data, x=np.zeros((2, 784), np.float32))
-    said = say(capfd, monkeypatch, "status", "--config", config, "--model", "birds")
-    assert (said.code, said.err) == (2, "error: this device has no model 'birds'\nhint: it has digits\n")
+    for words in (("status", "--model", "birds"), ("why", "birds")):
+        said = say(capfd, monkeypatch, *words, "--config", config)
+        assert (said.code, said.err) == (2, "error: this device has no model 'birds'\nhint: it has digits\n")
     said = say(capfd, monkeypatch, "predict", data, "--config", config, "--row", "2")
     assert (said.code, said.err) == (2, f"error: {data} has 2 rows; there is no row 2\n")
 
@@ -156,6 +166,83 @@ def test_a_replay_that_is_none_is_refused_before_anything_runs(
     assert not config.with_name("state").exists()
 
 
+def test_why_of_a_device_that_never_ran_says_what_to_type_and_leaves_no_trace(
+    config: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = say(capfd, monkeypatch, "why", "--config", config)
+    assert (said.code, said.err) == (10, "")
+    assert said.out.startswith("pi-1 / digits: device-client has never run here\n")
+    assert "* device-client run" in said.out
+    assert not config.with_name("state").exists()
+
+
+def remember(config: Path, life: Life) -> Journal:
+    """The journal of a device that stands there; whoever holds it runs."""
+    journal = Journal(config.with_name("state") / "journal.db")
+    journal.save("digits", life.device.model_dump_json().encode())
+    status = status_of(life.policy, life.state, at=datetime.now(UTC), next_check=datetime.now(UTC) + timedelta(hours=3))
+    journal.note("digits", following(None, status, life.state.moment).model_dump_json().encode())
+    return journal
+
+
+def test_why_answers_while_the_device_runs_and_when_it_does_not(
+    config: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = remember(config, brought_to(settled(), Phase.COMMITTED))
+    said = say(capfd, monkeypatch, "why", "digits", "--config", config)
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith("pi-1 / digits: it is up to date: runs 2.0.0, as plan 2 asks")
+    assert f"process {os.getpid()}" in said.out
+    assert max(map(len, said.out.splitlines())) <= 80
+    journal.close()
+    said = say(capfd, monkeypatch, "why", "--config", config, "--json")
+    [answer] = json.loads(said.out)["models"]
+    assert (said.code, answer["stuck"]) == (10, True)
+    assert answer["headline"] == "device-client does not run here, so nothing is updated"
+    assert answer["facts"]["runs"] == "2.0.0 (float32)"
+
+
+def test_why_looks_at_the_device_as_it_is_now(
+    config: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probes = config.with_name("probes.json")
+    probes.write_text('{"battery_percent": 12, "on_mains": false, "memory_free_bytes": 900000000}')
+    config.write_text(config.read_text() + 'probe_file = "probes.json"\n')
+    journal = remember(config, brought_to(settled(), Phase.DEFERRED))
+    said = say(capfd, monkeypatch, "why", "--config", config)
+    journal.close()
+    assert said.code == 10
+    assert "  no battery      battery 12 % is under 30 % [safety]" in said.out
+    assert "[conditions] battery_min_percent = 30\n" in said.out
+
+
+@pytest.mark.parametrize("command", ["status", "why"])
+def test_a_journal_that_cannot_be_read_is_one_line_and_a_way_out(
+    command: str, config: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = config.with_name("state") / "journal.db"
+    remember(config, settled()).close()
+    Journal(path).save("digits", b'{"phase": "dreaming"}')
+    said = say(capfd, monkeypatch, command, "--config", config)
+    assert (said.code, said.out) == (2, "")
+    assert "error: what this device remembers of digits cannot be read: phase" in said.err
+    path.write_bytes(b"no database at all" * 100)
+    said = say(capfd, monkeypatch, command, "--config", config)
+    assert (said.code, said.out) == (2, "")
+    assert "journal.db cannot be used: file is not a database\n" in said.err
+    assert "hint: `device-client run` puts it aside and begins anew" in said.err
+
+
+def test_status_tells_the_next_check_in_the_time_of_the_device(
+    config: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember(config, brought_to(settled(), Phase.DEFERRED)).close()
+    said = say(capfd, monkeypatch, "status", "--config", config)
+    assert said.code == 0
+    assert "  why          battery 5 % is under 30 %" in said.out
+    assert re.search(r"^  next check   \S+.* \(in 3 h\)$", said.out, re.MULTILINE)
+
+
 def test_help_loads_neither_numpy_nor_a_runtime() -> None:
     program = (
         "import sys; sys.argv = ['device-client', '--help']\n"
@@ -167,5 +254,5 @@ def test_help_loads_neither_numpy_nor_a_runtime() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for command in ("run", "status", "predict", "doctor"):
+    for command in ("run", "status", "why", "predict", "doctor"):
         assert command in done.stdout

@@ -14,7 +14,7 @@ from threading import Thread
 
 import pytest
 
-from device_client.adapters.journal import Journal, peek
+from device_client.adapters.journal import Journal, Seen, peek
 from device_client.ports import OutboxEntry
 from protocol.errors import BadInput, Busy, FerryError, NoRoom
 
@@ -237,9 +237,10 @@ def test_a_journal_that_may_not_grow_says_so(path: Path) -> None:
 
 def test_another_process_may_look_at_the_state(journal: Journal, tmp_path: Path) -> None:
     journal.save("digits", b"seen")
-    assert peek(journal.path, "digits") == b"seen"
-    assert peek(journal.path, "plants") is None
-    assert peek(tmp_path / "nowhere.db", "digits") is None
+    journal.note("digits", b"noted")
+    assert peek(journal.path, "digits") == Seen(b"seen", b"noted")
+    assert peek(journal.path, "plants") == Seen()
+    assert peek(tmp_path / "nowhere.db", "digits") == Seen()
 
 
 def test_any_thread_may_write(journal: Journal) -> None:
