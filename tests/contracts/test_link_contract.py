@@ -12,13 +12,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from paho.mqtt import publish as paho_publish
 from paho.mqtt.enums import MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 
 from protocol.broker_url import BrokerUrl
 from protocol.link import Connected, Delivered, Disconnected, Link, Received, Refused, ReplyTo
@@ -381,19 +379,23 @@ def check_a_message_over_the_limit_never_comes_in(pair: Pair) -> None:
         assert first == Received("small", b"x" * 65_536, retained=True)
 
 
-def check_a_question_says_where_its_answer_is_awaited_where_mqtt_can(pair: Pair) -> None:
+def check_an_answer_finds_the_one_who_asked(pair: Pair) -> None:
+    """mosquitto_rr asks in MQTT 5, whatever the link speaks: it waits on its response topic."""
     with pair.running() as broker, pair.connected(broker) as (link, ear):
-        _listen(link, ear, ["question", "answer"])
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call] # paho's own gap
-        properties.ResponseTopic, properties.CorrelationData = "answer", b"\x00\xff who"
-        said: Any = [{"topic": "question", "payload": b"?", "properties": properties}, ("question", b"?", 0, False)]
-        url = url_of(broker)
-        paho_publish.multiple(said, hostname=url.host, port=url.port, protocol=MQTTProtocolVersion.MQTTv5)
-        reply_to = ReplyTo("answer", b"\x00\xff who") if pair.mqtt5 else None
-        assert ear.next(Received) == Received("question", b"?", retained=False, reply_to=reply_to)
-        assert ear.next(Received) == Received("question", b"?", retained=False)
-        link.publish("answer", b"!", qos=0, retain=False, correlation=b"\x00\xff who")
-        assert ear.next(Received) == Received("answer", b"!", retained=False)
+        _listen(link, ear, ["question"])
+        port = str(url_of(broker).port)
+        command = ["mosquitto_rr", "-p", port, "-t", "question", "-e", "answer", "-m", "?", "-F", "%D %p", "-W", "60"]
+        known_by = ["-D", "publish", "correlation-data", "who-7", "-D", "publish", "user-property", "a", "b"]
+        with subprocess.Popen([*command, *known_by], stdout=subprocess.PIPE) as asker:
+            heard = ear.next(Received)
+            reply_to = ReplyTo("answer", b"who-7") if pair.mqtt5 else None
+            assert heard == Received("question", b"?", retained=False, reply_to=reply_to)
+            correlation = heard.reply_to.correlation if heard.reply_to else b"who-7"
+            link.publish("answer", b"!", qos=0, retain=False, correlation=correlation)
+            assert asker.stdout is not None
+            assert asker.stdout.read() == (b"who-7 !\n" if pair.mqtt5 else b" !\n")
+        link.publish("question", b"without", qos=1, retain=False)
+        assert ear.next(Received) == Received("question", b"without", retained=False)
 
 
 def check_nothing_is_heard_after_stop(pair: Pair) -> None:

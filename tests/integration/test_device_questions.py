@@ -27,6 +27,10 @@ from tests.pages import page
 ROWS: Final = 5
 CLIENTS: Final = ("mosquitto_pub", "mosquitto_sub", "mosquitto_rr")
 INPUT: Final = "fleet/v1/devices/pi-1/digits/input"
+FOLLOW: Final = """#!/bin/sh
+cd "$(dirname "$0")"
+echo "$EDGEFERRY_SWAP_VERSION $EDGEFERRY_SWAP_STATE $1 $(sha256sum < "$EDGEFERRY_SWAP_FILE")" >> followed
+"""
 OUTPUT: Final = "fleet/v1/devices/pi-1/digits/output"
 
 
@@ -86,7 +90,10 @@ def scene(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sc
         press.announce("1.0.0")
         pi = a_device(folder / "pi-1", "pi-1", broker.url, press.authority.root)
         with pi.config.open("a") as config:
-            config.write(block("toml device.toml"))
+            config.write(f'{block("toml device.toml")}on_swap = ["./follow", "now"]\n')
+        follow = pi.path / "follow"
+        follow.write_text(FOLLOW)
+        follow.chmod(0o755)
         with running(pi):
             watcher.state("pi-1", "probation", installed_version="1.0.0")
             yield Scene(broker, press, watcher, pi, folder, open_model(digits / "digits.tflite").run([x])[0])
@@ -207,3 +214,12 @@ def test_a_device_hears_questions_again_after_a_cut_but_none_that_the_broker_kee
 def test_the_example_asks(scene: Scene) -> None:
     scene.types(block("sh a question"))
     is_right(scene, scene.asks(f"{PROJECT}/examples/ask.sh pi-1 digits question.json"))
+
+
+def test_the_command_after_a_swap_has_found_the_new_file_in_the_link(scene: Scene) -> None:
+    followed, (version,) = scene.pi.path / "followed", scene.press.manifests.values()
+    until_s = time.monotonic() + WITHIN_S
+    while not followed.exists() or not followed.read_text().endswith("\n"):
+        assert time.monotonic() < until_s
+        time.sleep(0.02)  # a program of its own, which tells nobody
+    assert followed.read_text().splitlines() == [f"1.0.0 probation now {version.variants[0].sha256}  -"]
