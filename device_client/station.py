@@ -22,6 +22,7 @@ from device_client.adapters.sensors import DeviceSensors
 from device_client.adapters.store import CURRENT, FileStore
 from device_client.adapters.swap_command import SwapCommand
 from device_client.adapters.trial_process import TrialProcess
+from device_client.clerk import Clerk
 from device_client.core.events import Event
 from device_client.desk import Desk
 from device_client.engine import Adapters, Clock, Engine, Outlet
@@ -122,9 +123,8 @@ class Station:
         )
         runner.attach(link, engines, self.servings)
         self._desks = [
-            Desk(settings.device, section.name, topics, self.servings[section.name], partial(_answer, link))
-            for section in settings.models
-            if section.mqtt_inference
+            Desk(settings.device, name, topics, Clerk(settings.device, name, self.servings[name]), partial(_say, link))
+            for name in (section.name for section in settings.models if section.mqtt_inference)
         ]
         reception.attach(link, self._desks)
         return runner
@@ -197,7 +197,7 @@ def client_name() -> str:
         return "edgeferry"
 
 
-def _answer(link: MqttLink, topic: str, payload: bytes, correlation: bytes) -> None:
+def _say(link: MqttLink, topic: str, payload: bytes, correlation: bytes) -> None:
     """At QoS 0: a refused publish at QoS 1 would be sent again and again."""
     link.publish(topic, payload, qos=0, retain=False, correlation=correlation)
 

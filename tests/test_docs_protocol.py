@@ -11,8 +11,9 @@ import pytest
 from pydantic import BaseModel
 
 from device_client.asked import CORRELATION_MAX_BYTES, REPLY_TOPIC_MAX
+from device_client.clerk import REMEMBERED_MAX
 from device_client.core.device import Phase
-from device_client.desk import REMEMBERED_MAX, WAITING_MAX
+from device_client.desk import WAITING_MAX
 from protocol.chunks import FANOUT
 from protocol.manifest import BLOB_MAX_BYTES, CHUNK_BYTES, GOLDEN_MAX_BYTES, TREE_MAX_DEPTH, Manifest
 from protocol.messages import WANTS_MAX, Feedback, Outcome, Presence, Status, Wants

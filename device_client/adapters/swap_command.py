@@ -88,13 +88,17 @@ class SwapCommand:
             process = self._start(swapped)
         except OSError as refused:
             return f"{self._command[0]} cannot be run: {refused.strerror}"
-        if process is None:
-            return ""
-        late = not _ended_within(process, self._timeout_s)
         with self._news:
-            if late:
+            self._process = process
+            if self._closed:
                 self._kill()
-            code = process.wait()  # only here, under the lock: until then its number is nobody else's
+        late = not _ended_within(process, self._timeout_s)
+        if late:
+            with self._news:
+                self._kill()
+            _ended_within(process, None)  # not under the lock: who is told to stop may take its time
+        with self._news:
+            code = process.wait()  # it has ended; until this its number is nobody else's
             self._process = None
             if self._closed:
                 return ""
@@ -102,7 +106,7 @@ class SwapCommand:
             return f"{self._command[0]} took longer than {self._timeout_s:g} s and was ended"
         return f"{self._command[0]} failed with exit code {code}" if code else ""
 
-    def _start(self, swapped: Swapped) -> subprocess.Popen[bytes] | None:
+    def _start(self, swapped: Swapped) -> subprocess.Popen[bytes]:
         facts = {
             "MODEL": self._model,
             "VERSION": swapped.version,
@@ -112,17 +116,13 @@ class SwapCommand:
             "REASON": swapped.reason.replace("\0", " "),
         }
         environment = {f"EDGEFERRY_SWAP_{name}": value for name, value in facts.items()}
-        with self._news:
-            if self._closed:
-                return None
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.DEVNULL,
-                stdout=STDERR,
-                env={**os.environ, **environment},
-                start_new_session=True,  # so that its children end with it when it is ended
-            )
-            return self._process
+        return subprocess.Popen(
+            self._command,
+            stdin=subprocess.DEVNULL,
+            stdout=STDERR,
+            env={**os.environ, **environment},
+            start_new_session=True,  # so that its children end with it when it is ended
+        )
 
     def _kill(self) -> None:
         """End it and its children. Called under the lock."""
@@ -142,12 +142,12 @@ def found_program(model: str, command: Sequence[str]) -> str:
     return found
 
 
-def _ended_within(process: subprocess.Popen[bytes], timeout_s: float) -> bool:
-    """Wait for its end without taking it in."""
+def _ended_within(process: subprocess.Popen[bytes], timeout_s: float | None) -> bool:
+    """Wait for its end without taking it in; for ever, where no time is given."""
     ended = os.pidfd_open(process.pid)
     try:
         poll = select.poll()
         poll.register(ended, select.POLLIN)
-        return bool(poll.poll(timeout_s * 1000))
+        return bool(poll.poll(None if timeout_s is None else timeout_s * 1000))
     finally:
         os.close(ended)

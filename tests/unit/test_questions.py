@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from device_client import asked
-from device_client.desk import REMEMBERED_MAX, WAITING_MAX, Desk
+from device_client.clerk import REMEMBERED_MAX, Clerk
+from device_client.desk import WAITING_MAX, Desk
 from device_client.prediction import Form, Prediction
 from device_client.reception import Reception
 from protocol.errors import BadInput, BadModel, FerryError, MissingPart
@@ -217,7 +218,7 @@ class Room:
     def __init__(self) -> None:
         self.oracle = Oracle()
         self.said = queue.SimpleQueue[tuple[str, Any, bytes]]()
-        self.desk = Desk("pi-1", "digits", Topics(), self.oracle, self._say)
+        self.desk = Desk("pi-1", "digits", Topics(), Clerk("pi-1", "digits", self.oracle), self._say)
         self.desk.start()
 
     def _say(self, topic: str, payload: bytes, correlation: bytes) -> None:
