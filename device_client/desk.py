@@ -101,7 +101,7 @@ class Desk:
             return late, self._waiting.popleft() if self._waiting else None
 
     def _answer(self, waiting: _Waiting) -> None:
-        """To where it is awaited. Who awaits it where nothing may be said is told so on the output, and not answered."""
+        """To where it is awaited. Who awaits it where nothing may be said is told so on the output."""
         try:
             topic = asked.place_of_answer(waiting.reply_to, self._output, self._root)
         except BadInput as refused:
