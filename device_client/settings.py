@@ -68,8 +68,10 @@ class ModelSection(Section):
     name: Name
     variant: Name | None = None
     prefer: Literal["accuracy", "size"] = "accuracy"
-    memory_budget_mb: int | None = Field(default=None, ge=1)
+    memory_budget_mb: float | None = Field(default=None, gt=0)
     latency_budget_ms: float | None = Field(default=None, gt=0)
+    cpu_budget_percent: float | None = Field(default=None, gt=0)
+    inferences_per_s: float | None = Field(default=None, gt=0)
     variant_recheck_s: Annotated[float, Field(ge=1)] = 3_600.0
     threads: int = Field(default=1, ge=1, le=64)
     delegates: tuple[DelegateSection, ...] = Field(default=(), max_length=8)
@@ -88,6 +90,21 @@ class ModelSection(Section):
         )
         on_swap = (_beside(folder, self.on_swap[0]), *self.on_swap[1:]) if self.on_swap else ()
         return self.model_copy(update={"delegates": delegates, "on_swap": on_swap})
+
+    @model_validator(mode="after")
+    def _cpu_budget_has_a_rate(self) -> Self:
+        if (self.cpu_budget_percent is None) != (self.inferences_per_s is None):
+            raise ValueError(
+                "cpu_budget_percent and inferences_per_s go together: so much of a core, at so many a second"
+            )
+        return self
+
+    def latency_max_ms(self) -> float | None:
+        """What an inference may take: by its own budget, and by the share of a core that all of them may take."""
+        budgets_ms = [] if self.latency_budget_ms is None else [self.latency_budget_ms]
+        if self.cpu_budget_percent is not None and self.inferences_per_s is not None:
+            budgets_ms.append(1_000 * self.cpu_budget_percent / 100 / self.inferences_per_s)
+        return min(budgets_ms, default=None)
 
 
 class StrategySection(Section):
@@ -196,8 +213,8 @@ class DeviceSettings(BaseSettings):
             groups=self.groups,
             variant=model.variant,
             prefer=model.prefer,
-            memory_budget_bytes=budget * 1_000_000 if budget else None,
-            latency_budget_ms=model.latency_budget_ms,
+            memory_budget_bytes=round(budget * 1_000_000) if budget else None,
+            latency_budget_ms=model.latency_max_ms(),
             variant_recheck_s=model.variant_recheck_s,
             known_encodings=known_here(),
             strategy=self.strategy.strategy(),

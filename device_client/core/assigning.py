@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from device_client.core import fetching, living, refit
-from device_client.core.choice import Choice, unfit
+from device_client.core.choice import Choice
 from device_client.core.conditions import Needs, Question, Verdict, judge
 from device_client.core.device import ON_TRIAL, RESTING, WAITING, Device, Installed, Phase, Refusal, State, Target
 from device_client.core.effects import Effects, StopTrial, TakeReadings
@@ -78,12 +78,14 @@ def resume_stalled(policy: Policy, state: State, now_s: float) -> Step:
     device = state.device
     if device.plan is not None and device.plan.hold:
         return _defer(state, HELD, None, now_s), ()
+    if device.refit:
+        return refit.chosen_again(state, now_s)
     return fetching.begin(state, device.target, now_s) if device.target else (state, ())
 
 
 def _choose_and_begin(policy: Policy, state: State, plan: Plan, wanted: Assignment, now_s: float) -> Step:
     choice, device = refit.choice_for(policy, state, wanted), state.device
-    if device.refit and (isinstance(choice, str) or device.has_file(choice.variant.sha256)):
+    if device.refit and (isinstance(choice, str) or _is_live(device, choice)):
         return _stay(policy, state, wanted, plan, now_s)  # the situation is as it was before
     if isinstance(choice, str):
         return _defer(state, choice, now_s + NO_VARIANT_RECHECK_S, now_s), ()
@@ -120,7 +122,12 @@ def needs(state: State, choice: Choice) -> Needs:
     return Needs(
         disk_bytes=0 if at_hand else choice.encoding.tree.size_bytes + choice.variant.size_bytes,
         memory_bytes=choice.variant.requires.memory_bytes,
+        relieves=refit.relieves(state.device, choice.variant),
     )
+
+
+def _is_live(device: Device, choice: Choice) -> bool:
+    return device.live is not None and device.live.variant.sha256 == choice.variant.sha256
 
 
 def _score(policy: Policy, state: State) -> Score | None:
@@ -211,7 +218,7 @@ def _breaks_off_probation(device: Device, wanted: Assignment | None, plan: Plan)
 
 def _why(policy: Policy, live: Installed) -> str:
     """Why this variant; or, when the settings have changed since, that it serves on until a better one is found."""
-    problem = unfit(live.variant, policy)
+    problem = refit.objection(policy, live)
     return f"; the settings speak against its variant, others are looked at: {problem}" if problem else live.why()
 
 

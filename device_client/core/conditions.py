@@ -24,10 +24,14 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What the update in question takes, in bytes."""
+    """What the update in question takes, in bytes.
+
+    `relieves`: it is there to leave more memory free than before, so it need not wait until enough is free.
+    """
 
     disk_bytes: int = 0
     memory_bytes: int = 0
+    relieves: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,8 @@ def memory(asked: Question) -> Verdict:
     free, limits = asked.readings.memory_free_bytes, asked.thresholds
     if isinstance(free, Unknown):
         return _unknown("memory", "free memory", free, limits)
-    floor = max(limits.memory_min_bytes, asked.needs.memory_bytes)
+    needed = asked.needs.memory_bytes
+    floor = needed if asked.needs.relieves else max(limits.memory_min_bytes, needed)
     return Limit("memory", "free memory", floor, limits.memory_hysteresis_bytes, _mb).under(free, asked.crossed)
 
 

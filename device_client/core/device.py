@@ -67,6 +67,7 @@ class Installed(Frozen):
     manifest: Manifest
     variant: Variant
     choice: str = ""  # why this variant; empty where there was nothing to choose
+    latency_ms: float | None = None  # the median of its proof on this device; None when it had none
 
     @property
     def version(self) -> str:
@@ -126,7 +127,8 @@ class Device(Frozen):
     """The remembered state of one model on one device.
 
     `refit`: why another variant of the live version is wanted; empty when none is. While that one is on probation the
-    variant it replaced is `previous`, and the version before stands `behind`. `refits`: how many have begun.
+    variant it replaced is `previous`, and the version before stands `behind`. `refits`: how many have begun since the
+    version came.
     """
 
     phase: Phase = Phase.IDLE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from device_client.core import download, living, pace, proving
+from device_client.core import download, living, pace, proving, refit
 from device_client.core.conditions import Needs, Question, judge
 from device_client.core.device import Phase, State, Target
 from device_client.core.download import Download
@@ -135,7 +135,9 @@ def time_passed(policy: Policy, state: State, event: TimePassed, now_s: float) -
 
 def readings_taken(policy: Policy, state: State, event: ReadingsTaken, now_s: float) -> Step:
     """Safety is asked in mid-download too: a battery may run low on the way."""
-    verdict = judge(Question(event.readings, policy.thresholds, Needs(), state.moment.crossed), urgent=True)
+    target = state.device.target
+    needs = Needs(relieves=target is not None and refit.relieves(state.device, target.variant))
+    verdict = judge(Question(event.readings, policy.thresholds, needs, state.moment.crossed), urgent=True)
     state = state.with_moment(crossed=verdict.crossed)
     if verdict.allowed:
         return state, ()

@@ -23,7 +23,12 @@ def go_live(state: State, reason: str, now_s: float) -> Step:
     """
     device, target = state.device, state.device.target
     assert target is not None  # only a target goes live
-    live = Installed(manifest=target.manifest, variant=target.variant, choice=target.said_choice())
+    live = Installed(
+        manifest=target.manifest,
+        variant=target.variant,
+        choice=target.said_choice(),
+        latency_ms=device.evidence.golden_latency_ms_p50 or _known_latency_ms(device, target),
+    )
     another = refit.is_of(device, target)
     back, behind = (device.live, device.previous) if another else (_way_back(device, target), None)
     told = f"{target.version} is live on probation: {reason}"[:500]
@@ -133,6 +138,12 @@ def kept_files(state: State) -> KeepOnly:
     return KeepOnly(state.device.files())
 
 
+def _known_latency_ms(device: Device, target: Target) -> float | None:
+    """From its earlier proof, of a file that is still here."""
+    here = (each for each in device.installed() if each.variant.sha256 == target.variant.sha256)
+    return next((each.latency_ms for each in here), None)
+
+
 def _way_back(device: Device, target: Target) -> Installed | None:
     """What served so far; but when that was never found good, the good one behind it."""
     live, behind = device.live, device.previous
@@ -161,6 +172,7 @@ def _commit(state: State, reason: str, now_s: float) -> Step:
         refusals=refusals,
         previous=device.behind if device.refit else device.previous,
         behind=None,
+        refits=device.refits if device.refit else 0,
         refit="",
     ).with_moment(assigned=None)
     return state, (StopTrial(), outcome, kept_files(state))

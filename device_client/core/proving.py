@@ -116,6 +116,8 @@ def _choose_again(state: State, reason: str, event: ProofEnded, now_s: float) ->
     """It is right, and too slow for this device: the version may have a variant that is not."""
     device, target = state.device, state.device.target
     assert target is not None  # it has just been proved
+    if refit.is_of(device, target):
+        return refit.given_up(state, "rejected", reason, now_s, latency_ms=event.latency_ms_p50)
     finding = Finding(
         version=target.version,
         variant=target.variant.name,

@@ -8,17 +8,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from device_client.core.choice import Choice, choose, unfit
-from device_client.core.device import Device, Finding, Phase, State, Target
+from device_client.core.choice import Choice, choose, too_slow_here, unfit
+from device_client.core.device import Device, Finding, Installed, Phase, State, Target
 from device_client.core.effects import Announce, Effects, KeepOnly, StopTrial, Swap, TakeReadings
 from device_client.core.events import ReadingsTaken, TimePassed
 from device_client.core.policy import Policy
 from device_client.core.readings import Readings, Unknown
+from protocol.manifest import Variant
 from protocol.messages import OutcomeKind
 from protocol.plan import Assignment
 
 Step = tuple[State, Effects]
 CONFIRM_S: Final = 60.0  # a second look before anything is begun: a situation lasts, a moment does not
+DOUBLED_MAX: Final = 6  # each change doubles the time to the next look, so that two variants cannot take turns for ever
 MARGIN: Final = 1.25  # a variant that needs more memory must fit with room to spare, or the two would take turns
 
 
@@ -42,7 +44,7 @@ def readings_taken(policy: Policy, state: State, event: ReadingsTaken, now_s: fl
         return state, ()
     better = _better(policy, state, wanted)
     if better is None:
-        return state.with_moment(refit_seen="", refit_look_s=now_s + policy.variant_recheck_s), ()
+        return state.with_moment(refit_seen="", refit_look_s=now_s + _pause_s(policy, state.device)), ()
     if state.moment.refit_seen != better.variant.name and not _settings_object(policy, state.device):
         soon_s = min(CONFIRM_S, policy.variant_recheck_s)
         return state.with_moment(refit_seen=better.variant.name, refit_look_s=now_s + soon_s), ()
@@ -59,6 +61,25 @@ def is_of(device: Device, target: Target) -> bool:
     return bool(device.refit) and device.live is not None and device.live.version == target.version
 
 
+def relieves(device: Device, variant: Variant) -> bool:
+    """Whether taking this variant is a change that leaves more memory free."""
+    live = device.live
+    return (
+        bool(device.refit) and live is not None and variant.requires.memory_bytes < live.variant.requires.memory_bytes
+    )
+
+
+def objection(policy: Policy, live: Installed) -> str:
+    """Why the settings speak against what is live, by the manifest or by its own proof here; empty when they do not."""
+    return unfit(live.variant, policy) or too_slow_here(live.variant, live.latency_ms, policy)
+
+
+def chosen_again(state: State, now_s: float) -> Step:
+    """A change that got stuck begins with the choice: the situation may be another by now."""
+    state = state.enters(Phase.ASSIGNED, state.device.refit, now_s, target=None)
+    return state.with_moment(next_check_s=now_s), (TakeReadings(),)
+
+
 def dropped(state: State) -> Step:
     """Nothing more is wanted of it: on probation, the variant that served before answers again."""
     device = state.device
@@ -69,7 +90,7 @@ def dropped(state: State) -> Step:
     return state.with_device(live=back, previous=device.behind, behind=None, refit=""), (Swap(back),)
 
 
-def given_up(state: State, kind: OutcomeKind, reason: str, now_s: float) -> Step:
+def given_up(state: State, kind: OutcomeKind, reason: str, now_s: float, *, latency_ms: float | None = None) -> Step:
     """The other variant disappointed: it is not tried again, and the one that served before serves on."""
     device, target = state.device, state.device.target
     assert target is not None  # what disappointed was on its way, or on probation
@@ -86,7 +107,9 @@ def given_up(state: State, kind: OutcomeKind, reason: str, now_s: float) -> Step
         evidence=device.evidence,
         refit=device.refits,
     )
-    finding = Finding(version=target.version, variant=variant, attempt=target.attempt, reason=reason[:200])
+    finding = Finding(
+        version=target.version, variant=variant, attempt=target.attempt, reason=reason[:200], latency_ms=latency_ms
+    )
     state, swapped = dropped(state.with_device(findings=device.finds(finding)))
     live = state.device.live
     assert live is not None  # see above
@@ -101,16 +124,21 @@ def _begin(policy: Policy, state: State, better: Choice, wanted: Assignment, now
     device = state.device
     assert device.live is not None  # `look_at_s` says so
     reason = f"{better.variant.name} of {wanted.version} now suits this device better than {device.live.variant.name}"
-    state = state.enters(Phase.ASSIGNED, reason, now_s, target=None, refit=reason, refits=device.refits + 1)
+    refits = device.refits + 1
+    state = state.enters(Phase.ASSIGNED, reason, now_s, target=None, refit=reason, refits=refits)
     state = state.with_moment(
         assigned=(wanted.version, wanted.attempt),
         assigned_at_s=now_s,
         allowed_since_s=None,
         refit_seen="",
-        refit_look_s=now_s + policy.variant_recheck_s,
+        refit_look_s=now_s + _pause_s(policy, state.device),
         next_check_s=now_s,
     )
     return state, (TakeReadings(),)
+
+
+def _pause_s(policy: Policy, device: Device) -> float:
+    return policy.variant_recheck_s * 2.0 ** min(device.refits, DOUBLED_MAX)
 
 
 def _assigned(policy: Policy, device: Device) -> Assignment | None:
@@ -130,12 +158,20 @@ def _better(policy: Policy, state: State, wanted: Assignment) -> Choice | None:
     assert device.live is not None  # `_assigned` says so
     if choice.variant.requires.memory_bytes <= device.live.variant.requires.memory_bytes:
         return choice
+    if policy.memory_budget_bytes is None and isinstance(readings.memory_free_bytes, Unknown):
+        return None  # at a release the best is taken unseen; a change for the larger wants to be sure
     again = _choice(policy, device, wanted, readings, margin=MARGIN)
     return None if isinstance(again, str) or _is_live(device, again) else again
 
 
 def _settings_object(policy: Policy, device: Device) -> bool:
-    return device.live is not None and bool(unfit(device.live.variant, policy))
+    return device.live is not None and bool(objection(policy, device.live))
+
+
+def _proof_of(live: Installed, attempt: int) -> Finding:
+    """What its own proof said of the live variant, for a budget that has become smaller since."""
+    name = live.variant.name
+    return Finding(version=live.version, variant=name, attempt=attempt, reason="slow", latency_ms=live.latency_ms)
 
 
 def _way_back(policy: Policy, device: Device, wanted: Assignment) -> Choice | None:
@@ -157,13 +193,11 @@ def _is_live(device: Device, choice: Choice) -> bool:
 def _choice(
     policy: Policy, device: Device, wanted: Assignment, readings: Readings, *, margin: float = 1.0
 ) -> Choice | str:
-    free_bytes, live = (
-        readings.memory_free_bytes,
-        device.live,
-    )  # what the live variant holds is free once it is replaced
+    free_bytes, live, findings = readings.memory_free_bytes, device.live, device.found(wanted.version, wanted.attempt)
     if live is not None and live.version == wanted.version and not isinstance(free_bytes, Unknown):
         freed_bytes = free_bytes + live.variant.requires.memory_bytes
         readings = replace(readings, memory_free_bytes=int(freed_bytes / margin))
+    if live is not None and live.version == wanted.version and live.latency_ms is not None:
+        findings = (*findings, _proof_of(live, wanted.attempt))
     bases = frozenset(installed.variant.sha256 for installed in device.installed())
-    findings = device.found(wanted.version, wanted.attempt)
     return choose(device.manifests[wanted.version], policy, readings, bases, findings)

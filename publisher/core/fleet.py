@@ -16,6 +16,8 @@ from protocol.messages import Presence, Status
 NEVER: Final = "never seen"
 NO_MODEL: Final = "-"
 SETTLED: Final = frozenset({"idle", "committed"})
+# in these, a device that has its version already is on its way to another variant of it
+REFITTING: Final = frozenset({"assigned", "deferred", "fetching", "stalled", "proving", "shadowing"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,14 @@ class Row:
     @property
     def up_to_date(self) -> bool:
         """Whether it runs what it should, and is done proving it."""
-        return self.state in SETTLED and self.installed is not None and self.latest in (None, self.installed)
+        if self.installed is None:
+            return False
+        return self.state in SETTLED | REFITTING if self.latest == self.installed else self.is_unasked
+
+    @property
+    def is_unasked(self) -> bool:
+        """Whether it rests, and no plan names a version for it."""
+        return self.state in SETTLED and self.latest is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from device_client.core.device import Device, Installed, Phase
 from device_client.core.effects import Announce, KeepOnly, OpenBlob, StopTrial, Swap, TakeReadings
 from device_client.core.events import ModelFailed, PlanTrusted, ProofEnded
 from device_client.core.policy import Policy
+from device_client.core.readings import Unknown
 from device_client.core.updater import wake_s
 from protocol.manifest import Manifest, Requirements, Variant
 from protocol.plan import Plan
@@ -82,10 +83,10 @@ class Fitted(Life):
 
 
 def scarce() -> Fitted:
-    """Memory has become scarce, and the small variant has been fetched."""
+    """Memory has become scarce, and stays so; the small variant is being fetched."""
     life = Fitted()
     life.looks_twice(free_mb=50)
-    life.reads(memory_free_bytes=100 * MB)
+    life.reads(memory_free_bytes=50 * MB)
     assert life.phase is Phase.FETCHING
     return life
 
@@ -97,11 +98,11 @@ def test_memory_that_becomes_scarce_makes_a_device_take_the_smaller_variant_and_
         Phase.ASSIGNED,
         "int8 of 2.0.0 now suits this device better than float32",
     )
-    life.reads(memory_free_bytes=100 * MB)
+    life.reads(memory_free_bytes=50 * MB)
     life.takes_it(Phase.COMMITTED)
     assert (life.live, life.variant, life.previous) == (LIVE, "int8", OLD)
     assert life.device.reason.endswith(
-        "variant int8, the only one that fits; float32 needs 200 MB of memory, 150 MB may be used"
+        "variant int8, the only one that fits; float32 needs 200 MB of memory, 125 MB may be used"
     )
     assert life.outcomes == [("adopted", LIVE, 1)]
     said = only(Announce, life.asked)[0]
@@ -316,3 +317,91 @@ def test_a_way_back_takes_the_variant_whose_file_is_here_whatever_memory_is_free
     life.takes_it(Phase.COMMITTED)
     assert (life.live, life.variant) == (LIVE, "int8")
     assert "variant int8, the only one that fits" in life.device.reason, "as it was chosen then"
+
+
+def test_memory_that_stays_scarce_does_not_interrupt_the_change_that_relieves_it() -> None:
+    life = scarce()
+    stops = [only(StopTrial, life.reads(memory_free_bytes=40 * MB, battery_percent=each)) for each in (90.0, 5.0)]
+    assert stops == [[], [StopTrial()]], "but a low battery does"
+
+
+def test_less_memory_than_even_the_smaller_variant_needs_is_waited_out() -> None:
+    life = Fitted()
+    life.looks_twice(free_mb=15)
+    life.reads(memory_free_bytes=15 * MB)
+    assert (life.phase, life.variant) == (Phase.DEFERRED, "float32")
+    assert life.device.reason == "free memory 15 MB is under 20 MB"
+
+
+def test_an_unknown_memory_is_no_reason_for_a_larger_variant() -> None:
+    life = Fitted(SMALL)
+    for _ in range(2):
+        life.waits()
+        life.reads(memory_free_bytes=Unknown("no /proc"))
+    assert (life.phase, life.variant) == (Phase.COMMITTED, "int8")
+
+
+def test_two_variants_cannot_take_turns_for_ever() -> None:
+    life = Fitted()
+    pauses_s = []
+    for free_mb in (50, 900) * 3:  # the manifest knows half of what the large one really holds
+        life.looks_twice(free_mb=free_mb)
+        begun_s = life.now_s
+        life.reads(memory_free_bytes=free_mb * MB)
+        life.takes_it(Phase.COMMITTED)
+        due_s = wake_s(life.policy, life.state)
+        assert due_s is not None
+        pauses_s.append(due_s - begun_s)
+    assert pauses_s == [RECHECK_S * 2**refits for refits in range(1, 7)]
+    life.plans(NEW)
+    life.reads()
+    life.takes_it(Phase.COMMITTED)
+    assert life.device.refits == 0, "a new version starts anew"
+
+
+def test_a_better_variant_whose_file_is_the_way_back_is_taken_too() -> None:
+    """One file can be in two versions: nothing was changed but the other variant."""
+    life = Fitted(SMALL)
+    twin = Installed(manifest=a_manifest(OLD, variants=[LARGE]), variant=LARGE)
+    life.state = life.state.with_device(previous=twin)
+    life.looks_twice(free_mb=900)
+    life.reads(memory_free_bytes=900 * MB)
+    life.takes_it(Phase.COMMITTED)
+    assert (life.live, life.variant, life.previous) == (LIVE, "float32", OLD)
+
+
+def test_the_proof_of_what_is_live_counts_when_the_budget_becomes_smaller() -> None:
+    life = Fitted(policy=a_policy(memory_budget_bytes=500 * MB))
+    life.plans(NEW)
+    life.reads()
+    life.takes_it(Phase.PROVING)
+    assert _proves_slow(life, latency_ms=8.0) == "float32"
+    life.takes_it(Phase.COMMITTED)
+    life.policy = a_policy(memory_budget_bytes=500 * MB, latency_budget_ms=5.0)
+    life.restarts()
+    assert "float32 takes 8 ms on this device (median), 5 ms may be used" in life.device.reason
+    life.looks(free_mb=900)
+    life.reads()
+    life.takes_it(Phase.COMMITTED)
+    assert (life.live, life.variant) == (NEW, "int8")
+
+
+def test_a_variant_that_proves_too_slow_in_a_change_is_told_of_and_given_up() -> None:
+    life = scarce()
+    life.policy = a_policy(latency_budget_ms=5.0)
+    life.takes_it(Phase.PROVING)
+    _proves_slow(life, latency_ms=8.0)
+    assert (life.phase, life.variant, life.outcomes) == (Phase.COMMITTED, "float32", [("rejected", LIVE, 1)])
+    assert "int8 was tried: int8 takes 8 ms on this device (median)" in life.device.reason
+
+
+def test_a_change_that_got_stuck_is_thought_over() -> None:
+    life = scarce()
+    life.misses("a chunk")
+    while life.phase is Phase.FETCHING:
+        if only(TakeReadings, life.waits()):
+            life.reads(memory_free_bytes=50 * MB)
+    assert life.phase is Phase.STALLED
+    life.waits()
+    life.reads(memory_free_bytes=900 * MB)
+    assert (life.phase, life.variant, life.device.refit) == (Phase.COMMITTED, "float32", "")

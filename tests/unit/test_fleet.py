@@ -90,3 +90,15 @@ def test_the_fleet_is_counted() -> None:
     counted = summary(picture.rows(LATER))
     assert (counted.devices, counted.online, counted.up_to_date) == (3, 1, 1)
     assert counted.installed == {"digits 1.0.0": 1, "digits 1.1.0": 1}
+
+
+def test_a_device_that_changes_the_variant_of_its_version_is_still_up_to_date() -> None:
+    picture = Picture()
+    picture.hear_status(a_status("deferred", installed_version="1.1.0", latest_version="1.1.0"))
+    picture.hear_status(a_status("deferred", device="pi-2", installed_version="1.0.0", latest_version="1.1.0"))
+    picture.hear_status(a_status("probation", device="pi-3", installed_version="1.1.0", latest_version="1.1.0"))
+    assert {device: row.up_to_date for device, row in rows_of(picture).items()} == {
+        "pi-1": True,
+        "pi-2": False,
+        "pi-3": False,
+    }

@@ -151,3 +151,14 @@ def test_a_window_until_midnight_holds_until_midnight(tmp_path: Path) -> None:
     strategy = settings.strategy.strategy()
     assert isinstance(strategy, Periodic)
     assert [strategy.windows[0].holds(minute) for minute in (719, 720, 1_439, 0)] == [False, True, True, False]
+
+
+def test_a_cpu_budget_at_a_rate_is_a_latency_budget_and_the_narrower_one_counts(tmp_path: Path) -> None:
+    budget = '[[models]]\nname = "digits"\nmemory_budget_mb = 3.9\ncpu_budget_percent = 20\ninferences_per_s = 5\n'
+    settings = read(tmp_path, GOOD + budget)
+    policy = settings.policy(settings.models[0])
+    assert (policy.latency_budget_ms, policy.memory_budget_bytes) == (40.0, 3_900_000)
+    settings = read(tmp_path, GOOD + budget + "latency_budget_ms = 12\n")
+    assert settings.policy(settings.models[0]).latency_budget_ms == 12.0
+    alone = refused(tmp_path, GOOD + budget.replace("inferences_per_s = 5\n", ""))
+    assert "cpu_budget_percent and inferences_per_s go together" in alone.message
