@@ -234,12 +234,12 @@ def a_tally(inputs: int = 200, *, agreed: int | None = None, live_errors: int = 
     return Tally(**(counted | {"live_inferences": inputs, "live_errors": live_errors} | more))
 
 
-def an_installed(version: str = "1.0.0", *, variant: str = "float32") -> Installed:
+def an_installed(version: str = "1.0.0", *, variant: str = "float32", latency_ms: float | None = None) -> Installed:
     """A version on the disk."""
     manifest = a_manifest(version)
     found = manifest.variant(variant)
     assert found is not None
-    return Installed(manifest=manifest, variant=found, choice=CHOICE)
+    return Installed(manifest=manifest, variant=found, choice=CHOICE, latency_ms=latency_ms)
 
 
 def a_target(version: str = "2.0.0", *, attempt: int = 1, **more: Any) -> Target:

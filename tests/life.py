@@ -30,6 +30,7 @@ from protocol.plan import Plan
 from tests.builders import NOON, a_device, a_hash, a_manifest, a_plan, a_policy, a_state, a_tally, fit_readings
 
 E = TypeVar("E", bound=Effect)
+LATENCY_MS: Final = 1.0  # of every proof
 LONG_S: Final = 4_000.0  # longer than any deadline of a trial
 ROAD: Final = (Phase.ASSIGNED, Phase.FETCHING, Phase.PROVING, Phase.SHADOWING, Phase.PROBATION, Phase.COMMITTED)
 
@@ -113,7 +114,7 @@ class Life:
         """The child process ends."""
         target = self.device.target
         sha256 = target.variant.sha256 if target else a_hash("nothing")
-        return self.sees(ProofEnded(sha256, passed, reason, samples=16, max_error=0.001, latency_ms_p50=1.0))
+        return self.sees(ProofEnded(sha256, passed, reason, samples=16, max_error=0.001, latency_ms_p50=LATENCY_MS))
 
     def counts(self, *, after_s: float = LONG_S, **tally: Any) -> Effects:
         """The counts are looked at, when everything has had its time."""

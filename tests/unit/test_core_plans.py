@@ -9,7 +9,7 @@ from device_client.core.device import Phase
 from device_client.core.events import LinkUp, ModelFailed, PlanTrusted
 from device_client.core.policy import Policy
 from tests.builders import CHOICE, a_device, a_manifest, a_plan, a_policy, a_rule, a_target, an_installed
-from tests.life import Life, only
+from tests.life import LATENCY_MS, Life, only
 
 OLD, NEW, NEXT = "1.0.0", "2.0.0", "3.0.0"
 UNDER_WAY = [Phase.ASSIGNED, Phase.DEFERRED, Phase.FETCHING, Phase.STALLED, Phase.PROVING, Phase.SHADOWING]
@@ -213,7 +213,11 @@ def test_a_version_whose_probation_was_broken_off_gets_it_when_the_plan_comes_ba
     life.plans(NEXT, urgency="urgent")
     effects = life.plans(NEW)
     assert (life.phase, life.live, life.previous) == (Phase.PROBATION, NEW, OLD)
-    assert effects == (do.StopTrial(), do.Swap(an_installed(NEW)), do.StartShadow(an_installed(OLD)))
+    assert effects == (
+        do.StopTrial(),
+        do.Swap(an_installed(NEW, latency_ms=LATENCY_MS)),
+        do.StartShadow(an_installed(OLD)),
+    )
     life.counts()
     assert life.outcomes == [("adopted", NEW, 1)]
 
@@ -308,7 +312,7 @@ def test_a_first_version_that_disappointed_is_watched_again_when_its_attempt_is_
     assert life.plans(OLD) == ()
     effects = life.plans(None, rules=[a_rule(OLD, attempt=2)])
     assert (life.phase, life.live, life.previous) == (Phase.PROBATION, OLD, None)
-    assert effects == (do.StopTrial(), do.Swap(an_installed(OLD)))  # a swap begins a fresh tally
+    assert effects == (do.StopTrial(), do.Swap(an_installed(OLD, latency_ms=LATENCY_MS)))  # a swap begins a fresh tally
     life.counts()
     assert (life.phase, life.outcomes) == (Phase.COMMITTED, [("rejected", OLD, 1), ("adopted", OLD, 2)])
 

@@ -9,7 +9,7 @@ from device_client.core.device import Phase
 from device_client.core.events import ModelFailed
 from device_client.core.policy import TrialLimits
 from tests.builders import CHOICE, a_device, a_plan, a_policy, an_installed
-from tests.life import Life, only
+from tests.life import LATENCY_MS, Life, only
 from tests.states import goes_on
 
 OLD, NEW = "1.0.0", "2.0.0"
@@ -32,7 +32,7 @@ def test_a_trial_under_way_begins_again_from_the_files_on_the_disk(phase: Phase)
 
 def test_probation_goes_on_after_a_restart_with_its_time_begun_anew() -> None:
     life = settled().goes_to(Phase.PROBATION)
-    assert life.restarts()[:2] == (do.Swap(an_installed(NEW)), do.StartShadow(an_installed(OLD)))
+    assert life.restarts()[:2] == (do.Swap(an_installed(NEW, latency_ms=LATENCY_MS)), do.StartShadow(an_installed(OLD)))
     assert life.counts(after_s=59.0) == ()
     life.counts(after_s=1.0)
     assert life.phase is Phase.COMMITTED
@@ -40,7 +40,7 @@ def test_probation_goes_on_after_a_restart_with_its_time_begun_anew() -> None:
 
 def test_probation_of_a_first_version_goes_on_without_a_shadow() -> None:
     life = Life().goes_to(Phase.PROBATION, OLD)
-    assert life.restarts() == (do.Swap(an_installed(OLD)),)
+    assert life.restarts() == (do.Swap(an_installed(OLD, latency_ms=LATENCY_MS)),)
 
 
 def test_a_model_that_ends_the_process_again_and_again_is_rolled_back_without_being_opened_once_more() -> None:
