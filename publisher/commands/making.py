@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from protocol.errors import BadInput
+from publisher.commands.brought import Brought
 from publisher.commands.common import Common, command
 from publisher.commands.options import counted, duration_s, share
 
 if TYPE_CHECKING:
     from publisher.adapters.registry import Registry
     from publisher.learning.continuing import Start
-    from publisher.learning.making import Choose
     from publisher.operations.release import Make, Released
     from publisher.operations.train import Training
 
@@ -107,6 +107,10 @@ def release(
     data: Annotated[
         Path | None, typer.Option(help="an .npz for a model file: samples x, and perhaps their classes y")
     ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="the classes of a model file: a file with one name a line, or a,b,c", show_default="unknown"),
+    ] = None,
     trust_code: Annotated[
         bool, typer.Option("--trust-code", help="open a Keras file that holds Python code, which can do anything")
     ] = False,
@@ -140,16 +144,12 @@ def release(
     from publisher.operations.release import release as carry_out
     from publisher.operations.train import Training
 
-    file = _file(tflite, keras, data, trust_code=trust_code)
+    brought = Brought(tflite, keras, data, labels, trust_code)
     trained = {
         "--recipe": recipe, "--epochs": epochs, "--seed": seed, "--from": from_version,
-        "--variants": variants, "--scramble-labels": scramble_labels or None,
+        "--scramble-labels": scramble_labels or None,
     }  # fmt: skip
-    if keras is not None:
-        _check_laddered(variants, data)
-        del trained["--variants"]
-    if file is not None:
-        _check_untrained(trained, "--tflite" if tflite else "--keras")
+    brought.check(trained, variants)
     drop = share(max_accuracy_drop, "--max-accuracy-drop")
     order = Order(
         model=model,
@@ -171,64 +171,8 @@ def release(
     training = Training(recipe or RECIPE, epochs, seed, scramble_labels or None, start, named)
     with an_office(common.settings, common.voice(), broker=True) as office:
         choose = selecting(office, order) if variants == AUTO else None
-        if keras is not None and data is not None and named:
-            file = _from_keras_network(keras, data, named, choose, trust_code=trust_code)
-        make = file or _from_recipe(replace(training, choose=choose))
+        make = brought.make(named, choose) or _from_recipe(replace(training, choose=choose))
         _show(common, carry_out(office, order, make), str(order.audience))
-
-
-def _file(tflite: Path | None, keras: Path | None, data: Path | None, *, trust_code: bool) -> Make | None:
-    """What takes a model file that was brought along; flags that do not go together are refused."""
-    if tflite is None and keras is None:
-        if data is not None:
-            raise BadInput("--data goes with --tflite or --keras", hint="a recipe loads its own data")
-    elif tflite is not None and keras is not None:
-        raise BadInput("--tflite does not go with --keras", hint="leave one of them out")
-    if trust_code and keras is None:
-        raise BadInput("--trust-code goes with --keras", hint="leave it out")
-
-    if tflite is not None:
-        return _from_tflite(tflite, data)
-    return None if keras is None else _from_keras(keras, data, trust_code=trust_code)
-
-
-def _from_tflite(path: Path, data: Path | None) -> Make:
-    def make(on_progress: Any) -> Any:
-        from publisher.learning.making import make_from_tflite
-
-        return make_from_tflite(path, data=data, on_progress=on_progress)
-
-    return make
-
-
-def _from_keras(path: Path, data: Path | None, *, trust_code: bool) -> Make:
-    def make(on_progress: Any) -> Any:
-        from publisher.learning.brought import make_from_keras
-
-        return make_from_keras(path, data=data, trust_code=trust_code, on_progress=on_progress)
-
-    return make
-
-
-def _from_keras_network(
-    path: Path, data: Path, variants: tuple[str, ...], choose: Choose | None, *, trust_code: bool
-) -> Make:
-    def make(on_progress: Any) -> Any:
-        from publisher.learning.brought import trained_from_keras
-        from publisher.learning.making import make_from_trained
-
-        network = trained_from_keras(path, data, trust_code=trust_code)
-        return make_from_trained(network, variants, choose=choose, on_progress=on_progress)
-
-    return make
-
-
-def _check_laddered(variants: str | None, data: Path | None) -> None:
-    if variants is not None and data is None:
-        raise BadInput(
-            "--variants of a Keras file needs --data",
-            hint="an .npz of samples x and their classes y, to train on and to measure",
-        )
 
 
 def _variants(text: str | None) -> tuple[str, ...]:
@@ -241,12 +185,6 @@ def _variants(text: str | None) -> tuple[str, ...]:
     if not names:
         raise BadInput("--variants names none", hint="such as float32,int8, or auto")
     return tuple(Way.parse(name).name for name in names)
-
-
-def _check_untrained(trained: dict[str, Any], flag: str) -> None:
-    for name, value in trained.items():
-        if value is not None:
-            raise BadInput(f"{name} does not go with {flag}, which trains nothing", hint="leave one of them out")
 
 
 def _from_recipe(training: Training) -> Make:

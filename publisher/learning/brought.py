@@ -24,6 +24,7 @@ from publisher.learning.golden import Candidate, drawn, invented, make_golden, s
 from publisher.learning.inspect import Inspected, inspect
 from publisher.learning.keras_file import Converted, convert_file, unopened
 from publisher.learning.keras_source import open_network
+from publisher.learning.labels import check_fit
 from publisher.learning.lineage import hash_of, lineage_of_keras
 from publisher.learning.making import PARENT, Made, MadeVariant
 from publisher.learning.own_data import OwnData, ranged, read_own_data, read_samples
@@ -64,7 +65,7 @@ def make_from_keras(
     if own is not None:
         contract = ranged(contract, own)
         own = own.taking(halves(len(own.inputs[0]))[1])
-    _check_labels(labels, contract)
+    check_fit(labels, contract.outputs[0].shape)
     return _made(path, data, calibration, converted, seen, contract, own, tuple(labels), steps)
 
 
@@ -84,6 +85,7 @@ def trained_from_keras(path: Path, data: Path, *, labels: Sequence[str] = (), tr
     if y is None or int(y.max()) >= classes:
         what = "has no y" if y is None else f"has the class {int(y.max())}, but the model knows {classes}, from 0"
         raise BadInput(f"{data.name} {what}", hint="give each sample its class: numpy.savez(FILE, x=…, y=…)")
+    check_fit(labels, network.output_shape)
     shown, kept = halves(len(x))
     recipe = Recipe(
         name=path.stem,
@@ -207,9 +209,3 @@ def _measured(
     ran = run(candidate.tflite, inputs, candidate.title)
     measured = Measured(latency_ms_p50=ran.latency_ms_p50, latency_ms_p95=ran.latency_ms_p95)
     return measured, Requirements(memory_bytes=ran.memory_bytes), None
-
-
-def _check_labels(labels: Sequence[str], contract: Contract) -> None:
-    gives = contract.outputs[0].shape
-    if labels and len(gives) == 2 and gives[1] != len(labels):
-        raise BadInput(f"{len(labels)} labels for a model that gives {gives[1]} classes", hint="name each class once")

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from protocol.errors import BadInput
 from protocol.manifest import Contract, InputStatistics, Measured, Requirements
 from publisher.core.gates import Figures
 from publisher.core.pareto import Selection
@@ -19,9 +18,10 @@ from publisher.learning.continuing import Start
 from publisher.learning.evaluate import evaluate
 from publisher.learning.golden import Candidate, GoldenSet, drawn, invented, make_golden, sample_count
 from publisher.learning.inspect import Inspected, inspect, read_tflite
+from publisher.learning.labels import check_fit
 from publisher.learning.ladder import Ladder, climb, climb_recipe, steps_of
 from publisher.learning.lineage import kept_files, lineage_of, lineage_of_file, lineage_of_rungs
-from publisher.learning.own_data import OwnData, read_own_data
+from publisher.learning.own_data import OwnData, ranged, read_own_data
 from publisher.learning.progress import OnProgress, Steps, silent
 from publisher.learning.recipe import Recipe
 from publisher.learning.rung import Rung
@@ -113,9 +113,9 @@ def make_from_tflite(
     steps.begin(f"opening {path.name}")
     tflite = read_tflite(path)
     seen = inspect(tflite, name=path.name)
-    _check_labels(labels, seen.contract)
+    check_fit(labels, seen.contract.outputs[0].shape)
     own = read_own_data(data, seen.contract) if data is not None else None
-    contract = seen.contract if own is None else _with_range(seen.contract, own.value_range())
+    contract = seen.contract if own is None else ranged(seen.contract, own)
     steps.end("drawing the golden set")
     count = sample_count(contract, 1, path.name)
     inputs = invented(contract, count) if own is None else [drawn(x, own.y, count) for x in own.inputs]
@@ -191,15 +191,3 @@ def _measured_bare(tflite: bytes, name: str, own: OwnData | None, inputs: list[A
     ran = run(tflite, inputs, name)
     measured = Measured(latency_ms_p50=ran.latency_ms_p50, latency_ms_p95=ran.latency_ms_p95)
     return measured, Requirements(memory_bytes=ran.memory_bytes)
-
-
-def _check_labels(labels: Sequence[str], contract: Contract) -> None:
-    gives = contract.outputs[0].shape
-    if labels and len(gives) == 2 and gives[1] != len(labels):
-        raise BadInput(f"{len(labels)} labels for a model that gives {gives[1]} classes", hint="name each class once")
-
-
-def _with_range(contract: Contract, value_range: tuple[float, float]) -> Contract:
-    low, high = value_range
-    ranged = tuple(tensor.model_copy(update={"value_min": low, "value_max": high}) for tensor in contract.inputs)
-    return contract.model_copy(update={"inputs": ranged})

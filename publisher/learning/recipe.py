@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -19,12 +19,12 @@ import numpy as np
 
 from protocol.errors import BadRecipe
 from publisher.learning.data import Array, Data, checked, four_arrays
+from publisher.learning.labels import LABELS_MAX, checked_labels
 from publisher.learning.settings import TrainSettings, settings_from
 from publisher.learning.user_code import run_file, users_code
 
 BUILT_IN_FOLDER: Final = Path(__file__).parent.parent / "recipes"
 NETWORK_SIGNATURE: Final = "() -> tf_keras.Model"
-LABELS_MAX: Final = 2_000  # what a manifest holds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +50,7 @@ def load_recipe(spec: str | Path) -> Recipe:
     build_student = (
         _function(module, path, "build_student", NETWORK_SIGNATURE) if _has(module, "build_student") else None
     )
-    labels = _labels(getattr(module, "labels", ()), path)
+    labels = checked_labels(getattr(module, "labels", ()), f"labels in {path.name}")
     settings = settings_from(getattr(module, "train_settings", {}), path.name)
     data = _data(module, path, labels)
     return Recipe(
@@ -131,17 +131,3 @@ def _function(module: ModuleType, path: Path, name: str, signature: str) -> Call
 def _numbers(classes: int) -> tuple[str, ...]:
     """Names for classes that have none; no names at all where a manifest has no room for them."""
     return tuple(str(index) for index in range(classes)) if classes <= LABELS_MAX else ()
-
-
-def _labels(given: object, path: Path) -> tuple[str, ...]:
-    if isinstance(given, str) or not isinstance(given, Sequence):
-        raise BadRecipe(f"labels in {path.name} is a {type(given).__name__}", hint='it is a list: ["cat", "dog"]')
-    for label in given:
-        if not isinstance(label, str) or not label:
-            raise BadRecipe(f"labels in {path.name} holds {label!r}", hint="each label is a text that is not empty")
-    if len(set(given)) != len(given):
-        twice = next(label for label in given if list(given).count(label) > 1)
-        raise BadRecipe(f"labels in {path.name} names {twice!r} twice", hint="give each class its own name")
-    if len(given) > LABELS_MAX:
-        raise BadRecipe(f"labels in {path.name} has {len(given)} names", hint=f"at most {LABELS_MAX} fit in a release")
-    return tuple(given)

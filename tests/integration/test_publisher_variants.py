@@ -107,7 +107,10 @@ def test_a_keras_file_is_compressed_as_a_recipe_is(desk: Desk, keras_folder: Pat
     order = ("release", "flowers", "--version", "1.0.0", "--keras", keras_folder / "flowers.keras")
     assert "--variants of a Keras file needs --data" in desk.run(*order, "--variants", "auto", expect=2).err
     data = ("--data", keras_folder / "data.npz")
-    told = desk.run(*order, *data, "--variants", "float32,pruned-50", "--json").json
+    names = desk.folder / "flowers.txt"
+    names.write_text("iris\nrose\ntulip\n\n")
+    told = desk.run(*order, *data, "--variants", "float32,pruned-50", "--labels", names, "--json").json
+    assert told["labels"] == ["iris", "rose", "tulip"]
     assert list(told["variants"]) == ["float32", "pruned-50"]
     assert all(variant["accuracy"] > 0.6 for variant in told["variants"].values())
 
