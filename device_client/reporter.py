@@ -10,6 +10,7 @@ from device_client.feedback import Window, to_message
 from device_client.ports import Journal, OutboxEntry, Serving
 from device_client.surroundings import Clock
 from protocol.errors import FerryError
+from protocol.shortening import WINDOW_MAX_BYTES, shortened
 from protocol.topics import Kind, Topics
 
 log = logging.getLogger("edgeferry.device")
@@ -19,10 +20,19 @@ class Reporter:
     """One per device. `session` makes the ids of its windows differ from those of an earlier life."""
 
     def __init__(
-        self, device: str, session: str, topics: Topics, journal: Journal, clock: Clock, *, every_s: float
+        self,
+        device: str,
+        session: str,
+        topics: Topics,
+        journal: Journal,
+        clock: Clock,
+        *,
+        every_s: float,
+        window_max_bytes: int = WINDOW_MAX_BYTES,
     ) -> None:
         self._device, self._session, self._topics = device, session, topics
         self._journal, self._clock, self._every_s = journal, clock, every_s
+        self._window_max_bytes = window_max_bytes
         self._windows = 0
         self.due_s = clock.monotonic_s() + every_s
 
@@ -51,7 +61,7 @@ class Reporter:
         self._windows += 1
         name = f"{self._device}\0{model}\0{self._session}\0{self._windows}"
         event_id = hashlib.sha256(name.encode()).hexdigest()[:20]
-        line = to_message(window, self._device, model, event_id).to_line()
+        line = shortened(to_message(window, self._device, model, event_id), self._window_max_bytes).to_line()
         topic = self._topics.of_device(Kind.FEEDBACK, self._device, model)
         return OutboxEntry(event_id, topic, line, self._clock.utc().timestamp(), "feedback")
 

@@ -39,6 +39,8 @@ from device_client.ports import Delegate
 from protocol.broker_url import BrokerUrl
 from protocol.encodings import known_here
 from protocol.errors import BadSettings
+from protocol.shortening import WINDOW_MAX_BYTES
+from protocol.topics import LINE_MAX_BYTES
 from protocol.wire import Name
 
 MINUTES_A_DAY: Final = 1_440
@@ -164,6 +166,7 @@ class FeedbackSection(Section):
     every_s: Annotated[float, Field(ge=0.1)] = 60.0
     shadow_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     look_every: Annotated[int, Field(ge=1)] = 8
+    window_max_bytes: Annotated[int, Field(ge=768, le=LINE_MAX_BYTES)] = WINDOW_MAX_BYTES
     budget_bytes: Annotated[int, Field(ge=32_768)] = 262_144
 
 

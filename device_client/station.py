@@ -106,7 +106,13 @@ class Station:
         identity = Identity(settings.device, session, client_name(), runtime_name())
         watch = LinkWatch()
         reporter = Reporter(
-            settings.device, session, topics, self.journal, self._clock, every_s=settings.feedback.every_s
+            settings.device,
+            session,
+            topics,
+            self.journal,
+            self._clock,
+            every_s=settings.feedback.every_s,
+            window_max_bytes=settings.feedback.window_max_bytes,
         )
         runner = Runner(identity, topics, self._clock, watch, reporter, self.journal)
         outlet = Outlet(runner.say, runner.sweep, runner.outbox_filled, lambda: watch.round_trip_ms)

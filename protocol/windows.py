@@ -50,11 +50,11 @@ def entropy_bits(counts: Iterable[int]) -> float | None:
     return -sum(count / total * math.log2(count / total) for count in given) + 0.0 if total else None
 
 
-def most_frequent(classes: Mapping[str, int]) -> dict[str, int]:
+def most_frequent(classes: Mapping[str, int], most: int = CLASSES_MAX) -> dict[str, int]:
     """The classes that a message names, most frequent first, and the rest as one."""
     ranked = sorted(classes.items(), key=lambda item: (item[0] == OTHER, -item[1], item[0]))
-    rest = sum(count for _, count in ranked[CLASSES_MAX:])
-    named = dict(ranked[:CLASSES_MAX])
+    rest = sum(count for _, count in ranked[most:])
+    named = dict(ranked[:most])
     return named | {OTHER: named.get(OTHER, 0) + rest} if rest else named
 
 
