@@ -193,8 +193,8 @@ class Engine:
                 self._herald.want(sha256s)
             case do.Prove(target):
                 self._trials.prove(target)
-            case do.StartShadow(model):
-                self._follow(self._trials.shadow(model))
+            case do.StartShadow(model, share):
+                self._follow(self._trials.shadow(model, share))
             case do.Swap(model):
                 self._swap(model)
             case do.StopTrial():

@@ -133,8 +133,8 @@ class Serving(Protocol):
     def swap(self, model: ModelFile) -> None:
         """Open and warm up a file beside the live one, then replace one reference. On BadModel the old one stays."""
 
-    def start_shadow(self, model: ModelFile) -> None:
-        """Give a sample of live inputs to this file too and count; a fresh tally. Raises BadModel."""
+    def start_shadow(self, model: ModelFile, share: float) -> None:
+        """Give this share of live inputs (over 0 to 1) to this file too and count; a fresh tally. Raises BadModel."""
 
     def stop_shadow(self) -> None:
         """Close the shadow."""

@@ -26,7 +26,7 @@ from device_client.feedback import Counts, Window
 from device_client.loaded import Loaded
 from device_client.ports import Delegate, ModelFile
 from device_client.prediction import Array, Prediction, entropy_millibits, finite
-from device_client.shadow import Shadow
+from device_client.shadow import Shadow, Terms
 from device_client.standing import VERSIONS_MAX, Standings, read, written
 from protocol.errors import BadInput, MissingPart
 from protocol.inputs import Profile
@@ -39,7 +39,6 @@ RETIRED_MAX: Final = 4  # versions whose last counts and late labels are still r
 LOOK_EVERY: Final = 8
 RECENT_MAX: Final = 10  # closed windows that quality is drawn from
 TOLD_FROM: Final = 20  # labelled or compared inputs
-VALUE_TOLERANCE: Final = 0.05  # of a model that gives values, not classes
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,26 +72,23 @@ class LiveServing:
         threads: int = 1,
         delegates: Sequence[Delegate] = (),
         parallel_max: int | None = None,
-        shadow_share: float = 1.0,
         look_every: int = LOOK_EVERY,
-        value_tolerance: float = VALUE_TOLERANCE,
+        terms: Terms = Terms(),  # noqa: B008 - frozen
         remembered: bytes | None = None,
     ) -> None:
         """`clock_s` times what an application feels; `cpu_s` what a model costs, alike for live model and shadow.
 
         `threads`: of the runtime within one prediction; `delegates`: other hardware, for live model and shadow alike;
-        `parallel_max`: predictions at a time, an interpreter each. `shadow_share`: how much of the live inputs a shadow
-        is offered, 0-1. `look_every`: of how many inputs one is held against the training set. `remembered`: what
-        `standings` gave in an earlier life.
+        `parallel_max`: predictions at a time, an interpreter each. `look_every`: of how many inputs one is held against
+        the training set. `terms`: those of a shadow. `remembered`: what `standings` gave in an earlier life.
         """
         self._clock_s = clock_s
         self._wall_s = wall_s
         self._cpu_s = cpu_s
         self._threads, self._delegates = threads, tuple(delegates)
         self._parallel_max = parallel_max or max(2, os.cpu_count() or 2)
-        self._shadow_share = shadow_share
         self._look_every = look_every
-        self._value_tolerance = value_tolerance
+        self._terms = terms
         self._stage: _Stage | None = None
         self._changing = threading.Lock()  # held by those who replace the stage, never by a prediction
         self._ready = threading.Event()
@@ -195,8 +191,11 @@ class LiveServing:
                 if before.shadow:
                     before.shadow.stop()
 
-    def start_shadow(self, model: ModelFile) -> None:
-        """Give a sample of live inputs to this file too and count; a fresh tally. Raises BadModel, MissingPart."""
+    def start_shadow(self, model: ModelFile, share: float = 1.0) -> None:
+        """Give a sample of live inputs to this file too and count; a fresh tally. Raises BadModel, MissingPart.
+
+        `share`: see `Shadow`.
+        """
         with self._changing:
             stage = self._stage
             if stage is None:
@@ -204,7 +203,9 @@ class LiveServing:
             shadow = Shadow(
                 model,
                 cpu_s=self._cpu_s,
-                tolerance=self._value_tolerance,
+                clock_s=self._clock_s,
+                terms=self._terms,
+                share=share,
                 live=stage.window,
                 threads=self._threads,
                 delegates=self._delegates,
@@ -332,8 +333,8 @@ class LiveServing:
             look = stage.profile.look(inputs[0][at].ravel())
             entropy = None if confidence is None else entropy_millibits(row[0])
             stage.window.inspect(look.level, look.bin, look.distance, entropy)
-        if stage.shadow and int(id_ * self._shadow_share) > int((id_ - 1) * self._shadow_share):
-            stage.shadow.offer(id_, [each[at : at + 1] for each in inputs], row, top)
+        if stage.shadow:
+            stage.shadow.offer(id_, [each[at : at + 1] for each in inputs], row, top, cpu_s)
         label = None
         if top is not None:
             self._answers[id_ % ANSWERS_MAX] = _Answer(id_, top, stage.window)

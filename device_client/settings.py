@@ -164,7 +164,6 @@ class FeedbackSection(Section):
     """`[feedback]`: how often a window is closed and reported, and what it may take of time and disk."""
 
     every_s: Annotated[float, Field(ge=0.1)] = 60.0
-    shadow_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     look_every: Annotated[int, Field(ge=1)] = 8
     window_max_bytes: Annotated[int, Field(ge=768, le=LINE_MAX_BYTES)] = WINDOW_MAX_BYTES
     budget_bytes: Annotated[int, Field(ge=32_768)] = 262_144

@@ -24,6 +24,7 @@ from device_client.adapters.swap_command import SwapCommand
 from device_client.adapters.trial_process import TrialProcess
 from device_client.clerk import Clerk
 from device_client.core.events import Event
+from device_client.core.policy import TrialLimits
 from device_client.desk import Desk
 from device_client.engine import Adapters, Clock, Engine, Outlet
 from device_client.ports import Swapped
@@ -33,6 +34,7 @@ from device_client.reporter import Reporter
 from device_client.runner import Inbound, Posted, Runner, drive
 from device_client.serving import LiveServing
 from device_client.settings import DeviceSettings, ModelSection
+from device_client.shadow import Terms
 from device_client.surroundings import nobody
 from protocol.bundle import signed_part
 from protocol.errors import BadSettings, MissingPart
@@ -137,13 +139,12 @@ class Station:
 
     def _engine(self, model: str, topics: Topics, outlet: Outlet) -> Engine:
         section = next(section for section in self.settings.models if section.name == model)
-        feedback = self.settings.feedback
         delegates = section.opened_on()
         serving = LiveServing(
             threads=section.threads,
             delegates=delegates,
-            shadow_share=feedback.shadow_share,
-            look_every=feedback.look_every,
+            look_every=self.settings.feedback.look_every,
+            terms=shadow_terms(self.settings.trial),
             remembered=self.journal.standings(model),
         )
         self.servings[model] = serving
@@ -193,6 +194,15 @@ def check_delegates_of(models: Iterable[ModelSection]) -> None:
 def model_folder(settings: DeviceSettings, model: str) -> Path:
     """Where the files of a model are; `current.tflite` stands in it."""
     return settings.state / "models" / model
+
+
+def shadow_terms(limits: TrialLimits) -> Terms:
+    """What the settings of a trial mean to the shadow that counts for it."""
+    return Terms(
+        cpu_percent=limits.shadow_cpu_percent,
+        slow_ratio=limits.latency_ratio_max,
+        slow_floor_ms=limits.latency_floor_ms,
+    )
 
 
 def client_name() -> str:

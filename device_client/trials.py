@@ -7,6 +7,7 @@ core's to say.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from device_client.blobs import Blobs
 from device_client.core.device import Installed, Target
@@ -39,9 +40,9 @@ class Trials:
         )
         self._prover.start(order, lambda proof: self._post(_ended(variant.sha256, proof)))
 
-    def shadow(self, model: Installed) -> Event | None:
-        """Give a sample of live inputs to this model too."""
-        return self._open(model, self._serving.start_shadow)
+    def shadow(self, model: Installed, share: float) -> Event | None:
+        """Give this share of the live inputs to this model too."""
+        return self._open(model, partial(self._serving.start_shadow, share=share))
 
     def swap(self, model: Installed) -> Event | None:
         """Serve this model, and point the `current` link at it."""

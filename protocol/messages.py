@@ -48,7 +48,12 @@ class Status(Line):
 
 
 class Evidence(Frozen):
-    """The figures behind an outcome; what was not measured is absent."""
+    """The figures behind an outcome; what was not measured is absent.
+
+    `…_decided_by`: what drew the verdict; `deadline` is "not enough evidence". `…_e_equal`, `…_e_worse`: how strongly
+    the counts refuted that the new model is as good as the old one, and that it is worse than allowed; 1 says nothing.
+    `…_only_right`: labelled inputs that this model alone got right. See TRIAL.md.
+    """
 
     golden_samples: int | None = None
     golden_max_error: Figure | None = None
@@ -61,9 +66,25 @@ class Evidence(Frozen):
     live_accuracy: Figure | None = None
     candidate_latency_ms_p95: Figure | None = None
     live_latency_ms_p95: Figure | None = None
+    candidate_slow: int | None = None
+    candidate_only_right: int | None = None
+    live_only_right: int | None = None
+    confidence_drop: Figure | None = None
+    shadow_decided_by: Name | None = None
+    shadow_e_equal: Figure | None = None
+    shadow_e_worse: Figure | None = None
     probation_inferences: int | None = None
     probation_errors: int | None = None
     probation_agreement: Figure | None = None
+    probation_inputs: int | None = None
+    probation_labelled: int | None = None
+    new_only_right: int | None = None
+    previous_only_right: int | None = None
+    probation_decided_by: Name | None = None
+    probation_e_equal: Figure | None = None
+    probation_e_worse: Figure | None = None
+    equal_refused_max: Figure | None = None
+    worse_adopted_max: Figure | None = None
 
 
 class Outcome(Line):

@@ -153,6 +153,7 @@ class DiaryServing:
         self.broken: set[str] = set()
         self.live: ModelFile | None = None
         self.shadow: ModelFile | None = None
+        self.share = 0.0
         self.counts = a_tally()
         self.windows: list[Window] = []
         self.of_late: Quality | None = None
@@ -161,8 +162,9 @@ class DiaryServing:
         """Serve it."""
         self.live = self._opened("swap", model)
 
-    def start_shadow(self, model: ModelFile) -> None:
+    def start_shadow(self, model: ModelFile, share: float) -> None:
         """Compare with it."""
+        self.share = share
         self.shadow = self._opened("shadow", model)
 
     def stop_shadow(self) -> None:

@@ -227,7 +227,7 @@ def _stay(policy: Policy, state: State, wanted: Assignment, plan: Plan, now_s: f
         told = _why(policy, state.device.live) if state.device.live else ""
         reason = f"runs {wanted.version}, as plan {plan.sequence} asks ({wanted.rule}){told}"[:500]
         return _rest(state, Phase.COMMITTED, reason, now_s)
-    return living.watch_again(state.with_moment(download=None), wanted.attempt, plan.sequence, now_s)
+    return living.watch_again(policy, state.with_moment(download=None), wanted.attempt, plan.sequence, now_s)
 
 
 def _refuse(state: State, refusal: Refusal, now_s: float) -> Step:

@@ -67,9 +67,13 @@ class Prove:
 
 @dataclass(frozen=True, slots=True)
 class StartShadow:
-    """Give a sample of live inputs to this model too; `ModelFailed` answers when it cannot be opened."""
+    """Give a sample of live inputs to this model too; `ModelFailed` answers when it cannot be opened.
+
+    `share`: of the live inputs, over 0 to 1.
+    """
 
     model: Installed
+    share: float
 
 
 @dataclass(frozen=True, slots=True)

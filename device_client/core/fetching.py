@@ -74,7 +74,7 @@ def blob_ready(policy: Policy, state: State, event: BlobReady, now_s: float) -> 
         return _open(state, target, target.variant.sha256)
     state = state.with_moment(download=None)
     if _is_at_hand(state, target):
-        return living.go_live(state.with_device(evidence=Evidence()), "its file is still here", now_s)
+        return living.go_live(policy, state.with_device(evidence=Evidence()), "its file is still here", now_s)
     return proving.begin(state, now_s)
 
 

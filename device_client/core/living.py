@@ -9,6 +9,7 @@ from device_client.core.device import Device, Installed, Phase, State, Target
 from device_client.core.effects import Announce, Effects, KeepOnly, StartShadow, StopTrial, Swap, TakeTally
 from device_client.core.events import ModelFailed, TallyTaken
 from device_client.core.policy import Policy
+from device_client.core.record import with_probation
 from device_client.core.trial import judge_probation
 from protocol.messages import Evidence, OutcomeKind
 
@@ -16,7 +17,7 @@ Step = tuple[State, Effects]
 COMMITTED_KEPT: Final = 32  # version names
 
 
-def go_live(state: State, reason: str, now_s: float) -> Step:
+def go_live(policy: Policy, state: State, reason: str, now_s: float) -> Step:
     """Swap. The one that served so far stays on the disk as the way back, and shadows the new one on probation.
 
     A recalled version is on probation only until it is seen to be open.
@@ -38,10 +39,10 @@ def go_live(state: State, reason: str, now_s: float) -> Step:
     ).with_moment(lost="")
     if target.recalled:
         return state, (StopTrial(), Swap(live), TakeTally())
-    return state, (StopTrial(), Swap(live), *_shadowed_by(back))
+    return state, (StopTrial(), Swap(live), *shadowed_by(policy, back))
 
 
-def watch_again(state: State, attempt: int, plan_sequence: int, now_s: float) -> Step:
+def watch_again(policy: Policy, state: State, attempt: int, plan_sequence: int, now_s: float) -> Step:
     """Put on probation what is live and was never found good: an urgent plan came between, or it is given a new try."""
     device = state.device
     assert device.live is not None  # the plan names what is live
@@ -57,7 +58,7 @@ def watch_again(state: State, attempt: int, plan_sequence: int, now_s: float) ->
     )
     told = f"{manifest.version} is live on probation: it was not yet found good, and the plan asks for it"
     state = state.enters(Phase.PROBATION, told, now_s, target=target, evidence=Evidence())
-    return state, (StopTrial(), Swap(device.live), *_shadowed_by(device.previous))
+    return state, (StopTrial(), Swap(device.live), *shadowed_by(policy, device.previous))
 
 
 def probation_counted(policy: Policy, state: State, event: TallyTaken, now_s: float) -> Step:
@@ -66,17 +67,16 @@ def probation_counted(policy: Policy, state: State, event: TallyTaken, now_s: fl
     state = state.with_moment(tally_at_s=now_s)
     if device.target is not None and device.target.recalled:
         return _commit(state, f"{device.target.version} ran here before; the plan names it again", now_s)
-    verdict = judge_probation(tally, now_s - state.moment.phase_since_s, policy.trial)
+    verdict = judge_probation(
+        tally,
+        now_s - state.moment.phase_since_s,
+        policy.trial,
+        beside=device.previous is not None,
+        by_labels=device.evidence.shadow_decided_by == "accuracy",
+    )
     if verdict is None:
         return state, ()
-    evidence = device.evidence.model_copy(
-        update={
-            "probation_inferences": tally.live_inferences,
-            "probation_errors": tally.live_errors,
-            "probation_agreement": tally.agreement,
-        }
-    )
-    state = state.with_device(evidence=evidence)
+    state = state.with_device(evidence=with_probation(device.evidence, tally, verdict, policy.trial))
     if verdict.allowed:
         return _commit(state, verdict.reason, now_s)
     return roll_back(state, verdict.reason, now_s)
@@ -133,6 +133,11 @@ def live_failed(policy: Policy, state: State, event: ModelFailed, now_s: float) 
     return state, (StopTrial(), Swap(back)) if back else (StopTrial(),)
 
 
+def shadowed_by(policy: Policy, previous: Installed | None) -> Effects:
+    """On probation the previous version, if there is one, is given a small sample of the live inputs."""
+    return (StartShadow(previous, policy.trial.probation_share),) if previous else ()
+
+
 def kept_files(state: State) -> KeepOnly:
     """Current and previous are always kept, and what a target needs; whatever else a trial left goes."""
     return KeepOnly(state.device.files())
@@ -150,10 +155,6 @@ def _way_back(device: Device, target: Target) -> Installed | None:
     if live is None or live.version in device.committed or behind is None:
         return live
     return behind if behind.version in device.committed and behind.version != target.version else live
-
-
-def _shadowed_by(model: Installed | None) -> Effects:
-    return (StartShadow(model),) if model else ()
 
 
 def _commit(state: State, reason: str, now_s: float) -> Step:

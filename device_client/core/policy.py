@@ -19,6 +19,9 @@ Pause = Annotated[float, Field(ge=0.1)]  # seconds between two looks: none may s
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 Bytes = Annotated[int, Field(ge=0)]
+ShareSampled = Annotated[float, Field(gt=0, le=1)]
+ErrorRate = Annotated[float, Field(ge=0.0001, le=0.5)]
+CpuPercent = Annotated[float, Field(ge=0.1, le=100)]  # of one core
 Answer = Literal["allow", "defer"]
 
 
@@ -132,26 +135,45 @@ class DownloadLimits:
 
 @dataclass(frozen=True, slots=True)
 class TrialLimits:
-    """What a candidate must show before it may answer, and after."""
+    """What a candidate must show before it may answer, and after.
+
+    `equal_refused_max`, `worse_adopted_max`: error rates of a verdict drawn from evidence, 0-1. Worse is a model that
+    is `accuracy_drop_max` or more under the other or, where no labels come, agrees with it on `agreement_min` or less
+    of the inputs; equal is one that is not under it, or agrees on `agreement_good` or more.
+    """
 
     __pydantic_config__ = _NO_STRANGERS
 
     proof_wall_max_s: Seconds = 60.0
     proof_memory_max_bytes: Bytes = 512 * 1024 * 1024
-    shadow_inputs: Positive = 100
-    shadow_labelled: Positive = 30
     shadow_deadline_s: Seconds = 1_800.0
+    shadow_share: ShareSampled = 1.0
+    shadow_cpu_percent: CpuPercent = 25.0
+    labels_wait_s: Seconds = 30.0
+    equal_refused_max: ErrorRate = 0.05
+    worse_adopted_max: ErrorRate = 0.05
+    accuracy_drop_max: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    agreement_good: Share = 0.95
     agreement_min: Share = 0.80
-    accuracy_drop_max: Share = 0.05
+    confidence_drop_max: Annotated[float, Field(gt=0, le=1)] = 0.2
     errors_max: Count = 3
-    latency_ratio_max: float = 4.0
-    latency_floor_ms: float = 20.0
+    latency_ratio_max: Annotated[float, Field(ge=1)] = 4.0
+    latency_floor_ms: Annotated[float, Field(ge=0)] = 20.0
     without_evidence: Literal["adopt", "reject"] = "adopt"
-    probation_inputs: Positive = 100
+    probation_share: ShareSampled = 0.25
+    probation_inferences: Positive = 100
     probation_min_s: Seconds = 60.0
     probation_deadline_s: Seconds = 3_600.0
+    probation_without_evidence: Literal["commit", "roll_back"] = "commit"
     restarts_max: Count = 10
     poll_s: Pause = 1.0
+
+    def __post_init__(self) -> None:
+        """Raises ValueError that names the settings which exclude each other."""
+        if self.agreement_good <= self.agreement_min:
+            raise ValueError("agreement_good must be over agreement_min")
+        if self.probation_deadline_s < self.probation_min_s:
+            raise ValueError("probation_deadline_s is under probation_min_s")
 
 
 @dataclass(frozen=True, slots=True)

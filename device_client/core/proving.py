@@ -8,6 +8,7 @@ from device_client.core.device import Finding, Installed, Phase, State
 from device_client.core.effects import Announce, Effects, Prove, StartShadow, StopTrial, TakeReadings, TakeTally
 from device_client.core.events import ModelFailed, ProofEnded, TallyTaken, TimePassed
 from device_client.core.policy import Policy
+from device_client.core.record import with_shadow
 from device_client.core.trial import judge_shadow
 from protocol.messages import Evidence
 
@@ -43,10 +44,10 @@ def proof_ended(policy: Policy, state: State, event: ProofEnded, now_s: float) -
     if too_slow:
         return _choose_again(state, too_slow, event, now_s)
     if device.live is None or target.recalled:
-        return living.go_live(state, event.reason, now_s)
+        return living.go_live(policy, state, event.reason, now_s)
     reason = f"shadowing {target.version} beside {device.live.version} on live inputs"
     candidate = Installed(manifest=target.manifest, variant=target.variant)
-    return state.enters(Phase.SHADOWING, reason, now_s), (StartShadow(candidate),)
+    return state.enters(Phase.SHADOWING, reason, now_s), (StartShadow(candidate, policy.trial.shadow_share),)
 
 
 def time_passed(policy: Policy, state: State, event: TimePassed, now_s: float) -> Step:
@@ -62,21 +63,10 @@ def shadow_counted(policy: Policy, state: State, event: TallyTaken, now_s: float
     verdict = judge_shadow(tally, now_s - state.moment.phase_since_s, policy.trial)
     if verdict is None:
         return state, ()
-    evidence = state.device.evidence.model_copy(
-        update={
-            "shadow_inputs": tally.inputs,
-            "shadow_agreement": tally.agreement,
-            "shadow_errors": tally.shadow_errors,
-            "shadow_labelled": tally.labelled,
-            "candidate_accuracy": tally.shadow_accuracy,
-            "live_accuracy": tally.live_accuracy,
-            "candidate_latency_ms_p95": tally.shadow_latency_ms_p95,
-            "live_latency_ms_p95": tally.live_latency_ms_p95,
-        }
-    )
+    evidence = with_shadow(state.device.evidence, tally, verdict, policy.trial)
     state = state.with_device(evidence=evidence)
     if verdict.allowed:
-        return living.go_live(state, verdict.reason, now_s)
+        return living.go_live(policy, state, verdict.reason, now_s)
     return reject(state, verdict.reason, now_s)
 
 

@@ -1,81 +1,132 @@
-"""What a candidate must show on live inputs before it may answer, and what it must keep showing after.
+"""What a candidate must show on live inputs before it may answer, and what it must keep showing after: the verdicts.
 
-A first, plain form: fixed counts. Labels, where they come, decide; without them agreement does, which can only say that
-the candidate is alike, not that it is better. Pure.
+Sequential: the counts may be looked at as often as one likes, and a verdict is drawn as soon as they allow one; how
+strongly they speak is `core.questions`' to say. Labels, where they come, decide: a candidate that is right more often
+may disagree. Without them agreement and confidence do, which can only say that the candidate is alike, not that it is
+better. When time is up without a verdict, that is an answer of its own, and the settings say what follows. Pure.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from device_client.core.conditions import Verdict
 from device_client.core.policy import TrialLimits
-from device_client.core.tally import Tally
+from device_client.core.questions import Answer, Subject, ask_accuracy, ask_agreement, ask_confidence, ask_latency
+from device_client.core.tally import Pairs, Tally
+
+DecidedBy = Subject | Literal["errors", "inferences", "deadline"]
 
 
 @dataclass(frozen=True, slots=True)
-class Contender:
-    """One of the two models that were given the same inputs."""
+class TrialVerdict:
+    """Whether the new model may answer, why, and what decided; `deadline` is "not enough evidence".
 
-    name: str
-    accuracy: float | None
-    latency_ms_p95: float | None
+    `e_equal`, `e_worse`: how strongly the counts refuted that the new model is as good as the old one, and that it is
+    worse than allowed, where a question was asked. See `core.sequential`.
+    """
+
+    allowed: bool
+    reason: str
+    decided_by: DecidedBy
+    e_equal: float | None = None
+    e_worse: float | None = None
 
 
-def judge_shadow(tally: Tally, elapsed_s: float, limits: TrialLimits) -> Verdict | None:
-    """Whether the candidate (the shadow) may go live, or None while there is not enough evidence."""
+def judge_shadow(tally: Tally, elapsed_s: float, limits: TrialLimits) -> TrialVerdict | None:
+    """Whether the candidate (the shadow) may go live, or None while there is not enough evidence and still time."""
     if tally.shadow_errors > limits.errors_max:
-        return Verdict(False, f"the candidate failed on {tally.shadow_errors} of {tally.inputs} live inputs")
-    enough = tally.inputs >= limits.shadow_inputs
-    if not enough and elapsed_s < limits.shadow_deadline_s:
-        return None
-    if tally.inputs:
-        verdict = _weigh(tally, limits, _shadow(tally, "candidate"), _live(tally, "live model"))
-        if enough or not verdict.allowed:
-            return verdict
-    seen = f"only {tally.inputs} live inputs in {elapsed_s:.0f} s, {limits.shadow_inputs} are wanted"
-    return Verdict(limits.without_evidence == "adopt", f"{seen}; the settings say to {limits.without_evidence}")
+        return TrialVerdict(False, _failures(tally), "errors")
+    pairs, late = tally.of_candidate(), elapsed_s >= limits.shadow_deadline_s
+    likeness = _likeness(pairs, limits, may_be_agreement=elapsed_s >= limits.labels_wait_s)
+    verdict = _weigh(pairs, limits, likeness)
+    if verdict is None and late and likeness != "agreement":
+        verdict = _weigh(pairs, limits, "agreement")  # too few labels: what there is must do
+    if verdict is not None or not late:
+        return verdict
+    if tally.inputs and not pairs.answered:
+        return TrialVerdict(False, _failures(tally), "errors")
+    allowed = limits.without_evidence == "adopt"
+    return _undecided(pairs, elapsed_s, limits, likeness, allowed, limits.without_evidence)
 
 
-def judge_probation(tally: Tally, elapsed_s: float, limits: TrialLimits) -> Verdict | None:
-    """Whether the new live model may stay, the previous one being its shadow; None while probation lasts."""
+def judge_probation(
+    tally: Tally, elapsed_s: float, limits: TrialLimits, *, beside: bool = True, by_labels: bool = False
+) -> TrialVerdict | None:
+    """Whether the new live model may stay, the previous one being its shadow; None while probation lasts.
+
+    `beside`: there is a previous model at all. `by_labels`: accuracy let the new one go live, so that disagreement,
+    which may be why it is better, is nothing to go back for.
+    """
     if tally.live_errors > limits.errors_max:
-        return Verdict(False, f"{tally.live_errors} of {tally.live_inferences} inferences failed on probation")
-    if tally.inputs >= limits.probation_inputs and tally.agreement is not None:  # a dumb previous one proves nothing
-        verdict = _weigh(tally, limits, _live(tally, "new model"), _shadow(tally, "previous one"))
-        if not verdict.allowed:
-            return verdict
-    if elapsed_s >= limits.probation_min_s and tally.live_inferences >= limits.probation_inputs:
-        return Verdict(True, f"{tally.live_inferences} inferences on probation, {tally.live_errors} failed")
-    if elapsed_s >= limits.probation_deadline_s:
-        return Verdict(True, f"{elapsed_s:.0f} s on probation, {tally.live_inferences} inferences, none against it")
-    return None
+        told = f"{tally.live_errors} of {tally.live_inferences} inferences failed on probation"
+        return TrialVerdict(False, told, "errors")
+    pairs, late = tally.of_new_live(), elapsed_s >= limits.probation_deadline_s
+    patient = by_labels or elapsed_s < limits.labels_wait_s
+    likeness = _likeness(pairs, limits, may_be_agreement=not patient)
+    verdict = _weigh(pairs, limits, likeness)
+    if verdict is None and late and likeness != "agreement" and not by_labels:
+        verdict = _weigh(pairs, limits, "agreement")
+    if verdict is not None and not verdict.allowed:
+        return verdict
+    if elapsed_s < limits.probation_min_s and not late:
+        return None
+    if verdict is not None:
+        return verdict
+    if not pairs.answered and (tally.live_inferences >= limits.probation_inferences or (late and not beside)):
+        told = f"{tally.live_inferences} inferences on probation, {tally.live_errors} failed"
+        return TrialVerdict(True, f"{told}; there is nothing to compare with", "inferences")
+    if not late:
+        return None
+    allowed = limits.probation_without_evidence == "commit"
+    choice = limits.probation_without_evidence.replace("_", " ")
+    return _undecided(pairs, elapsed_s, limits, likeness, allowed, choice)
 
 
-def _live(tally: Tally, name: str) -> Contender:
-    return Contender(name, tally.live_accuracy, tally.live_latency_ms_p95)
+def _likeness(pairs: Pairs, limits: TrialLimits, *, may_be_agreement: bool) -> Subject | None:
+    """What stands for "as good": accuracy from the first label on, else agreement, once labels were waited for."""
+    if pairs.labelled:
+        return "accuracy"
+    return "agreement" if may_be_agreement else None
 
 
-def _shadow(tally: Tally, name: str) -> Contender:
-    return Contender(name, tally.shadow_accuracy, tally.shadow_latency_ms_p95)
+def _weigh(pairs: Pairs, limits: TrialLimits, likeness: Subject | None) -> TrialVerdict | None:
+    """One bad answer refuses; good ones to all that is asked adopt, likeness among them."""
+    answers = _ask(pairs, limits, likeness)
+    refusing = next((answer for answer in answers if answer.refuses), None)
+    if refusing is not None:
+        return _drawn(False, refusing)
+    if likeness is None or not all(answer.accepts for answer in answers):
+        return None
+    return _drawn(True, answers[0])
 
 
-def _weigh(tally: Tally, limits: TrialLimits, new: Contender, old: Contender) -> Verdict:
-    if _too_slow(limits, new, old):
-        slow = f"the {new.name} takes {new.latency_ms_p95:.1f} ms (p95), the {old.name} {old.latency_ms_p95:.1f} ms"
-        return Verdict(False, slow)
-    if tally.labelled >= limits.shadow_labelled and new.accuracy is not None and old.accuracy is not None:
-        right = f"{new.name} {new.accuracy:.0%}, {old.name} {old.accuracy:.0%} right"
-        allowed = new.accuracy >= old.accuracy - limits.accuracy_drop_max
-        return Verdict(allowed, f"{right} on {tally.labelled} labelled inputs")
-    agreement = tally.agreement if tally.agreement is not None else 0.0
-    figures = f"{new.name} and {old.name} agree on {agreement:.0%} of {tally.inputs} live inputs"
-    if agreement < limits.agreement_min:
-        return Verdict(False, f"{figures}, {limits.agreement_min:.0%} is wanted")
-    return Verdict(True, figures)
+def _ask(pairs: Pairs, limits: TrialLimits, likeness: Subject | None) -> list[Answer]:
+    answers = []
+    if likeness == "accuracy":
+        answers.append(ask_accuracy(pairs, limits))
+    if likeness == "agreement":
+        answers.append(ask_agreement(pairs, limits))
+        if any(pairs.confidence_drops):
+            answers.append(ask_confidence(pairs, limits))
+    return [*answers, ask_latency(pairs, limits)]
 
 
-def _too_slow(limits: TrialLimits, new: Contender, old: Contender) -> bool:
-    if new.latency_ms_p95 is None or old.latency_ms_p95 is None:
-        return False
-    return new.latency_ms_p95 > max(limits.latency_floor_ms, old.latency_ms_p95 * limits.latency_ratio_max)
+def _drawn(allowed: bool, answer: Answer) -> TrialVerdict:
+    return TrialVerdict(allowed, answer.figures, answer.subject, answer.e_equal, answer.e_worse)
+
+
+def _failures(tally: Tally) -> str:
+    return f"the candidate failed on {tally.shadow_errors} of {tally.inputs} live inputs"
+
+
+def _undecided(
+    pairs: Pairs, elapsed_s: float, limits: TrialLimits, likeness: Subject | None, allowed: bool, choice: str
+) -> TrialVerdict:
+    """Time is up; the evidence so far is told, though it decides nothing."""
+    told = f"not enough evidence in {elapsed_s:.0f} s"
+    if not pairs.answered:
+        return TrialVerdict(allowed, f"{told}, no live input; the settings say to {choice}", "deadline")
+    answer = _ask(pairs, limits, likeness or "agreement")[0]
+    reason = f"{told}, {answer.figures}; the settings say to {choice}"
+    return TrialVerdict(allowed, reason, "deadline", answer.e_equal, answer.e_worse)

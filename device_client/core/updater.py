@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from device_client.core import assigning, download, fetching, living, pace, proving, refit
 from device_client.core.device import RESTING, WAITING, Phase, State, Target
-from device_client.core.effects import Effects, StartShadow, Swap, TakeReadings
+from device_client.core.effects import Effects, Swap, TakeReadings
 from device_client.core.events import (
     BlobBroken,
     BlobOpened,
@@ -132,8 +132,7 @@ def _resume_probation(policy: Policy, state: State, now_s: float) -> Step:
         target = target.model_copy(update={"restarts": target.restarts + 1})
     state = state.enters(Phase.PROBATION, device.reason, now_s, target=target)
     if target is None or target.restarts <= policy.trial.restarts_max:
-        shadow: Effects = (StartShadow(device.previous),) if device.previous else ()
-        return state, (Swap(device.live), *shadow)
+        return state, (Swap(device.live), *living.shadowed_by(policy, device.previous))
     state, effects = living.roll_back(state, f"the process ended {target.restarts} times on probation", now_s)
     # what ended the process is not opened once more, unless there is nothing else to serve
     return state, effects if device.previous else (Swap(device.live), *effects)

@@ -45,9 +45,9 @@ kind = "conditional"
 recheck_s = 1
 
 [trial]
-shadow_inputs = 80
-shadow_labelled = 20
-probation_inputs = 80
+accuracy_drop_max = 0.1
+probation_share = 1
+probation_inferences = 80
 probation_min_s = 3
 
 [feedback]

@@ -41,9 +41,10 @@ BRISK: Final[dict[str, dict[str, Any]]] = {
     },
     "download": {"retry_min_s": 0.5, "retry_max_s": 1.0, "absent_grace_s": 0.3, "chunk_timeout_s": 5.0},
     "trial": {
-        "shadow_inputs": 20,
-        "shadow_labelled": 10,
-        "probation_inputs": 20,
+        "labels_wait_s": 0.0,
+        "accuracy_drop_max": 0.2,
+        "probation_share": 1.0,
+        "probation_inferences": 20,
         "probation_min_s": 0.3,
         "poll_s": 0.1,
         "latency_floor_ms": 10_000.0,  # nothing is timed on a busy machine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
@@ -15,9 +16,11 @@ import pytest
 from numpy.typing import NDArray
 
 from device_client.adapters.runtime import open_model
+from device_client.core.tally import DROP_BINS
 from device_client.feedback import Window
 from device_client.ports import ModelFile, Serving
 from device_client.serving import ANSWERS_MAX, LiveServing, Prediction
+from device_client.shadow import GOLDEN, RARE_S, Terms
 from protocol.errors import BadInput, BadModel, MissingPart
 from tests.integration import models
 
@@ -318,9 +321,10 @@ def test_labels_are_weighed_for_both_models_whenever_they_come(serving: LiveServ
     for at in range(0, 30, 2):
         serving.label(answers[at].id, int(truths[at]))
     tally = serving.tally()
-    assert (tally.labelled, tally.shadow_correct) == (30, 30)
-    assert tally.live_correct == sum(answer.top == truth for answer, truth in zip(answers, truths, strict=True))
-    assert tally.shadow_accuracy == 1.0
+    right = sum(answer.top == truth for answer, truth in zip(answers, truths, strict=True))
+    assert 0 < right < 30
+    assert (tally.labelled, tally.both_correct, tally.only_shadow_correct) == (30, right, 30 - right)
+    assert (tally.only_live_correct, tally.shadow_accuracy) == (0, 1.0)
 
 
 def test_values_agree_when_they_are_close(serving: LiveServing, folder: Path) -> None:
@@ -371,13 +375,74 @@ def test_the_tally_begins_anew_with_a_shadow_and_with_a_swap(serving: LiveServin
 
 
 def test_a_share_of_the_inputs_is_sampled(folder: Path) -> None:
-    serving = LiveServing(shadow_share=0.25)
+    serving = LiveServing(clock_s=lambda: 0.0)
+    serving.swap(a_file(folder))
+    serving.start_shadow(a_file(folder, version="1.1.0"), 0.25)
+    sampled = 0
+    for _ in range(120):
+        answer = serving.predict(X)
+        sampled += answer.id * GOLDEN % 1 < 0.25
+        until(lambda: serving.tally().inputs == sampled)  # noqa: B023 - called at once
+    assert serving.tally().live_inferences == 120
+    assert 28 <= sampled <= 32
+    serving.close()
+
+
+def test_of_rare_inputs_each_is_sampled(folder: Path) -> None:
+    now_s = itertools.count(0.0, RARE_S)
+    serving = LiveServing(clock_s=lambda: next(now_s))
+    serving.swap(a_file(folder))
+    serving.start_shadow(a_file(folder, version="1.1.0"), 0.01)
+    for offered in range(1, 11):
+        serving.predict(X)
+        until(lambda: serving.tally().inputs == offered)  # noqa: B023 - called at once
+    serving.close()
+
+
+@pytest.mark.parametrize("every", [2, 3, 4, 8])
+def test_a_sample_is_in_step_with_nothing(every: int) -> None:
+    """An application that labels each so-manieth input would else label none of the sampled ones, or only those."""
+    labelled = [id_ for id_ in range(1, 4_001) if id_ % every == 1]
+    sampled = sum(id_ * GOLDEN % 1 < 0.25 for id_ in labelled)
+    assert sampled / len(labelled) == pytest.approx(0.25, abs=0.02)
+
+
+def test_a_shadow_keeps_to_its_share_of_a_core(folder: Path) -> None:
+    """By the clocks it is given: each look at the one for processor time costs 10 ms, and the other stands still."""
+    ticks = itertools.count()
+    serving = LiveServing(clock_s=lambda: 0.0, cpu_s=lambda: next(ticks) * 0.010, terms=Terms(cpu_percent=10.0))
     serving.swap(a_file(folder))
     serving.start_shadow(a_file(folder, version="1.1.0"))
-    for asked in range(1, 41):
+    until(lambda: serving.predict(X) is not None and serving.tally().inputs >= 10)
+    for _ in range(200):
         serving.predict(X)
-        until(lambda: serving.tally().inputs == asked // 4)  # noqa: B023 - called at once
-    assert serving.tally().live_inferences == 40
+    serving.stop_shadow()
+    assert serving.tally().live_inferences > 200
+    shadowed = serving.take_window(at_least=1)
+    assert shadowed is not None
+    assert 10 <= shadowed.compared <= 20, "what there is for a burst, 0.2 s, and no more"
+    serving.close()
+
+
+def test_confidence_and_latency_are_compared_on_the_same_input(folder: Path) -> None:
+    """Processor time here passes in the shadow's thread alone: it is the slow one on every input."""
+    ticks = itertools.count()
+
+    def cpu_s() -> float:
+        return next(ticks) * 1.0 if threading.current_thread().name == "shadow" else 0.0
+
+    serving = LiveServing(cpu_s=cpu_s)
+    live, other = a_file(folder), a_file(folder, "other-float32", "1.1.0")
+    serving.swap(live)
+    serving.start_shadow(other)
+    inputs = some_inputs(1)
+    serving.predict(inputs[0])
+    until(lambda: serving.tally().inputs == 1)
+    tally = serving.tally()
+    drop = float(answers_of(live, inputs).max() - answers_of(other, inputs).max())
+    assert (tally.shadow_slow, tally.live_slow) == (1, 0)
+    assert sum(tally.confidence_drops) == 1
+    assert tally.confidence_drops.index(1) == DROP_BINS // 2 + round(drop * 10)
     serving.close()
 
 

@@ -36,7 +36,7 @@ MANIFESTS: Final = {version: manifest_of(version) for version in VERSIONS}
 FILES: Final = tuple(variant.sha256 for manifest in MANIFESTS.values() for variant in manifest.variants)
 GOLDEN: Final = tuple(manifest.golden.sha256 for manifest in MANIFESTS.values())
 POLICIES: Final = (
-    a_policy(trial=TrialLimits(restarts_max=1, shadow_inputs=10, probation_inputs=10)),
+    a_policy(trial=TrialLimits(restarts_max=1, labels_wait_s=0.0, agreement_min=0.5, probation_inferences=10)),
     a_policy(trial=TrialLimits(restarts_max=3, without_evidence="reject"), strategy=Periodic(every_s=600.0)),
     a_policy(strategy=Periodic(windows=(Window(23 * 60, 60),)), download=DownloadLimits(barren_rounds_max=1, window=2)),
     a_policy(strategy=Conditional(hold_s=60.0), download=DownloadLimits(rate_max_bytes_s=1_000)),
@@ -67,8 +67,12 @@ tallies = st.builds(
     agreed=counts,
     shadow_errors=st.integers(0, 5),
     labelled=st.sampled_from((0, 50)),
-    live_correct=st.integers(0, 50),
-    shadow_correct=st.integers(0, 50),
+    both_correct=st.integers(0, 50),
+    only_live_correct=st.integers(0, 50),
+    only_shadow_correct=st.integers(0, 50),
+    confidence_drops=st.sampled_from(((), (0,) * 10 + (200,) + (0,) * 10, (0,) * 20 + (9,))),
+    shadow_slow=st.sampled_from((0, 0, 20)),
+    live_slow=st.sampled_from((0, 0, 20)),
     live_inferences=counts,
     live_errors=st.sampled_from((0, 0, 0, 9)),
 )

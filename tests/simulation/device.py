@@ -239,7 +239,7 @@ class ScriptedServing:
         self.half_written += model.path.name not in self._disk.files
         self.live, self._since_s = model.version, self._world.now_s
 
-    def start_shadow(self, model: ModelFile) -> None:
+    def start_shadow(self, model: ModelFile, share: float) -> None:
         """Compare with it."""
         self.half_written += model.path.name not in self._disk.files
         self._shadow, self._since_s = model.version, self._world.now_s

@@ -7,11 +7,12 @@ import pytest
 from device_client.core import effects as do
 from device_client.core.device import Phase
 from device_client.core.events import LinkUp, ModelFailed, PlanTrusted
-from device_client.core.policy import Policy
+from device_client.core.policy import Policy, TrialLimits
 from tests.builders import CHOICE, a_device, a_manifest, a_plan, a_policy, a_rule, a_target, an_installed
 from tests.life import LATENCY_MS, Life, only
 
 OLD, NEW, NEXT = "1.0.0", "2.0.0", "3.0.0"
+SAMPLE = TrialLimits().probation_share
 UNDER_WAY = [Phase.ASSIGNED, Phase.DEFERRED, Phase.FETCHING, Phase.STALLED, Phase.PROVING, Phase.SHADOWING]
 FILE = {version: an_installed(version).variant.sha256 for version in (OLD, NEW, NEXT)}
 
@@ -203,7 +204,7 @@ def test_an_urgent_plan_does_not_wait_for_a_verdict_and_the_good_version_stays_t
     life.proves()
     life.counts()
     assert (life.phase, life.live, life.previous) == (Phase.PROBATION, NEXT, OLD)
-    assert only(do.StartShadow, life.asked)[-1] == do.StartShadow(an_installed(OLD))
+    assert only(do.StartShadow, life.asked)[-1] == do.StartShadow(an_installed(OLD), SAMPLE)
     life.counts(live_errors=50)
     assert (life.live, life.outcomes) == (OLD, [("rolled_back", NEXT, 1)])
 
@@ -216,7 +217,7 @@ def test_a_version_whose_probation_was_broken_off_gets_it_when_the_plan_comes_ba
     assert effects == (
         do.StopTrial(),
         do.Swap(an_installed(NEW, latency_ms=LATENCY_MS)),
-        do.StartShadow(an_installed(OLD)),
+        do.StartShadow(an_installed(OLD), SAMPLE),
     )
     life.counts()
     assert life.outcomes == [("adopted", NEW, 1)]

@@ -13,6 +13,7 @@ from tests.life import LATENCY_MS, Life, only
 from tests.states import goes_on
 
 OLD, NEW = "1.0.0", "2.0.0"
+SAMPLE = TrialLimits().probation_share
 
 
 def settled(restarts_max: int = 2) -> Life:
@@ -32,7 +33,10 @@ def test_a_trial_under_way_begins_again_from_the_files_on_the_disk(phase: Phase)
 
 def test_probation_goes_on_after_a_restart_with_its_time_begun_anew() -> None:
     life = settled().goes_to(Phase.PROBATION)
-    assert life.restarts()[:2] == (do.Swap(an_installed(NEW, latency_ms=LATENCY_MS)), do.StartShadow(an_installed(OLD)))
+    assert life.restarts()[:2] == (
+        do.Swap(an_installed(NEW, latency_ms=LATENCY_MS)),
+        do.StartShadow(an_installed(OLD), SAMPLE),
+    )
     assert life.counts(after_s=59.0) == ()
     life.counts(after_s=1.0)
     assert life.phase is Phase.COMMITTED

@@ -147,4 +147,7 @@ def test_a_device_that_nobody_feeds_is_told_apart_by_its_reason() -> None:
         a_device(Phase.COMMITTED, live=OLD, plan=a_plan(OLD)), a_policy(trial=TrialLimits(without_evidence="reject"))
     ).goes_to(Phase.SHADOWING)
     life.counts(inputs=0)
-    assert "only 0 live inputs" in only(do.Announce, life.asked)[0].reason
+    assert (
+        "not enough evidence in 4000 s, no live input; the settings say to reject"
+        in only(do.Announce, life.asked)[0].reason
+    )

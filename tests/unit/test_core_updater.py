@@ -25,7 +25,9 @@ from device_client.core.events import (
     TimePassed,
 )
 from device_client.core.policy import DownloadLimits, TrialLimits
+from device_client.core.sequential import Counted, evidence_above, evidence_below
 from device_client.core.updater import TABLE, wake_s
+from protocol.messages import Evidence
 from tests.builders import a_device, a_hash, a_plan, a_policy, a_tally, an_installed
 from tests.life import Life, only
 
@@ -73,6 +75,46 @@ def test_adoption_is_told_with_all_of_its_evidence() -> None:
     assert (evidence.golden_samples, evidence.golden_max_error) == (16, 0.001)
     assert (evidence.shadow_inputs, evidence.shadow_agreement) == (200, 1.0)
     assert (evidence.probation_inferences, evidence.probation_errors) == (200, 0)
+    assert (evidence.shadow_decided_by, evidence.probation_decided_by) == ("agreement", "agreement")
+    assert (evidence.live_only_right, evidence.previous_only_right) == (None, None), "no labels came"
+
+
+def test_a_reader_can_check_a_verdict_by_its_evidence() -> None:
+    """With the counts and rates that were sent, and nothing else, the same e-values come out."""
+    life = in_phase(Phase.SHADOWING)
+    life.counts(inputs=300, agreed=290, labelled=200, both_correct=190, only_live_correct=1, only_shadow_correct=5)
+    assert life.phase is Phase.PROBATION
+    life.counts(inputs=60, labelled=50, both_correct=20, only_live_correct=2, only_shadow_correct=25)
+    [said] = only(do.Announce, life.asked)
+    sent = Evidence.model_validate_json(said.evidence.model_dump_json())
+    assert (said.outcome, sent.shadow_decided_by, sent.probation_decided_by) == ("rolled_back", "accuracy", "accuracy")
+    assert (sent.live_only_right, sent.candidate_only_right, sent.shadow_labelled) == (1, 5, 200)
+    assert (sent.previous_only_right, sent.new_only_right, sent.probation_labelled) == (25, 2, 50)
+    before = Counted((-1.0, 0.0, 1.0), (5, 194, 1))
+    assert sent.shadow_e_worse == pytest.approx(evidence_below(before, TrialLimits().accuracy_drop_max), rel=1e-3)
+    after = Counted((-1.0, 0.0, 1.0), (2, 23, 25))
+    assert sent.probation_e_equal == pytest.approx(evidence_above(after, 0.0), rel=1e-3)
+    assert sent.shadow_e_worse is not None
+    assert sent.worse_adopted_max is not None
+    assert sent.shadow_e_worse >= 1 / sent.worse_adopted_max
+    assert len(said.evidence.model_dump_json()) < 2_048
+
+
+def test_a_candidate_sees_every_input_and_the_previous_version_a_sample() -> None:
+    shares = [shadow.share for shadow in only(do.StartShadow, in_phase(Phase.COMMITTED).asked)]
+    limits = TrialLimits()
+    assert shares == [limits.shadow_share, limits.probation_share]
+    assert limits.probation_share < limits.shadow_share
+
+
+def test_what_went_live_by_its_accuracy_is_not_rolled_back_for_disagreeing() -> None:
+    life = in_phase(Phase.SHADOWING)
+    life.counts(agreed=60, labelled=100, both_correct=30, only_shadow_correct=60)
+    life.counts(agreed=60)
+    assert life.outcomes == [("adopted", NEW, 1)]
+    life = in_phase(Phase.PROBATION)  # by agreement
+    life.counts(agreed=60)
+    assert life.outcomes == [("rolled_back", NEW, 1)]
 
 
 def test_files_are_fetched_golden_set_first_and_proved_before_anything_else() -> None:

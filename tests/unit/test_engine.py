@@ -10,6 +10,7 @@ import pytest
 from device_client.blobs import CURRENT_RETRY_S
 from device_client.core.device import Device, Phase
 from device_client.core.events import BlobOpened, ChunkKept, LinkDown, ReadingsTaken
+from device_client.core.policy import TrialLimits
 from device_client.core.readings import Unknown
 from device_client.engine import DISK_RETRY_S
 from device_client.herald import PROGRESS_PAUSE_S
@@ -461,5 +462,5 @@ def test_the_counts_are_asked_of_the_serving(settled: EngineRoom) -> None:
     settled.sends_chunks()
     settled.prover.ends()
     settled.serving.counts = a_tally(100, agreed=10)
-    settled.waits(1.0)
+    settled.waits(TrialLimits().labels_wait_s)
     assert "agree on 10%" in settled.outcomes[-1].reason
