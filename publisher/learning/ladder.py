@@ -19,6 +19,7 @@ from publisher.core.pareto import front
 from publisher.learning.climber import STEPS_A_RUNG, Climber
 from publisher.learning.continuing import Start, calibration_npz, weights_npz
 from publisher.learning.distill import Study
+from publisher.learning.lineage import origin_of
 from publisher.learning.progress import Steps, silent
 from publisher.learning.recipe import Recipe
 from publisher.learning.rung import Impossible, Rung
@@ -72,8 +73,7 @@ class Ladder:
         """Plain JSON: the rungs, and by what data, seed and versions they can be compared with others."""
         trained = self.trained
         return {
-            "recipe": trained.recipe.name,
-            "recipe_sha256": trained.recipe_sha256,
+            **origin_of(trained),
             "data_sha256": trained.data_sha256,
             "calibration_sha256": hashlib.sha256(calibration_npz(trained.calibration)).hexdigest(),
             "calibration_samples": len(trained.calibration),
@@ -117,6 +117,24 @@ def climb_recipe(
     steps.end("trained", settings.epochs)
     ladder = climb(trained, names, settings=fresh, distill_seeds=distill_seeds, steps=steps)
     return dataclasses.replace(ladder, took_s=time.monotonic() - began_s, cpu_s=_cpu_s() - began_cpu_s)
+
+
+def climb_trained(
+    trained: Trained,
+    names: Sequence[str] = RUNGS,
+    *,
+    seed: int | None = None,
+    epochs: int | None = None,
+    steps: Steps,
+) -> Ladder:
+    """Make the rungs of a network that was trained elsewhere. Raises BadRecipe, BadInput.
+
+    Techniques that train it further take their share of as many `epochs`; `steps` are told how many to expect.
+    """
+    settings = trained.settings.having(epochs=epochs, seed=seed)
+    trained = dataclasses.replace(trained, settings=settings)
+    steps.expect(steps_of(names, _timetable(settings, settings, None)))
+    return climb(trained, names, steps=steps)
 
 
 def climb(

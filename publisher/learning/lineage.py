@@ -24,7 +24,7 @@ def lineage_of(trained: Trained) -> dict[str, Any]:
     """Recipe, data and settings, the version it goes on from, library versions, and how training went."""
     weights, calibration = kept_files(trained)
     return {
-        **_origin(trained),
+        **origin_of(trained),
         "data_sha256": trained.data_sha256,
         "parent": trained.parent,
         "settings": dataclasses.asdict(trained.settings),
@@ -46,7 +46,8 @@ def lineage_of_rungs(rungs: Sequence[Rung], continued: Mapping[str, str], kept: 
     return {key: value for key, value in told.items() if value}
 
 
-def _origin(trained: Trained) -> dict[str, Any]:
+def origin_of(trained: Trained) -> dict[str, Any]:
+    """The recipe or the file that it was made from, by name and hash."""
     if trained.source == "recipe":
         return {"source": "recipe", "recipe": trained.recipe.name, "recipe_sha256": trained.recipe_sha256}
     return {"source": trained.source, "file": trained.recipe.path.name, "file_sha256": trained.recipe_sha256}

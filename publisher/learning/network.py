@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -27,11 +28,14 @@ def build_student_network(recipe: Recipe, *, seed: int) -> Any:
     converted, or convert each in a process of its own. Raises BadRecipe, also when the recipe has none.
     """
     if recipe.build_student is None:
-        raise BadRecipe(
-            f"{recipe.path.name} has no build_student()",
-            hint="add: def build_student() -> tf_keras.Model, a smaller one",
-        )
+        raise BadRecipe(f"{recipe.path.name} has no build_student()", hint=_student_hint(recipe.path))
     return _built(recipe, recipe.build_student, "build_student()", seed)
+
+
+def _student_hint(path: Path) -> str:
+    if path.suffix == ".py":
+        return "add: def build_student() -> tf_keras.Model, a smaller one"
+    return "a model file is one network: write a recipe whose build_model() loads it, with a build_student() beside"
 
 
 def _built(recipe: Recipe, build: Callable[[], Any], what: str, seed: int) -> Any:

@@ -33,7 +33,7 @@ def unconvertible(failure: Exception) -> BadModel:
     if operations:
         return BadModel(
             f"the network needs {operations}, which TensorFlow Lite does not have",
-            hint="put other operations in its place; what comes before the first weights can go into preprocess()",
+            hint="put other operations in its place, or do that part to the samples before the network gets them",
         )
     remark = next((line.strip() for line in text.splitlines() if line.strip()), type(failure).__name__)
     return BadModel(

@@ -1,4 +1,4 @@
-"""Makes the ladder of a recipe and lays its files and numbers down in a folder. No registry, no broker."""
+"""Makes the ladder of a recipe or a Keras file, and lays files and numbers down in a folder. No registry, no broker."""
 
 from __future__ import annotations
 
@@ -21,20 +21,31 @@ SEEDS_MAX: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
+class KerasFile:
+    """A network that was trained elsewhere, and an .npz with samples and their classes to train and to measure on."""
+
+    path: Path
+    data: Path
+    trust_code: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Compression:
     """What to compress, and how. What is None is the recipe's own; no `rungs` are all rungs.
 
     `sparsity` are shares of zeros in percent, each of which adds its rungs. `distill_seeds` over 1: the student is
-    compared with and without its teacher over so many seeds, unless it goes on from a `start`.
+    compared with and without its teacher over so many seeds, unless it goes on from a `start`. A Keras file `brought`
+    along stands in place of the recipe; it has no student.
     """
 
-    recipe: str
+    recipe: str = ""
     rungs: tuple[str, ...] = ()
     sparsity: tuple[int, ...] = ()
     seed: int | None = None
     epochs: int | None = None
     distill_seeds: int = 1
     start: Start | None = None
+    brought: KerasFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +57,28 @@ class Compressed:
 
 
 def compress(compression: Compression, folder: Path, voice: Voice) -> Compressed:
-    """Write `<rung>.tflite` for each rung, ladder.json, report.html and the picture. Raises BadRecipe, BadInput."""
-    from publisher.learning.recipe import load_recipe
+    """Write `<rung>.tflite` for each rung, ladder.json, report.html and the picture.
 
+    Raises BadRecipe, BadModel, BadInput.
+    """
     names = _names(compression)
     _make_folder(folder)  # before minutes of training
+    brought = compression.brought
+    ladder = _of_recipe(compression, names, voice) if brought is None else _of_file(brought, compression, names, voice)
+    for sentence in made_anew(ladder.facts()):
+        voice.say(sentence)
+    return _written(ladder, folder)
+
+
+def _of_recipe(compression: Compression, names: tuple[str, ...], voice: Voice) -> Ladder:
+    from publisher.learning.recipe import load_recipe
+
     recipe = load_recipe(compression.recipe)
     with voice.bar(f"compressing {recipe.name}") as on_progress:
         from publisher.learning.ladder import climb_recipe  # slow to import, so the bar is there first
         from publisher.learning.progress import Steps
 
-        ladder = climb_recipe(
+        return climb_recipe(
             recipe,
             names,
             seed=compression.seed,
@@ -65,9 +87,21 @@ def compress(compression: Compression, folder: Path, voice: Voice) -> Compressed
             distill_seeds=compression.distill_seeds,
             steps=Steps(0, on_progress),
         )
-    for sentence in made_anew(ladder.facts()):
-        voice.say(sentence)
-    return _written(ladder, folder)
+
+
+def _of_file(file: KerasFile, compression: Compression, names: tuple[str, ...], voice: Voice) -> Ladder:
+    with voice.bar(f"compressing {file.path.name}") as on_progress:
+        from publisher.learning.brought import trained_from_keras  # slow to import, so the bar is there first
+        from publisher.learning.ladder import climb_trained
+        from publisher.learning.progress import Steps
+
+        return climb_trained(
+            trained_from_keras(file.path, file.data, trust_code=file.trust_code),
+            names,
+            seed=compression.seed,
+            epochs=compression.epochs,
+            steps=Steps(0, on_progress),
+        )
 
 
 def _names(compression: Compression) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ COLUMNS: Final = (  # head, its unit
 
 def report(facts: Mapping[str, Any]) -> str:
     """The page of what `Ladder.facts` tells, with `front`, the names of the rungs that no other beats."""
-    title = escape(f"The ladder of {facts['recipe']}")
+    title = escape(f"The ladder of {facts.get('recipe') or facts['file']}")
     parts = (*_head(facts), *_picture(facts), *_table(facts), *_lost(facts), *_origin(facts))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -106,8 +106,9 @@ def _lost(facts: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _origin(facts: Mapping[str, Any]) -> Iterator[str]:
+    source = "recipe" if "recipe" in facts else "file"
     told = {
-        "recipe hash": facts["recipe_sha256"],
+        f"{source} hash": facts[f"{source}_sha256"],
         "data hash": facts["data_sha256"],
         "calibration": f"{facts['calibration_samples']} samples, hash {facts['calibration_sha256']}",
         "settings": _listed(facts["settings"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from protocol.errors import BadInput, BadModel
 from publisher.learning.brought import halves, make_from_keras, trained_from_keras
 from publisher.learning.keras_file import convert_file
 from publisher.learning.keras_source import check_no_code, kind_of
+from publisher.operations.compress import Compression, KerasFile, compress
+from publisher.operations.voice import Silent
 from tests.brokers import mosquitto
 from tests.integration import keras_files
 from tests.integration.publishing import a_desk
@@ -72,6 +75,26 @@ def test_the_network_of_a_file_can_be_trained_on_as_a_recipes(files: Path) -> No
         trained_from_keras(files / "unknown.keras", files / "data.npz")
     with pytest.raises(BadModel, match="no layers of Keras 2, so that nothing in it can be trained"):
         trained_from_keras(files / "flowers-3.keras", files / "data.npz")
+
+
+def test_the_network_of_a_file_has_a_ladder_and_what_it_cannot_have_is_told(files: Path, tmp_path: Path) -> None:
+    rungs = ("dynamic", "int8", "pruned-50-qat", "clustered", "distilled")
+    brought = KerasFile(files / "flowers.keras", files / "data.npz")
+    made = compress(Compression(rungs=rungs, epochs=8, brought=brought), tmp_path, Silent())
+    told = {rung["name"]: rung for rung in made.facts["rungs"]}
+    assert list(told) == ["float32", "dynamic", "int8", "pruned-50-qat", "clustered"]
+    for name, rung in told.items():
+        tflite = (tmp_path / f"{name}.tflite").read_bytes()
+        assert rung["accuracy"] > 0.6, name
+        assert rung["accuracy_samples"] == 60
+        assert hashlib.sha256(tflite).hexdigest() == rung["sha256"]
+    assert told["pruned-50-qat"]["sparsity"] >= 0.4
+    (lost,) = made.facts["impossible"]
+    assert (lost["name"], lost["reason"].partition(" (")[0]) == ("distilled", "flowers.keras has no build_student()")
+    assert "write a recipe whose build_model() loads it" in lost["reason"]
+    assert (made.facts["source"], made.facts["file"]) == ("keras", "flowers.keras")
+    assert made.facts["settings"]["epochs"] == 8
+    assert "The ladder of flowers.keras" in (tmp_path / "report.html").read_text()
 
 
 def test_data_without_classes_cannot_be_trained_on(files: Path, tmp_path: Path) -> None:
