@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from device_client.adapters.journal import Seen, holder, peek
+from device_client.adapters.store import is_whole
 from device_client.core.device import Device, Installed
 from device_client.core.readings import Readings
 from device_client.logbook import read
@@ -15,7 +16,7 @@ from device_client.ports import ModelFile
 from device_client.settings import DeviceSettings
 from device_client.station import JOURNAL, model_folder
 from device_client.why import Look
-from protocol.errors import BadInput, MissingPart
+from protocol.errors import BadInput, BlobDamaged, MissingPart
 from protocol.wire import first_complaint
 
 if TYPE_CHECKING:
@@ -67,11 +68,19 @@ def installed(settings: DeviceSettings, model: str) -> Installed:
 
 
 def answer(settings: DeviceSettings, model: str, x: NDArray[np.float32]) -> dict[str, Any]:
-    """One answer of the installed model to one input, in this process. Raises BadInput, BadModel, MissingPart."""
+    """One answer of the installed model to one input, in this process.
+
+    Raises BadInput, BadModel, BlobDamaged, MissingPart.
+    """
     from device_client.serving import LiveServing
 
     live = installed(settings, model)
     path = model_folder(settings, model) / "files" / live.variant.sha256
+    if not is_whole(path, live.variant.sha256):
+        raise BlobDamaged(
+            f"the file of {model} {live.version} is gone, or holds other bytes than were signed: {path}",
+            hint="`device-client run` fetches it anew",
+        )
     section = next(section for section in settings.models if section.name == model)
     serving = LiveServing(threads=section.threads, delegates=section.opened_on())
     manifest = live.manifest

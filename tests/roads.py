@@ -145,6 +145,7 @@ def _files(state: State) -> Iterator[Happening]:
         yield happened.ModelFailed(file, "truncated"), 0.0
     for installed in device.installed():
         yield happened.ModelFailed(installed.variant.sha256, "truncated"), 0.0
+        yield happened.ModelFailed(installed.variant.sha256, "truncated", damaged=True), 0.0
 
 
 def _plan(sequence: int, wish: dict[str, Any]) -> Plan:

@@ -24,6 +24,15 @@ CURRENT: Final = "current.tflite"
 _NEXT_CURRENT: Final = ".current.tflite.next"
 
 
+def is_whole(path: Path, sha256: str) -> bool:
+    """Whether the file is there and its bytes are those that were signed. For a look beside the device, too."""
+    try:
+        with path.open("rb") as whole:
+            return hashlib.file_digest(whole, "sha256").hexdigest() == sha256
+    except FileNotFoundError:
+        return False
+
+
 class FileStore:
     """The Store port on a folder."""
 
@@ -81,11 +90,7 @@ class FileStore:
 
     def has(self, sha256: str) -> bool:
         """Whether the whole file is there and its bytes are right (read again, not believed)."""
-        try:
-            with self.path(sha256).open("rb") as whole:
-                return hashlib.file_digest(whole, "sha256").hexdigest() == sha256
-        except FileNotFoundError:
-            return False
+        return is_whole(self.path(sha256), sha256)
 
     def path(self, sha256: str) -> Path:
         """Where the whole file is or would be."""

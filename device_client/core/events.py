@@ -129,10 +129,14 @@ class TallyTaken:
 
 @dataclass(frozen=True, slots=True)
 class ModelFailed:
-    """A model could not be opened for serving: the live one at start, or the candidate or the new one at a swap."""
+    """A model could not be opened for serving: the live one at start, or the candidate or the new one at a swap.
+
+    `damaged`: its file is not the one that was signed any more, which speaks against the disk and not the model.
+    """
 
     sha256: str
     reason: str
+    damaged: bool = False
 
 
 Event = (

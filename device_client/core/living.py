@@ -110,16 +110,17 @@ def roll_back(state: State, reason: str, now_s: float) -> Step:
 def live_failed(policy: Policy, state: State, event: ModelFailed, now_s: float) -> Step:
     """The live model cannot be opened for serving: at its very swap that speaks against it, later against the disk.
 
-    In the later case it is fetched anew, for the plan still asks for it. A shadow that cannot be opened makes probation
-    poorer, not impossible.
+    In the later case it is fetched anew, for the plan still asks for it; so it is when a power cut on probation left
+    other bytes than were signed. A shadow that cannot be opened makes probation poorer, not impossible.
     """
     device = state.device
     if device.live is None or event.sha256 != device.live.variant.sha256:
         return state, ()
     version = device.live.version
-    if device.phase is Phase.PROBATION and device.previous is not None:
+    blamed = device.phase is Phase.PROBATION and not (event.damaged and _came_back_to(device))
+    if blamed and device.previous is not None:
         return roll_back(state, f"could not be opened: {event.reason}", now_s)
-    if device.phase is Phase.PROBATION:
+    if blamed:
         told = f"{version} could not be opened, and there is no earlier version: {event.reason}"[:500]
         refusals = device.refuses(version, device.target.attempt if device.target else 1, event.reason)
         outcome = _outcome(state, "rejected", told)
@@ -147,6 +148,14 @@ def _known_latency_ms(device: Device, target: Target) -> float | None:
     """From its earlier proof, of a file that is still here."""
     here = (each for each in device.installed() if each.variant.sha256 == target.variant.sha256)
     return next((each.latency_ms for each in here), None)
+
+
+def _came_back_to(device: Device) -> bool:
+    """Whether this probation was taken up at a start: the file was whole when it went live, in an earlier life.
+
+    Another variant of a version is given up all the same: what served before it is as good.
+    """
+    return device.target is not None and device.target.restarts > 0 and not device.refit
 
 
 def _way_back(device: Device, target: Target) -> Installed | None:

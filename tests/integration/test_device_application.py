@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from device_client import EdgeModel
 from device_client.adapters.runtime import open_model
 from protocol.errors import BadSettings, Busy, MissingPart
+from protocol.topics import Kind
 from tests.brokers import Mosquitto, mosquitto, url_of
 from tests.integration import fleet_models
-from tests.integration.fleet import PROJECT, WITHIN_S, DeviceFolder, Watcher, a_device, tell, watching
+from tests.integration.fleet import PROJECT, WITHIN_S, DeviceFolder, Watcher, a_device, running, tell, watching
 from tests.integration.press import Press, Source
 
 ROWS = 30
@@ -123,6 +124,33 @@ def test_without_any_broker_it_answers_with_what_is_installed(scene: Scene, tmp_
     said = tell("predict", str(scene.saved(tmp_path)), "--config", str(scene.pi.config), "--row", "3", "--json")
     assert said.code == 0
     np.testing.assert_allclose(json.loads(said.out)["output"], scene.right["1.0.0"][3], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda whole: whole[: len(whole) // 2], lambda whole: whole[:-999] + bytes([whole[-999] ^ 64]) + whole[-998:]],
+    ids=["cut in half", "a bit flipped"],
+)
+def test_a_file_that_was_damaged_while_the_power_was_off_is_fetched_anew_and_never_opened(
+    scene: Scene, damage: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    scene.installs()
+    device = scene.pi.remembered()
+    assert device is not None
+    assert device.live is not None
+    file = scene.pi.files() / "files" / device.live.variant.sha256
+    file.write_bytes(damage(file.read_bytes()))
+    told = tell("predict", str(scene.saved(tmp_path)), "--config", str(scene.pi.config))
+    assert told.code == 4
+    assert "holds other bytes than were signed" in told.err
+    since = scene.watcher.mark()
+    with running(scene.pi, "--replay", str(scene.saved(tmp_path)), "--rate", "50") as process:
+        said = scene.watcher.state("pi", "committed", since=since)
+        assert said["installed_version"] == "1.0.0"
+        assert process.stop() == 0, process.grumbled
+    reasons = [status["reason"] for status in scene.watcher.of(Kind.STATUS, "pi", since)]
+    assert any("the file of 1.0.0 could not be opened" in reason for reason in reasons), reasons
+    scene.pi.check_files()
 
 
 def test_before_the_first_version_it_says_so_and_can_be_waited_for(scene: Scene) -> None:

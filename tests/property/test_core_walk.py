@@ -262,7 +262,10 @@ class Walk(RuleBasedStateMachine):
         self.happens(happened.ReadingsTaken(taken))
 
     @rule(
-        what=st.sampled_from(("up", "down", "refused bundle", "process ends", "model fails", "live fails")), file=files
+        what=st.sampled_from(
+            ("up", "down", "refused bundle", "process ends", "model fails", "live fails", "live rots")
+        ),
+        file=files,
     )
     def a_mishap(self, what: str, file: str) -> None:
         """From outside of what is under way."""
@@ -277,7 +280,9 @@ class Walk(RuleBasedStateMachine):
             case "process ends":
                 self.restart()
             case "live fails" if live is not None:
-                self.happens(happened.ModelFailed(live.variant.sha256, "truncated"))
+                self.happens(happened.ModelFailed(live.variant.sha256, "unknown operator"))
+            case "live rots" if live is not None:
+                self.happens(happened.ModelFailed(live.variant.sha256, "truncated", damaged=True))
             case _:
                 self.happens(happened.ModelFailed(file, "truncated"))
 

@@ -92,6 +92,30 @@ def test_a_live_file_that_broke_while_the_power_was_off_gives_way_to_the_previou
     assert (life.phase, life.live) == (Phase.COMMITTED, NEW)
 
 
+def test_a_file_that_a_power_cut_damaged_on_probation_speaks_against_the_disk_and_not_the_version() -> None:
+    life = settled().goes_to(Phase.PROBATION)
+    life.restarts()
+    effects = life.sees(ModelFailed(an_installed(NEW).variant.sha256, "other bytes", damaged=True))
+    assert do.Swap(an_installed(OLD)) in effects
+    assert (life.live, life.outcomes) == (OLD, [])
+    goes_on(life)
+    assert (life.phase, life.live) == (Phase.COMMITTED, NEW)
+
+
+def test_the_same_befalls_a_first_version_and_the_device_is_not_left_without_one() -> None:
+    life = Life().goes_to(Phase.PROBATION, OLD)
+    life.restarts()
+    life.sees(ModelFailed(an_installed(OLD).variant.sha256, "other bytes", damaged=True))
+    goes_on(life)
+    assert (life.phase, life.live, life.outcomes) == (Phase.COMMITTED, OLD, [("adopted", OLD, 1)])
+
+
+def test_a_file_that_is_damaged_at_its_very_swap_is_not_fetched_for_ever() -> None:
+    life = settled().goes_to(Phase.PROBATION)
+    life.sees(ModelFailed(an_installed(NEW).variant.sha256, "other bytes", damaged=True))
+    assert (life.phase, life.live, life.outcomes) == (Phase.ROLLED_BACK, OLD, [("rolled_back", NEW, 1)])
+
+
 def test_when_both_files_broke_the_plans_version_is_fetched_anew() -> None:
     life = settled().goes_to(Phase.COMMITTED)
     life.restarts()

@@ -317,6 +317,34 @@ def test_a_live_file_that_is_broken_at_start_is_fetched_anew(settled: EngineRoom
     assert (settled.phase, settled.disk.current) == (Phase.COMMITTED, settled.sha256(OLD))
 
 
+def test_a_file_that_is_not_what_was_signed_is_never_opened(settled: EngineRoom) -> None:
+    settled.commits(NEW, sequence=2)
+    settled.disk.files.discard(settled.sha256(NEW))  # cut short while the power was off
+    settled.boot()
+    settled.diary.clear()
+    settled.starts()
+    assert f"swap {NEW}" not in settled.diary, "the runtime would end the process"
+    assert settled.diary.count(f"swap {OLD}") == 1
+    assert settled.statuses[-1].installed_version == OLD
+    assert "its file is gone, or holds other bytes than were signed; 1.0.0 serves instead" in (
+        settled.statuses[-1].reason
+    )
+    settled.sends_chunks()
+    settled.prover.ends()
+    settled.waits(4_000.0)
+    assert (settled.phase, settled.disk.current) == (Phase.COMMITTED, settled.sha256(NEW))
+
+
+def test_a_shadow_whose_file_is_damaged_is_not_opened_either(settled: EngineRoom) -> None:
+    settled.goes_live(NEW, sequence=2)
+    settled.disk.files.discard(settled.sha256(OLD))
+    settled.boot()
+    settled.diary.clear()
+    settled.starts()
+    assert f"shadow {OLD}" not in settled.diary
+    assert settled.phase is Phase.PROBATION
+
+
 def test_a_proof_that_fails_is_told_with_its_reason(settled: EngineRoom) -> None:
     settled.plans(NEW, sequence=2)
     settled.sends_chunks()
