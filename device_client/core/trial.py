@@ -126,7 +126,7 @@ def _undecided(
     """Time is up; the evidence so far is told, though it decides nothing."""
     told = f"not enough evidence in {elapsed_s:.0f} s"
     if not pairs.answered:
-        return TrialVerdict(allowed, f"{told}, no live input; the settings say to {choice}", "deadline")
+        return TrialVerdict(allowed, f"{told}, no input that both answered; the settings say to {choice}", "deadline")
     answer = _ask(pairs, limits, likeness or "agreement")[0]
     reason = f"{told}, {answer.figures}; the settings say to {choice}"
     return TrialVerdict(allowed, reason, "deadline", answer.e_equal, answer.e_worse)

@@ -148,6 +148,6 @@ def test_a_device_that_nobody_feeds_is_told_apart_by_its_reason() -> None:
     ).goes_to(Phase.SHADOWING)
     life.counts(inputs=0)
     assert (
-        "not enough evidence in 4000 s, no live input; the settings say to reject"
+        "not enough evidence in 4000 s, no input that both answered; the settings say to reject"
         in only(do.Announce, life.asked)[0].reason
     )

@@ -106,7 +106,7 @@ def test_where_labels_come_agreement_is_asked_only_when_time_is_up(agreed: int) 
 @pytest.mark.parametrize(
     ("tally", "so_far"),
     [
-        (Tally(), "no live input"),
+        (Tally(), "no input that both answered"),
         (a_tally(7), "candidate and live model agree on 100% of 7 live inputs"),
         (a_tally(7, **labelled(1, 0, 7)), "candidate 86%, live model 100% right on 7 labelled inputs"),
     ],
@@ -154,7 +154,13 @@ def test_who_wants_fewer_wrong_verdicts_waits_longer() -> None:
         (a_tally(100, **less_sure(-5, 100)), 31.0, False, "confidence", "the new model is 0.50 less sure than the pre"),
         (a_tally(100, shadow_errors=100, agreed=0), 60.0, True, "inferences", "there is nothing to compare with"),
         (Tally(live_inferences=100), 60.0, True, "inferences", "100 inferences on probation, 0 failed"),
-        (Tally(live_inferences=2), 3_600.0, True, "deadline", "no live input; the settings say to commit"),
+        (
+            Tally(live_inferences=2),
+            3_600.0,
+            True,
+            "deadline",
+            "no input that both answered; the settings say to commit",
+        ),
     ],
 )
 def test_a_new_model_is_committed_or_rolled_back_by_what_it_did(
