@@ -87,10 +87,17 @@ class Proof:
     latency_ms_p50: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class NotTried:
+    """The device could not try it, for a reason of its own that speaks neither for nor against the candidate."""
+
+    reason: str
+
+
 class Prover(Protocol):
     """Runs a candidate in a limited child process; a hostile file kills the child, not the device."""
 
-    def start(self, order: ProofOrder, done: Callable[[Proof], None]) -> None:
+    def start(self, order: ProofOrder, done: Callable[[Proof | NotTried], None]) -> None:
         """Begin; `done` is called once, from any thread. A second start drops the first: its `done` is not called."""
 
     def stop(self) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from math import sqrt
 from queue import Empty, Full, Queue
 from typing import Final
 
+from device_client.adapters.niceness import give_way
 from device_client.allowance import Allowance
 from device_client.core.tally import DROP_BINS, Tally
 from device_client.feedback import Counts
@@ -179,8 +179,7 @@ class Shadow:
                 del self._pairs[next(iter(self._pairs))]
 
     def _work(self) -> None:
-        with contextlib.suppress(OSError):  # then it runs with the priority that it has
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        give_way(threading.get_native_id(), NICE)
         while (sampled := self._queue.get()) is not None:
             if self._stopped:
                 return

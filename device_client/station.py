@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import secrets
 import threading
@@ -17,6 +16,7 @@ from typing import Final, Self
 from tuf.api.exceptions import RepositoryError
 
 from device_client.adapters.journal import Journal
+from device_client.adapters.niceness import give_way
 from device_client.adapters.runtime import check_delegates, runtime_name
 from device_client.adapters.sensors import DeviceSensors
 from device_client.adapters.store import CURRENT, FileStore
@@ -44,6 +44,7 @@ from protocol.trust import Accepted, verify
 
 ROOT_MAX_BYTES: Final = 512_000
 JOURNAL: Final = "journal.db"
+NICE: Final = 5
 
 
 class Station:
@@ -99,7 +100,7 @@ class Station:
 
     def _drive(self) -> None:
         # inference comes first: only this thread and its children give way
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
+        give_way(threading.get_native_id(), NICE)
         drive(self._runner, self._inbox, self._stop, self._clock)
 
     def _assemble(self) -> Runner:

@@ -11,9 +11,9 @@ from functools import partial
 
 from device_client.blobs import Blobs
 from device_client.core.device import Installed, Target
-from device_client.core.events import Event, ModelFailed, ProofEnded
+from device_client.core.events import Event, ModelFailed, ProofEnded, ProofNotTried
 from device_client.core.policy import TrialLimits
-from device_client.ports import ModelFile, Proof, ProofOrder, Store
+from device_client.ports import ModelFile, NotTried, Proof, ProofOrder, Store
 from device_client.surroundings import Adapters
 from protocol.errors import FerryError
 
@@ -77,5 +77,7 @@ class Trials:
         return None
 
 
-def _ended(sha256: str, proof: Proof) -> ProofEnded:
+def _ended(sha256: str, proof: Proof | NotTried) -> Event:
+    if isinstance(proof, NotTried):
+        return ProofNotTried(sha256, proof.reason)
     return ProofEnded(sha256, proof.passed, proof.reason, proof.samples, proof.max_error, proof.latency_ms_p50)

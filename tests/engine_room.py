@@ -17,7 +17,7 @@ from device_client.core.readings import Readings, Unknown
 from device_client.core.tally import Tally
 from device_client.engine import Adapters, Clock, Engine, Outlet
 from device_client.feedback import Window
-from device_client.ports import Held, ModelFile, OutboxEntry, Proof, ProofOrder, Swapped
+from device_client.ports import Held, ModelFile, NotTried, OutboxEntry, Proof, ProofOrder, Swapped
 from protocol.errors import BadModel, FerryError, SignatureRefused
 from protocol.manifest import Encoding, Tree
 from protocol.messages import Outcome, Status
@@ -200,9 +200,9 @@ class DiaryProver:
     def __init__(self, diary: Diary) -> None:
         self._diary = diary
         self.order: ProofOrder | None = None
-        self._done: Callable[[Proof], None] | None = None
+        self._done: Callable[[Proof | NotTried], None] | None = None
 
-    def start(self, order: ProofOrder, done: Callable[[Proof], None]) -> None:
+    def start(self, order: ProofOrder, done: Callable[[Proof | NotTried], None]) -> None:
         """Begin."""
         self._diary.append("prove")
         self.order, self._done = order, done
@@ -215,6 +215,11 @@ class DiaryProver:
         """The child has ended."""
         assert self._done is not None, "nothing is being proved"
         self._done(Proof(passed, reason, samples=16, max_error=0.0))
+
+    def cannot(self, reason: str) -> None:
+        """The device has no means to try it."""
+        assert self._done is not None, "nothing is being proved"
+        self._done(NotTried(reason))
 
 
 class StillSensors:

@@ -142,6 +142,7 @@ def _files(state: State) -> Iterator[Happening]:
         file = device.target.variant.sha256
         yield happened.ProofEnded(file, True, "reproduced its golden outputs"), 0.0
         yield happened.ProofEnded(file, False, "output 3 differs by 0.4"), 0.0
+        yield happened.ProofNotTried(file, "Too many open files"), 0.0
         yield happened.ModelFailed(file, "truncated"), 0.0
     for installed in device.installed():
         yield happened.ModelFailed(installed.variant.sha256, "truncated"), 0.0

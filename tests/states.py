@@ -19,6 +19,7 @@ from device_client.core.events import (
     LinkUp,
     ModelFailed,
     PlanRefused,
+    ProofNotTried,
 )
 from device_client.core.policy import TrialLimits
 from tests.builders import a_device, a_hash, a_plan, a_policy, an_installed
@@ -161,6 +162,13 @@ def fails(life: Life) -> None:
     life.proves(passed=False, reason="output 3 differs by 0.4")
 
 
+def cannot_try(life: Life) -> None:
+    """The device has no descriptor left for the child process."""
+    target = life.device.target
+    assert target is not None
+    life.sees(ProofNotTried(target.variant.sha256, "Too many open files"))
+
+
 def reconnects(life: Life) -> None:
     """The link goes and comes back."""
     life.sees(LinkDown("a tree fell on the mast"))
@@ -204,6 +212,7 @@ ERRORS: Final = (
         "2.0.0 was refused: output 3 differs by 0.4; 1.0.0 stays", ends=REFUSED),
     Row("Error", P, "proof of a first version failed", fails, (R,),
         "2.0.0 was refused: output 3 differs by 0.4; no version is installed", None, REFUSED, empty),
+    Row("Error", P, "not tried", cannot_try, (D, *WHOLE), "2.0.0 could not be tried here: Too many open files"),
     Row("Error", P, "link down", lambda life: life.sees(LinkDown("a tree fell on the mast")), (SH, PB, C), ""),
     Row("Error", P, "live file lost", loses(OLD), (A, *WHOLE),
         f"{LOST}; 0.9.0 serves instead", "0.9.0", begins=seasoned),

@@ -7,6 +7,7 @@ on whatever program is started: memory, CPU, written files, core dumps, priority
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import resource
@@ -23,8 +24,9 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from device_client.adapters.niceness import give_way
 from device_client.adapters.trial_words import SAID_MAX_BYTES, Doing, Order, Report
-from device_client.ports import Delegate, Proof, ProofOrder
+from device_client.ports import Delegate, NotTried, Proof, ProofOrder
 
 CHILD: Final = (sys.executable, "-m", "device_client.adapters.trial_child")
 INTERPRETER_BYTES: Final = 536_870_912  # address space of Python, numpy and the runtime: 130-155 MB measured, 4 x left
@@ -32,6 +34,10 @@ NICE: Final = 10
 _GRUMBLE_MAX_BYTES: Final = 4_096  # of stderr; what comes after is read and dropped
 _READ_BYTES: Final = 65_536
 _OUT_OF_MEMORY: Final = (b"MemoryError", b"bad_alloc")
+REASON_MAX_CHARS: Final = 300
+Told = Callable[[Proof | NotTried], None]
+
+log = logging.getLogger("edgeferry.device")
 
 
 class TrialProcess:
@@ -43,11 +49,14 @@ class TrialProcess:
         self._delegates = tuple(delegates)
         self._trial: _Trial | None = None
 
-    def start(self, order: ProofOrder, done: Callable[[Proof], None]) -> None:
-        """Begin; `done` is called once, from another thread. A trial that runs already is ended without a word."""
+    def start(self, order: ProofOrder, done: Told) -> None:
+        """Begin; `done` is called once, as a rule from another thread. A trial that runs is ended without a word."""
         self.stop()
         self._trial = _Trial(self._command, order, self._delegates, done)
-        Thread(target=self._trial.run, name="trial", daemon=True).start()
+        try:
+            Thread(target=self._trial.run, name="trial", daemon=True).start()
+        except RuntimeError as none_left:  # the system's limit on threads
+            done(NotTried(f"{none_left}"[:REASON_MAX_CHARS]))
 
     def stop(self) -> None:
         """End the child, if one runs; its `done` is not called from here on."""
@@ -72,7 +81,7 @@ class _Trial:
     """
 
     def __init__(
-        self, command: Sequence[str], order: ProofOrder, delegates: tuple[Delegate, ...], done: Callable[[Proof], None]
+        self, command: Sequence[str], order: ProofOrder, delegates: tuple[Delegate, ...], done: Told
     ) -> None:
         self._command = command
         self._order = order
@@ -83,11 +92,8 @@ class _Trial:
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(self) -> None:
-        """Start, watch, tell."""
-        try:
-            proof = self._proof()
-        except OSError as failure:
-            proof = Proof(False, f"the trial could not be started: {failure}")
+        """Start, watch, tell: something is told whatever happens here, or the device would wait for ever."""
+        proof = self._tried()
         with self._lock:
             if not self._abandoned:
                 self._done(proof)
@@ -98,10 +104,20 @@ class _Trial:
             self._abandoned = True
             self._kill()
 
-    def _proof(self) -> Proof:
+    def _tried(self) -> Proof | NotTried:
+        """What the child shows is the candidate's; what fails on this side of the fence is the device's own."""
+        try:
+            return self._proof()
+        except OSError as failure:
+            return NotTried(str(failure)[:REASON_MAX_CHARS])
+        except Exception as failure:
+            log.exception("the trial of %s broke off", self._order.model.name)
+            return NotTried(f"{type(failure).__name__}: {failure}"[:REASON_MAX_CHARS])
+
+    def _proof(self) -> Proof | NotTried:
         process = self._start()
         if process is None:
-            return Proof(False, "abandoned")
+            return NotTried("abandoned")
         try:
             _limit(process.pid, self._order)
             heard = self._listen(process)
@@ -191,8 +207,14 @@ def _limit(pid: int, order: ProofOrder) -> None:
     }
     with contextlib.suppress(ProcessLookupError):  # it has ended already, and is judged by that
         for what, most in limits.items():
-            resource.prlimit(pid, what, (most, most))
-        os.setpriority(os.PRIO_PROCESS, pid, NICE)
+            allowed = _within(most, resource.prlimit(pid, what)[1])
+            resource.prlimit(pid, what, (allowed, allowed))
+    give_way(pid, NICE)
+
+
+def _within(most: int, hard: int) -> int:
+    """No more than the owner's own limit: to lift that is a privilege."""
+    return most if hard == resource.RLIM_INFINITY else min(most, hard)
 
 
 def _environment(ours: Mapping[str, str]) -> dict[str, str]:

@@ -60,7 +60,7 @@ class SendWants:
 
 @dataclass(frozen=True, slots=True)
 class Prove:
-    """Try the candidate in a limited child process; `ProofEnded` answers."""
+    """Try the candidate in a limited child process; `ProofEnded` or `ProofNotTried` answers."""
 
     target: Target
 

@@ -121,6 +121,14 @@ class ProofEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class ProofNotTried:
+    """The device could not try the candidate: no descriptor, no process, no memory of its own was left for it."""
+
+    sha256: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class TallyTaken:
     """The counts of live model and shadow so far."""
 
@@ -155,6 +163,7 @@ Event = (
     | ChunkLied
     | ChunksSwept
     | ProofEnded
+    | ProofNotTried
     | TallyTaken
     | ModelFailed
 )

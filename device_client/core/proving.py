@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from device_client.core import living, refit
 from device_client.core.choice import too_slow_here
 from device_client.core.device import Finding, Installed, Phase, State
 from device_client.core.effects import Announce, Effects, Prove, StartShadow, StopTrial, TakeReadings, TakeTally
-from device_client.core.events import ModelFailed, ProofEnded, TallyTaken, TimePassed
+from device_client.core.events import ModelFailed, ProofEnded, ProofNotTried, TallyTaken, TimePassed
 from device_client.core.policy import Policy
 from device_client.core.record import with_shadow
 from device_client.core.trial import judge_shadow
 from protocol.messages import Evidence
 
 Step = tuple[State, Effects]
+NOT_TRIED_RECHECK_S: Final = 600.0
 
 
 def begin(state: State, now_s: float) -> Step:
@@ -48,6 +51,15 @@ def proof_ended(policy: Policy, state: State, event: ProofEnded, now_s: float) -
     reason = f"shadowing {target.version} beside {device.live.version} on live inputs"
     candidate = Installed(manifest=target.manifest, variant=target.variant)
     return state.enters(Phase.SHADOWING, reason, now_s), (StartShadow(candidate, policy.trial.shadow_share),)
+
+
+def not_tried(policy: Policy, state: State, event: ProofNotTried, now_s: float) -> Step:
+    """The device's own trouble says nothing of the candidate: its files stay, and it is tried once more later."""
+    target = state.device.target
+    if target is None or event.sha256 != target.variant.sha256:
+        return state, ()
+    state = state.enters(Phase.DEFERRED, f"{target.version} could not be tried here: {event.reason}"[:500], now_s)
+    return state.with_moment(next_check_s=now_s + NOT_TRIED_RECHECK_S), (StopTrial(),)
 
 
 def time_passed(policy: Policy, state: State, event: TimePassed, now_s: float) -> Step:

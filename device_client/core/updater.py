@@ -26,6 +26,7 @@ from device_client.core.events import (
     PlanRefused,
     PlanTrusted,
     ProofEnded,
+    ProofNotTried,
     ReadingsTaken,
     Started,
     TallyTaken,
@@ -178,7 +179,7 @@ BY_PHASE: Final[dict[Phase, dict[type, Reaction]]] = {
         TimePassed: fetching.time_passed,
         ReadingsTaken: fetching.readings_taken,
     },
-    Phase.PROVING: {ProofEnded: proving.proof_ended},
+    Phase.PROVING: {ProofEnded: proving.proof_ended, ProofNotTried: proving.not_tried},
     Phase.SHADOWING: {
         TimePassed: proving.time_passed,
         TallyTaken: proving.shadow_counted,

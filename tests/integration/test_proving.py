@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import select
@@ -12,13 +13,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import Empty, Queue
+from typing import Final
 
 import numpy as np
 import pytest
 
 from device_client.adapters.runtime import open_model
 from device_client.adapters.trial_process import CHILD, TrialProcess
-from device_client.ports import Proof, ProofOrder
+from device_client.ports import NotTried, Proof, ProofOrder
 from protocol.manifest import Contract
 from tests.integration import models
 
@@ -66,12 +68,18 @@ def changed(order: ProofOrder, **fields: object) -> ProofOrder:
 
 
 def prove(order: ProofOrder, command: Sequence[str] = CHILD) -> Proof:
-    proofs: Queue[Proof] = Queue()
+    proof = asked_to_prove(order, command)
+    assert isinstance(proof, Proof), proof.reason
+    return proof
+
+
+def asked_to_prove(order: ProofOrder, command: Sequence[str]) -> Proof | NotTried:
+    told: Queue[Proof | NotTried] = Queue()
     prover = TrialProcess(command)
-    prover.start(order, proofs.put)
-    proof = proofs.get(timeout=WAIT_S)
+    prover.start(order, told.put)
+    proof = told.get(timeout=WAIT_S)
     with pytest.raises(Empty):  # exactly one
-        proofs.get_nowait()
+        told.get_nowait()
     return proof
 
 
@@ -286,10 +294,34 @@ def test_a_child_has_limits_no_input_and_little_of_our_environment(
     assert proof.reason == '[[0, 0, 61], 10, "", false, true]'
 
 
-def test_a_program_that_is_not_there_is_a_failed_proof(order: ProofOrder) -> None:
-    proof = prove(order, ["/nowhere/python"])
-    assert not proof.passed
-    assert "could not be started" in proof.reason
+def test_a_program_that_is_not_there_tries_nothing(order: ProofOrder) -> None:
+    assert asked_to_prove(order, ["/nowhere/python"]) == NotTried("[Errno 2] No such file or directory: '/nowhere/python'")
+
+
+def test_a_trial_that_breaks_off_in_our_own_hands_is_told(order: ProofOrder) -> None:
+    told = asked_to_prove(changed(order, wall_max_s=1e300), instead("pass"))
+    assert isinstance(told, NotTried)
+    assert told.reason.startswith("OverflowError: ")
+
+
+FENCED: Final = """
+import json, os, resource, time
+until = time.monotonic() + 20
+while os.nice(0) < 10 and time.monotonic() < until: time.sleep(0.01)  # its niceness comes last
+names = ('AS', 'CPU', 'FSIZE')
+limits = {name: resource.getrlimit(getattr(resource, 'RLIMIT_' + name)) for name in names}
+print(json.dumps({'passed': True, 'reason': json.dumps(limits)}))
+"""
+
+
+def test_a_limit_that_the_owner_has_set_is_not_lifted_for_the_child(order: ProofOrder) -> None:
+    """To lift a hard limit is a privilege: without it, trying to would keep every candidate from its trial."""
+    owners_bytes = 900_000 * 1024
+    command = [sys.executable, "-c", OWNER, order.contract.model_dump_json(), FENCED]
+    limited = ["sh", "-c", 'ulimit -v 900000; exec "$@"', "sh", *command]
+    proof = subprocess.run(limited, cwd=PROJECT, capture_output=True, text=True, check=True, timeout=WAIT_S)
+    limits = json.loads(proof.stdout)
+    assert limits == {"AS": [owners_bytes, owners_bytes], "CPU": [61, 61], "FSIZE": [0, 0]}
 
 
 SLEEPER = "import os, pathlib, sys, time\npathlib.Path(sys.argv[1]).write_text(str(os.getpid()))\ntime.sleep(600)"
@@ -318,7 +350,7 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 def test_stopping_ends_the_child_and_says_nothing(order: ProofOrder, tmp_path: Path) -> None:
     command, told = a_sleeper(tmp_path, "first")
-    proofs: Queue[Proof] = Queue()
+    proofs: Queue[Proof | NotTried] = Queue()
     prover = TrialProcess(command)
     prover.start(order, proofs.put)
     pid = int(told.read_text())
@@ -331,7 +363,7 @@ def test_stopping_ends_the_child_and_says_nothing(order: ProofOrder, tmp_path: P
 
 def test_starting_again_abandons_the_trial_before(order: ProofOrder, tmp_path: Path) -> None:
     command, told = a_sleeper(tmp_path, "first")
-    proofs: Queue[Proof] = Queue()
+    proofs: Queue[Proof | NotTried] = Queue()
     prover = TrialProcess(command)
     prover.start(order, proofs.put)
     first = int(told.read_text())
@@ -346,15 +378,30 @@ def test_starting_again_abandons_the_trial_before(order: ProofOrder, tmp_path: P
 
 
 def test_a_trial_may_be_started_from_the_answer_to_another(order: ProofOrder) -> None:
-    proofs: Queue[Proof] = Queue()
+    proofs: Queue[Proof | NotTried] = Queue()
     prover = TrialProcess(instead('print(\'{"passed": true, "reason": "fine"}\')'))
 
-    def again(proof: Proof) -> None:
+    def again(proof: Proof | NotTried) -> None:
         proofs.put(proof)
         prover.start(order, proofs.put)
 
     prover.start(order, again)
     assert [proofs.get(timeout=WAIT_S).reason for _ in range(2)] == ["fine", "fine"]
+
+
+OWNER = """
+import sys
+from pathlib import Path
+from queue import Queue
+from device_client.adapters.trial_process import TrialProcess
+from device_client.ports import ProofOrder
+from protocol.manifest import Contract
+told = Queue()
+contract = Contract.model_validate_json(sys.argv[1])
+order = ProofOrder(Path("model"), Path("golden"), "float32", 0.02, contract, 2_000_000_000, 60.0)
+TrialProcess([sys.executable, "-c", sys.argv[2]]).start(order, told.put)
+print(told.get().reason)
+"""
 
 
 DEVICE = """

@@ -16,7 +16,7 @@ from device_client.core.readings import Readings
 from device_client.core.tally import Tally
 from device_client.engine import Adapters, Clock, Engine, Outlet, Verify
 from device_client.feedback import Window
-from device_client.ports import Held, ModelFile, OutboxEntry, Proof, ProofOrder
+from device_client.ports import Held, ModelFile, NotTried, OutboxEntry, Proof, ProofOrder
 from device_client.presence import Identity, LinkWatch
 from device_client.reporter import Reporter
 from device_client.runner import Inbound, Posted, Runner
@@ -206,7 +206,7 @@ class ScriptedProver:
         self._world, self._quality, self._versions = world, quality, versions
         self._run = 0
 
-    def start(self, order: ProofOrder, done: Callable[[Proof], None]) -> None:
+    def start(self, order: ProofOrder, done: Callable[[Proof | NotTried], None]) -> None:
         """Begin."""
         self._run += 1
         run, passed = self._run, self._quality[self._versions[order.model.name]] != "broken"

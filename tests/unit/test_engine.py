@@ -353,6 +353,19 @@ def test_a_proof_that_fails_is_told_with_its_reason(settled: EngineRoom) -> None
     assert settled.outcomes[-1].evidence.golden_samples == 16
 
 
+def test_what_the_device_could_not_try_is_not_refused_and_tried_again(settled: EngineRoom) -> None:
+    settled.plans(NEW, sequence=2)
+    settled.sends_chunks()
+    settled.prover.cannot("[Errno 24] Too many open files")
+    assert (settled.phase, len(settled.outcomes)) == (Phase.DEFERRED, 1)
+    status = settled.engine.status()
+    assert status.reason == "2.0.0 could not be tried here: [Errno 24] Too many open files"
+    assert status.next_check is not None
+    settled.waits(600.0)
+    settled.prover.ends()
+    assert settled.phase is Phase.SHADOWING
+
+
 # outcomes
 
 
