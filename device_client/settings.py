@@ -21,6 +21,7 @@ from device_client.adapters.probes.clock import system_zone, zone_of
 from device_client.adapters.probes.sources import Sources
 from device_client.complaint import ENVIRONMENT, complain, first_unreal, where
 from device_client.core.policy import (
+    YEAR_S,
     Conditional,
     DownloadLimits,
     Pause,
@@ -74,12 +75,12 @@ class ModelSection(Section):
     latency_budget_ms: float | None = Field(default=None, gt=0)
     cpu_budget_percent: float | None = Field(default=None, gt=0)
     inferences_per_s: float | None = Field(default=None, gt=0)
-    variant_recheck_s: Annotated[float, Field(ge=1)] = 3_600.0
+    variant_recheck_s: Annotated[float, Field(ge=1, le=YEAR_S)] = 3_600.0
     threads: int = Field(default=1, ge=1, le=64)
     delegates: tuple[DelegateSection, ...] = Field(default=(), max_length=8)
     mqtt_inference: bool = False
     on_swap: tuple[str, ...] = ()
-    on_swap_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    on_swap_timeout_s: Annotated[float, Field(gt=0, le=YEAR_S)] = 60.0
 
     def opened_on(self) -> tuple[Delegate, ...]:
         """The hardware that it is to run on, in the runtime's terms; none is the processor."""
@@ -117,7 +118,7 @@ class StrategySection(Section):
     windows: tuple[WindowText, ...] = ()
     zone: str | None = None
     hold_s: Seconds = 0.0
-    recheck_s: Annotated[float, Field(ge=0.1)] = 30.0
+    recheck_s: Pause = 30.0
     interval_min_s: Pause = 900.0
     interval_max_s: Pause = 86_400.0
     quality_good: Share = 0.95
@@ -163,7 +164,7 @@ class StrategySection(Section):
 class FeedbackSection(Section):
     """`[feedback]`: how often a window is closed and reported, and what it may take of time and disk."""
 
-    every_s: Annotated[float, Field(ge=0.1)] = 60.0
+    every_s: Pause = 60.0
     look_every: Annotated[int, Field(ge=1)] = 8
     window_max_bytes: Annotated[int, Field(ge=768, le=LINE_MAX_BYTES)] = WINDOW_MAX_BYTES
     budget_bytes: Annotated[int, Field(ge=32_768)] = 262_144

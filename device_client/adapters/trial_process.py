@@ -80,9 +80,7 @@ class _Trial:
     The thread that starts the child also waits for it: the kernel kills the child when that thread is gone.
     """
 
-    def __init__(
-        self, command: Sequence[str], order: ProofOrder, delegates: tuple[Delegate, ...], done: Told
-    ) -> None:
+    def __init__(self, command: Sequence[str], order: ProofOrder, delegates: tuple[Delegate, ...], done: Told) -> None:
         self._command = command
         self._order = order
         self._delegates = delegates

@@ -40,8 +40,8 @@ class Phase(StrEnum):
 MEANING: Final[dict[Phase, str]] = {
     Phase.IDLE: "nothing is asked of this device, or it has not heard a plan yet",
     Phase.ASSIGNED: "the plan names another version than the one that runs; the sensors are read",
-    Phase.DEFERRED: "a condition, the strategy, a hold, the device's slot of a spread, a full disk or a trial that could"
-    " not be held says not now; `reason` and `next_check` tell",
+    Phase.DEFERRED: "a condition, the strategy, a hold, the device's slot of a spread, a full disk or a trial that"
+    " could not be held says not now; `reason` and `next_check` tell",
     Phase.FETCHING: "golden set, then model: missing chunks in a window, each checked by its hash; files that are there"
     " are read again",
     Phase.STALLED: "the broker lacks chunks after eight rounds without one; tried again after a quarter of an hour, and"

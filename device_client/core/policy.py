@@ -14,11 +14,12 @@ _NO_STRANGERS: Final = ConfigDict(extra="forbid")  # a typo in a settings file i
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Seconds = Annotated[float, Field(ge=0)]
-Pause = Annotated[float, Field(ge=0.1)]  # seconds between two looks: none may spin
+YEAR_S: Final = 366 * 86_400.0  # more is a slip, and at some point no date any more
+Seconds = Annotated[float, Field(ge=0, le=YEAR_S)]
+Pause = Annotated[float, Field(ge=0.1, le=YEAR_S)]  # seconds between two looks: none may spin
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
-Bytes = Annotated[int, Field(ge=0)]
+Bytes = Annotated[int, Field(ge=0, le=2**53)]
 ShareSampled = Annotated[float, Field(gt=0, le=1)]
 ErrorRate = Annotated[float, Field(ge=0.0001, le=0.5)]
 CpuPercent = Annotated[float, Field(ge=0.1, le=100)]  # of one core
@@ -54,7 +55,7 @@ class Thresholds:
 
     cpu_max_percent: Percent = 80.0
     cpu_hysteresis_percent: Percent = 5.0
-    temperature_max_c: float = 75.0
+    temperature_max_c: Annotated[float, Field(ge=-50, le=1_000)] = 75.0
     temperature_hysteresis_c: Annotated[float, Field(ge=0)] = 5.0
     round_trip_max_ms: Seconds = 2_000.0
     round_trip_hysteresis_ms: Seconds = 500.0
@@ -132,6 +133,11 @@ class DownloadLimits:
     barren_rounds_max: Positive = 8
     stalled_retry_s: Seconds = 900.0
 
+    def __post_init__(self) -> None:
+        """Raises ValueError where a pause is to grow to less than it begins with."""
+        if self.retry_min_s > self.retry_max_s:
+            raise ValueError(f"retry_min_s ({self.retry_min_s:g}) is over retry_max_s ({self.retry_max_s:g})")
+
 
 @dataclass(frozen=True, slots=True)
 class TrialLimits:
@@ -144,7 +150,7 @@ class TrialLimits:
 
     __pydantic_config__ = _NO_STRANGERS
 
-    proof_wall_max_s: Seconds = 60.0
+    proof_wall_max_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
     proof_memory_max_bytes: Bytes = 512 * 1024 * 1024
     shadow_deadline_s: Seconds = 1_800.0
     shadow_share: ShareSampled = 1.0

@@ -295,7 +295,8 @@ def test_a_child_has_limits_no_input_and_little_of_our_environment(
 
 
 def test_a_program_that_is_not_there_tries_nothing(order: ProofOrder) -> None:
-    assert asked_to_prove(order, ["/nowhere/python"]) == NotTried("[Errno 2] No such file or directory: '/nowhere/python'")
+    told = asked_to_prove(order, ["/nowhere/python"])
+    assert told == NotTried("[Errno 2] No such file or directory: '/nowhere/python'")
 
 
 def test_a_trial_that_breaks_off_in_our_own_hands_is_told(order: ProofOrder) -> None:
