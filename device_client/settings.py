@@ -80,7 +80,7 @@ class ModelSection(Section):
     delegates: tuple[DelegateSection, ...] = Field(default=(), max_length=8)
     mqtt_inference: bool = False
     on_swap: tuple[str, ...] = ()
-    on_swap_timeout_s: Annotated[float, Field(gt=0, le=YEAR_S)] = 60.0
+    on_swap_timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 60.0
 
     def opened_on(self) -> tuple[Delegate, ...]:
         """The hardware that it is to run on, in the runtime's terms; none is the processor."""

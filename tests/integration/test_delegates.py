@@ -16,7 +16,7 @@ import pytest
 from device_client.adapters.runtime import check_delegates, open_model
 from device_client.adapters.trial_process import TrialProcess
 from device_client.doctor import Check, examine
-from device_client.ports import Delegate, ModelFile, Proof, ProofOrder
+from device_client.ports import Delegate, ModelFile, NotTried, Proof, ProofOrder
 from device_client.serving import LiveServing
 from device_client.settings import load
 from device_client.station import Station
@@ -85,10 +85,12 @@ def prove(folder: Path, tmp_path: Path, *delegates: Delegate) -> Proof:
     inputs = np.random.default_rng(5).uniform(0, 1, (3, 4)).astype(np.float32)
     (answers,) = open_model(file.path).run([inputs])
     np.savez(tmp_path / "golden.npz", input_0=inputs, float32_output_0=answers)
-    proofs: Queue[Proof] = Queue()
+    told: Queue[Proof | NotTried] = Queue()
     order = ProofOrder(file.path, tmp_path / "golden.npz", "float32", 0.01, file.contract, 200_000_000, WITHIN_S)
-    TrialProcess(delegates=delegates).start(order, proofs.put)
-    return proofs.get(timeout=WITHIN_S)
+    TrialProcess(delegates=delegates).start(order, told.put)
+    proof = told.get(timeout=WITHIN_S)
+    assert isinstance(proof, Proof), proof.reason
+    return proof
 
 
 def broken_libraries(tmp_path: Path) -> dict[str, str]:
