@@ -11,6 +11,7 @@ from tests.pages import page
 
 QUICK = tuple(scene for scene in SCENES if scene.name in {"labels, 4 % discordant", "no labels: 95 % agree, or 80 %"})
 WIDE = tuple(scene for scene in SCENES if scene not in QUICK)
+LONG = (pytest.mark.slow, pytest.mark.timeout(1_800))  # half a million judgements each, on whatever machine
 CHOSEN = int(os.environ.get("SIMULATION_SEED", SEED))
 
 
@@ -19,7 +20,7 @@ CHOSEN = int(os.environ.get("SIMULATION_SEED", SEED))
     "scene",
     [
         *(pytest.param(scene, id=scene.name) for scene in QUICK),
-        *(pytest.param(scene, id=scene.name, marks=pytest.mark.slow) for scene in WIDE),
+        *(pytest.param(scene, id=scene.name, marks=LONG) for scene in WIDE),
     ],
 )
 def test_an_equal_one_is_seldom_refused_and_a_worse_one_seldom_adopted(scene: Scene, judge: str) -> None:
