@@ -52,7 +52,7 @@ class Engine:
         self._topics = topics
         self._memory = Memory(policy.model, adapters.journal)
         self._blobs = Blobs(policy.model, adapters.store, adapters.clock)
-        self._trials = Trials(policy.trial, adapters, self._blobs, post)
+        self._trials = Trials(adapters, self._blobs, post)
         self._herald = Herald(policy.device, policy.model, topics, adapters.outlet, adapters.clock)
         self._logbook = Logbook(policy.model, adapters.journal, adapters.clock)
         self._todo: deque[tuple[happened.Event, Mapping[str, bytes] | None]] = deque()
@@ -191,8 +191,8 @@ class Engine:
                 self._a.outlet.sweep(tuple(self._topics.chunk(sha256) for sha256 in sha256s))
             case do.SendWants(sha256s):
                 self._herald.want(sha256s)
-            case do.Prove(target):
-                self._trials.prove(target)
+            case do.Prove(target, limits):
+                self._trials.prove(target, limits)
             case do.StartShadow(model, share):
                 self._follow(self._trials.shadow(model, share))
             case do.Swap(model):

@@ -74,6 +74,8 @@ class ProofOrder:
     contract: Contract
     memory_max_bytes: int
     wall_max_s: float
+    memory_by: str = ""  # what drew the limit, for a refusal that it caused
+    wall_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class Proof:
     samples: int = 0
     max_error: float | None = None
     latency_ms_p50: float | None = None
+    out_of_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True)

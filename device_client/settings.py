@@ -219,6 +219,7 @@ class DeviceSettings(BaseSettings):
             memory_budget_bytes=round(budget * 1_000_000) if budget else None,
             latency_budget_ms=model.latency_max_ms(),
             variant_recheck_s=model.variant_recheck_s,
+            delegated=bool(model.delegates),
             known_encodings=known_here(),
             strategy=self.strategy.strategy(),
             thresholds=self.conditions,

@@ -6,27 +6,30 @@ core's to say.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 
 from device_client.blobs import Blobs
 from device_client.core.device import Installed, Target
 from device_client.core.events import Event, ModelFailed, ProofEnded, ProofNotTried
-from device_client.core.policy import TrialLimits
+from device_client.core.proof_limits import FREE, ProofLimits
 from device_client.ports import ModelFile, NotTried, Proof, ProofOrder, Store
 from device_client.surroundings import Adapters
 from protocol.errors import FerryError
+
+log = logging.getLogger("edgeferry.device")
 
 
 class Trials:
     """Between one engine, the prover and the serving. `post` brings an answer from another thread."""
 
-    def __init__(self, limits: TrialLimits, adapters: Adapters, blobs: Blobs, post: Callable[[Event], None]) -> None:
-        self._limits, self._blobs, self._post = limits, blobs, post
+    def __init__(self, adapters: Adapters, blobs: Blobs, post: Callable[[Event], None]) -> None:
+        self._blobs, self._post = blobs, post
         self._store: Store = adapters.store
         self._prover, self._serving = adapters.prover, adapters.serving
 
-    def prove(self, target: Target) -> None:
+    def prove(self, target: Target, limits: ProofLimits) -> None:
         """Have the candidate tried in a limited child process; the answer is posted."""
         variant = target.variant
         order = ProofOrder(
@@ -35,10 +38,17 @@ class Trials:
             variant=variant.name,
             tolerance=variant.golden_tolerance,
             contract=target.manifest.contract,
-            memory_max_bytes=self._limits.proof_memory_max_bytes,
-            wall_max_s=self._limits.proof_wall_max_s,
+            memory_max_bytes=limits.memory_max_bytes,
+            wall_max_s=limits.wall_max_s,
+            memory_by=limits.memory_by,
+            wall_by=limits.wall_by,
         )
-        self._prover.start(order, lambda proof: self._post(_ended(variant.sha256, proof)))
+        log.info(
+            "%s: the proof of %s may take %.0f MB (%s) and %.0f s (%s)",
+            target.manifest.model, target.version, limits.memory_max_bytes / 1e6, limits.memory_by,
+            limits.wall_max_s, limits.wall_by,
+        )  # fmt: skip
+        self._prover.start(order, lambda proof: self._post(_ended(variant.sha256, proof, limits)))
 
     def shadow(self, model: Installed, share: float) -> Event | None:
         """Give this share of the live inputs to this model too."""
@@ -77,7 +87,8 @@ class Trials:
         return None
 
 
-def _ended(sha256: str, proof: Proof | NotTried) -> Event:
-    if isinstance(proof, NotTried):
+def _ended(sha256: str, proof: Proof | NotTried, limits: ProofLimits) -> Event:
+    short = isinstance(proof, Proof) and proof.out_of_memory and limits.memory_by == FREE
+    if isinstance(proof, NotTried) or short:
         return ProofNotTried(sha256, proof.reason)
     return ProofEnded(sha256, proof.passed, proof.reason, proof.samples, proof.max_error, proof.latency_ms_p50)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from device_client.core.device import Phase
 from device_client.core.events import ChunksSwept, Event
@@ -211,10 +212,10 @@ class DiaryProver:
         """No answer then."""
         self._done = None
 
-    def ends(self, *, passed: bool = True, reason: str = "reproduced its golden outputs") -> None:
+    def ends(self, *, passed: bool = True, reason: str = "reproduced its golden outputs", **more: Any) -> None:
         """The child has ended."""
         assert self._done is not None, "nothing is being proved"
-        self._done(Proof(passed, reason, samples=16, max_error=0.0))
+        self._done(Proof(passed, reason, samples=16, max_error=0.0, **more))
 
     def cannot(self, reason: str) -> None:
         """The device has no means to try it."""

@@ -18,7 +18,7 @@ from typing import Final
 
 from device_client.adapters.golden import GoldenSet, load_golden
 from device_client.adapters.runtime import OpenModel, check_delegates, check_runtime, open_model
-from device_client.adapters.trial_words import Doing, Order, Report
+from device_client.adapters.trial_words import Doing, Order, Report, used_more
 from protocol.errors import FerryError
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -31,7 +31,7 @@ def main() -> None:
     try:
         report = _try(order)
     except MemoryError:
-        report = Report(passed=False, reason=f"used more than {order.memory_max_bytes / 1e6:.0f} MB")
+        report = Report(passed=False, reason=used_more(order.memory_max_bytes, order.memory_by), out_of_memory=True)
     except FerryError as refused:
         report = Report(passed=False, reason=str(refused)[:500])
     _say(report)

@@ -25,7 +25,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from device_client.adapters.niceness import give_way
-from device_client.adapters.trial_words import SAID_MAX_BYTES, Doing, Order, Report
+from device_client.adapters.trial_words import SAID_MAX_BYTES, Doing, Order, Report, because, used_more
 from device_client.ports import Delegate, NotTried, Proof, ProofOrder
 
 CHILD: Final = (sys.executable, "-m", "device_client.adapters.trial_child")
@@ -158,7 +158,7 @@ class _Trial:
                 while ended in selector.get_map() and not heard.trouble:
                     left_s = until_s - time.monotonic()
                     if left_s <= 0:
-                        heard.trouble = f"took longer than {self._order.wall_max_s:g} s"
+                        heard.trouble = f"took longer than {self._order.wall_max_s:g} s{because(self._order.wall_by)}"
                     _hear(selector, max(0.0, left_s), heard)
                 while not heard.trouble and time.monotonic() < until_s and _hear(selector, 0, heard):
                     pass  # what it said last is still in the pipes; a grandchild may hold them open for ever
@@ -238,6 +238,7 @@ def _as_words(order: ProofOrder, delegates: tuple[Delegate, ...]) -> str:
         tolerance=order.tolerance,
         contract=order.contract,
         memory_max_bytes=order.memory_max_bytes,
+        memory_by=order.memory_by,
         delegates=delegates,
         parent=os.getpid(),
     ).model_dump_json()
@@ -249,19 +250,28 @@ def _judge(order: ProofOrder, heard: _Heard, returncode: int) -> Proof:
     if heard.trouble:
         return Proof(False, heard.trouble)
     if returncode != 0:
-        return Proof(False, _how_it_ended(order, heard, returncode, _last_doing(lines)))
+        doing = _last_doing(lines)
+        if any(sign in heard.grumbled for sign in _OUT_OF_MEMORY):
+            told = used_more(order.memory_max_bytes, order.memory_by, doing)
+            return Proof(False, told, out_of_memory=True)
+        return Proof(False, _how_it_ended(order, heard, returncode, doing))
     try:
         report = Report.model_validate_json(lines[-1] if lines else b"")
     except ValidationError:
         return Proof(False, "the child ended without a report")
-    return Proof(report.passed, report.reason, report.samples, report.max_error, report.latency_ms_p50)
+    return Proof(
+        report.passed,
+        report.reason,
+        report.samples,
+        report.max_error,
+        report.latency_ms_p50,
+        report.out_of_memory,
+    )
 
 
 def _how_it_ended(order: ProofOrder, heard: _Heard, returncode: int, doing: str) -> str:
-    if any(sign in heard.grumbled for sign in _OUT_OF_MEMORY):
-        return f"used more than {order.memory_max_bytes / 1e6:.0f} MB while {doing}"
     if returncode == -signal.SIGXCPU:
-        return f"used more than {order.wall_max_s:g} s of the processor while {doing}"
+        return f"used more than {order.wall_max_s:g} s of the processor while {doing}{because(order.wall_by)}"
     if returncode < 0:
         name = (signal.strsignal(-returncode) or "unknown").lower()
         return f"the child was killed by signal {-returncode} ({name}) while {doing}"

@@ -25,6 +25,7 @@ class Order(Frozen):
     tolerance: float
     contract: Contract
     memory_max_bytes: int
+    memory_by: str = ""
     delegates: tuple[Delegate, ...] = ()
     parent: int
 
@@ -43,4 +44,15 @@ class Report(Frozen):
     samples: int = Field(default=0, ge=0)
     max_error: float | None = None
     latency_ms_p50: float | None = Field(default=None, ge=0)
+    out_of_memory: bool = False
     said: Literal["report"] = "report"
+
+
+def used_more(memory_max_bytes: int, by: str, doing: str = "") -> str:
+    """The reason of a candidate that came to the limit of its memory. `by`: what drew the limit."""
+    return f"used more than {memory_max_bytes / 1e6:.0f} MB{f' while {doing}' if doing else ''}{because(by)}"
+
+
+def because(by: str) -> str:
+    """What drew a limit, behind the words that tell of it."""
+    return f": {by}" if by else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from device_client.core.device import Installed, Target
+from device_client.core.proof_limits import ProofLimits
 from protocol.manifest import Encoding
 from protocol.messages import Evidence, OutcomeKind
 
@@ -63,6 +64,7 @@ class Prove:
     """Try the candidate in a limited child process; `ProofEnded` or `ProofNotTried` answers."""
 
     target: Target
+    limits: ProofLimits
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ def blob_ready(policy: Policy, state: State, event: BlobReady, now_s: float) -> 
     state = state.with_moment(download=None)
     if _is_at_hand(state, target):
         return living.go_live(policy, state.with_device(evidence=Evidence()), "its file is still here", now_s)
-    return proving.begin(state, now_s)
+    return proving.begin(policy, state, now_s)
 
 
 def blob_broken(policy: Policy, state: State, event: BlobBroken, now_s: float) -> Step:

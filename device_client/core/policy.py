@@ -194,6 +194,7 @@ class Policy:
     memory_budget_bytes: int | None = None
     latency_budget_ms: float | None = None  # against what the publisher measured, then against the proof's own figure
     variant_recheck_s: float = 3_600.0  # how often a committed version's other variants are looked at
+    delegated: bool = False  # runs on delegates, which the publisher did not measure
     known_encodings: frozenset[str] = frozenset({"raw"})
     strategy: Strategy = field(default_factory=Conditional)
     thresholds: Thresholds = field(default_factory=Thresholds)

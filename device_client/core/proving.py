@@ -6,10 +6,11 @@ from typing import Final
 
 from device_client.core import living, refit
 from device_client.core.choice import too_slow_here
-from device_client.core.device import Finding, Installed, Phase, State
+from device_client.core.device import Finding, Installed, Phase, State, Target
 from device_client.core.effects import Announce, Effects, Prove, StartShadow, StopTrial, TakeReadings, TakeTally
 from device_client.core.events import ModelFailed, ProofEnded, ProofNotTried, TallyTaken, TimePassed
 from device_client.core.policy import Policy
+from device_client.core.proof_limits import proof_limits
 from device_client.core.record import with_shadow
 from device_client.core.trial import judge_shadow
 from protocol.messages import Evidence
@@ -18,14 +19,17 @@ Step = tuple[State, Effects]
 NOT_TRIED_RECHECK_S: Final = 600.0
 
 
-def begin(state: State, now_s: float) -> Step:
-    """Hand the candidate to the limited child process."""
+def begin(policy: Policy, state: State, now_s: float) -> Step:
+    """Hand the candidate to the limited child process; wait where there is no memory for it, which may pass."""
     target = state.device.target
     assert target is not None  # the file that is ready belongs to a target
+    limits = proof_limits(policy, target.manifest, target.variant, state.moment.readings)
+    if isinstance(limits, str):
+        return _later(state, target, limits, now_s), ()
     state = state.enters(
         Phase.PROVING, f"proving {target.version} against its golden outputs", now_s, evidence=Evidence()
     )
-    return state, (Prove(target),)
+    return state, (Prove(target, limits),)
 
 
 def proof_ended(policy: Policy, state: State, event: ProofEnded, now_s: float) -> Step:
@@ -58,8 +62,12 @@ def not_tried(policy: Policy, state: State, event: ProofNotTried, now_s: float) 
     target = state.device.target
     if target is None or event.sha256 != target.variant.sha256:
         return state, ()
-    state = state.enters(Phase.DEFERRED, f"{target.version} could not be tried here: {event.reason}"[:500], now_s)
-    return state.with_moment(next_check_s=now_s + NOT_TRIED_RECHECK_S), (StopTrial(),)
+    return _later(state, target, event.reason, now_s), (StopTrial(),)
+
+
+def _later(state: State, target: Target, reason: str, now_s: float) -> State:
+    state = state.enters(Phase.DEFERRED, f"{target.version} could not be tried here: {reason}"[:500], now_s)
+    return state.with_moment(next_check_s=now_s + NOT_TRIED_RECHECK_S)
 
 
 def time_passed(policy: Policy, state: State, event: TimePassed, now_s: float) -> Step:

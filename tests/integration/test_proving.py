@@ -20,8 +20,10 @@ import pytest
 
 from device_client.adapters.runtime import open_model
 from device_client.adapters.trial_process import CHILD, TrialProcess
+from device_client.core.proof_limits import ProofLimits, proof_limits
 from device_client.ports import NotTried, Proof, ProofOrder
-from protocol.manifest import Contract
+from protocol.manifest import Contract, Requirements
+from tests.builders import a_manifest, a_policy, a_variant, fit_readings
 from tests.integration import models
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -214,6 +216,28 @@ def test_a_file_that_wants_more_memory_than_allowed_is_refused(order: ProofOrder
     assert reason == "used more than 200 MB" or "failed to prepare" in reason  # the runtimes differ in how they give up
 
 
+def test_a_manifest_that_lies_small_ends_in_a_refusal_that_names_its_own_figure(order: ProofOrder) -> None:
+    lying = a_variant("float32", requires=Requirements(memory_bytes=1_000_000))
+    limits = proof_limits(a_policy(), a_manifest(variants=[lying]), lying, fit_readings())
+    assert isinstance(limits, ProofLimits)
+    greedy = "from device_client.adapters import trial_child as child\n" + EATS_60_MB + "child.main()\n"
+    held = changed(order, memory_max_bytes=limits.memory_max_bytes, memory_by=limits.memory_by)
+    proof = prove(held, instead(greedy))
+    assert not proof.passed
+    assert proof.out_of_memory
+    assert proof.reason == "used more than 37 MB: its manifest says that it takes 1 MB"
+
+
+EATS_60_MB = """
+opened = child.open_model
+def open_model(path, delegates=()):
+    model = opened(path, delegates=delegates)
+    model.held = bytearray(60_000_000)
+    return model
+child.open_model = open_model
+"""
+
+
 def test_a_small_model_needs_no_more_than_a_small_allowance(order: ProofOrder) -> None:
     proof = prove(changed(order, memory_max_bytes=5_000_000))
     assert proof.passed, proof.reason
@@ -237,7 +261,7 @@ def test_a_child_that_spins_is_stopped_at_the_wall_time(order: ProofOrder) -> No
 def test_a_child_that_eats_memory_is_stopped_from_outside(order: ProofOrder) -> None:
     eater = "eaten = []\nwhile True: eaten.append(bytearray(16_000_000))"
     proof = prove(changed(order, memory_max_bytes=50_000_000), instead(eater))
-    assert proof == Proof(False, "used more than 50 MB while starting")
+    assert proof == Proof(False, "used more than 50 MB while starting", out_of_memory=True)
 
 
 @pytest.mark.parametrize(
