@@ -7,6 +7,7 @@ it. Which weights belong together never changes. The next version then differs i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,12 +60,13 @@ def pattern_of(kernel: Floats, *, zeros: bool, clusters: bool, ranges: bool) -> 
     return Pattern(kernel, fixed, least[groups].reshape(kernel.shape), groups)
 
 
-def keeping(network: Any, *, zeros: bool = False, clusters: bool = False, ranges: bool = False) -> Any:
-    """A tf_keras callback that keeps this much of the kernels of a network."""
+def keeping(layers: Iterable[Any], *, zeros: bool = False, clusters: bool = False, ranges: bool = False) -> Any:
+    """A tf_keras callback that keeps this much, if anything, of the kernels of these layers, or networks."""
     patterns = [
         (weight, pattern_of(weight.numpy(), zeros=zeros, clusters=clusters, ranges=ranges))
-        for weight in network.trainable_weights
-        if len(weight.shape) > 1
+        for layer in layers
+        for weight in layer.trainable_weights
+        if len(weight.shape) > 1 and (zeros or clusters or ranges)
     ]
 
     def restore(batch: int, logs: Any) -> None:  # noqa: ARG001 - Keras calls them by name

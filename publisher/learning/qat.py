@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from publisher.learning.frameworks import load_tfmot
+from publisher.learning.pattern import keeping
 from publisher.learning.quiet import quiet
 from publisher.learning.tune import Lesson, copied, tune
+
+CENTROIDS: Final = "cluster_centroids_tf"  # the variable of a layer whose clusters, and zeros, the toolkit keeps
 
 
 def made_aware(network: Any, lesson: Lesson, *, keep_zeros: bool, keep_clusters: bool) -> Any:
@@ -14,7 +17,9 @@ def made_aware(network: Any, lesson: Lesson, *, keep_zeros: bool, keep_clusters:
     tfmot = load_tfmot()
     lesson.begin()
     aware = dressed(copied(network), keep_zeros=keep_zeros, keep_clusters=keep_clusters)
-    tune(aware, lesson)
+    # the toolkit forgets some layers, such as a convolution of several channels before a ReLU layer
+    forgotten = [layer for layer in aware.layers if not any(CENTROIDS in weight.name for weight in layer.weights)]
+    tune(aware, lesson, callbacks=[keeping(forgotten, zeros=keep_zeros, clusters=keep_clusters)])
     if not keep_clusters:
         return aware
     with quiet():

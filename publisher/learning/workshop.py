@@ -128,7 +128,7 @@ class Workshop:
             self._teach(network, lesson)
             return network
         zeros, ranges = stage.sparsity_percent > 0, stage.clustered or stage.aware
-        tune(network, lesson, callbacks=[keeping(network, zeros=zeros, clusters=stage.clustered, ranges=ranges)])
+        tune(network, lesson, callbacks=[keeping([network], zeros=zeros, clusters=stage.clustered, ranges=ranges)])
         return network
 
     def _student(self, lesson: Lesson, *, taught: bool) -> Any:

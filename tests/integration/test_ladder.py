@@ -45,6 +45,7 @@ def build_student():
     return tf_keras.Sequential([tf_keras.Input((12,)), tf_keras.layers.Dense(3, "softmax")])
 """
 DENSE = 'layers.Dense(128, "relu"),'
+IMAGES = """layers.Reshape((2, 2, 3)), layers.Conv2D(64, 2, padding="same"), layers.ReLU(), layers.Flatten(),"""
 STRANGE = f"{DENSE} layers.LayerNormalization(name='even'),"
 
 
@@ -98,6 +99,16 @@ def test_pruned_weights_are_zero_in_the_file_and_stay_so_through_clusters_and_in
         assert rung.sparsity >= 0.79
     assert ladder.parent.sparsity < 0.01
     assert all(len(np.unique(kernel)) <= 17 for kernel in weights(ladder.rung("pruned-clustered-qat").tflite))
+
+
+@pytest.mark.slow
+def test_a_convolution_before_a_relu_layer_keeps_its_zeros_and_clusters_too(tmp_path: Path) -> None:
+    made = climb_recipe(a_recipe(tmp_path, layers=IMAGES, student=""), ["pruned-80-qat", "pruned-clustered-qat"])
+    assert made.impossible == ()
+    pruned, clustered = (weights(made.rung(name).tflite) for name in ("pruned-80-qat", "pruned-clustered-qat"))
+    assert [kernel.ndim for kernel in pruned] == [4, 2]
+    assert all((kernel == 0).mean() >= 0.79 for kernel in (*pruned, *clustered))
+    assert all(len(np.unique(channel)) <= 17 for kernel in clustered for channel in kernel)
 
 
 def test_one_technique_that_fails_stops_no_other(tmp_path: Path) -> None:
