@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from protocol.errors import BadInput
 
 if TYPE_CHECKING:  # these import numpy
+    from publisher.learning.calibration import Kept
     from publisher.learning.making import Choose
     from publisher.operations.release import Make
 
@@ -50,40 +51,49 @@ class Brought:
             _check_untrained({**trained, "--variants": variants if self.tflite else None}, self.flag)
         self._names()
 
-    def make(self, variants: tuple[str, ...], choose: Choose | None) -> Make | None:
-        """What makes a version of the file; of these `variants`, if any, of a Keras file. None where a recipe does."""
+    def make(self, variants: tuple[str, ...], choose: Choose | None, kept: Kept | None) -> Make | None:
+        """What makes a version of the file; of these `variants`, if any, of a Keras file. None where a recipe does.
+
+        `kept` is the calibration set of an earlier version.
+        """
         labels = self._names()
         if self.tflite is not None:
             return _from_tflite(self.tflite, self.data, labels)
         if self.keras is None:
             return None
         if self.data is not None and variants:
-            return self._from_network(self.keras, self.data, labels, variants, choose)
-        return self._from_keras(self.keras, labels)
+            return self._from_network(self.keras, self.data, labels, variants, choose, kept)
+        return self._from_keras(self.keras, labels, kept)
 
     def _names(self) -> tuple[str, ...]:
         from publisher.learning.labels import read_labels
 
         return () if self.labels is None else read_labels(self.labels)
 
-    def _from_keras(self, path: Path, labels: tuple[str, ...]) -> Make:
+    def _from_keras(self, path: Path, labels: tuple[str, ...], kept: Kept | None) -> Make:
         def make(on_progress: Any) -> Any:
             from publisher.learning.brought import make_from_keras
 
             return make_from_keras(
-                path, data=self.data, labels=labels, trust_code=self.trust_code, on_progress=on_progress
+                path, data=self.data, labels=labels, trust_code=self.trust_code, kept=kept, on_progress=on_progress
             )
 
         return make
 
     def _from_network(
-        self, path: Path, data: Path, labels: tuple[str, ...], variants: tuple[str, ...], choose: Choose | None
+        self,
+        path: Path,
+        data: Path,
+        labels: tuple[str, ...],
+        variants: tuple[str, ...],
+        choose: Choose | None,
+        kept: Kept | None,
     ) -> Make:
         def make(on_progress: Any) -> Any:
             from publisher.learning.brought import trained_from_keras
             from publisher.learning.making import make_from_trained
 
-            network = trained_from_keras(path, data, labels=labels, trust_code=self.trust_code)
+            network = trained_from_keras(path, data, labels=labels, trust_code=self.trust_code, kept=kept)
             return make_from_trained(network, variants, choose=choose, on_progress=on_progress)
 
         return make

@@ -15,6 +15,7 @@ from publisher.commands.options import counted, duration_s, share
 
 if TYPE_CHECKING:
     from publisher.adapters.registry import Registry
+    from publisher.learning.calibration import Kept
     from publisher.learning.continuing import Start
     from publisher.operations.release import Make, Released
     from publisher.operations.train import Training
@@ -25,6 +26,9 @@ Seed = Annotated[int | None, typer.Option(help="of all that is random in trainin
 Scrambled = Annotated[bool, typer.Option("--scramble-labels", hidden=True)]
 From = Annotated[
     str | None, typer.Option("--from", metavar="VERSION", help="go on from this version", show_default="from scratch")
+]
+NewCalibration = Annotated[
+    bool, typer.Option("--new-calibration", help="draw the samples for int8 anew, not those of the version before")
 ]
 RECIPE = "digits"
 AUTO = "auto"
@@ -71,6 +75,7 @@ def train(
     epochs: Epochs = None,
     seed: Seed = None,
     from_version: From = None,
+    new_calibration: NewCalibration = False,
     out: Annotated[Path | None, typer.Option(help="a folder", show_default="the model's name")] = None,
     scramble_labels: Scrambled = False,
 ) -> None:
@@ -84,7 +89,9 @@ def train(
     _loudness(common)
     with a_history(common.settings.registry, common.voice(), needed=from_version is not None) as registry:
         start = _start(registry, model, from_version, recipe) if registry and from_version else None
-        training = Training(recipe, epochs, seed, scramble_labels or None, start)
+        kept = None if registry is None else _calibration(registry, model, from_version, new=new_calibration)
+        start = replace(start, calibration=None) if start and new_calibration else start
+        training = Training(recipe, epochs, seed, scramble_labels or None, start, kept)
         trained = carry_out(model, training, out or Path(model), common.voice(), registry)
     facts = {"files": [str(path) for path in trained.files], "training": trained.number, **trained.metrics}
     facts["repeats"] = trained.repetition.facts() if trained.repetition else None
@@ -134,6 +141,7 @@ def release(
     epochs: Epochs = None,
     seed: Seed = None,
     from_version: From = None,
+    new_calibration: NewCalibration = False,
     scramble_labels: Scrambled = False,
 ) -> None:
     """Make a version, sign it, upload it, and offer it to the fleet."""
@@ -148,6 +156,7 @@ def release(
     trained = {
         "--recipe": recipe, "--epochs": epochs, "--seed": seed, "--from": from_version,
         "--scramble-labels": scramble_labels or None,
+        "--new-calibration": (new_calibration and tflite is not None) or None,
     }  # fmt: skip
     brought.check(trained, variants)
     drop = share(max_accuracy_drop, "--max-accuracy-drop")
@@ -168,10 +177,12 @@ def release(
     with an_office(common.settings, common.voice(), broker=False) as office:
         check_order(office, order)
         start = _start(office.registry, model, from_version, recipe or RECIPE) if from_version else None
-    training = Training(recipe or RECIPE, epochs, seed, scramble_labels or None, start, named)
+        kept = _calibration(office.registry, model, from_version, new=new_calibration)
+    start = replace(start, calibration=None) if start and new_calibration else start
+    training = Training(recipe or RECIPE, epochs, seed, scramble_labels or None, start, kept, named)
     with an_office(common.settings, common.voice(), broker=True) as office:
         choose = selecting(office, order) if variants == AUTO else None
-        make = brought.make(named, choose) or _from_recipe(replace(training, choose=choose))
+        make = brought.make(named, choose, kept) or _from_recipe(replace(training, choose=choose))
         _show(common, carry_out(office, order, make), str(order.audience))
 
 
@@ -198,6 +209,13 @@ def _start(registry: Registry, model: str, version: str, recipe: str) -> Start:
     from publisher.operations.train import recipe_name
 
     return start_from(registry, model, version, recipe_name(recipe))
+
+
+def _calibration(registry: Registry, model: str, version: str | None, *, new: bool) -> Kept | None:
+    """The set of the version that is gone on from, or of the last one; None where a new one is asked for."""
+    from publisher.operations.history import kept_calibration
+
+    return None if new else kept_calibration(registry, model, version)
 
 
 def _show(common: Common, released: Released, audience: str) -> None:

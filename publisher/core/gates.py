@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 MAX_DROP: Final = 0.02  # of accuracy; about what a full-integer conversion costs
@@ -59,6 +59,17 @@ def failures(candidate: Mapping[str, Figures], standing: Standing | None, gates:
             *_latency(variant, figures.latency_ms_p95, gates.max_latency_ms),
         )
     )
+
+
+def way_out(candidate: Mapping[str, Figures], standing: Standing | None, gates: Gates) -> str:
+    """What can be done about the gates that it misses, whatever they are."""
+    ways = []
+    if failures(candidate, standing, replace(gates, max_wire_bytes=None, max_latency_ms=None)):
+        unknown = any(figures.accuracy is None for figures in candidate.values())
+        ways.append("give --data with classes, to know its accuracy" if unknown else "train it longer")
+    if failures(candidate, None, Gates(max_wire_bytes=gates.max_wire_bytes, max_latency_ms=gates.max_latency_ms)):
+        ways.append("ship other --variants: publisher compress shows what each takes, and auto picks what passes")
+    return "; ".join((*ways, "or release it all the same with --force"))
 
 
 def _accuracy(variant: str, accuracy: float | None, standing: Standing | None, gates: Gates) -> Iterator[str]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-DECIDES: Final = ("recipe_sha256", "data_sha256", "settings", "parent")  # the same of these should give the same model
+# the same of these should give the same model
+DECIDES: Final = ("recipe_sha256", "data_sha256", "settings", "parent", "calibration_sha256")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class TrainingRecord:
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """How a training compares with the earlier one of the same recipe, data, settings and parent."""
+    """How a training compares with the earlier one of the same recipe, data, settings, parent and calibration set."""
 
     number: int
     at: datetime

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from protocol.errors import BadInput, BadModel, FerryError
 from protocol.manifest import Contract, Measured, Requirements
+from publisher.learning.calibration import Calibration, Kept, calibration
 from publisher.learning.continuing import calibration_npz
-from publisher.learning.convert import calibration_set
 from publisher.learning.data import Data, Floats, Labels
 from publisher.learning.evaluate import evaluate
 from publisher.learning.frameworks import load_tf_keras, versions
@@ -48,16 +48,17 @@ def make_from_keras(
     data: Path | None = None,
     labels: Sequence[str] = (),
     trust_code: bool = False,
+    kept: Kept | None = None,
     on_progress: OnProgress = silent,
 ) -> Made:
     """Convert a .h5 or .keras file or a SavedModel folder, and measure; `data` is an .npz with `x` and perhaps `y`.
 
-    Raises BadModel, BadInput.
+    `kept` is an earlier version's calibration set. Raises BadModel, BadInput.
     """
     steps = Steps(BESIDES + 2, on_progress)
     steps.begin(f"converting {path.name}")
-    calibration = None if data is None else _calibration(data)
-    converted = convert_file(path, calibration, trust_code=trust_code)
+    ranges = None if data is None else _calibration(data, kept)
+    converted = convert_file(path, None if ranges is None else ranges.samples, trust_code=trust_code)
     steps.end(f"converted {path.name}")
     seen = {name: inspect(tflite, name=f"{name} of {path.name}") for name, tflite in converted.files.items()}
     contract = seen[PARENT].contract
@@ -66,10 +67,12 @@ def make_from_keras(
         contract = ranged(contract, own)
         own = own.taking(halves(len(own.inputs[0]))[1])
     check_fit(labels, contract.outputs[0].shape)
-    return _made(path, data, calibration, converted, seen, contract, own, tuple(labels), steps)
+    return _made(path, data, ranges, converted, seen, contract, own, tuple(labels), steps)
 
 
-def trained_from_keras(path: Path, data: Path, *, labels: Sequence[str] = (), trust_code: bool = False) -> Trained:
+def trained_from_keras(
+    path: Path, data: Path, *, labels: Sequence[str] = (), trust_code: bool = False, kept: Kept | None = None
+) -> Trained:
     """The network of a Keras file as if a recipe had trained it, so that it can be pruned, clustered and quantized.
 
     Needs TensorFlow. Raises BadModel where the file has no layers to train, BadInput where the data has no classes `y`.
@@ -86,12 +89,12 @@ def trained_from_keras(path: Path, data: Path, *, labels: Sequence[str] = (), tr
         what = "has no y" if y is None else f"has the class {int(y.max())}, but the model knows {classes}, from 0"
         raise BadInput(f"{data.name} {what}", hint="give each sample its class: numpy.savez(FILE, x=…, y=…)")
     check_fit(labels, network.output_shape)
-    shown, kept = halves(len(x))
+    shown, measuring = halves(len(x))
     recipe = Recipe(
         name=path.stem,
         path=path,
         sha256=hash_of(path),
-        data=Data(x[shown], y[shown], x[kept], y[kept]),
+        data=Data(x[shown], y[shown], x[measuring], y[measuring]),
         labels=tuple(labels) or tuple(map(str, range(classes))),
         settings=TrainSettings(),
         build_model=lambda: _tf_keras_network(path, trust_code=trust_code),
@@ -105,7 +108,7 @@ def trained_from_keras(path: Path, data: Path, *, labels: Sequence[str] = (), tr
         data_sha256=hash_of(data),
         recipe_sha256=recipe.sha256,
         versions=versions(),
-        calibration=calibration_set(recipe.data.x_train),
+        calibration=calibration(recipe.data.x_train, kept),
         source="keras",
     )
 
@@ -116,13 +119,13 @@ def halves(count: int) -> tuple[Indexes, Indexes]:
     return (order, order) if count < HALVED_MIN else (order[: count // 2], order[count // 2 :])
 
 
-def _calibration(data: Path) -> Floats | None:
+def _calibration(data: Path, kept: Kept | None) -> Calibration | None:
     """From the half that shows; None for a model of more inputs than one."""
     try:
         x, _ = read_samples(data)
     except BadInput:
         return None  # the model's own contract tells what is wrong with it, if anything is
-    return calibration_set(x[halves(len(x))[0]])
+    return calibration(x[halves(len(x))[0]], kept)
 
 
 def _tf_keras_network(path: Path, *, trust_code: bool) -> Any:
@@ -159,7 +162,7 @@ def _tf_keras_network(path: Path, *, trust_code: bool) -> Any:
 def _made(
     path: Path,
     data: Path | None,
-    calibration: Floats | None,
+    ranges: Calibration | None,
     converted: Converted,
     seen: dict[str, Inspected],
     contract: Contract,
@@ -193,8 +196,8 @@ def _made(
         golden_samples=golden.samples,
         variants=tuple(variants),
         accuracy=variants[0].measured.accuracy,
-        lineage=lineage_of_keras(path, data, calibration, converted.left_out),
-        kept=() if calibration is None else (calibration_npz(calibration),),
+        lineage=lineage_of_keras(path, data, ranges, converted.left_out),
+        kept=() if ranges is None else (calibration_npz(ranges.samples),),
         statistics=None if own is None else input_statistics(own.inputs[0]),
     )
 

@@ -41,7 +41,7 @@ class Climber:
             self._steps.begin(f"converting to {way.name}")
             began_s = time.monotonic()
             load_tf_keras().backend.clear_session()  # else names of tensors depend on what was converted before
-            tflite = CONVERSIONS[way.ending](network, self._trained.calibration)
+            tflite = CONVERSIONS[way.ending](network, self._trained.calibration.samples)
             begun = 1
             self._steps.end(f"measuring {way.name}")
             rung = self._measured(way, tflite, began_s)

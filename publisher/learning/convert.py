@@ -8,23 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-import numpy as np
-
 from protocol.errors import FerryError
 from publisher.learning.data import Floats
 from publisher.learning.frameworks import load_tensorflow
 from publisher.learning.quiet import quiet
 from publisher.learning.unconvertible import unconvertible
-
-CALIBRATION_SAMPLES: Final = 200
-CALIBRATION_SEED: Final = 7  # not the training's seed: all versions of a model are calibrated alike
-
-
-def calibration_set(x_train: Floats) -> Floats:
-    """The samples that show a quantizer its ranges: the same ones for the same data, whatever the version."""
-    rng = np.random.default_rng(CALIBRATION_SEED)
-    picked: Floats = x_train[rng.permutation(len(x_train))[:CALIBRATION_SAMPLES]]
-    return picked
 
 
 def to_float32(model: Any, _calibration: Floats) -> bytes:

@@ -16,6 +16,7 @@ from typing import Any
 
 from protocol.errors import BadInput
 from publisher.core.pareto import front
+from publisher.learning.calibration import Kept
 from publisher.learning.climber import STEPS_A_RUNG, Climber
 from publisher.learning.continuing import Start, calibration_npz, weights_npz
 from publisher.learning.distill import Study
@@ -75,8 +76,9 @@ class Ladder:
         return {
             **origin_of(trained),
             "data_sha256": trained.data_sha256,
-            "calibration_sha256": hashlib.sha256(calibration_npz(trained.calibration)).hexdigest(),
-            "calibration_samples": len(trained.calibration),
+            "calibration_sha256": hashlib.sha256(calibration_npz(trained.calibration.samples)).hexdigest(),
+            "calibration_samples": len(trained.calibration.samples),
+            "calibration_of": trained.calibration.version,
             "settings": dataclasses.asdict(trained.settings),
             "parent": self.parent.name,
             "goes_on_from": trained.parent,
@@ -99,12 +101,14 @@ def climb_recipe(
     epochs: int | None = None,
     scramble_labels: bool | None = None,
     start: Start | None = None,
+    kept: Kept | None = None,
     distill_seeds: int = 1,
     steps: Steps | None = None,
 ) -> Ladder:
     """Train the recipe, from `start` where there is one, and make the rungs of these names. Raises BadRecipe, BadInput.
 
-    What is given stands in place of the recipe's settings; `steps` are told how many more to expect.
+    What is given stands in place of the recipe's settings; `kept` is an earlier calibration set; `steps` are told how
+    many more to expect.
     """
     fresh = recipe.settings.having(epochs=epochs, seed=seed, scramble_labels=scramble_labels)
     settings = settings_of(recipe, start, epochs=epochs, seed=seed, scramble_labels=scramble_labels)
@@ -113,7 +117,7 @@ def climb_recipe(
     began_s, began_cpu_s = time.monotonic(), _cpu_s()
     if start is not None:
         check_students(recipe, start, names)
-    trained = train(dataclasses.replace(recipe, settings=settings), start=start, on_progress=steps.within())
+    trained = train(dataclasses.replace(recipe, settings=settings), start=start, kept=kept, on_progress=steps.within())
     steps.end("trained", settings.epochs)
     ladder = climb(trained, names, settings=fresh, distill_seeds=distill_seeds, steps=steps)
     return dataclasses.replace(ladder, took_s=time.monotonic() - began_s, cpu_s=_cpu_s() - began_cpu_s)

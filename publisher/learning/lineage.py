@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from publisher.learning.calibration import Calibration
 from publisher.learning.continuing import calibration_npz, weights_npz
-from publisher.learning.data import Floats
 from publisher.learning.frameworks import versions
 from publisher.learning.rung import Rung
 from publisher.learning.train import Trained
@@ -30,6 +30,7 @@ def lineage_of(trained: Trained) -> dict[str, Any]:
         "settings": dataclasses.asdict(trained.settings),
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "calibration_sha256": hashlib.sha256(calibration).hexdigest(),
+        **_calibrated(trained.calibration),
         "versions": trained.versions,
         "accuracy": trained.accuracy,
         "history": [dataclasses.asdict(epoch) for epoch in trained.history],
@@ -55,7 +56,7 @@ def origin_of(trained: Trained) -> dict[str, Any]:
 
 def kept_files(trained: Trained) -> tuple[bytes, bytes]:
     """The weights and the calibration set, as files: what a later version goes on from."""
-    return weights_npz(trained.model), calibration_npz(trained.calibration)
+    return weights_npz(trained.model), calibration_npz(trained.calibration.samples)
 
 
 def lineage_of_file(path: Path, tflite: bytes, data: Path | None) -> dict[str, Any]:
@@ -71,19 +72,26 @@ def lineage_of_file(path: Path, tflite: bytes, data: Path | None) -> dict[str, A
 
 
 def lineage_of_keras(
-    path: Path, data: Path | None, calibration: Floats | None, left_out: Mapping[str, str]
+    path: Path, data: Path | None, calibration: Calibration | None, left_out: Mapping[str, str]
 ) -> dict[str, Any]:
     """The file, the data beside it, the calibration set that was drawn from it, and what could not be made."""
-    kept = None if calibration is None else calibration_npz(calibration)
+    kept = None if calibration is None else calibration_npz(calibration.samples)
     return {
         "source": "keras",
         "file": path.name,
         "file_sha256": hash_of(path),
         "data_sha256": None if data is None else hash_of(data),
         "calibration_sha256": None if kept is None else hashlib.sha256(kept).hexdigest(),
+        **({} if calibration is None else _calibrated(calibration)),
         "not_done": [f"{name} is left out: {why}" for name, why in left_out.items()],
         "versions": versions(),
     }
+
+
+def _calibrated(calibration: Calibration) -> dict[str, Any]:
+    """Whose calibration set it is, and why it is not an earlier version's where there is one."""
+    told = {"calibration_of": calibration.version}
+    return told | {"calibration_anew": calibration.anew} if calibration.anew else told
 
 
 def hash_of(path: Path) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from protocol.manifest import Contract, InputStatistics, Measured, Requirements
 from publisher.core.gates import Figures
 from publisher.core.pareto import Selection
+from publisher.learning.calibration import Kept
 from publisher.learning.continuing import Start
 from publisher.learning.evaluate import evaluate
 from publisher.learning.golden import Candidate, GoldenSet, drawn, invented, make_golden, sample_count
@@ -75,18 +76,19 @@ def make_from_recipe(
     epochs: int | None = None,
     scramble_labels: bool | None = None,
     start: Start | None = None,
+    kept: Kept | None = None,
     choose: Choose | None = None,
     on_progress: OnProgress = silent,
 ) -> Made:
     """Train, from `start` where there is one, and make the `variants`, which are rungs of the ladder, by name.
 
-    What is given stands in place of the recipe's settings; `choose` takes some of the variants by their numbers, and
-    then one that this network cannot have is left out. Raises BadRecipe, BadModel; BadInput for a variant that is none,
-    or that this network cannot have.
+    What is given stands in place of the recipe's settings; `kept` is an earlier calibration set; `choose` takes some of
+    the variants by their numbers, and then one that this network cannot have is left out. Raises BadRecipe, BadModel;
+    BadInput for a variant that is none, or that this network cannot have.
     """
     steps = Steps(1, on_progress)
     ladder = climb_recipe(
-        recipe, variants, seed=seed, epochs=epochs, scramble_labels=scramble_labels, start=start, steps=steps
+        recipe, variants, seed=seed, epochs=epochs, scramble_labels=scramble_labels, start=start, kept=kept, steps=steps
     )
     return _made(ladder, variants, steps) if choose is None else _chosen(ladder, choose, steps)
 

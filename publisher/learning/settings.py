@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from protocol.errors import BadRecipe
 
 
@@ -61,7 +63,12 @@ def settings_from(given: object, where: str) -> TrainSettings:
                 f"train_settings in {where} has {key!r}, which is no setting",
                 hint=f"did you mean {near[0]!r}?" if near else f"the settings are {', '.join(known)}",
             )
-    return _checked(dict(given))
+    return _checked({key: _plain(value) for key, value in given.items()})
+
+
+def _plain(value: object) -> object:
+    """A number of numpy's, which a recipe may have computed, as Python has it; a lineage holds no other."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _checked(given: dict[str, object]) -> TrainSettings:

@@ -10,9 +10,9 @@ from typing import Any, Final
 import numpy as np
 
 from protocol.errors import BadRecipe
+from publisher.learning.calibration import Calibration, Kept, calibration
 from publisher.learning.continuing import Start, put_weights
-from publisher.learning.convert import calibration_set
-from publisher.learning.data import Floats, Labels
+from publisher.learning.data import Labels
 from publisher.learning.frameworks import load_tf_keras, versions
 from publisher.learning.network import build_network, build_student_network
 from publisher.learning.progress import OnProgress, silent
@@ -23,7 +23,6 @@ from publisher.learning.trial import check_converts
 
 FEWER_EPOCHS: Final = 4  # a quarter of a training from scratch
 SMALLER_STEPS: Final = 10
-RANGE_MARGIN: Final = 0.5  # of its width, by which a range may have moved: two draws of outliers differ by as much
 LEARNING_RATE_MIN: Final = BOUNDS["learning_rate"][0]
 
 
@@ -39,7 +38,7 @@ class Epoch:
 class Trained:
     """A trained `tf_keras.Model` and its history. `accuracy` is on the held-back set, as Keras computes.
 
-    `calibration` (samples, features …) shows quantizers their ranges; the parent's where it goes on from a `start`.
+    `calibration` shows quantizers their ranges; an earlier version's where there is one and the samples look alike.
     """
 
     model: Any
@@ -50,7 +49,7 @@ class Trained:
     data_sha256: str
     recipe_sha256: str
     versions: dict[str, str]
-    calibration: Floats
+    calibration: Calibration
     start: Start | None = None
     source: str = "recipe"
 
@@ -67,11 +66,13 @@ def train(
     epochs: int | None = None,
     scramble_labels: bool | None = None,
     start: Start | None = None,
+    kept: Kept | None = None,
     on_progress: OnProgress = silent,
 ) -> Trained:
     """Train the recipe; what is given stands in place of its settings. Progress counts epochs. Raises BadRecipe.
 
-    `start` is a version to go on from; its settings are the caller's business (`settings_of`).
+    `start` is a version to go on from; its settings are the caller's business (`settings_of`). `kept` is an earlier
+    version's calibration set; where none is given, the start's.
     """
     settings = recipe.settings.having(epochs=epochs, seed=seed, scramble_labels=scramble_labels)
     on_progress(0, settings.epochs, "preparing to train")
@@ -93,7 +94,7 @@ def train(
         data_sha256=recipe.data.sha256(),
         recipe_sha256=recipe.sha256,
         versions=versions(),
-        calibration=_calibration(recipe, start),
+        calibration=_calibration(recipe, start, kept),
         start=start,
     )
 
@@ -120,20 +121,10 @@ def gentler(settings: TrainSettings) -> TrainSettings:
     )
 
 
-def _calibration(recipe: Recipe, start: Start | None) -> Floats:
-    """The parent's calibration set while the samples look alike, so that versions stay comparable; else a new one."""
-    fresh = calibration_set(recipe.data.x_train)
-    kept = None if start is None else start.calibration
-    return kept if kept is not None and _alike(kept, fresh) else fresh
-
-
-def _alike(kept: Floats, fresh: Floats) -> bool:
-    """Whether samples have one shape and about one range: no other scaling came between."""
-    if kept.shape[1:] != fresh.shape[1:]:
-        return False
-    low, high = float(fresh.min()), float(fresh.max())
-    margin = RANGE_MARGIN * (high - low)
-    return bool(abs(kept.min() - low) <= margin and abs(kept.max() - high) <= margin)
+def _calibration(recipe: Recipe, start: Start | None, kept: Kept | None) -> Calibration:
+    if kept is None and start is not None and start.calibration is not None:
+        kept = Kept(start.version, start.calibration)
+    return calibration(recipe.data.x_train, kept)
 
 
 def _fit(network: Any, recipe: Recipe, settings: TrainSettings, on_progress: OnProgress) -> list[Epoch]:

@@ -19,6 +19,7 @@ from publisher.core.repetition import Repetition, TrainingRecord, repeated
 from publisher.operations.voice import Voice
 
 if TYPE_CHECKING:  # these import numpy
+    from publisher.learning.calibration import Kept
     from publisher.learning.continuing import Start
     from publisher.learning.making import Made
 
@@ -73,6 +74,26 @@ def start_from(registry: Registry, model: str, version: str, recipe: str) -> Sta
         for stage, sha256 in lineage.get("networks_sha256", {}).items()
     }
     return Start(version, weights, read_calibration(calibration), networks)
+
+
+def kept_calibration(registry: Registry, model: str, version: str | None = None) -> Kept | None:
+    """The calibration set of this version, or of the last one that has any. Raises UnknownVersion, BlobDamaged."""
+    from publisher.learning.calibration import Kept
+    from publisher.learning.continuing import read_calibration
+
+    for each in reversed(registry.versions(model) if version is None else [version]):
+        lineage = registry.lineage(model, each)
+        sha256 = lineage.get("calibration_sha256")
+        if sha256 is not None and registry.has_blob(sha256):
+            content = _kept(registry, sha256, f"the calibration set of {model} {each}")
+            return Kept(lineage.get("calibration_of") or each, read_calibration(content))
+    return None
+
+
+def drawn_anew(lineage: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence where there was a calibration set to keep, and it was not kept."""
+    if lineage.get("calibration_anew"):
+        yield f"the calibration set is drawn anew: {lineage['calibration_anew']}"
 
 
 def made_anew(lineage: Mapping[str, Any]) -> Iterator[str]:

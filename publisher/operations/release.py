@@ -25,7 +25,7 @@ from protocol.wire import first_complaint
 from publisher.adapters.registry import Registry
 from publisher.core import planning
 from publisher.core.audience import Audience
-from publisher.core.gates import Figures, Gates, Standing, failures
+from publisher.core.gates import Figures, Gates, Standing, failures, way_out
 from publisher.core.pareto import Selection, front, select
 from publisher.operations import history
 from publisher.operations.office import Office
@@ -108,7 +108,8 @@ def selecting(office: Office, order: Order) -> Callable[[Mapping[str, Figures]],
 
 def _remember(office: Office, model: str, made: Made) -> None:
     """What was trained is remembered, also where a gate then refuses it; what could not be done to a file is said."""
-    for sentence in (*made.lineage.get("not_done", ()), *history.made_anew(made.lineage)):
+    lineage = made.lineage
+    for sentence in (*lineage.get("not_done", ()), *history.made_anew(lineage), *history.drawn_anew(lineage)):
         office.voice.say(sentence)
     if made.lineage.get("source") == history.RECIPE:
         office.voice.say(history.told(*history.remember(office.registry, model, made, office.clock())))
@@ -139,9 +140,10 @@ def _check_contract(registry: Registry, order: Order, made: Made) -> None:
 
 def _check_gates(office: Office, order: Order, made: Made) -> tuple[str, ...]:
     candidate = {variant.name: _figures(variant, order.gates) for variant in made.variants}
-    missed = failures(candidate, _standing(office.registry, order.model), order.gates)
+    standing = _standing(office.registry, order.model)
+    missed = failures(candidate, standing, order.gates)
     if missed and not order.force:
-        raise GateFailed("; ".join(missed), hint="train it longer, or release it all the same with --force")
+        raise GateFailed("; ".join(missed), hint=way_out(candidate, standing, order.gates))
     for reason in missed:
         office.voice.say(f"forced: {reason}")
     return missed

@@ -13,11 +13,12 @@ from protocol.errors import BadInput
 from protocol.topics import check_name
 from publisher.adapters.registry import Registry
 from publisher.core.repetition import Repetition
-from publisher.operations.history import made_anew, remember, told
+from publisher.operations.history import drawn_anew, made_anew, remember, told
 from publisher.operations.office import utc_now
 from publisher.operations.voice import Voice
 
 if TYPE_CHECKING:  # these import numpy
+    from publisher.learning.calibration import Kept
     from publisher.learning.continuing import Start
     from publisher.learning.making import Choose, Made
 
@@ -26,13 +27,17 @@ METRICS: Final = "metrics.json"
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What to train. What is None is the recipe's own; no `variants` are the usual; `choose` takes some of them."""
+    """What to train. What is None is the recipe's own; no `variants` are the usual; `choose` takes some of them.
+
+    `kept` is the calibration set of an earlier version.
+    """
 
     recipe: str
     epochs: int | None = None
     seed: int | None = None
     scramble_labels: bool | None = None
     start: Start | None = None
+    kept: Kept | None = None
     variants: tuple[str, ...] = ()
     choose: Choose | None = None
 
@@ -60,7 +65,7 @@ def train(
     _make_folder(folder)  # before minutes of training
     with voice.bar(f"training {model}") as on_progress:
         made = make(training, on_progress)
-    for sentence in made_anew(made.lineage):
+    for sentence in (*made_anew(made.lineage), *drawn_anew(made.lineage)):
         voice.say(sentence)
     files = tuple(folder / f"{model}-{variant.name}.tflite" for variant in made.variants)
     for path, variant in zip(files, made.variants, strict=True):
@@ -93,6 +98,7 @@ def make(training: Training, on_progress: Any) -> Made:
         epochs=training.epochs,
         scramble_labels=training.scramble_labels,
         start=training.start,
+        kept=training.kept,
         choose=training.choose,
         on_progress=on_progress,
     )

@@ -18,12 +18,17 @@ NAMES: Final = {
     "settings": "settings",
     "accuracy": "accuracy",
     "history": "training",
+    "calibration_of": "calibration",
+    "calibration_anew": "drawn anew",
     "calibration_sha256": "calibration hash",
     "weights_sha256": "weights hash",
     "versions": "versions",
     "networks_sha256": "weights hashes",
 }
-AFRESH: Final = "nothing: trained from scratch"
+NOTHING: Final = {  # what it means that these are known to be none
+    "parent": "nothing: trained from scratch",
+    "calibration_of": "drawn for this version",
+}
 
 
 def lines(lineage: Mapping[str, Any]) -> str:
@@ -36,9 +41,7 @@ def _told(lineage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "made from", "nobody wrote it down"
     ordered = [*(key for key in NAMES if key in lineage), *(key for key in lineage if key not in NAMES)]
     for key in ordered:
-        value = lineage[key]
-        if key == "parent" and value is None:
-            value = AFRESH
+        value = NOTHING.get(key) if lineage[key] is None else lineage[key]
         if value is not None:
             yield NAMES.get(key, key.replace("_", " ")), _shown(key, value)
 
@@ -47,6 +50,8 @@ def _shown(key: str, value: Any) -> str:
     if key == "history" and value:
         last = value[-1]
         return f"{len(value)} epochs, the last at loss {last['loss']:.4f}, accuracy {last['accuracy']:.4f}"
+    if key == "calibration_of" and value != NOTHING[key]:
+        return f"the set that was drawn for {value}"
     if key == "continued":
         return f"\n{'':<18}".join(f"{name} goes on from {origin}" for name, origin in value.items())
     if isinstance(value, Mapping):

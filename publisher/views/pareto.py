@@ -52,6 +52,7 @@ class Point:
     low: float
     high: float
     in_front: bool
+    is_parent: bool
 
 
 def png(facts: Mapping[str, Any]) -> bytes:
@@ -94,6 +95,7 @@ def _points(facts: Mapping[str, Any]) -> list[Point]:
             rung["accuracy_low"],
             rung["accuracy_high"],
             rung["name"] in facts["front"],
+            rung is facts["rungs"][0],
         )
         for rung in facts["rungs"]
     ]
@@ -157,10 +159,11 @@ def _line(axes: Axes, points: list[Point]) -> None:
 
 
 def _names(axes: Axes, points: list[Point]) -> None:
-    """Write the names of the front where they cover neither a mark nor each other."""
+    """Write the names of the front and of the parent where they cover neither a mark nor each other."""
     marks = [axes.transData.transform((point.wire_kb, point.accuracy)) for point in points]
     taken = [Bbox.from_bounds(x - MARK_PX, y - MARK_PX, 2 * MARK_PX, 2 * MARK_PX) for x, y in marks]
-    for point in sorted((point for point in points if point.in_front), key=lambda p: p.wire_kb):
+    named = [point for point in points if point.in_front or point.is_parent]
+    for point in sorted(named, key=lambda p: p.wire_kb):
         taken.append(_named(axes, point, taken))
 
 

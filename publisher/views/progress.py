@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Final, TextIO
 
 OnProgress = Callable[[int, int, str], None]
-LINE_EVERY_S: Final = 10.0  # without a terminal; each new kind of work has its line at once
+LINE_EVERY_S: Final = 10.0  # without a terminal; of all that is done within it, the last is told
 
 
 class TerminalVoice:

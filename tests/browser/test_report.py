@@ -171,6 +171,7 @@ def test_the_page_needs_nothing_beside_it(page: Path) -> None:
 
 def test_the_picture_is_the_same_each_time_in_dots_and_in_lines() -> None:
     assert svg(facts()) == svg(facts())
+    assert set(re.findall("<!-- ([a-z][a-z0-9-]+) -->", svg(facts()))) == {"float32", *FRONT}  # what is written in it
     assert png(facts()) == png(facts())
     assert struct.unpack(">II", png(facts())[16:24]) == (1440, 832)
 

@@ -64,12 +64,12 @@ def _write(folder: Path) -> None:
     with_code = network(keras, keras.layers.Lambda(lambda values: values * 2))
     for name in ("lambda.h5", "lambda.keras", "lambda-saved"):
         with_code.save(folder / name)
-    taken = keras.layers.Input((4,))
-    computed = tensorflow.math.erfinv(taken / 2)  # the device's runtime has no such operation
-    keras.Model(taken, keras.layers.Dense(3, "softmax")(computed)).save(folder / "erfinv.keras")
     one, two = keras.layers.Input((4,)), keras.layers.Input((2,))
     joined = keras.layers.Concatenate()([one, two])
     keras.Model([one, two], keras.layers.Dense(3, "softmax")(joined)).save(folder / "pair.keras")
+    taken = keras.layers.Input((4,))
+    computed = tensorflow.math.erfinv(taken / 2)  # the device's runtime has no such operation
+    keras.Model(taken, keras.layers.Dense(3, "softmax")(computed)).save(folder / "erfinv.keras")
     _write_changed(folder / "flowers.keras", folder / "gadget.keras", '"softmax"', _gadget())
     _write_changed(folder / "flowers.keras", folder / "unknown.keras", '"class_name": "Dense"', '"class_name": "Denze"')
 

@@ -12,13 +12,15 @@ from tflite_runtime.interpreter import Interpreter
 
 from protocol.errors import BadInput, BadRecipe, BlobDamaged, FerryError
 from publisher.adapters.registry import Registry
+from publisher.learning.calibration import Kept, calibration
 from publisher.learning.continuing import Start, calibration_npz, put_weights, read_calibration, weights_npz
-from publisher.learning.data import Data
+from publisher.learning.data import Data, Floats
+from publisher.learning.lineage import lineage_of
 from publisher.learning.making import Made, make_from_recipe
 from publisher.learning.network import build_network
 from publisher.learning.recipe import Recipe, load_recipe
 from publisher.learning.train import train
-from publisher.operations.history import start_from
+from publisher.operations.history import drawn_anew, kept_calibration, start_from
 from publisher.operations.train import Training
 from publisher.operations.train import train as carry_out
 from publisher.operations.voice import Silent
@@ -140,10 +142,41 @@ def test_the_calibration_set_is_the_parents_also_when_the_data_has_grown(recipe:
     )
     grown = replace(recipe, data=more)
     assert start.calibration is not None
-    assert np.array_equal(train(grown, epochs=1, start=start).calibration, start.calibration)
-    assert not np.array_equal(train(grown, epochs=1).calibration, start.calibration)
+    assert np.array_equal(train(grown, epochs=1, start=start).calibration.samples, start.calibration)
+    assert not np.array_equal(train(grown, epochs=1).calibration.samples, start.calibration)
     rescaled = replace(recipe, data=Data(data.x_train * 255, data.y_train, data.x_test * 255, data.y_test))
-    assert not np.array_equal(train(rescaled, epochs=1, start=start).calibration, start.calibration)
+    assert not np.array_equal(train(rescaled, epochs=1, start=start).calibration.samples, start.calibration)
+
+
+def test_a_version_that_starts_afresh_keeps_the_set_too_and_says_whose_it_is(recipe: Recipe, start: Start) -> None:
+    assert start.calibration is not None
+    kept = Kept("1.0.0", start.calibration)
+    other = replace(recipe, data=replace(recipe.data, x_train=recipe.data.x_train[::-1] ** 1.1))
+    drawn, again = train(other, epochs=1), train(other, epochs=1, kept=kept)
+    assert (drawn.calibration.version, drawn.calibration.anew) == (None, "")
+    assert (again.calibration.version, again.calibration.anew) == ("1.0.0", "")
+    assert np.array_equal(again.calibration.samples, start.calibration)
+    assert lineage_of(again)["calibration_of"] == "1.0.0"
+    assert lineage_of(again)["data_sha256"] != lineage_of(train(recipe, epochs=1))["data_sha256"]
+
+
+@pytest.mark.parametrize(("x", "what"), [(np.zeros((300, 5)) + np.arange(5), "range"), (np.zeros((300, 4)), "shape")])
+def test_inputs_that_changed_draw_the_set_anew_and_the_reason_is_kept(x: Floats, what: str, start: Start) -> None:
+    assert start.calibration is not None
+    drawn = calibration(x.astype(np.float32), Kept("1.0.0", start.calibration))
+    assert (drawn.version, drawn.anew) == (None, f"its samples have another {what} than those of 1.0.0")
+    assert list(drawn_anew({"calibration_anew": drawn.anew})) == [f"the calibration set is drawn anew: {drawn.anew}"]
+
+
+def test_the_last_version_that_has_a_set_hands_it_on_with_the_name_of_whose_it_is(
+    registry: Registry, first: Made
+) -> None:
+    assert kept_calibration(registry, "digits") is None
+    released(registry, first, calibration_of="0.9.0")
+    registry.add_version(a_manifest("1.1.0"), {"source": "tflite", "file": "bought.tflite"}, NOON)
+    found = kept_calibration(registry, "digits")
+    assert found is not None
+    assert (found.version, calibration_npz(found.samples)) == ("0.9.0", first.kept[1])
 
 
 def test_another_network_cannot_go_on_and_says_what_differs(tmp_path: Path, start: Start) -> None:

@@ -73,6 +73,12 @@ def test_an_example_of_ones_own_data_is_trained_and_released(name: str, desk: De
     assert released.accuracy > 0.9
 
 
+def grow(path: Path) -> None:
+    """More lines, as a season brings them: some of those that are there once more."""
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines, *lines[1:41]]))
+
+
 def test_an_example_goes_from_a_csv_file_to_a_device_and_on_to_its_next_version(
     desk: Desk, broker: Mosquitto, tmp_path: Path
 ) -> None:
@@ -87,12 +93,21 @@ def test_an_example_goes_from_a_csv_file_to_a_device_and_on_to_its_next_version(
     device = enrolled(desk, "pi-7")
     with watching(BrokerUrl.parse(broker.url)) as watcher, running(device, "--replay", str(replay), "--rate", "200"):
         watcher.state("pi-7", "committed", installed_version="1.0.0")
+        grow(tmp_path / "fields.csv")
+        trained = desk.run("train", "fields", "--recipe", recipe, "--out", tmp_path / "trained", "--json").json
         said = desk.run("release", "fields", "--version", "1.1.0", "--recipe", recipe, "--from", "1.0.0").err
         watcher.state("pi-7", "committed", installed_version="1.1.0")
     # trainings are numbered through the whole registry, which other examples here use too
     assert re.search(r"kept as training \d+ of fields", said)
     shown = desk.run("show", "fields", "1.1.0")
     lineage = desk.run("show", "fields", "1.1.0", "--json").json["lineage"]
+    # a training on more data, and the release of it, are calibrated like the version before
+    before = desk.run("show", "fields", "1.0.0", "--json").json["lineage"]
+    assert (tmp_path / "trained" / "fields-int8.tflite").stat().st_size == trained["variants"]["int8"]["size_bytes"]
+    assert before["calibration_of"] is None
+    for now in (trained["lineage"], lineage):
+        assert now["data_sha256"] != before["data_sha256"]
+        assert (now["calibration_sha256"], now["calibration_of"]) == (before["calibration_sha256"], "1.0.0")
     assert "goes on from:     1.0.0" in shown.out
     assert "int8 goes on from float32 of 1.0.0" in shown.out
     for key in ("recipe_sha256", "data_sha256", "calibration_sha256"):

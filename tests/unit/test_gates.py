@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from publisher.core.gates import Figures, Gates, Standing, failures
+from publisher.core.gates import Figures, Gates, Standing, failures, way_out
 
 BEFORE = Standing("1.0.0", {"float32": 0.95, "int8": 0.94})
 
@@ -59,6 +59,16 @@ def test_what_is_too_slow_or_was_never_timed_is_told() -> None:
         "the latency of bare is not known, and at most 0.5 ms is asked",
     )
     assert failures(candidate, None, Gates()) == ()
+
+
+def test_the_way_out_is_of_the_gates_that_were_missed() -> None:
+    weak, large = {"float32": Figures(0.5, 10, 1, 1)}, {"float32": Figures(0.99, 5_000, 1, 9)}
+    gates = Gates(min_accuracy=0.9, max_wire_bytes=1_000, max_latency_ms=5)
+    assert way_out(weak, None, gates) == "train it longer; or release it all the same with --force"
+    assert way_out(large, None, gates).startswith("ship other --variants: publisher compress shows")
+    assert way_out({"original": Figures()}, None, Gates(min_accuracy=0.9)).startswith("give --data with classes")
+    both = way_out(weak | {"large": Figures(0.5, 5_000)}, None, Gates(min_accuracy=0.9, max_wire_bytes=1_000))
+    assert both.startswith("train it longer; ship other --variants")
 
 
 def test_every_gate_that_a_variant_misses_is_told() -> None:

@@ -16,13 +16,13 @@ def a_rung(name: str) -> dict[str, Any]:
     return {
         "name": name, "file_bytes": 439_656, "wire_bytes": 37_349, "accuracy": 0.98189, "accuracy_low": 0.9659,
         "accuracy_high": 0.9904, "accuracy_samples": 497, "accuracy_change": -0.00201, "agreement": 0.99799,
-        "latency_ms_p50": 0.0163, "sparsity": 0.8,
+        "latency_ms_p50": 0.0163, "latency_ms_p95": 0.0214, "memory_peak_bytes": 1_310_720, "sparsity": 0.8,
     }  # fmt: skip
 
 
-def shown(facts: dict[str, Any]) -> list[str]:
+def shown(facts: dict[str, Any], *, width: int = 80) -> list[str]:
     page = io.StringIO()
-    Console(file=page, width=80, highlight=False, markup=False).print(ladder(facts, Path("out")))
+    Console(file=page, width=width, highlight=False, markup=False).print(ladder(facts, Path("out")))
     return [line.rstrip() for line in page.getvalue().splitlines()]
 
 
@@ -31,6 +31,12 @@ def test_every_rung_has_one_line_of_at_most_80_columns() -> None:
     assert max(map(len, lines)) <= 80
     assert [line.split()[0] for line in lines[1 : 1 + len(RUNGS)]] == list(RUNGS)
     assert "440 kB 37.3 kB 0.982 (0.97-0.99) -0.002  0.998 0.016   80%" in lines[1]
+
+
+def test_a_wide_terminal_has_room_for_the_slowest_samples_and_for_memory() -> None:
+    lines = shown({"rungs": [a_rung("float32")], "impossible": [], "distillation": None}, width=100)
+    assert lines[0].endswith("zeros ms p95 peak memory")
+    assert lines[1].endswith(" 80%  0.021      1.3 MB")
 
 
 def test_what_could_not_be_made_and_what_the_teacher_brought_is_said() -> None:

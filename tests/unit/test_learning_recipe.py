@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -176,6 +178,15 @@ def test_a_whole_recipe_is_loaded_with_names_for_its_classes(tmp_path: Path) -> 
 def test_what_a_recipe_prints_stays_off_stdout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     load_recipe(a_recipe(tmp_path, "print('reading my data')"))
     assert capsys.readouterr() == ("", "reading my data\n")
+
+
+def test_settings_may_be_numbers_of_numpys(tmp_path: Path) -> None:
+    added = "train_settings = {'epochs': np.int64(2), 'learning_rate': np.float32(0.5), 'scramble_labels': np.bool_(1)}"
+    settings = load_recipe(a_recipe(tmp_path, added)).settings
+    assert json.loads(json.dumps(dataclasses.asdict(settings)))["epochs"] == 2
+    assert (settings.learning_rate, settings.scramble_labels) == (0.5, True)
+    with pytest.raises(BadRecipe, match=r"epochs is 2\.5"):
+        load_recipe(a_recipe(tmp_path, "train_settings = {'epochs': np.float64(2.5)}"))
 
 
 def test_a_recipe_may_import_its_neighbours(tmp_path: Path) -> None:

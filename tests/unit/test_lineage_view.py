@@ -19,6 +19,7 @@ def test_everything_that_traces_a_version_has_its_line() -> None:
             "accuracy": 0.9758,
             "history": [{"loss": 1.0, "accuracy": 0.5}, {"loss": 0.25, "accuracy": 0.95}],
             "networks_sha256": {"pruned-80": "3" * 64},
+            "calibration_of": "0.9.0",
             "something_new": "kept",
         }
     )
@@ -33,6 +34,7 @@ def test_everything_that_traces_a_version_has_its_line() -> None:
         "settings:         epochs 5, learning rate 0.0001",
         "accuracy:         0.9758",
         "training:         2 epochs, the last at loss 0.2500, accuracy 0.9500",
+        "calibration:      the set that was drawn for 0.9.0",
         "versions:         tensorflow 2.21.0, numpy 1.26.4",
         f"weights hashes:   pruned-80 {'3' * 64}",
         "something new:    kept",
@@ -41,4 +43,8 @@ def test_everything_that_traces_a_version_has_its_line() -> None:
 
 def test_a_version_that_was_trained_from_scratch_says_so() -> None:
     assert "goes on from:     nothing: trained from scratch" in lines({"source": "recipe", "parent": None})
+    assert lines({"calibration_of": None, "calibration_anew": "why"}).splitlines() == [
+        "calibration:      drawn for this version",
+        "drawn anew:       why",
+    ]
     assert lines({}) == "made from:        nobody wrote it down"

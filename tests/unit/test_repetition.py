@@ -53,6 +53,7 @@ def test_another_accuracy_is_told_with_both_numbers() -> None:
 def test_another_seed_recipe_data_or_parent_is_another_training() -> None:
     for change in (
         {"settings": {"epochs": 20, "seed": 2}},
+        {"calibration_sha256": "3" * 64},
         {"recipe_sha256": "3" * 64},
         {"data_sha256": "3" * 64},
         {"parent": "1.0.0"},
