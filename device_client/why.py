@@ -13,7 +13,7 @@ from typing import Any, Final
 from device_client.core.assigning import HELD, needs
 from device_client.core.choice import Choice
 from device_client.core.conditions import COMFORT, SAFETY, Condition, Needs, Question
-from device_client.core.device import Device, Moment, Phase, State
+from device_client.core.device import ON_TRIAL, Device, Moment, Phase, State
 from device_client.core.policy import Policy
 from device_client.core.readings import Readings, Unknown
 from device_client.core.refit import choice_for
@@ -24,6 +24,8 @@ from protocol.plan import Assignment
 
 NOT_ASKED: Final = Unknown("only the running client measures it")
 STUCK: Final = 10  # exit code
+PASSED: Final = "every condition holds by now; it is looked at again at the next check"
+UNFIT: Final = "in device.toml, under [[models]], allow more: variant, memory_budget_mb, latency_budget_ms"
 SILENT: Final = timedelta(minutes=5)  # so long after a promised check nothing was written: told as odd
 
 
@@ -101,7 +103,7 @@ def _obstacle(look: Look, wanted: Assignment | None, asked: tuple[Asked, ...]) -
         return "device-client has never run here", ("device-client run",)
     if not look.runs:
         return "device-client does not run here, so nothing is updated", ("device-client run", *objections)
-    if entry is not None and not entry.link_up:
+    if entry is not None and not entry.link_up and device.phase not in ON_TRIAL:  # a trial needs no broker
         trouble = f": {entry.link_trouble}" if entry.link_trouble else ""
         return f"there is no link to the broker{trouble}", ("device-client doctor",)
     if entry is not None and entry.notice:
@@ -119,8 +121,10 @@ def _obstacle(look: Look, wanted: Assignment | None, asked: tuple[Asked, ...]) -
         )
     if device.phase is Phase.DEFERRED and device.reason == HELD:
         return HELD, (f"publisher rollout resume {model}",)
+    if device.phase is Phase.DEFERRED and device.reason.startswith(f"no variant of {wanted.version}"):
+        return f"{wanted.version} waits: {device.reason}", (UNFIT,)
     if device.phase is Phase.DEFERRED:
-        return f"{wanted.version} waits: {device.reason}", objections
+        return f"{wanted.version} waits: {device.reason}", objections or (PASSED,)
     if device.phase is Phase.STALLED:
         return f"{wanted.version} waits: {device.reason}", ("publisher serve",)
     return "", ()
@@ -185,7 +189,8 @@ def _facts(look: Look, wanted: Assignment | None, headline: str) -> dict[str, st
         traits = ("urgent" if plan.urgency == "urgent" else "", "held" if plan.hold else "",
                   f"spread over {plan.spread_s} s" if plan.spread_s else "")  # fmt: skip
         facts["plan"] = ", ".join([f"number {plan.sequence} asks for {asks}", *filter(None, traits)])
-    facts["state"] = device.phase.value + ("" if device.reason in headline else f": {device.reason}")
+    told = entry.status.reason if entry is not None and entry.status.state == device.phase else device.reason
+    facts["state"] = device.phase.value + ("" if told in headline else f": {told}")
     if entry is not None and look.runs:
         facts["link"] = "up" if entry.link_up else f"down: {entry.link_trouble or 'not tried yet'}"
     if entry is not None and entry.status.next_check is not None and look.runs:

@@ -22,7 +22,7 @@ from device_client.why import Answer, Look, explain
 from device_client.why_page import in_words, lines, span
 from tests.builders import NOON, a_device, a_plan, a_policy, fit_readings
 from tests.life import Life
-from tests.states import OLD, brought_to, empty, settled
+from tests.states import OLD, brought_to, empty, loses, settled
 
 BERLIN: Final = ZoneInfo("Europe/Berlin")
 
@@ -113,6 +113,36 @@ def test_an_update_under_way_is_not_stuck(phase: Phase) -> None:
     answer = explain(look_at(brought_to(settled(), phase)))
     assert not answer.stuck
     assert answer.headline.startswith("2.0.0 is on its way: ")
+
+
+def test_a_trial_goes_on_without_a_link() -> None:
+    life = brought_to(settled(), Phase.SHADOWING)
+    life.sees(LinkDown("a tree fell on the mast"))
+    answer = explain(look_at(life))
+    assert (answer.stuck, answer.facts["link"]) == (False, "down: a tree fell on the mast")
+
+
+def test_a_deferral_whose_cause_is_over_says_so() -> None:
+    answer = explain(look_at(short_of_battery()))
+    assert answer.advice == ("every condition holds by now; it is looked at again at the next check",)
+
+
+def test_a_lost_file_is_told_beside_what_is_refused() -> None:
+    life = brought_to(settled(), Phase.REJECTED)
+    loses(OLD)(life)
+    answer = explain(look_at(life))
+    assert answer.facts["runs"] == "nothing yet"
+    assert answer.facts["state"].endswith("the file of 1.0.0 could not be opened: truncated; nothing serves")
+
+
+def test_a_version_without_a_fitting_variant_sends_to_the_settings_of_the_model() -> None:
+    life = settled()
+    life.policy = a_policy(variant="pruned")
+    life.plans("2.0.0")
+    life.reads()
+    answer = explain(look_at(life))
+    assert answer.headline.startswith("2.0.0 waits: no variant of 2.0.0 fits this device: float32 is not pruned")
+    assert "[[models]]" in answer.advice[0]
 
 
 def cut() -> Life:
