@@ -228,7 +228,8 @@ class LiveServing:
         if stage is None:
             return Tally()
         if stage.shadow:
-            return stage.shadow.tally(stage.since)
+            drifting = bool(stage.window.look(0.0).drifting)
+            return replace(stage.shadow.tally(stage.since), live_drifting=drifting)
         seen = stage.since.look(0.0)
         return Tally(live_inferences=seen.inferences, live_errors=seen.errors, live_latency_ms_p95=seen.latency_ms_p95)
 

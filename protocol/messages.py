@@ -70,6 +70,7 @@ class Evidence(Frozen):
     candidate_only_right: int | None = None
     live_only_right: int | None = None
     confidence_drop: Figure | None = None
+    live_drifting: bool | None = None
     shadow_decided_by: Name | None = None
     shadow_e_equal: Figure | None = None
     shadow_e_worse: Figure | None = None

@@ -25,6 +25,7 @@ def with_shadow(evidence: Evidence, tally: Tally, verdict: TrialVerdict, limits:
             "candidate_only_right": tally.only_shadow_correct if tally.labelled else None,
             "live_only_right": tally.only_live_correct if tally.labelled else None,
             "confidence_drop": mean_drop(tally.of_candidate()),
+            "live_drifting": tally.live_drifting or None,
             "shadow_decided_by": verdict.decided_by,
             "shadow_e_equal": verdict.e_equal,
             "shadow_e_worse": verdict.e_worse,

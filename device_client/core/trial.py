@@ -3,18 +3,20 @@
 Sequential: the counts may be looked at as often as one likes, and a verdict is drawn as soon as they allow one; how
 strongly they speak is `core.questions`' to say. Labels, where they come, decide: a candidate that is right more often
 may disagree. Without them agreement and confidence do, which can only say that the candidate is alike, not that it is
-better. When time is up without a verdict, that is an answer of its own, and the settings say what follows. Pure.
+better; where the live model's inputs have drifted, to be unlike it refuses nobody. When time is up without a verdict,
+that is an answer of its own, and the settings say what follows. Pure.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 from device_client.core.policy import TrialLimits
 from device_client.core.questions import Answer, Subject, ask_accuracy, ask_agreement, ask_confidence, ask_latency
 from device_client.core.tally import Pairs, Tally
 
+LOST: Final = "the inputs have drifted away from what the live model knows, so that agreement with it says little"
 DecidedBy = Subject | Literal["errors", "inferences", "deadline"]
 
 
@@ -39,33 +41,34 @@ def judge_shadow(tally: Tally, elapsed_s: float, limits: TrialLimits) -> TrialVe
         return TrialVerdict(False, _failures(tally), "errors")
     pairs, late = tally.of_candidate(), elapsed_s >= limits.shadow_deadline_s
     likeness = _likeness(pairs, limits, may_be_agreement=elapsed_s >= limits.labels_wait_s)
-    verdict = _weigh(pairs, limits, likeness)
+    verdict = _weigh(pairs, limits, likeness, lost=tally.live_drifting)
     if verdict is None and late and likeness != "agreement":
-        verdict = _weigh(pairs, limits, "agreement")  # too few labels: what there is must do
+        verdict = _weigh(pairs, limits, "agreement", lost=tally.live_drifting)  # too few labels: what there is must do
     if verdict is not None or not late:
         return verdict
     if tally.inputs and not pairs.answered:
         return TrialVerdict(False, _failures(tally), "errors")
     allowed = limits.without_evidence == "adopt"
-    return _undecided(pairs, elapsed_s, limits, likeness, allowed, limits.without_evidence)
+    verdict = _undecided(pairs, elapsed_s, limits, likeness, allowed, limits.without_evidence)
+    return replace(verdict, reason=f"{LOST}: {verdict.reason}") if tally.live_drifting else verdict
 
 
 def judge_probation(
-    tally: Tally, elapsed_s: float, limits: TrialLimits, *, beside: bool = True, by_labels: bool = False
+    tally: Tally, elapsed_s: float, limits: TrialLimits, *, beside: bool = True, may_differ: bool = False
 ) -> TrialVerdict | None:
     """Whether the new live model may stay, the previous one being its shadow; None while probation lasts.
 
-    `beside`: there is a previous model at all. `by_labels`: accuracy let the new one go live, so that disagreement,
-    which may be why it is better, is nothing to go back for.
+    `beside`: there is a previous model at all. `may_differ`: accuracy let the new one go live, or the previous one was
+    lost on drifted inputs, so that disagreement, which may be why it is better, is nothing to go back for.
     """
     if tally.live_errors > limits.errors_max:
         told = f"{tally.live_errors} of {tally.live_inferences} inferences failed on probation"
         return TrialVerdict(False, told, "errors")
     pairs, late = tally.of_new_live(), elapsed_s >= limits.probation_deadline_s
-    patient = by_labels or elapsed_s < limits.labels_wait_s
+    patient = may_differ or elapsed_s < limits.labels_wait_s
     likeness = _likeness(pairs, limits, may_be_agreement=not patient)
     verdict = _weigh(pairs, limits, likeness)
-    if verdict is None and late and likeness != "agreement" and not by_labels:
+    if verdict is None and late and likeness != "agreement" and not may_differ:
         verdict = _weigh(pairs, limits, "agreement")
     if verdict is not None and not verdict.allowed:
         return verdict
@@ -90,10 +93,14 @@ def _likeness(pairs: Pairs, limits: TrialLimits, *, may_be_agreement: bool) -> S
     return "agreement" if may_be_agreement else None
 
 
-def _weigh(pairs: Pairs, limits: TrialLimits, likeness: Subject | None) -> TrialVerdict | None:
-    """One bad answer refuses; good ones to all that is asked adopt, likeness among them."""
+def _weigh(pairs: Pairs, limits: TrialLimits, likeness: Subject | None, *, lost: bool = False) -> TrialVerdict | None:
+    """One bad answer refuses; good ones to all that is asked adopt, likeness among them.
+
+    `lost`: the old model does not know these inputs, and being unlike it refuses nobody.
+    """
     answers = _ask(pairs, limits, likeness)
-    refusing = next((answer for answer in answers if answer.refuses), None)
+    harmless = {"agreement", "confidence"} if lost else set()
+    refusing = next((answer for answer in answers if answer.refuses and answer.subject not in harmless), None)
     if refusing is not None:
         return _drawn(False, refusing)
     if likeness is None or not all(answer.accepts for answer in answers):

@@ -201,7 +201,7 @@ def test_a_first_version_has_nobody_to_be_rolled_back_to() -> None:
 
 @pytest.mark.parametrize("elapsed_s", [SOON_S, LATE_S])
 def test_what_went_live_for_being_right_more_often_may_disagree_on_probation(elapsed_s: float) -> None:
-    verdict = judge_probation(a_tally(300, agreed=150), elapsed_s, LIMITS, by_labels=True)
+    verdict = judge_probation(a_tally(300, agreed=150), elapsed_s, LIMITS, may_differ=True)
     if elapsed_s == SOON_S:
         assert verdict is None
     else:
@@ -212,3 +212,20 @@ def test_what_went_live_for_being_right_more_often_may_disagree_on_probation(ela
 def test_shares_are_unknown_before_there_is_anything_to_share() -> None:
     assert (Tally().agreement, Tally().live_accuracy, Tally().shadow_accuracy) == (None, None, None)
     assert Tally(inputs=3, shadow_errors=3).agreement is None
+
+
+def test_a_candidate_need_not_agree_with_a_model_that_is_lost() -> None:
+    apart = a_tally(400, agreed=80, live_drifting=True, **less_sure(5, 400))
+    assert shadow(apart) is None
+    late = drawn(shadow(apart, LATE_S))
+    assert (late.allowed, late.decided_by) == (True, "deadline")
+    assert late.reason.startswith("the inputs have drifted away from what the live model knows")
+    assert not drawn(shadow(apart, LATE_S, without_evidence="reject")).allowed
+    assert not drawn(shadow(replace(apart, live_drifting=False))).allowed
+
+
+def test_labels_failures_and_latency_still_speak_against_a_candidate_beside_a_model_that_is_lost() -> None:
+    assert not drawn(shadow(a_tally(100, live_drifting=True, **labelled(25, 5, 100)))).allowed
+    assert not drawn(shadow(a_tally(60, live_drifting=True, shadow_slow=60))).allowed
+    assert not drawn(shadow(a_tally(20, live_drifting=True, shadow_errors=4))).allowed
+    assert drawn(shadow(a_tally(40, live_drifting=True))).decided_by == "agreement", "and agreement for it"
