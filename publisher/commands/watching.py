@@ -15,6 +15,7 @@ from publisher.commands.common import Common, command
 
 if TYPE_CHECKING:
     from publisher.core.fleet import Row
+    from publisher.operations.show import ModelShown
     from publisher.operations.status import FleetStatus, Reader
 _PASSWORD_MAX_CHARS = 1_000
 
@@ -99,7 +100,7 @@ def show(
     model: Annotated[str, typer.Argument(help="the model's name", show_default=False)],
     version: Annotated[str | None, typer.Argument(help="one of its versions", show_default=False)] = None,
 ) -> None:
-    """Show a model's versions, or one version with its variants and where it came from."""
+    """Show a model's versions and trainings, or one version with its variants and where it came from."""
     from rich.console import Group
     from rich.text import Text
 
@@ -110,13 +111,30 @@ def show(
 
     with an_office(common.settings, common.voice(), broker=False) as office:
         if version is None:
-            of_model = show_model(office, model)
-            told = {"plan": facts.of_plan(of_model.plan), "versions": [facts.of_manifest(m) for m in of_model.versions]}
-            common.show(told, lambda: Group(tables.versions(of_model.versions, of_model.plan)))
+            _show_model(common, show_model(office, model))
             return
         found = show_version(office, model, version)
     told = {**facts.of_manifest(found.manifest), "audience": list(found.audience), "lineage": found.lineage}
     common.show(told, lambda: Group(tables.manifest(found.manifest, found.audience), Text(lines(found.lineage))))
+
+
+def _show_model(common: Common, shown: ModelShown) -> None:
+    from rich.console import Group
+    from rich.text import Text
+
+    from publisher.views import facts, tables
+
+    told = {
+        "plan": None if shown.plan is None else facts.of_plan(shown.plan),
+        "versions": [facts.of_manifest(manifest) for manifest in shown.versions],
+        "trainings": [facts.of_training(record, shown.released_as.get(record.number)) for record in shown.trainings],
+    }
+    none = Text(
+        f"no version of {shown.model} is released: publisher release {shown.model} --version VERSION --recipe FILE"
+    )
+    released = none if shown.plan is None else tables.versions(shown.versions, shown.plan)
+    trained = (Text(), tables.trainings(shown.trainings, shown.released_as)) if shown.trainings else ()
+    common.show(told, lambda: Group(released, *trained))
 
 
 def _password(path: Path) -> str:

@@ -35,4 +35,4 @@ def _is_plain(layer: Any) -> bool:
     if type(layer).__name__ not in PLAIN_LAYERS or type(layer).__module__.partition(".")[0] != "tf_keras":
         return False
     told = layer.get_config()
-    return told.get("activation") in PLAIN_ACTIVATIONS and layer.dtype == "float32"
+    return told.get("activation") in PLAIN_ACTIVATIONS and layer.dtype == layer.compute_dtype == "float32"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from protocol.manifest import Manifest
 from protocol.plan import Plan
+from publisher.core.repetition import TrainingRecord
 from publisher.operations.office import Office
 from publisher.operations.spread import standing
 
@@ -22,11 +24,16 @@ class VersionShown:
 
 @dataclass(frozen=True, slots=True)
 class ModelShown:
-    """All versions of a model, the newest last, and its plan."""
+    """All versions of a model and its plan; no plan where it was trained but never released. The newest stand last.
+
+    `released_as` has the version that a training's network went out in, by the training's number.
+    """
 
     model: str
     versions: tuple[Manifest, ...]
-    plan: Plan
+    plan: Plan | None
+    trainings: tuple[TrainingRecord, ...] = ()
+    released_as: Mapping[int, str] = field(default_factory=dict)
 
 
 def show_version(office: Office, model: str, version: str) -> VersionShown:
@@ -38,7 +45,22 @@ def show_version(office: Office, model: str, version: str) -> VersionShown:
 
 
 def show_model(office: Office, model: str) -> ModelShown:
-    """A model. Raises UnknownVersion."""
-    plan = standing(office, model)
-    versions = tuple(office.registry.manifest(model, version) for version in office.registry.versions(model))
-    return ModelShown(model, versions, plan)
+    """A model: what was released of it, and what was trained. Raises UnknownVersion."""
+    registry = office.registry
+    trainings = tuple(registry.trainings(model))
+    plan = registry.plan(model) if trainings else standing(office, model)
+    names = registry.versions(model)
+    return ModelShown(
+        model,
+        tuple(registry.manifest(model, version) for version in names),
+        plan,
+        trainings,
+        _released_as(trainings, {version: registry.lineage(model, version) for version in names}),
+    )
+
+
+def _released_as(trainings: tuple[TrainingRecord, ...], lineages: Mapping[str, Mapping[str, Any]]) -> dict[int, str]:
+    """By the weights, which each training and each version of a recipe names by hash; the first version, if several."""
+    weights = {lineages[version].get("weights_sha256"): version for version in reversed(list(lineages))}
+    found = {record.number: weights.get(record.lineage.get("weights_sha256", "")) for record in trainings}
+    return {number: version for number, version in found.items() if version is not None}

@@ -9,6 +9,7 @@ from typing import Any
 from protocol.manifest import Manifest
 from protocol.plan import Plan
 from publisher.core.fleet import Row, summary
+from publisher.core.repetition import TrainingRecord
 
 
 def of_manifest(manifest: Manifest) -> dict[str, Any]:
@@ -51,6 +52,19 @@ def of_plan(plan: Plan) -> dict[str, Any]:
         "spread_s": plan.spread_s,
         "rules": rules,
         "history": [stage.model_dump(mode="json", exclude_none=True) for stage in plan.history],
+    }
+
+
+def of_training(record: TrainingRecord, released_as: str | None) -> dict[str, Any]:
+    """One training, without its epochs. `released_as` is the version that its network went out in."""
+    lineage = {key: value for key, value in record.lineage.items() if key != "history"}
+    return {
+        "training": record.number,
+        "at": record.at.isoformat(),
+        "accuracy": record.accuracy,
+        "released_as": released_as,
+        "files": dict(record.files),
+        "lineage": lineage,
     }
 
 

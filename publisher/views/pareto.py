@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ WIDE_IN: Final = (9.0, 5.2)
 NARROW_IN: Final = (4.4, 5.0)  # for a page of 400 pixels: the same letters on half the width
 PNG_DPI: Final = 160
 MARK_PX: Final = 5.0
+TICKS_MIN: Final = 3
 AROUND: Final = tuple(  # where a label may stand, in points from its mark, the nearest first
     (dx, dy, side)
     for far in (1, 2, 3, 5)
@@ -119,7 +120,7 @@ def _frame(axes: Axes, points: list[Point], samples: int, room: float) -> None:
     small, large = min(point.wire_kb for point in points), max(point.wire_kb for point in points)
     axes.set_xscale("log")
     axes.set_xlim(small / room, large * 1.6)
-    axes.xaxis.set_major_locator(FixedLocator([*_ticks(small / room, large * 1.6)]))
+    axes.xaxis.set_major_locator(FixedLocator(_ticks(small / room, large * 1.6)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda kb, _: f"{kb:g}"))
     axes.set_xlabel("bytes on the wire (kB, log scale)")
@@ -130,9 +131,15 @@ def _frame(axes: Axes, points: list[Point], samples: int, room: float) -> None:
         axes.spines[side].set_visible(False)
 
 
-def _ticks(low: float, high: float) -> Iterator[float]:
-    for power in range(-3, 7):
-        yield from (step * 10.0**power for step in (1, 2, 5) if low <= step * 10.0**power <= high)
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers, closer where there would be too few."""
+    found: list[float] = []
+    for steps in ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)):
+        ticks = (step * 10.0**power for power in range(-3, 7) for step in steps)
+        found = [tick for tick in ticks if low <= tick <= high]
+        if len(found) >= TICKS_MIN:
+            break
+    return found
 
 
 def _marks(axes: Axes, points: list[Point], *, on_front: bool) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -11,7 +12,9 @@ from rich.text import Text
 from protocol.manifest import Manifest
 from protocol.plan import Plan
 from publisher.core.fleet import Row, summary
+from publisher.core.repetition import TrainingRecord
 
+TRAININGS_SHOWN: Final = 10
 _STYLES = {
     "committed": "green", "rejected": "red", "rolled_back": "red", "stalled": "red", "deferred": "yellow",
     "fetching": "cyan", "proving": "cyan", "shadowing": "cyan", "probation": "cyan",
@@ -61,6 +64,19 @@ def versions(manifests: Iterable[Manifest], plan: Plan) -> RenderableType:
         table.add_row(
             manifest.version, f"{manifest.created:%Y-%m-%d %H:%M}", _share(accuracy), "; ".join(audience) or "-",
             Text(manifest.notes),
+        )  # fmt: skip
+    return table
+
+
+def trainings(records: Sequence[TrainingRecord], released_as: Mapping[int, str]) -> RenderableType:
+    """The last trainings of a model, the newest first."""
+    table = _table("training", "at", "recipe", "epochs", "seed", "accuracy", "released as")
+    for record in reversed(records[-TRAININGS_SHOWN:]):
+        settings = record.lineage.get("settings", {})
+        table.add_row(
+            str(record.number), f"{record.at:%Y-%m-%d %H:%M}", Text(str(record.lineage.get("recipe", "-"))),
+            str(settings.get("epochs", "-")), str(settings.get("seed", "-")), _share(record.accuracy),
+            released_as.get(record.number, "-"),
         )  # fmt: skip
     return table
 

@@ -12,6 +12,7 @@ from tflite_runtime.interpreter import Interpreter
 
 from protocol.errors import BadInput, BadModel
 from publisher.learning.brought import halves, make_from_keras, trained_from_keras
+from publisher.learning.calibration import Kept
 from publisher.learning.keras_file import convert_file
 from publisher.learning.keras_source import check_no_code, kind_of
 from publisher.operations.compress import Compression, KerasFile, compress
@@ -71,6 +72,9 @@ def test_the_network_of_a_file_can_be_trained_on_as_a_recipes(files: Path) -> No
     assert trained.recipe.data.x_test.shape == (60, 4)
     assert trained.recipe.build_model().count_params() == trained.model.count_params() == 67
     assert trained_from_keras(files / "flowers-saved", files / "data.npz").accuracy == trained.accuracy
+    kept = Kept("1.0.0", keras_files.data()[0][:9])
+    again = trained_from_keras(files / "flowers.keras", files / "data.npz", kept=kept)
+    assert (again.calibration.version, len(again.calibration.samples)) == ("1.0.0", 9)
     with pytest.raises(BadModel, match=r"unknown\.keras needs classes that are not here"):
         trained_from_keras(files / "unknown.keras", files / "data.npz")
     with pytest.raises(BadModel, match="no layers of Keras 2, so that nothing in it can be trained"):
@@ -209,4 +213,6 @@ def test_a_brought_model_is_released_and_what_it_cannot_do_is_said(files: Path, 
         assert "--trust-code" in refused
         shown = desk.run("show", "flowers", "1.0.0").out
         assert "file hash:" in shown
+        assert "calibration:    drawn for this version" in shown
+        assert "not done" not in shown  # float32 and int8 are all that was asked for
         assert "tf-keras 2.21" in shown

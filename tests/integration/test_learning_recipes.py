@@ -108,11 +108,11 @@ def test_an_example_goes_from_a_csv_file_to_a_device_and_on_to_its_next_version(
     for now in (trained["lineage"], lineage):
         assert now["data_sha256"] != before["data_sha256"]
         assert (now["calibration_sha256"], now["calibration_of"]) == (before["calibration_sha256"], "1.0.0")
-    assert "goes on from:     1.0.0" in shown.out
+    assert "goes on from:   1.0.0" in shown.out
     assert "int8 goes on from float32 of 1.0.0" in shown.out
     for key in ("recipe_sha256", "data_sha256", "calibration_sha256"):
         assert lineage[key] in shown.out
-    assert "settings:         epochs 5" in shown.out
+    assert "settings:       epochs 5" in shown.out
     assert f"tensorflow {lineage['versions']['tensorflow']}" in shown.out
     refused = desk.run("release", "fields", "--version", "1.2.0", "--from", "9.9.9", expect=2).err
     assert "fields has no version 9.9.9" in refused
