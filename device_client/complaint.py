@@ -33,7 +33,6 @@ _PLAIN: Final = {
     "too_short": "at least one is wanted",
 }
 _PATTERNS: Final = {
-    "[0-5]": "a stretch of local time is wanted, such as 22:00-06:00",
     "[a-z0-9_-]": "1 to 64 of a-z, 0-9, '-' and '_' are wanted",
 }
 

@@ -18,6 +18,7 @@ WHAT: Final[dict[str, str]] = {
     "metering": "connect it to a link that costs nothing",
     "signal": "move the board or the access point",
     "network": "look after the link to the broker",
+    "hours": "wait until then, or change `hours` under [conditions] in device.toml",
     "throughput": "look after the link to the broker; it is tried again after a quarter of an hour",
 }  # fmt: skip
 SETTING: Final[dict[str, str]] = {

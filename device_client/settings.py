@@ -24,6 +24,7 @@ from device_client.core.policy import (
     YEAR_S,
     Conditional,
     DownloadLimits,
+    Hours,
     Pause,
     Periodic,
     Policy,
@@ -34,7 +35,6 @@ from device_client.core.policy import (
     Strategy,
     Thresholds,
     TrialLimits,
-    Window,
 )
 from device_client.ports import Delegate
 from protocol.broker_url import BrokerUrl
@@ -44,8 +44,12 @@ from protocol.shortening import WINDOW_MAX_BYTES
 from protocol.topics import LINE_MAX_BYTES
 from protocol.wire import Name
 
-MINUTES_A_DAY: Final = 1_440
-WindowText = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)$")]
+OF_KIND: Final[dict[str, tuple[str, ...]]] = {
+    "periodic": ("every_s", "windows"),
+    "conditional": ("hold_s", "recheck_s"),
+    "smart": ("interval_min_s", "interval_max_s", "quality_good", "quality_bad", "comfort_score", "inferences_min"),
+}
+"""The settings that only one kind of strategy knows."""
 
 
 class Section(BaseModel):
@@ -115,7 +119,7 @@ class StrategySection(Section):
 
     kind: Literal["periodic", "conditional", "smart"] = "conditional"
     every_s: Seconds = 6 * 3600.0
-    windows: tuple[WindowText, ...] = ()
+    windows: Hours = ()
     zone: str | None = None
     hold_s: Seconds = 0.0
     recheck_s: Pause = 30.0
@@ -141,6 +145,11 @@ class StrategySection(Section):
             raise ValueError("quality_bad must be under quality_good")
         return self
 
+    def foreign(self) -> tuple[str, str] | None:
+        """A key that was given although it belongs to another kind, and to which."""
+        others = ((key, kind) for kind, keys in OF_KIND.items() if kind != self.kind for key in keys)
+        return next(((key, kind) for key, kind in others if key in self.model_fields_set), None)
+
     def local_zone(self) -> tzinfo:
         """Where the windows' clock hangs."""
         return zone_of(self.zone) if self.zone else system_zone()
@@ -148,7 +157,7 @@ class StrategySection(Section):
     def strategy(self) -> Strategy:
         """The strategy in the core's terms."""
         if self.kind == "periodic":
-            return Periodic(self.every_s, tuple(_window(text) for text in self.windows))
+            return Periodic(self.every_s, self.windows)
         if self.kind == "smart":
             return Smart(
                 self.interval_min_s,
@@ -252,6 +261,7 @@ def load(path: Path, **flags: Any) -> DeviceSettings:
     except BadSettings as refused:
         raise BadSettings(f"{_source_of_broker(path, text, flags)}{refused.message}", hint=refused.hint) from None
     _check_names(path, settings)
+    _check_kind(path, text, settings.strategy)
     folder = path.resolve().parent
     tls = settings.tls
     absolute = {name: folder / file for name in ("ca", "cert", "key") if (file := getattr(tls, name)) is not None}
@@ -311,6 +321,20 @@ def _check_names(path: Path, settings: DeviceSettings) -> None:
         raise BadSettings(f"{path}: the model {twice!r} is named twice", hint="leave one [[models]] of that name")
 
 
+def _check_kind(path: Path, text: str, strategy: StrategySection) -> None:
+    """A key that would do nothing is refused: who wrote it believes that it does."""
+    foreign = strategy.foreign()
+    if foreign is None:
+        return
+    key, kind = foreign
+    place = where(path, text, ("strategy", key), os.environ)
+    also = "; for hours that go with every kind, write `hours` under [conditions]" if key == "windows" else ""
+    raise BadSettings(
+        f'{place}: strategy.{key} belongs to the kind "{kind}", and the kind is "{strategy.kind}"',
+        hint=f'write kind = "{kind}", or take {key} out{also}',
+    )
+
+
 def _known_keys() -> dict[str, list[str]]:
     sections: dict[str, type[Section]] = {
         "models": ModelSection,
@@ -331,13 +355,3 @@ def _beside(folder: Path, program: str) -> str:
 
 def _as_option(value: bool | float | str) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _window(text: str) -> Window:
-    start, _, end = text.partition("-")
-    return Window(_minute(start), _minute(end) % MINUTES_A_DAY)
-
-
-def _minute(text: str) -> int:
-    hours, _, minutes = text.partition(":")
-    return int(hours) * 60 + int(minutes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -68,7 +69,8 @@ def consider_beginning(policy: Policy, state: State, now_s: float) -> Step:
 
 def glance_at_s(policy: Policy, state: State) -> float | None:
     """When the readings are to be taken anew although nothing is due yet; None when they may grow old."""
-    age_s, at_s = glance_s(policy.strategy), state.moment.readings_at_s
+    age_s = glance_s(policy.strategy, by_the_clock=bool(policy.thresholds.hours))
+    at_s = state.moment.readings_at_s
     waiting = state.moment.next_check_s is not None and state.device.phase is not Phase.STALLED
     return at_s + age_s if waiting and age_s is not None and at_s is not None else None
 
@@ -92,7 +94,7 @@ def _choose_and_begin(policy: Policy, state: State, plan: Plan, wanted: Assignme
     # an empty device has no comfort to lose; another variant of what runs anyway is never urgent
     urgent = (plan.urgency == "urgent" or device.live is None) and not device.refit
     scored = _score(policy, state)
-    verdict = _judge(policy, state, needs(state, choice), urgent, scored)
+    verdict = _judge(policy, state, needs(state, choice), urgent, scored, now_s)
     state = state.with_moment(crossed=verdict.crossed)
     since_s = state.moment.allowed_since_s if state.moment.allowed_since_s is not None else now_s
     state = state.with_moment(allowed_since_s=since_s if verdict.allowed else None)
@@ -138,8 +140,9 @@ def _score(policy: Policy, state: State) -> Score | None:
     return score(policy.strategy, state.moment.readings.quality, live.variant.measured.accuracy if live else None)
 
 
-def _judge(policy: Policy, state: State, needs: Needs, urgent: bool, scored: Score | None) -> Verdict:
-    question = Question(state.moment.readings, policy.thresholds, needs, state.moment.crossed)
+def _judge(policy: Policy, state: State, needs: Needs, urgent: bool, scored: Score | None, now_s: float) -> Verdict:
+    readings = replace(state.moment.readings, local_time=_local_time(state, now_s))
+    question = Question(readings, policy.thresholds, needs, state.moment.crossed)
     if _pressed(policy, urgent, scored):
         return judge(question, urgent=True, because="the live model does badly")
     return judge(question, urgent=urgent)

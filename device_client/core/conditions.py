@@ -9,17 +9,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from device_client.core.hours import is_open, opening, until_open_s
 from device_client.core.policy import Thresholds
 from device_client.core.readings import Readings, Unknown
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An answer and its reason. `crossed`: the conditions whose limit was crossed, for the next question."""
+    """An answer and its reason. `crossed`: the conditions whose limit was crossed, for the next question.
+
+    `opens_in_s`: how long the hours for updates stay closed, where they do.
+    """
 
     allowed: bool
     reason: str
     crossed: frozenset[str] = frozenset()
+    opens_in_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +60,11 @@ def judge(question: Question, *, urgent: bool, because: str = "urgent") -> Verdi
     safety = [condition(question) for condition in SAFETY]
     comfort = [condition(question) for condition in COMFORT]
     crossed = frozenset[str]().union(*(verdict.crossed for verdict in safety + comfort))
-    for verdict in safety if urgent else safety + comfort:
+    asked = safety if urgent else safety + comfort
+    opens_in_s = next((verdict.opens_in_s for verdict in asked if verdict.opens_in_s is not None), None)
+    for verdict in asked:
         if not verdict.allowed:
-            return replace(verdict, crossed=crossed)
+            return replace(verdict, crossed=crossed, opens_in_s=opens_in_s)
     waived = f" ({because}: comfort conditions waived)" if urgent else ""
     return Verdict(True, f"all conditions hold{waived}", crossed)
 
@@ -73,16 +80,16 @@ def throttling(asked: Question) -> Verdict:
     """A processor that is slowed down has no strength to spare, and its trial would measure the brake."""
     throttled = asked.readings.throttled
     if isinstance(throttled, Unknown):
-        return _unknown("throttling", "throttling", throttled, asked.thresholds)
-    return Verdict(not throttled, f"the processor is {'' if throttled else 'not '}throttled")
+        return _unknown("throttling", "throttling", throttled, asked)
+    return _flagged("throttling", throttled, f"the processor is {'' if throttled else 'not '}throttled")
 
 
 def voltage(asked: Question) -> Verdict:
     """Under-voltage ends in a damaged disk or a reboot; writing makes it worse."""
     low = asked.readings.under_voltage
     if isinstance(low, Unknown):
-        return _unknown("voltage", "the supply voltage", low, asked.thresholds)
-    return Verdict(not low, f"the supply voltage is {'too low' if low else 'high enough'}")
+        return _unknown("voltage", "the supply voltage", low, asked)
+    return _flagged("voltage", low, f"the supply voltage is {'too low' if low else 'high enough'}")
 
 
 def battery(asked: Question) -> Verdict:
@@ -91,7 +98,7 @@ def battery(asked: Question) -> Verdict:
     if asked.readings.on_mains is True:
         return Verdict(True, "on mains power")
     if isinstance(percent, Unknown):
-        return _unknown("battery", "battery", percent, limits)
+        return _unknown("battery", "battery", percent, asked)
     back = min(limits.battery_hysteresis_percent, 100.0 - limits.battery_min_percent)  # a full battery is enough
     floor = Limit("battery", "battery", limits.battery_min_percent, back, _percent)
     return floor.under(percent, asked.crossed)
@@ -101,7 +108,7 @@ def memory(asked: Question) -> Verdict:
     """Room for the candidate beside the live model."""
     free, limits = asked.readings.memory_free_bytes, asked.thresholds
     if isinstance(free, Unknown):
-        return _unknown("memory", "free memory", free, limits)
+        return _unknown("memory", "free memory", free, asked)
     needed = asked.needs.memory_bytes
     floor = needed if asked.needs.relieves else max(limits.memory_min_bytes, needed)
     return Limit("memory", "free memory", floor, limits.memory_hysteresis_bytes, _mb).under(free, asked.crossed)
@@ -111,7 +118,7 @@ def disk(asked: Question) -> Verdict:
     """Room for the download and the file it becomes, and the margin that the owner wants left."""
     free, limits = asked.readings.disk_free_bytes, asked.thresholds
     if isinstance(free, Unknown):
-        return _unknown("disk", "free disk", free, limits)
+        return _unknown("disk", "free disk", free, asked)
     floor = limits.disk_min_bytes + asked.needs.disk_bytes
     return Limit("disk", "free disk", floor, limits.disk_hysteresis_bytes, _mb).under(free, asked.crossed)
 
@@ -120,7 +127,7 @@ def cpu(asked: Question) -> Verdict:
     """The application comes first."""
     load, limits = asked.readings.cpu_percent, asked.thresholds
     if isinstance(load, Unknown):
-        return _unknown("cpu", "CPU load", load, limits)
+        return _unknown("cpu", "CPU load", load, asked)
     back = min(limits.cpu_hysteresis_percent, limits.cpu_max_percent / 2)
     ceiling = Limit("cpu", "CPU load", limits.cpu_max_percent, back, _percent)
     return ceiling.over(load, asked.crossed)
@@ -130,7 +137,7 @@ def temperature(asked: Question) -> Verdict:
     """A hot board throttles; a trial would measure the heat."""
     degrees, limits = asked.readings.temperature_c, asked.thresholds
     if isinstance(degrees, Unknown):
-        return _unknown("temperature", "temperature", degrees, limits)
+        return _unknown("temperature", "temperature", degrees, asked)
     ceiling = Limit(
         "temperature", "temperature", limits.temperature_max_c, limits.temperature_hysteresis_c, "{:.0f} °C".format
     )
@@ -144,7 +151,7 @@ def metering(asked: Question) -> Verdict:
     if isinstance(asked.readings.metered, Unknown):
         if asked.readings.link_kind == "cellular":
             return Verdict(False, "the link is cellular, which counts as metered")
-        return _unknown("metering", "metering", asked.readings.metered, asked.thresholds)
+        return _unknown("metering", "metering", asked.readings.metered, asked)
     metered = asked.readings.metered
     return Verdict(not metered, f"the link is {'' if metered else 'not '}metered")
 
@@ -155,7 +162,7 @@ def signal(asked: Question) -> Verdict:
     if not isinstance(kind, Unknown) and kind != "wifi":
         return Verdict(True, f"the link is {kind}")
     if isinstance(dbm, Unknown):
-        return _unknown("signal", "Wi-Fi signal", dbm, limits)
+        return _unknown("signal", "Wi-Fi signal", dbm, asked)
     floor = Limit(
         "signal", "Wi-Fi signal", limits.wifi_signal_min_dbm, limits.wifi_signal_hysteresis_dbm, "{:.0f} dBm".format
     )
@@ -166,7 +173,7 @@ def network(asked: Question) -> Verdict:
     """A slow answer from the broker tells of a bad link."""
     round_trip, limits = asked.readings.round_trip_ms, asked.thresholds
     if isinstance(round_trip, Unknown):
-        return _unknown("network", "round trip to the broker", round_trip, limits)
+        return _unknown("network", "round trip to the broker", round_trip, asked)
     back = min(limits.round_trip_hysteresis_ms, limits.round_trip_max_ms / 2)
     ceiling = Limit("network", "round trip to the broker", limits.round_trip_max_ms, back, "{:.0f} ms".format)
     return ceiling.over(round_trip, asked.crossed)
@@ -180,8 +187,21 @@ def throughput(asked: Question) -> Verdict:
     return Limit("throughput", "throughput from the broker", floor, 0, _kb_s).under(speed, asked.crossed)
 
 
+def hours(asked: Question) -> Verdict:
+    """The hours of local time that the owner leaves to updates."""
+    windows, local = asked.thresholds.hours, asked.readings.local_time
+    if not windows:
+        return Verdict(True, "no hours are set for updates")
+    if isinstance(local, Unknown):
+        return _unknown("hours", "the local time", local, asked)
+    if is_open(windows, local):
+        return Verdict(True, f"{local:%H:%M} is within the hours for updates")
+    reason = f"outside the hours for updates; the next begin at {opening(windows, local):%H:%M} local time"
+    return Verdict(False, reason, opens_in_s=until_open_s(windows, local))
+
+
 SAFETY: Final[tuple[Condition, ...]] = (hold, throttling, voltage, battery, memory, disk)
-COMFORT: Final[tuple[Condition, ...]] = (cpu, temperature, metering, signal, network, throughput)
+COMFORT: Final[tuple[Condition, ...]] = (cpu, temperature, metering, signal, network, throughput, hours)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,9 +232,17 @@ class Limit:
         return Verdict(good, reason, frozenset() if good else frozenset({self.condition}))
 
 
-def _unknown(condition: str, what: str, reading: Unknown, thresholds: Thresholds) -> Verdict:
-    answer = getattr(thresholds.unknown_of, condition) or thresholds.unknown
-    return Verdict(answer == "allow", f"{what} is unknown: {reading.reason}")
+def _flagged(condition: str, bad: bool, reason: str) -> Verdict:
+    return Verdict(not bad, reason, frozenset({condition}) if bad else frozenset())
+
+
+def _unknown(condition: str, what: str, reading: Unknown, asked: Question) -> Verdict:
+    """What the owner makes of it; but a danger that was seen is not over because its sensor went silent."""
+    reason, of_this_one = f"{what} is unknown: {reading.reason}", getattr(asked.thresholds.unknown_of, condition)
+    endangered = condition in asked.crossed and any(each.__name__ == condition for each in SAFETY)
+    if endangered and of_this_one != "allow":
+        return Verdict(False, f"{reason}; when it was last read it stood in the way", frozenset({condition}))
+    return Verdict((of_this_one or asked.thresholds.unknown) == "allow", reason)
 
 
 def _percent(value: float) -> str:

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from device_client.core.policy import Window
+from device_client.core.policy import MINUTES_A_DAY, Window
 
-MINUTES_A_DAY: Final = 1_440
 _FARTHEST_MINUTES: Final = 3 * MINUTES_A_DAY  # a window may fall out one night, not two
 _MINUTE: Final = timedelta(minutes=1)
 
@@ -33,6 +32,11 @@ def until_open_s(windows: Sequence[Window], local: datetime) -> float:
     if (shown + minutes * _MINUTE).astimezone(local.tzinfo).utcoffset() != local.utcoffset():
         minutes = _walk(windows, shown, local)  # the clock is changed on the way
     return (shown + minutes * _MINUTE - now).total_seconds()
+
+
+def opening(windows: Sequence[Window], local: datetime) -> datetime:
+    """What the clock shows when the next window opens; what it shows by now where one is open."""
+    return (local.astimezone(UTC) + timedelta(seconds=until_open_s(windows, local))).astimezone(local.tzinfo)
 
 
 def _walk(windows: Sequence[Window], shown: datetime, local: datetime) -> int:

@@ -5,10 +5,11 @@ Every number has its unit in its name.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 _NO_STRANGERS: Final = ConfigDict(extra="forbid")  # a typo in a settings file is refused, not ignored
 
@@ -24,6 +25,37 @@ ShareSampled = Annotated[float, Field(gt=0, le=1)]
 ErrorRate = Annotated[float, Field(ge=0.0001, le=0.5)]
 CpuPercent = Annotated[float, Field(ge=0.1, le=100)]  # of one core
 Answer = Literal["allow", "defer"]
+MINUTES_A_DAY: Final = 1_440
+_WINDOW: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]|24(?=:00)):([0-5]\d)")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of local time, in minutes since midnight. It may reach over midnight; equal ends are the whole day."""
+
+    start_minute: int
+    end_minute: int
+
+    def holds(self, minute: int) -> bool:
+        """Whether the minute lies inside."""
+        if self.start_minute < self.end_minute:
+            return self.start_minute <= minute < self.end_minute
+        return minute >= self.start_minute or minute < self.end_minute
+
+
+def window_of(text: object) -> Window:
+    """The window that "22:00-06:00" means. Raises ValueError."""
+    if isinstance(text, Window):
+        return text
+    found = _WINDOW.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        raise ValueError("a stretch of local time is wanted, such as 22:00-06:00")
+    start_h, start_m, end_h, end_m = (int(figures) for figures in found.groups())
+    return Window(start_h * 60 + start_m, (end_h * 60 + end_m) % MINUTES_A_DAY)
+
+
+Hours = tuple[Annotated[Window, BeforeValidator(window_of)], ...]
+"""Stretches of local time, as they are written in a settings file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +74,7 @@ class UnknownOf:
     metering: Answer | None = None
     signal: Answer | None = None
     network: Answer | None = None
+    hours: Answer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +102,9 @@ class Thresholds:
     memory_hysteresis_bytes: Bytes = 8 * 1024 * 1024
     disk_min_bytes: Bytes = 64 * 1024 * 1024
     disk_hysteresis_bytes: Bytes = 8 * 1024 * 1024
+    hours: Hours = ()  # none: any hour will do
     unknown: Answer = "allow"
     unknown_of: UnknownOf = UnknownOf()
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A stretch of local time, in minutes since midnight. It may reach over midnight; equal ends are the whole day."""
-
-    start_minute: int
-    end_minute: int
-
-    def holds(self, minute: int) -> bool:
-        """Whether the minute lies inside."""
-        if self.start_minute < self.end_minute:
-            return self.start_minute <= minute < self.end_minute
-        return minute >= self.start_minute or minute < self.end_minute
 
 
 @dataclass(frozen=True, slots=True)

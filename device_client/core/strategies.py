@@ -3,12 +3,12 @@ sooner the worse the live model does."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 from device_client.core.conditions import Verdict
-from device_client.core.hours import is_open, until_open_s
+from device_client.core.hours import is_open, opening, until_open_s
 from device_client.core.policy import Conditional, Periodic, Smart, Strategy
 from device_client.core.readings import Unknown
 from device_client.core.score import Score, interval_s
@@ -51,7 +51,16 @@ class Occasion:
 
 
 def decide(strategy: Strategy, occasion: Occasion) -> Decision:
-    """Say whether to begin."""
+    """Say whether to begin. A look outside of the hours for updates is none: the next comes when they begin."""
+    decision, opens_in_s = _decide(strategy, occasion), occasion.verdict.opens_in_s
+    if decision.begin or opens_in_s is None:
+        return decision
+    intervals_s = [each_s for each_s in (decision.interval_s, occasion.interval_s) if each_s is not None]
+    due_s = min(decision.next_check_s, occasion.now_s + opens_in_s)
+    return replace(decision, looked=False, next_check_s=due_s, interval_s=min(intervals_s, default=None))
+
+
+def _decide(strategy: Strategy, occasion: Occasion) -> Decision:
     match strategy:
         case Periodic(windows=()):
             return _periodic(strategy, occasion)
@@ -63,11 +72,14 @@ def decide(strategy: Strategy, occasion: Occasion) -> Decision:
             return _smart(strategy, occasion)
 
 
-def glance_s(strategy: Strategy) -> float | None:
-    """How old readings may get while the device waits: a wall clock may jump, and a model may begin to do badly."""
+def glance_s(strategy: Strategy, *, by_the_clock: bool = False) -> float | None:
+    """How old readings may get while the device waits: a wall clock may jump, and a model may begin to do badly.
+
+    `by_the_clock`: whether hours are set for updates.
+    """
     match strategy:
         case Periodic(windows=windows):
-            return GLANCE_S if windows else None
+            return GLANCE_S if windows or by_the_clock else None
         case Smart(interval_min_s=shortest_s):
             return min(GLANCE_S, shortest_s)
         case _:
@@ -96,10 +108,8 @@ def _in_windows(strategy: Periodic, occasion: Occasion) -> Decision:
         return Decision(False, reason, now_s + SOON_S, looked=False)
     wait_s = until_open_s(strategy.windows, occasion.local_time)
     if not is_open(strategy.windows, occasion.local_time):
-        opening = (occasion.local_time.astimezone(UTC) + timedelta(seconds=wait_s)).astimezone(
-            occasion.local_time.tzinfo
-        )
-        reason = f"outside the update windows; the next opens at {opening:%H:%M} local time"
+        opens = opening(strategy.windows, occasion.local_time)
+        reason = f"outside the update windows; the next opens at {opens:%H:%M} local time"
         return Decision(False, reason, now_s + wait_s, looked=False)
     return Decision(verdict.allowed, verdict.reason, now_s + pause_s)
 

@@ -8,7 +8,7 @@ import pytest
 
 from device_client.core import conditions
 from device_client.core.conditions import COMFORT, SAFETY, Condition, Needs, Question, judge
-from device_client.core.policy import Thresholds, UnknownOf
+from device_client.core.policy import Thresholds, UnknownOf, Window
 from device_client.core.readings import Readings, Unknown
 from tests.builders import fit_readings
 
@@ -34,10 +34,12 @@ TABLE: list[tuple[Condition, dict[str, Any], dict[str, Any], str]] = [
     ),
     (conditions.network, {"round_trip_ms": 2_000.0}, {"round_trip_ms": 2_500.0}, "2500 ms is over 2000 ms"),
     (conditions.throughput, {"throughput_bytes_s": 9e4}, {"throughput_bytes_s": 8e4}, "80 kB/s is under 90 kB/s"),
+    (conditions.hours, {"local_minute": 23 * 60}, {"local_minute": 12 * 60}, "the next begin at 22:00 local time"),
 ]
 ON_WIFI: dict[str, Any] = {"link_kind": "wifi", "wifi_signal_dbm": -50.0}
-SLOW_IS_BAD = Thresholds(throughput_min_bytes_s=90_000)
-WITHOUT_UNKNOWN = (conditions.hold, conditions.throughput)
+AT_NIGHT = Thresholds(hours=(Window(22 * 60, 6 * 60),))
+SLOW_IS_BAD = Thresholds(throughput_min_bytes_s=90_000, hours=AT_NIGHT.hours)
+WITHOUT_UNKNOWN = (conditions.hold, conditions.throughput, conditions.hours)  # the last: see below
 SENSED = [(condition, next(iter(good))) for condition, good, _, _ in TABLE if condition not in WITHOUT_UNKNOWN]
 
 
@@ -177,6 +179,61 @@ def test_a_limit_is_remembered_also_while_another_condition_gives_the_reason() -
     verdict = judge(Question(fit_readings(held="demo", cpu_percent=99.0), Thresholds()), urgent=True)
     assert verdict.reason == "the application holds updates: demo"
     assert verdict.crossed == {"cpu"}
+
+
+SILENT: list[tuple[str, Any, str]] = [
+    ("battery_percent", 12.0, "battery is unknown: the sensor is gone; when it was last read it stood in the way"),
+    ("memory_free_bytes", MB, "free memory is unknown: the sensor is gone; when it was last read it stood in the way"),
+    ("disk_free_bytes", MB, "free disk is unknown: the sensor is gone; when it was last read it stood in the way"),
+    ("throttled", True, "throttling is unknown: the sensor is gone; when it was last read it stood in the way"),
+    ("under_voltage", True, "the supply voltage is unknown: the sensor is gone; when it was last read it stood in"),
+]
+
+
+@pytest.mark.parametrize(("reading", "bad", "words"), SILENT)
+def test_a_danger_that_goes_silent_is_not_over(reading: str, bad: object, words: str) -> None:
+    seen = judge(Question(on_wifi(**{reading: bad}), Thresholds()), urgent=True)
+    gone = on_wifi(**{reading: GONE})
+    for _ in range(2):
+        assert not seen.allowed
+        seen = judge(Question(gone, Thresholds(), crossed=seen.crossed), urgent=True)
+        assert words in seen.reason
+    assert judge(Question(fit_readings(), Thresholds(), crossed=seen.crossed), urgent=True).allowed
+
+
+def test_an_owner_who_lets_this_very_reading_pass_lets_it_pass() -> None:
+    limits = Thresholds(unknown_of=UnknownOf(battery="allow"))
+    asked = Question(fit_readings(battery_percent=GONE), limits, crossed=frozenset({"battery"}))
+    assert judge(asked, urgent=False).allowed
+
+
+def test_comfort_that_goes_silent_is_what_the_owner_makes_of_it() -> None:
+    asked = Question(fit_readings(cpu_percent=GONE), Thresholds(), crossed=frozenset({"cpu"}))
+    assert judge(asked, urgent=False).allowed
+
+
+def test_any_hour_will_do_where_none_is_named() -> None:
+    verdict = conditions.hours(Question(fit_readings(local_time=GONE), Thresholds(unknown="defer")))
+    assert (verdict.allowed, verdict.reason) == (True, "no hours are set for updates")
+
+
+@pytest.mark.parametrize(("limits", "allowed"), [
+    (Thresholds(hours=AT_NIGHT.hours), True),
+    (Thresholds(hours=AT_NIGHT.hours, unknown="defer"), False),
+    (Thresholds(hours=AT_NIGHT.hours, unknown_of=UnknownOf(hours="defer")), False),
+])  # fmt: skip
+def test_a_clock_that_cannot_be_read_is_what_the_owner_makes_of_it(limits: Thresholds, allowed: bool) -> None:
+    verdict = conditions.hours(Question(fit_readings(local_time=GONE), limits))
+    assert (verdict.allowed, verdict.reason) == (allowed, "the local time is unknown: the sensor is gone")
+
+
+def test_hours_that_are_closed_say_when_they_open_and_how_long_that_is() -> None:
+    verdict = judge(Question(fit_readings(local_minute=12 * 60), AT_NIGHT), urgent=False)
+    assert verdict.reason == "outside the hours for updates; the next begin at 22:00 local time"
+    assert verdict.opens_in_s == 10 * 3600
+    busy = judge(Question(fit_readings(local_minute=12 * 60, cpu_percent=99.0), AT_NIGHT), urgent=False)
+    assert (busy.reason, busy.opens_in_s) == ("CPU load 99 % is over 80 %", 10 * 3600)
+    assert judge(Question(fit_readings(local_minute=23 * 60), AT_NIGHT), urgent=False).opens_in_s is None
 
 
 def test_what_was_unknown_has_crossed_no_limit() -> None:

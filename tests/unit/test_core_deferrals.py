@@ -188,6 +188,96 @@ def test_without_a_local_time_no_window_is_open_and_it_is_looked_for_again() -> 
     assert life.phase is Phase.FETCHING, "urgency waits for no window"
 
 
+# hours as a condition, with any strategy
+
+BY_NIGHT = (Window(60, 330),)  # 01:00-05:30
+KINDS: list[Strategy] = [Conditional(), Periodic(every_s=6 * 3600.0), Smart()]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_with_any_strategy_hours_are_waited_for_and_their_beginning_is_told(kind: Strategy) -> None:
+    life = asked(kind, hours=BY_NIGHT)
+    since_s = life.now_s
+    shows(life, "2026-06-01T22:00")
+    assert life.device.reason.startswith("outside the hours for updates; the next begin at 01:00 local time")
+    while life.phase is Phase.DEFERRED:
+        life.waits()
+        passed = timedelta(seconds=life.now_s - since_s)
+        life.reads(local_time=(datetime(2026, 6, 1, 20, 0, tzinfo=UTC) + passed).astimezone(BERLIN))
+    assert life.phase is Phase.FETCHING
+    assert 3 * 3600 <= life.now_s - since_s <= 3 * 3600 + 30.0
+
+
+@pytest.mark.parametrize("kind", [Periodic(every_s=86_400.0), Smart(43_200.0)])
+@pytest.mark.parametrize(("evening", "hours"), [("2026-03-28T20:00", 8), ("2026-10-24T20:00", 10)])
+def test_hours_begin_when_the_clock_shows_them_across_both_changes_of_the_clock(
+    kind: Strategy, evening: str, hours: int
+) -> None:
+    life = asked(kind, hours=(Window(300, 330),))
+    shows(life, evening)
+    assert opens_in_s(life) == hours * 3600
+
+
+def test_a_look_outside_of_the_hours_does_not_use_up_the_interval() -> None:
+    life = asked(Periodic(every_s=6 * 3600.0), hours=BY_NIGHT)
+    shows(life, "2026-06-01T22:00")
+    life.waits(3 * 3600.0)
+    shows(life, "2026-06-02T01:00")
+    assert life.phase is Phase.FETCHING
+
+
+def test_a_smart_interval_does_not_grow_while_nothing_may_begin() -> None:
+    life = asked(Smart(60.0, 86_400.0), hours=BY_NIGHT)
+    shows(life, "2026-06-01T10:00")
+    first_s = life.state.moment.interval_s
+    for _ in range(5):
+        life.waits()
+        shows(life, "2026-06-01T10:05")
+    assert life.state.moment.interval_s == first_s
+
+
+@pytest.mark.parametrize("was", ["1970-01-01T01:30", "2026-06-01T12:00"])
+def test_a_clock_that_is_set_is_noticed_where_hours_are_set(was: str) -> None:
+    life = asked(Periodic(every_s=86_400.0), hours=(Window(120, 150),))
+    shows(life, was)
+    assert only(do.TakeReadings, life.waits())
+    assert life.now_s <= 1_000.0 + max(GLANCE_S, 1_800.0)
+    shows(life, "2026-06-02T02:05")
+    assert life.phase is Phase.FETCHING
+
+
+def test_an_urgent_plan_waits_for_no_hour_and_an_empty_device_does_not_either() -> None:
+    life = asked(hours=BY_NIGHT)
+    shows(life, "2026-06-01T12:00")
+    life.plans("2.0.0", urgency="urgent")
+    shows(life, "2026-06-01T12:00")
+    assert life.phase is Phase.FETCHING
+    empty = Life(policy=a_policy(thresholds=Thresholds(hours=BY_NIGHT)))
+    empty.plans("1.0.0")
+    shows(empty, "2026-06-01T12:00")
+    assert empty.phase is Phase.FETCHING
+
+
+def test_a_download_that_has_begun_is_not_cut_off_by_the_hour() -> None:
+    life = asked(hours=BY_NIGHT)
+    shows(life, "2026-06-02T05:29")
+    life.waits(30.0)
+    shows(life, "2026-06-02T05:31")
+    assert life.phase is Phase.FETCHING
+
+
+def test_a_battery_that_ran_low_and_then_goes_silent_lets_nothing_begin() -> None:
+    life = asked()
+    life.reads(battery_percent=12.0)
+    life.waits()
+    life.reads(battery_percent=Unknown("the sensor is gone"))
+    told = "battery is unknown: the sensor is gone; when it was last read it stood in the way"
+    assert (life.phase, life.device.reason) == (Phase.DEFERRED, told)
+    life.waits()
+    life.reads(battery_percent=60.0)
+    assert life.phase is Phase.FETCHING
+
+
 def test_a_device_that_waits_for_nothing_but_time_does_not_look_at_itself() -> None:
     life = asked(Periodic(every_s=6 * 3600.0))
     life.reads(cpu_percent=99.0)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from device_client.core.policy import Conditional, Periodic, Window
-from device_client.settings import DeviceSettings, load
+from device_client.settings import OF_KIND, DeviceSettings, StrategySection, load
 from protocol.errors import BadSettings
 
 GOOD = 'device = "pi-1"\n'
@@ -61,6 +61,28 @@ WRONG = {
     "a probation too long": ("[trial]\nprobation_min_s = 1e5", "2: trial: probation_deadline_s is under probat", ""),
     "a rate like a coin's": ("[trial]\nworse_adopted_max = 0.7", "line 3: trial.worse_adopted_max: it should be", ""),
     "a key that moved": ("[feedback]\nshadow_share = 0.5", "no setting 'feedback.shadow_share'", "into [trial]"),
+    "windows with smart": (
+        '[strategy]\nkind = "smart"\nwindows = ["03:00-04:00"]',
+        'line 4: strategy.windows belongs to the kind "periodic", and the kind is "smart"',
+        "write `hours` under [conditions]",
+    ),
+    "windows of no kind": (
+        '[strategy]\nwindows = ["03:00-04:00"]',
+        'line 3: strategy.windows belongs to the kind "periodic", and the kind is "conditional"',
+        'write kind = "periodic", or take windows out',
+    ),
+    "a hold of periodic": (
+        '[strategy]\nkind = "periodic"\nhold_s = 9',
+        'line 4: strategy.hold_s belongs to the kind "conditional", and the kind is "periodic"',
+        'write kind = "conditional"',
+    ),
+    "a score of periodic": (
+        '[strategy]\nkind = "periodic"\ncomfort_score = 0.5',
+        'strategy.comfort_score belongs to the kind "smart"',
+        'write kind = "smart"',
+    ),
+    "hours of no day": ('[conditions]\nhours = ["6-22"]', "line 3: conditions.hours: a stretch of local time is", ""),
+    "hours of no list": ('[conditions]\nhours = "06:00-22:00"', "line 3: conditions.hours: a list is wanted", ""),
     "no such hour": ('[strategy]\nwindows = ["25:00-26:00"]', "a stretch of local time is wanted, such as 22:00", ""),
     "a late end": ('[strategy]\nwindows = ["22:00-24:30"]', "line 3: strategy.windows: a stretch of local time", ""),
     "not a number": ("[strategy]\nevery_s = nan", "line 3: strategy.every_s: a finite number is wanted", ""),
@@ -161,6 +183,28 @@ def test_what_the_file_says_becomes_the_policy_of_each_model(tmp_path: Path) -> 
     assert isinstance(digits.strategy, Periodic)
     assert digits.strategy.windows == (Window(1_320, 360), Window(720, 0))
     assert isinstance(read(tmp_path, GOOD).policy(settings.models[0]).strategy, Conditional)
+
+
+def test_every_key_of_a_strategy_belongs_to_one_kind_or_to_all() -> None:
+    owned = [key for keys in OF_KIND.values() for key in keys]
+    assert sorted([*owned, "kind", "zone"]) == sorted(StrategySection.model_fields)
+
+
+def test_a_key_of_another_kind_in_the_environment_is_not_blamed_on_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEFERRY_STRATEGY__EVERY_S", "60")
+    told = refused(tmp_path, GOOD).message
+    assert told.startswith("EDGEFERRY_STRATEGY__EVERY_S in the environment: strategy.every_s belongs to the kind")
+
+
+def test_hours_are_a_condition_whatever_the_strategy(tmp_path: Path) -> None:
+    text = (
+        GOOD
+        + '[strategy]\nkind = "smart"\nzone = "Europe/Berlin"\n[conditions]\nhours = ["22:00-06:00", "12:00-24:00"]'
+    )
+    settings = read(tmp_path, text)
+    assert settings.policy(settings.models[0]).thresholds.hours == (Window(1_320, 360), Window(720, 0))
 
 
 def test_a_window_until_midnight_holds_until_midnight(tmp_path: Path) -> None:
