@@ -236,6 +236,8 @@ def a_device(
     sections = {name: dict(section) for name, section in BRISK.items()}
     for name, value in changes.items():
         if isinstance(value, dict):
+            if "kind" in value:
+                sections.pop(name, None)  # another kind of strategy has other keys
             sections.setdefault(name, {}).update(value)
         else:
             top[name] = value
