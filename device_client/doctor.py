@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
+from device_client.adapters.disk import refusal
 from device_client.adapters.journal import Journal
 from device_client.adapters.runtime import check_delegates, check_runtime
 from device_client.adapters.sensors import DeviceSensors
@@ -76,7 +77,8 @@ def _try(name: str, attempt: Callable[[], str]) -> Check:
     except FerryError as refused:
         return Check(name, "bad", refused.message, refused.hint)
     except OSError as failed:
-        return Check(name, "bad", str(failed), f"check who owns {failed.filename or 'the folder'}")
+        told = refusal(failed, f"{failed.filename or 'the folder'} cannot be used")
+        return Check(name, "bad", told.message, told.hint)
 
 
 def _state_folder(settings: DeviceSettings) -> str:

@@ -25,6 +25,7 @@ from device_client.herald import Herald
 from device_client.logbook import Logbook
 from device_client.memory import Memory
 from device_client.ports import Swapped
+from device_client.second_look import SecondLook
 from device_client.surroundings import Adapters, Clock, Outlet, Verify
 from device_client.trials import Trials
 from protocol.errors import FerryError, NoRoom, Untrusted
@@ -55,11 +56,15 @@ class Engine:
         self._trials = Trials(adapters, self._blobs, post)
         self._herald = Herald(policy.device, policy.model, topics, adapters.outlet, adapters.clock)
         self._logbook = Logbook(policy.model, adapters.journal, adapters.clock)
+        self._second_look = SecondLook(policy.model, adapters.clock)
         self._todo: deque[tuple[happened.Event, Mapping[str, bytes] | None]] = deque()
         self._busy = False
         self._blocked_until_s: float | None = None
         self._swapped: Swapped | None = None  # not told yet
         self._trouble = ""  # why nothing can be remembered; empty when it can
+        self._serves_for: happened.Event | None = (
+            None  # what could not be remembered, and something serves all the same
+        )
         self.state = State()
 
     @property
@@ -94,13 +99,15 @@ class Engine:
             self._blocked_until_s = None
         self._blobs.make_good()
         self._tell_of_swap()
+        self.bundle_arrived(self._second_look.due())
         self.handle(happened.TimePassed())
 
     def wake_s(self) -> float | None:
         """When `tick` should be called at the latest, on the monotonic clock."""
         if self._blocked_until_s is not None:
             return self._blocked_until_s
-        times = (wake_s(self._policy, self.state), self._blobs.due_s, self._herald.due_s, self._logbook.due_s)
+        owed = (self._blobs.due_s, self._herald.due_s, self._logbook.due_s, self._second_look.due_s)
+        times = (wake_s(self._policy, self.state), *owed)
         return min((time_s for time_s in times if time_s is not None), default=None)
 
     def bundle_arrived(self, bundle: bytes) -> None:
@@ -110,9 +117,9 @@ class Engine:
         try:
             accepted = self._a.verify(bundle, self._memory.trusted)
         except (Untrusted, NoRoom) as refused:
-            log.warning("%s: bundle refused: %s", self.model, refused)
-            self.handle(happened.PlanRefused(str(refused)[:400]))
+            self.handle(happened.PlanRefused(self._second_look.refused(bundle, refused)))
             return
+        self._second_look.taken()
         self.handle(happened.PlanTrusted(accepted.plan, accepted.manifests), accepted.trusted)
 
     def chunk_arrived(self, sha256: str, payload: bytes) -> None:
@@ -126,6 +133,8 @@ class Engine:
         """The broker has accepted us: say where we stand, whatever was said before."""
         self._herald.forget()
         self.handle(happened.LinkUp())
+        if self._blocked_until_s is not None:
+            self._herald.tell(self.status())  # the event waits for the disk; that the disk is in trouble need not
 
     def status(self) -> Status:
         """Where this device stands now."""
@@ -152,6 +161,7 @@ class Engine:
             self._memory.save(after.device, outcomes, trusted)
         except (FerryError, OSError) as full:
             self._wait_for_disk(full)
+            self._serve_meanwhile(event, effects)
             return
         self._todo.popleft()
         self._trouble = ""
@@ -168,6 +178,24 @@ class Engine:
         log.error("%s: nothing can be remembered: %s; trying again in %.0f s", self.model, failed, DISK_RETRY_S)
         self._blocked_until_s = self._now_s() + DISK_RETRY_S
         self._trouble = f"the device's disk cannot be written: {failed}"[:300]
+
+    def _serve_meanwhile(self, event: happened.Event, effects: do.Effects) -> None:
+        """What served before needs no memory to serve again: a start, and a lost file, must not wait for the disk."""
+        device = self.state.device
+        match event:
+            case happened.Started():
+                lost = ""
+            case happened.ModelFailed(sha256) if device.live is not None and device.live.variant.sha256 == sha256:
+                lost = sha256
+            case _:
+                return
+        if self._serves_for is event:
+            return
+        self._serves_for = event
+        wanted = [effect.model for effect in effects if isinstance(effect, do.Swap)]
+        for model in (*wanted, *device.installed()):
+            if model.variant.sha256 != lost and self._trials.swap(model) is None:
+                return
 
     def _follow(self, event: happened.Event | None) -> None:
         if event is not None:

@@ -6,6 +6,7 @@ of those in the older half.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,6 +33,16 @@ def make_room(waiting: Sequence[OutboxEntry], free_bytes: int) -> list[Merged]:
     """
     half = len(waiting) // 2
     return _pairs(waiting[:half], free_bytes) or _pairs(waiting, free_bytes)
+
+
+def merged(waiting: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+    """The same counts in as few windows as messages have room for, oldest first."""
+    fewest = list(waiting)
+    while pairs := make_room(fewest, sys.maxsize):
+        instead = {pair.older_id: pair.entry for pair in pairs}
+        gone = {pair.newer_id for pair in pairs}
+        fewest = [instead.get(entry.event_id, entry) for entry in fewest if entry.event_id not in gone]
+    return fewest
 
 
 def _pairs(waiting: Sequence[OutboxEntry], free_bytes: int) -> list[Merged]:

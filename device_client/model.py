@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from device_client.adapters.disk import refusal
 from device_client.serving import Prediction
 from device_client.settings import load
 from device_client.station import Station
@@ -70,15 +71,25 @@ class EdgeModel:
         return self._serving.version
 
     def hold(self, reason: str) -> None:
-        """Keep updates from beginning until `release_hold`, also over a restart: a brake of the application's own."""
-        self._hold.write_text(reason + "\n", encoding="utf-8")
+        """Keep updates from beginning until `release_hold`, also over a restart: a brake of the application's own.
+
+        A full disk holds too, but for the reason's words. Raises NoRoom or BadInput where the file cannot be made.
+        """
+        try:
+            self._hold.write_text(reason + "\n", encoding="utf-8")
+        except OSError as refused:
+            if not self._hold.exists():  # it is the file that holds
+                raise refusal(refused, f"updates cannot be held by {self._hold}") from None
 
     def release_hold(self) -> None:
-        """Let updates begin again."""
-        self._hold.unlink(missing_ok=True)
+        """Let updates begin again. Raises NoRoom or BadInput where the file cannot be removed."""
+        try:
+            self._hold.unlink(missing_ok=True)
+        except OSError as refused:
+            raise refusal(refused, f"the hold {self._hold} cannot be removed") from None
 
     def close(self) -> None:
-        """Say goodbye to the broker and end the updater."""
+        """Say goodbye to the broker and end the updater. A second time does nothing."""
         self._station.close()
 
     def __enter__(self) -> Self:

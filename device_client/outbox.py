@@ -47,7 +47,7 @@ class Outbox:
         for event_id in tuple(self._heard):
             self._strike_out(event_id)
         sent = self._heard.union(self._under_way.values())
-        fresh = [entry for entry in self._journal.waiting() if entry.event_id not in sent]
+        fresh = [entry for entry in self._waiting() if entry.event_id not in sent]
         for entry in self._marked(fresh[: UNDER_WAY_MAX - len(self._under_way)]):
             self._under_way[self._publish(entry.topic, entry.payload)] = entry.event_id
 
@@ -64,6 +64,13 @@ class Outbox:
         if event_id is not None:
             log.error("report %s was refused by the broker (%s); it is kept, check the access rules", event_id, reason)
             self._online = False  # until the next connection: asking again at once would only be refused again
+
+    def _waiting(self) -> list[OutboxEntry]:
+        try:
+            return self._journal.waiting()
+        except (FerryError, OSError) as failed:
+            log.error("what waits to be reported cannot be read: %s", failed)
+            return []
 
     def _marked(self, entries: list[OutboxEntry]) -> list[OutboxEntry]:
         """Those that may go out. Feedback is marked first: merged after it was seen, it would be counted twice."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from device_client.feedback import Window, to_message
+from device_client.merging import merged
 from device_client.ports import Journal, OutboxEntry, Serving
 from device_client.surroundings import Clock
 from protocol.errors import FerryError
 from protocol.shortening import WINDOW_MAX_BYTES, shortened
 from protocol.topics import Kind, Topics
+
+OWED_MAX: Final = 32  # windows: of each version of each model one is enough, as long as they fit into a message
 
 log = logging.getLogger("edgeferry.device")
 
@@ -34,6 +38,7 @@ class Reporter:
         self._journal, self._clock, self._every_s = journal, clock, every_s
         self._window_max_bytes = window_max_bytes
         self._windows = 0
+        self._owed: list[OutboxEntry] = []  # what the disk had no room for, merged
         self.due_s = clock.monotonic_s() + every_s
 
     def report_if_due(self, servings: Mapping[str, Serving]) -> bool:
@@ -45,17 +50,37 @@ class Reporter:
         return self.report(servings)
 
     def report(self, servings: Mapping[str, Serving]) -> bool:
-        """Close every window that holds something; say whether there was one."""
-        entries = [self._entry(model, window) for model, serving in servings.items() for window in _windows(serving)]
+        """Close every window that holds something; say whether one was put in the outbox.
+
+        What the disk has no room for adds up and goes in with the next: only the end of the process loses counts.
+        """
+        fresh = [self._entry(model, window) for model, serving in servings.items() for window in _windows(serving)]
+        entries = [*self._owed, *fresh]
         if not entries:
             return False
         try:
             stood = {model: serving.standings() for model, serving in servings.items()}
             self._journal.enqueue(entries, {model: known for model, known in stood.items() if known is not None})
         except (FerryError, OSError) as full:
-            log.error("%d windows of feedback are lost: %s", len(entries), full)
+            self._owe(entries, full)
             return False
+        self._owed = []
         return True
+
+    def last_report(self, servings: Mapping[str, Serving]) -> bool:
+        """The same at the end of the process: what cannot be kept now is lost."""
+        kept = self.report(servings)
+        if self._owed:
+            log.error("%d windows of feedback are lost, for they could not be kept", len(self._owed))
+        return kept
+
+    def _owe(self, entries: Sequence[OutboxEntry], full: Exception) -> None:
+        told = log.debug if self._owed else log.error  # once is enough to be told
+        told("feedback cannot be kept yet, and adds up until it can be: %s", full)
+        fewest = merged(entries)
+        if len(fewest) > OWED_MAX:
+            log.error("%d windows of feedback are lost: %s", len(fewest) - OWED_MAX, full)
+        self._owed = fewest[-OWED_MAX:]
 
     def _entry(self, model: str, window: Window) -> OutboxEntry:
         self._windows += 1

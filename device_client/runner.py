@@ -78,7 +78,7 @@ class Runner:
 
     def stop(self) -> None:
         """Close the feedback windows, say goodbye, disconnect. What is not acknowledged stays in the outbox."""
-        if self._reporter.report(self._servings):
+        if self._reporter.last_report(self._servings):
             self._outbox.flush()
         self._publish(self._topics.presence(self._identity.device), self._presence(online=False), retain=True)
         self._the_link().stop()

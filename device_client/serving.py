@@ -90,6 +90,7 @@ class LiveServing:
         self._look_every = look_every
         self._terms = terms
         self._stage: _Stage | None = None
+        self._closed = False
         self._changing = threading.Lock()  # held by those who replace the stage, never by a prediction
         self._ready = threading.Event()
         self._retired: deque[Counts] = deque(maxlen=RETIRED_MAX)
@@ -108,6 +109,8 @@ class LiveServing:
         """
         stage = self._stage
         if stage is None:
+            if self._closed:
+                raise MissingPart("the model was closed", hint="make a new EdgeModel to ask on")
             raise MissingPart("no model is installed yet", hint="wait_ready() waits for the first one")
         begun_s = self._clock_s()
         try:
@@ -281,6 +284,7 @@ class LiveServing:
     def close(self) -> None:
         """End the shadow's thread and let go of the model; predictions under way end well."""
         with self._changing:
+            self._closed = True
             stage, self._stage = self._stage, None
             self._ready.clear()
             if stage:

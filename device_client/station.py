@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import secrets
 import threading
@@ -37,7 +38,7 @@ from device_client.settings import DeviceSettings, ModelSection
 from device_client.shadow import Terms
 from device_client.surroundings import nobody
 from protocol.bundle import signed_part
-from protocol.errors import BadSettings, MissingPart
+from protocol.errors import BadSettings, MissingPart, NoRoom
 from protocol.mqtt_link import MqttLink, TlsFiles, Will
 from protocol.topics import Topics
 from protocol.trust import Accepted, verify
@@ -45,6 +46,8 @@ from protocol.trust import Accepted, verify
 ROOT_MAX_BYTES: Final = 512_000
 JOURNAL: Final = "journal.db"
 NICE: Final = 5
+
+log = logging.getLogger("edgeferry.device")
 
 
 class Station:
@@ -57,6 +60,7 @@ class Station:
         self._clock = Clock(time.monotonic, lambda: datetime.now(UTC))
         self._inbox: queue.Queue[Inbound] = queue.Queue()
         self._stop = threading.Event()
+        self._closed = False
         self.journal = Journal(settings.state / JOURNAL, feedback_budget_bytes=settings.feedback.budget_bytes)
         self.servings: dict[str, LiveServing] = {}
         zone = settings.strategy.local_zone()
@@ -81,7 +85,10 @@ class Station:
         return self
 
     def close(self) -> None:
-        """Stop it; what the broker has not acknowledged stays in the journal."""
+        """Stop it, once; what the broker has not acknowledged stays in the journal."""
+        if self._closed:
+            return
+        self._closed = True
         for desk in self._desks:  # before the last windows of feedback are closed, and while the link still stands
             desk.close()
         self._stop.set()
@@ -105,7 +112,7 @@ class Station:
 
     def _assemble(self) -> Runner:
         settings, topics = self.settings, Topics(self.settings.topic_root)
-        session = f"{self.journal.next_session()}-{secrets.token_hex(3)}"
+        session = self._session()
         identity = Identity(settings.device, session, client_name(), runtime_name())
         watch = LinkWatch()
         reporter = Reporter(
@@ -161,6 +168,15 @@ class Station:
             swapped=self._follower(section),
         )
         return Engine(self.settings.policy(section), adapters, topics, partial(self._post, model))
+
+    def _session(self) -> str:
+        """Unlike that of any other life, and of this one's number where it could be counted."""
+        try:
+            number = self.journal.next_session()
+        except NoRoom as full:  # what is installed answers all the same
+            log.error("this start was not counted: %s", full)
+            number = 0
+        return f"{number}-{secrets.token_hex(3)}"
 
     def _follower(self, section: ModelSection) -> Callable[[Swapped], None]:
         """Whom to tell of swaps."""

@@ -22,7 +22,7 @@ FerryError                1   something went wrong; the message says what, the h
 │   └── BrokerRefused         wrong credentials, or a topic that the broker does not let us use
 ├── GateFailed            6   a release that is not good enough
 ├── Busy                  7   another command holds the registry or the device's folder
-├── NoRoom                8   the disk is full
+├── NoRoom                8   the disk is full, read-only or failing
 └── MissingPart           9   a library, key or program that is not installed or not there
 """
 
@@ -146,7 +146,7 @@ class Busy(FerryError):
 
 
 class NoRoom(FerryError):
-    """The disk has no room for what must be written."""
+    """The disk has no room for what must be written, or cannot be written at all."""
 
     exit_code = 8
 

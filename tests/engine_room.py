@@ -256,6 +256,8 @@ class EngineRoom:
         self.said: list[tuple[str, bytes, bool]] = []
         self.swept: list[str] = []
         self.swaps: list[Swapped] = []
+        self.refusal: FerryError | None = None  # of every bundle
+        self.looks = 0  # at bundles
         self.round_trip_ms: float | Unknown = 12.0
         self._outlet = outlet or Outlet(self._say, self._sweep, lambda: self.diary.append("flush"), self._round_trip_ms)
         self.topics = Topics()
@@ -335,6 +337,9 @@ class EngineRoom:
         self.engine.tick()
 
     def _verify(self, bundle: bytes, trusted: Mapping[str, bytes]) -> Accepted:
+        self.looks += 1
+        if self.refusal is not None:
+            raise self.refusal
         if bundle == b"a lie":
             raise SignatureRefused("signed by a stranger", hint="nothing was changed")
         version, _, sequence = bundle.decode().partition(" ")

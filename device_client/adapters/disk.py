@@ -1,4 +1,7 @@
-"""What the store asks of a file system: room, lasting renames, a full disk told as NoRoom. Knows no tree."""
+"""What store and journal ask of a file system: room, lasting renames, its refusals told with the way out.
+
+Knows no tree and no table.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,49 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from protocol.errors import NoRoom
+from protocol.errors import BadInput, FerryError, NoRoom
 
 MARGIN_BYTES: Final = 1_048_576  # left free for the journal and the file system's own tables
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _CANNOT_RESERVE: Final = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 _HINT: Final = "remove files from that disk, or choose another state folder in device.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class DiskTrouble:
+    """Why nothing can be written, and the way out."""
+
+    reason: str
+    hint: str
+
+    def error(self, path: Path) -> NoRoom:
+        """For what could not be written there."""
+        return NoRoom(f"{self.reason}: {path} cannot be written", hint=self.hint)
+
+
+FULL: Final = DiskTrouble("the disk is full", "remove files from that disk")
+READ_ONLY: Final = DiskTrouble(
+    "the disk is read-only", "`dmesg` tells why; check the file system, then mount it to be written"
+)
+FAILING: Final = DiskTrouble("the disk fails", "`dmesg` tells more; replace a card that is worn out")
+_TROUBLE: Final = {
+    errno.ENOSPC: FULL,
+    errno.EDQUOT: FULL,
+    errno.EROFS: READ_ONLY,
+    errno.EIO: FAILING,
+}
+
+
+def refusal(refused: OSError, told: str) -> FerryError:
+    """What the system refused, as a person needs it: each trouble of a disk has its own way out."""
+    trouble = _TROUBLE.get(refused.errno or 0)
+    if trouble is not None:
+        return NoRoom(f"{trouble.reason}: {told}", hint=trouble.hint)
+    return BadInput(f"{told}: {refused.strerror}", hint="check who owns it")
 
 
 def free_bytes(folder: Path) -> int:

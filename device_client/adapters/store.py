@@ -6,6 +6,7 @@ only one of its threads uses it. Does not know versions: which files to keep is 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Collection
@@ -44,9 +45,10 @@ class FileStore:
         self._open: Partial | None = None
         for each in (self._files, self._partials):
             each.mkdir(parents=True, exist_ok=True)
-        (folder / _NEXT_CURRENT).unlink(missing_ok=True)
-        for leftover in self._partials.glob("*.plain"):
-            leftover.unlink()
+        with contextlib.suppress(OSError):  # a disk that cannot be written: what is on it can still serve
+            (folder / _NEXT_CURRENT).unlink(missing_ok=True)
+            for leftover in self._partials.glob("*.plain"):
+                leftover.unlink()
 
     def open_partial(self, tree: Tree, *, decoded_bytes: int = 0) -> Held:
         """Reserve the room, rehash what is there of a tree and say what is missing. Raises NoRoom, BlobDamaged."""
@@ -101,10 +103,13 @@ class FileStore:
         """Point the `current.tflite` symlink at a whole file, atomically. Raises BlobDamaged when it is not there."""
         if not self.path(sha256).is_file():
             raise BlobDamaged(f"the file {sha256[:12]} is not in {self._files}")
+        target, current = Path(self._files.name) / sha256, self.folder / CURRENT
+        if current.is_symlink() and current.readlink() == target:
+            return
         following = self.folder / _NEXT_CURRENT
         following.unlink(missing_ok=True)
-        following.symlink_to(Path(self._files.name) / sha256)
-        rename_for_good(following, self.folder / CURRENT)
+        following.symlink_to(target)
+        rename_for_good(following, current)
 
     def keep_only(self, sha256s: Collection[str]) -> None:
         """Remove every whole file but these, and every partial that is not open."""

@@ -311,6 +311,37 @@ def test_a_full_disk_stops_the_update_and_nothing_else(digits: Path, small_disk:
         pi.check_files()
 
 
+def test_after_a_power_cut_on_a_disk_that_cannot_be_written_the_live_model_answers(
+    digits: Path, small_disk: Path, tmp_path: Path
+) -> None:
+    with a_scene(digits, tmp_path, state=small_disk / "state") as scene:
+        ballast = small_disk / "ballast"
+        life = scene.process
+        for trouble in ("full", "read-only"):
+            life.kill()
+            if trouble == "full":
+                fill(ballast, leave_bytes=0)
+            else:
+                remount(small_disk, "ro")
+            with running(scene.pi, "--replay", str(scene.known), "--rate", "50") as life:
+                life.until_said(f"feedback cannot be kept yet, and adds up until it can be: the disk is {trouble}")
+                assert life.stop() == 0, life.grumbled
+            assert json.loads(life.said.splitlines()[-1])["predictions"] > 0
+            assert json.loads(life.said.splitlines()[-1])["failed"] == 0
+            told = tell("predict", str(scene.known), "--config", str(scene.pi.config))
+            assert told.code == 0, told.err
+            assert "Traceback" not in life.grumbled, life.grumbled
+            remount(small_disk, "rw")
+            ballast.unlink(missing_ok=True)
+            since = scene.watcher.mark()
+            with running(scene.pi, "--replay", str(scene.known), "--rate", "50") as life:
+                scene.watcher.wait(Kind.FEEDBACK, lambda says: says["inferences"] > 0, since=since)
+
+
+def remount(disk: Path, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", str(disk)], check=True)
+
+
 def fill(path: Path, *, leave_bytes: int) -> None:
     free = os.statvfs(path.parent)
     path.write_bytes(bytes(max(0, free.f_bavail * free.f_frsize - leave_bytes)))

@@ -14,7 +14,7 @@ from device_client.core.policy import TrialLimits
 from device_client.core.readings import Unknown
 from device_client.engine import DISK_RETRY_S
 from device_client.herald import PROGRESS_PAUSE_S
-from protocol.errors import BlobDamaged, NoRoom
+from protocol.errors import BlobDamaged, BundleExpired, NoRoom
 from protocol.messages import Wants
 from tests.builders import a_hash, a_tally, fit_readings
 from tests.engine_room import EngineRoom
@@ -126,6 +126,44 @@ def test_while_nothing_can_be_remembered_nothing_is_done_and_nothing_lost(room: 
     assert room.engine.state.device.plan.sequence == 2
     room.sends_chunks()
     assert room.phase is Phase.PROVING
+
+
+@pytest.mark.parametrize("failure", [FULL, ENOSPC])
+def test_a_start_in_mid_update_on_a_disk_that_cannot_be_written_serves_what_was_live(
+    settled: EngineRoom, failure: Any
+) -> None:
+    settled.plans(NEW, sequence=2)
+    settled.sends_chunks()
+    assert settled.phase is Phase.PROVING
+    settled.boot()
+    settled.journal.failure = failure
+    settled.diary.clear()
+    settled.starts()
+    settled.waits(DISK_RETRY_S)
+    settled.waits(DISK_RETRY_S)
+    assert settled.diary.count(f"swap {OLD}") == 1
+    assert settled.statuses[-1].reason.startswith("the device's disk cannot be written: ")
+    assert "has" not in settled.diary[settled.diary.index("make_current") :], "nothing else is done"
+    settled.journal.failure = None
+    settled.waits(DISK_RETRY_S)
+    settled.sends_chunks()
+    assert settled.phase is Phase.PROVING
+
+
+def test_a_damaged_live_file_on_a_disk_that_cannot_be_written_gives_way_to_the_previous_one(
+    settled: EngineRoom,
+) -> None:
+    settled.commits(NEW, sequence=2)
+    settled.disk.files.discard(settled.sha256(NEW))
+    settled.boot()
+    settled.journal.failure = FULL
+    settled.diary.clear()
+    settled.starts()
+    settled.waits(DISK_RETRY_S)
+    assert [entry for entry in settled.diary if entry.startswith("swap")] == [f"swap {OLD}"]
+    settled.journal.failure = None
+    settled.waits(DISK_RETRY_S)
+    assert "1.0.0 serves instead" in settled.statuses[-1].reason
 
 
 def test_a_disk_in_trouble_is_told_and_no_longer_when_it_is_over(room: EngineRoom) -> None:
@@ -250,6 +288,44 @@ def test_a_refused_bundle_keeps_the_state_and_the_status_says_why(settled: Engin
     )
     settled.plans(OLD)
     assert "not taken" not in settled.statuses[-1].reason
+
+
+@pytest.mark.parametrize(
+    ("refusal", "pause_s"),
+    [(NoRoom("a temporary file cannot be written"), 10.0), (BundleExpired("it has expired: in 2038"), 60.0)],
+)
+def test_a_bundle_that_was_refused_for_what_passes_is_looked_at_again_and_not_in_haste(
+    settled: EngineRoom, refusal: Any, pause_s: float
+) -> None:
+    settled.refusal = refusal
+    settled.plans(NEW, sequence=2)
+    assert f"it is looked at again every {pause_s:.0f} s" in settled.statuses[-1].reason
+    assert settled.engine.wake_s() == settled.time.now_s + pause_s
+    said, looks = len(settled.statuses), settled.looks
+    settled.waits(pause_s - 1)
+    assert settled.looks == looks
+    for _ in range(3):
+        settled.waits(pause_s)
+    assert (settled.looks, len(settled.statuses)) == (looks + 3, said), "tried in peace, and told once"
+    settled.refusal = None
+    settled.waits(pause_s)
+    assert settled.engine.state.device.plan is not None
+    assert settled.engine.state.device.plan.sequence == 2
+    assert "not taken" not in settled.statuses[-1].reason
+    looks = settled.looks
+    settled.waits(10 * pause_s)
+    assert settled.looks == looks
+
+
+def test_of_bundles_that_wait_the_last_is_kept_and_a_lie_puts_none_of_them_out(settled: EngineRoom) -> None:
+    settled.refusal = NoRoom("a temporary file cannot be written")
+    settled.plans(NEW, sequence=2)
+    settled.plans(NEW, sequence=3)
+    settled.refusal = None
+    settled.engine.bundle_arrived(b"a lie")
+    settled.waits(10.0)
+    assert settled.engine.state.device.plan is not None
+    assert settled.engine.state.device.plan.sequence == 3
 
 
 def test_an_emptied_announcement_is_no_news(settled: EngineRoom) -> None:

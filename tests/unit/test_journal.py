@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -228,7 +229,7 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 def test_a_journal_that_may_not_grow_says_so(path: Path) -> None:
     journal = Journal(path)
     journal.save("digits", b"small")
-    journal._database.execute("PRAGMA max_page_count = 12")  # a disk of twelve pages
+    journal._database.write(lambda tables: tables.execute("PRAGMA max_page_count = 12"))  # a disk of twelve pages
     with pytest.raises(NoRoom, match="disk is full"):
         journal.save("digits", bytes(1_000_000))
     assert journal.load("digits") == b"small"
@@ -267,3 +268,117 @@ def test_where_the_detectors_stood_is_kept_with_the_report_and_by_model(tmp_path
     again = Journal(path)
     assert (again.standings("digits"), again.standings("faces")) == (b"late", b"of faces")
     again.close()
+
+
+# a disk that cannot be written
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 2 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("only root may mount a small disk")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """To the last byte."""
+    ballast = disk / "ballast"
+    with ballast.open("ab", buffering=0) as heavy:
+        for size_bytes in (65_536, 4_096, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    heavy.write(bytes(size_bytes))
+    return ballast
+
+
+def remount(disk: Path, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", str(disk)], check=True)
+
+
+LIVED = """
+import os, sys
+from pathlib import Path
+from device_client.adapters.journal import Journal
+journal = Journal(Path(sys.argv[1]))
+journal.save("digits", b"early", trusted={"root.json": b"r"})
+journal._database._let_go()  # all that was logged is in the file now
+journal.save("digits", b"known")
+if sys.argv[2] == "stops":
+    journal.close()
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("ended", ["stops", "dies"])
+@pytest.mark.parametrize("trouble", ["full", "read-only"])
+def test_a_disk_that_cannot_be_written_still_tells_what_was_known_and_is_written_once_it_can_be(
+    small_disk: Path, ended: str, trouble: str
+) -> None:
+    path = small_disk / "state" / "journal.db"
+    subprocess.run([sys.executable, "-c", LIVED, str(path), ended], cwd=PROJECT, check=True)
+    ballast = fill(small_disk) if trouble == "full" else None
+    if ballast is None:
+        remount(small_disk, "ro")
+    assert peek(path, "digits").state == b"known"
+    journal = Journal(path)
+    assert (journal.load("digits"), journal.trusted("digits"), journal.waiting()) == (b"known", {"root.json": b"r"}, [])
+    for _ in range(2):
+        with pytest.raises(NoRoom, match=f"the disk is {trouble}") as refused:
+            journal.save("digits", b"new")
+        assert refused.value.hint
+        with pytest.raises(NoRoom, match=f"the disk is {trouble}"):
+            journal.next_session()
+    assert journal.load("digits") == b"known"
+    if ballast is None:
+        remount(small_disk, "rw")
+    else:
+        ballast.unlink()
+    journal.save("digits", b"new", [an_event("e-1")])
+    assert journal.next_session() == 1
+    journal.close()
+    assert peek(path, "digits").state == b"new"
+
+
+def test_a_first_start_on_a_full_disk_is_refused_with_the_way_out(small_disk: Path) -> None:
+    path = small_disk / "state" / "journal.db"
+    path.parent.mkdir()
+    fill(small_disk)
+    with pytest.raises(NoRoom, match="the disk is full"):
+        Journal(path)
+    remount(small_disk, "ro")
+    with pytest.raises(NoRoom, match="the disk is read-only"):
+        Journal(path)
+
+
+def test_closing_twice_closes_nothing_of_others(path: Path) -> None:
+    journal = Journal(path)
+    journal.close()
+    others = [os.open(os.devnull, os.O_RDONLY) for _ in range(4)]  # they get the numbers that were let go
+    journal.close()
+    for other in others:
+        os.close(other)
+    with pytest.raises(FerryError, match="was closed"):
+        journal.load("digits")
+
+
+def test_a_damaged_journal_that_cannot_be_put_aside_is_said_and_tried_again(path: Path) -> None:
+    journal = Journal(path)
+    journal.save("digits", b"known")
+    aside = path.with_name("journal.db.damaged")
+    aside.mkdir()  # in the way
+    journal._database._let_go()
+    path.write_bytes(b"this is no database")
+    for _ in range(2):
+        with pytest.raises(FerryError, match="cannot be put aside"):
+            journal.save("digits", b"new")
+        with pytest.raises(FerryError, match="cannot be put aside"):
+            journal.waiting()
+    aside.rmdir()
+    journal.save("digits", b"new")
+    assert (journal.load("digits"), bool(journal.damage)) == (b"new", True)
+    journal.close()
