@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Final, NamedTuple
 
@@ -43,13 +43,17 @@ TOLD_FROM: Final = 20  # labelled or compared inputs
 
 @dataclass(frozen=True, slots=True)
 class _Stage:
-    """What is on: replaced as a whole. `window` is for feedback, `since` for the tally, in processor time."""
+    """What is on: replaced as a whole. `window` is for feedback, `since` for the tally, in processor time.
+
+    `asked_at_s`: the threads that are at an input just now, and since when.
+    """
 
     live: Loaded
     window: Counts
     since: Counts
     profile: Profile
     shadow: Shadow | None = None
+    asked_at_s: dict[int, float] = field(default_factory=dict)
 
 
 class _Answer(NamedTuple):
@@ -118,14 +122,17 @@ class LiveServing:
         except BadInput:
             stage.window.fail()  # not the model's fault: it counts as feedback, and against no version
             raise
-        count = len(inputs[0])
+        count, thread = len(inputs[0]), threading.get_ident()
         begun_cpu_s = self._cpu_s()
+        stage.asked_at_s[thread] = begun_s
         try:
             outputs = stage.live.run(inputs)
         except Exception:
             stage.window.fail(count)
             stage.since.fail(count)
             raise
+        finally:
+            del stage.asked_at_s[thread]
         cpu_s, took_s = self._cpu_s() - begun_cpu_s, self._clock_s() - begun_s
         if not batched:
             return self._answer(stage, inputs, outputs, 0, 1, took_s, cpu_s)
@@ -230,11 +237,19 @@ class LiveServing:
         stage = self._stage
         if stage is None:
             return Tally()
+        asked_at_s = min(tuple(stage.asked_at_s.values()), default=None)
+        under_way_s = 0.0 if asked_at_s is None else self._clock_s() - asked_at_s
         if stage.shadow:
             drifting = bool(stage.window.look(0.0).drifting)
-            return replace(stage.shadow.tally(stage.since), live_drifting=drifting)
+            tally = stage.shadow.tally(stage.since)
+            return replace(tally, live_drifting=drifting, live_under_way_s=under_way_s)
         seen = stage.since.look(0.0)
-        return Tally(live_inferences=seen.inferences, live_errors=seen.errors, live_latency_ms_p95=seen.latency_ms_p95)
+        return Tally(
+            live_inferences=seen.inferences,
+            live_errors=seen.errors,
+            live_latency_ms_p95=seen.latency_ms_p95,
+            live_under_way_s=under_way_s,
+        )
 
     def take_window(self, *, at_least: int) -> Window | None:
         """Close the feedback window and return it, or None when it has fewer inferences than that.

@@ -106,6 +106,7 @@ class Shadow:
         self._pairs: dict[int, _Pair] = {}
         self._lock = threading.Lock()
         self._stopped = False
+        self._under_way_since_s: float | None = None
         self._latency = Counts(file.version, file.variant, now_s=0.0)
         self._inputs = self._agreed = self._errors = 0
         self._labelled = self._both_correct = self._only_live_correct = self._only_shadow_correct = 0
@@ -143,7 +144,7 @@ class Shadow:
 
     def tally(self, live: Counts) -> Tally:
         """The counts so far, with those of the live model over the same time."""
-        seen = live.look(0.0)
+        seen, since_s = live.look(0.0), self._under_way_since_s
         with self._lock:
             return Tally(
                 inputs=self._inputs,
@@ -160,6 +161,7 @@ class Shadow:
                 live_errors=seen.errors,
                 live_latency_ms_p95=seen.latency_ms_p95,
                 shadow_latency_ms_p95=self._latency.look(0.0).latency_ms_p95,
+                shadow_under_way_s=0.0 if since_s is None else self._clock_s() - since_s,
             )
 
     def stop(self) -> None:
@@ -171,6 +173,11 @@ class Shadow:
         with contextlib.suppress(Full):  # then the thread finds another item, and sees that it is over
             self._queue.put_nowait(None)
         self._thread.join(_JOIN_S)
+        if self._thread.is_alive():
+            log.warning(
+                "the shadow %s does not come back from an input: its thread goes on until this process ends",
+                self._loaded.file.version,
+            )
 
     def _remember(self, sampled: _Sampled) -> None:
         with self._lock:
@@ -190,11 +197,12 @@ class Shadow:
 
     def _run(self, sampled: _Sampled) -> tuple[list[Array], float]:
         """The answer and the processor time that it took, which is paid for before anything is counted."""
-        begun_s = self._cpu_s()
+        self._under_way_since_s, begun_s = self._clock_s(), self._cpu_s()
         try:
             outputs = self._loaded.run(sampled.inputs)
         finally:
             took_s = self._cpu_s() - begun_s
+            self._under_way_since_s = None
             self._allowance.settle(sampled.paid_s, took_s)
         return outputs, took_s
 

@@ -191,6 +191,7 @@ class TrialLimits:
     probation_min_s: Seconds = 60.0
     probation_deadline_s: Seconds = 3_600.0
     probation_without_evidence: Literal["commit", "roll_back"] = "commit"
+    hang_s: Annotated[float, Field(ge=1, le=86_400)] = 30.0
     restarts_max: Count = 10
     poll_s: Pause = 1.0
 

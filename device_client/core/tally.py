@@ -19,6 +19,7 @@ class Tally:
     `only_live_correct`: labelled inputs that the live model got right and the shadow wrong. `confidence_drops`: how
     often the shadow was less sure than the live model by -1.0, -0.9 ... 1.0. `live_slow`, `shadow_slow`: inputs on
     which the one took longer than the settings allow beside the other. Latencies are processor time.
+    `live_under_way_s`, `shadow_under_way_s`: since when the one has been at an input that it has not answered yet.
     `live_drifting`: the drift detector says that the inputs are no longer what the live model knows.
     """
 
@@ -36,6 +37,8 @@ class Tally:
     live_errors: int = 0
     live_latency_ms_p95: float | None = None
     shadow_latency_ms_p95: float | None = None
+    live_under_way_s: float = 0.0
+    shadow_under_way_s: float = 0.0
     live_drifting: bool = False
 
     @property

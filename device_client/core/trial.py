@@ -39,6 +39,8 @@ def judge_shadow(tally: Tally, elapsed_s: float, limits: TrialLimits) -> TrialVe
     """Whether the candidate (the shadow) may go live, or None while there is not enough evidence and still time."""
     if tally.shadow_errors > limits.errors_max:
         return TrialVerdict(False, _failures(tally), "errors")
+    if tally.shadow_under_way_s > limits.hang_s:
+        return TrialVerdict(False, _hangs("candidate", tally.shadow_under_way_s), "errors")
     pairs, late = tally.of_candidate(), elapsed_s >= limits.shadow_deadline_s
     likeness = _likeness(pairs, limits, may_be_agreement=elapsed_s >= limits.labels_wait_s)
     verdict = _weigh(pairs, limits, likeness, lost=tally.live_drifting)
@@ -64,6 +66,8 @@ def judge_probation(
     if tally.live_errors > limits.errors_max:
         told = f"{tally.live_errors} of {tally.live_inferences} inferences failed on probation"
         return TrialVerdict(False, told, "errors")
+    if tally.live_under_way_s > limits.hang_s:
+        return TrialVerdict(False, _hangs("new model", tally.live_under_way_s), "errors")
     pairs, late = tally.of_new_live(), elapsed_s >= limits.probation_deadline_s
     patient = may_differ or elapsed_s < limits.labels_wait_s
     likeness = _likeness(pairs, limits, may_be_agreement=not patient)
@@ -125,6 +129,10 @@ def _drawn(allowed: bool, answer: Answer) -> TrialVerdict:
 
 def _failures(tally: Tally) -> str:
     return f"the candidate failed on {tally.shadow_errors} of {tally.inputs} live inputs"
+
+
+def _hangs(new: str, under_way_s: float) -> str:
+    return f"the {new} hangs: it has been at one live input for {under_way_s:.0f} s"
 
 
 def _undecided(

@@ -420,7 +420,7 @@ def test_a_shadow_keeps_to_its_share_of_a_core(folder: Path) -> None:
     assert serving.tally().live_inferences > 200
     shadowed = serving.take_window(at_least=1)
     assert shadowed is not None
-    assert 10 <= shadowed.compared <= 20, "what there is for a burst, 0.2 s, and no more"
+    assert 10 <= shadowed.compared <= 21, "what there is for a burst, 0.2 s: one may begin with the last of it"
     serving.close()
 
 
@@ -620,3 +620,43 @@ def test_clocks_are_the_callers(folder: Path) -> None:
     assert window is not None
     assert window.latency_ms_p50 == pytest.approx(10.0, rel=0.09)
     assert (window.start_s, window.end_s) == (1_700_000_000.0, 1_700_000_000.0)
+
+
+def test_it_is_seen_how_long_a_shadow_has_been_at_an_input(folder: Path) -> None:
+    now_s, come_back, counting = [0.0], threading.Event(), threading.Event()
+
+    def cpu_s() -> float:
+        """The second look of the shadow's thread, after its answer, is kept waiting."""
+        if threading.current_thread().name == "shadow":
+            if counting.is_set():
+                come_back.wait(WAIT_S)
+            counting.set()
+        return 0.0
+
+    serving = LiveServing(clock_s=lambda: now_s[0], cpu_s=cpu_s)
+    serving.swap(a_file(folder))
+    serving.start_shadow(a_file(folder, version="1.1.0"))
+    serving.predict(X)
+    assert counting.wait(WAIT_S)
+    now_s[0] = 31.0
+    assert serving.tally().shadow_under_way_s == 31.0
+    come_back.set()
+    until(lambda: serving.tally().inputs == 1)
+    assert serving.tally().shadow_under_way_s == 0.0
+    serving.close()
+
+
+def test_it_is_seen_how_long_the_live_model_has_been_at_an_input(serving: LiveServing, folder: Path) -> None:
+    serving.swap(a_file(folder))
+    seen, many = threading.Event(), np.tile(X, (200_000, 1))
+
+    def ask() -> None:
+        while not seen.is_set():
+            serving.predict(many)
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask)
+        until(lambda: serving.tally().live_under_way_s > 0.0)
+        seen.set()
+        asking.result()
+    assert serving.tally().live_under_way_s == 0.0

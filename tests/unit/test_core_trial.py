@@ -229,3 +229,14 @@ def test_labels_failures_and_latency_still_speak_against_a_candidate_beside_a_mo
     assert not drawn(shadow(a_tally(60, live_drifting=True, shadow_slow=60))).allowed
     assert not drawn(shadow(a_tally(20, live_drifting=True, shadow_errors=4))).allowed
     assert drawn(shadow(a_tally(40, live_drifting=True))).decided_by == "agreement", "and agreement for it"
+
+
+def test_a_model_that_does_not_come_back_from_an_input_is_refused_and_rolled_back() -> None:
+    stuck = drawn(shadow(a_tally(10, shadow_under_way_s=31.0), elapsed_s=SOON_S))
+    assert (stuck.allowed, stuck.decided_by) == (False, "errors")
+    assert stuck.reason == "the candidate hangs: it has been at one live input for 31 s"
+    assert shadow(a_tally(10, shadow_under_way_s=29.0)) is None
+    assert shadow(a_tally(10, live_under_way_s=100.0)) is None, "that is not the candidate's"
+    back = drawn(judge_probation(a_tally(10, live_under_way_s=31.0), NOW_S, LIMITS))
+    assert (back.allowed, back.reason) == (False, "the new model hangs: it has been at one live input for 31 s")
+    assert judge_probation(a_tally(10, shadow_under_way_s=100.0), NOW_S, LIMITS) is None
