@@ -131,10 +131,11 @@ def test_one_technique_that_fails_stops_no_other(tmp_path: Path) -> None:
     assert told[-1][0] == told[-1][1] == 2 + steps_of(names, Timetable(strange.settings), 2)
 
 
+@pytest.mark.slow  # the converter takes seconds for each
 def test_layers_that_go_through_time_have_their_rungs_when_they_are_unrolled(tmp_path: Path) -> None:
-    layers = "layers.Reshape((2, 6)), layers.GRU(3, unroll=True),"
-    made = climb_recipe(a_recipe(tmp_path, layers=layers, student="", epochs=1), ["int8"])
-    assert ([rung.name for rung in made.rungs], made.impossible) == ([PARENT, "int8"], ())
+    layers = "layers.Reshape((2, 6)), layers.LSTM(3, unroll=True, return_sequences=True), layers.GRU(3, unroll=True),"
+    made = climb_recipe(a_recipe(tmp_path, layers=layers, student="", epochs=1), ["dynamic", "int8"])
+    assert ([rung.name for rung in made.rungs], made.impossible) == ([PARENT, "dynamic", "int8"], ())
 
 
 def test_too_little_training_to_prune_is_told(trained: Trained) -> None:

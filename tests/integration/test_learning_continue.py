@@ -157,7 +157,6 @@ def test_a_version_that_starts_afresh_keeps_the_set_too_and_says_whose_it_is(rec
     assert (again.calibration.version, again.calibration.anew) == ("1.0.0", "")
     assert np.array_equal(again.calibration.samples, start.calibration)
     assert lineage_of(again)["calibration_of"] == "1.0.0"
-    assert lineage_of(again)["data_sha256"] != lineage_of(train(recipe, epochs=1))["data_sha256"]
 
 
 @pytest.mark.parametrize(("x", "what"), [(np.zeros((300, 5)) + np.arange(5), "range"), (np.zeros((300, 4)), "shape")])
