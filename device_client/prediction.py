@@ -144,6 +144,7 @@ def _arranged(given: Any, tensor: Tensor, name: str) -> tuple[Array, bool]:
     else:
         raise BadInput(f"{name} has the shape {_shape(array.shape)}; {_wanted(tensor)}")
     if array.dtype != tensor.dtype:
+        _check_range(array, tensor, name)
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
             array = array.astype(tensor.dtype)
     if array.dtype.kind == "f" and not finite_array(array):
@@ -151,11 +152,24 @@ def _arranged(given: Any, tensor: Tensor, name: str) -> tuple[Array, bool]:
     return array, batched
 
 
+def _check_range(array: Array, tensor: Tensor, name: str) -> None:
+    """A whole number that the tensor cannot hold would wrap around to another one, without a word."""
+    if np.dtype(tensor.dtype).kind not in "iu" or not array.size:
+        return
+    bounds = np.iinfo(tensor.dtype)
+    for extreme in (int(array.min()), int(array.max())):
+        if not bounds.min <= extreme <= bounds.max:
+            span = f"{tensor.dtype} goes from {bounds.min} to {bounds.max}"
+            raise BadInput(f"{name} holds {extreme}, and {span}; {_wanted(tensor)}")
+
+
 def _numbers(given: Any, tensor: Tensor, name: str) -> Array:
     try:
         array = np.asarray(given)
     except ValueError as ragged:
         raise BadInput(f"{name} is no array: {ragged}"[:300]) from None
+    except Exception as failed:
+        raise BadInput(f"{name} is no array: {type(failed).__name__}: {failed}"[:300]) from failed
     allowed = _NUMBERS if np.dtype(tensor.dtype).kind == "f" else _WHOLE
     if array.dtype.kind not in allowed:
         raise BadInput(f"{name} holds values of type {array.dtype}; {_wanted(tensor)}")

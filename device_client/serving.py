@@ -307,11 +307,15 @@ class LiveServing:
                 if stage.shadow:
                     stage.shadow.stop()
 
-    def _answered(self, prediction: Prediction | int) -> tuple[int, tuple[int, Counts] | None]:
+    def _answered(self, prediction: object) -> tuple[int, tuple[int, Counts] | None]:
         """The id, and what was chosen; a prediction remembers that itself, however old it is."""
-        if isinstance(prediction, int):
-            kept = self._answers[prediction % ANSWERS_MAX]
-            return prediction, (kept.top, kept.counts) if kept and kept.id == prediction else None
+        if isinstance(prediction, int | np.integer):
+            id_ = int(prediction)
+            kept = self._answers[id_ % ANSWERS_MAX]
+            return id_, (kept.top, kept.counts) if kept and kept.id == id_ else None
+        if not isinstance(prediction, Prediction):
+            told = f"{str(prediction)[:100]!r} is no prediction and no id of one"
+            raise BadInput(told, hint="give what predict() returned, or its id")
         if len(prediction.each()) > 1:
             raise BadInput("a batch has many answers", hint="label those of prediction.each() one by one")
         part = prediction.each()[0]

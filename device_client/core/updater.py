@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from device_client.core import assigning, download, fetching, living, pace, proving, refit
+from device_client.core.choice import unfit
 from device_client.core.device import RESTING, WAITING, Phase, State, Target
 from device_client.core.effects import Effects, Swap, TakeReadings
 from device_client.core.events import (
@@ -108,7 +109,7 @@ def _started(policy: Policy, state: State, event: Started, now_s: float) -> Step
     if device.phase in RESTING:
         state, more = assigning.reconsider(policy, state, now_s)
         return state, (*effects, *more, living.kept_files(state))
-    if device.phase in WAITING or device.target is None:
+    if device.phase in WAITING or device.target is None or unfit(device.target.variant, policy):
         state, more = assigning.reconsider(policy, state.enters(Phase.ASSIGNED, device.reason, now_s), now_s)
         return state, (*effects, *more)
     state, more = _resume_target(policy, state, device.target, now_s)

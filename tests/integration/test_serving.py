@@ -262,6 +262,18 @@ def test_a_class_that_the_model_does_not_know_is_refused(
         serving.label(serving.predict(X), truth)
 
 
+@pytest.mark.parametrize("nobody", [None, "7", 3.0, object()])
+def test_a_label_for_what_is_no_prediction_is_refused_in_words(serving: LiveServing, nobody: object) -> None:
+    with pytest.raises(BadInput, match=r"is no prediction and no id of one"):
+        serving.label(nobody, 0)  # type: ignore[arg-type]  # as an application without types may do
+
+
+def test_an_id_that_was_kept_in_an_array_is_an_id(serving: LiveServing, folder: Path) -> None:
+    serving.swap(a_file(folder))
+    kept = np.array([serving.predict(X).id])
+    assert serving.label(kept[0], 0) is True
+
+
 def test_a_batch_is_labelled_one_by_one(serving: LiveServing, folder: Path) -> None:
     serving.swap(a_file(folder))
     batch = serving.predict(some_inputs(3))

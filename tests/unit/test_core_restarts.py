@@ -6,9 +6,9 @@ import pytest
 
 from device_client.core import effects as do
 from device_client.core.device import Phase
-from device_client.core.events import ModelFailed
+from device_client.core.events import ModelFailed, PlanTrusted
 from device_client.core.policy import TrialLimits
-from tests.builders import CHOICE, a_device, a_plan, a_policy, an_installed
+from tests.builders import CHOICE, a_device, a_manifest, a_plan, a_policy, a_variant, an_installed
 from tests.life import LATENCY_MS, Life, only
 from tests.states import goes_on
 
@@ -29,6 +29,44 @@ def test_a_trial_under_way_begins_again_from_the_files_on_the_disk(phase: Phase)
     assert only(do.OpenBlob, effects)
     assert life.device.target is not None
     assert life.device.target.restarts == 1
+
+
+def on_the_way(phase: Phase) -> Life:
+    """To float32 of 2.0.0, which has int8 too."""
+    variants = [a_variant(name, of=NEW, accuracy=share) for name, share in (("float32", 0.95), ("int8", 0.94))]
+    life = settled()
+    life.sees(PlanTrusted(a_plan(NEW, sequence=2), {NEW: a_manifest(NEW, variants=variants)}))
+    life.reads()
+    while life.phase is Phase.FETCHING and phase is not Phase.FETCHING:
+        life.gets_blob()
+    if phase is Phase.SHADOWING:
+        life.proves()
+    assert life.phase is phase
+    return life
+
+
+@pytest.mark.parametrize("phase", [Phase.FETCHING, Phase.PROVING, Phase.SHADOWING])
+def test_a_variant_that_the_settings_now_forbid_is_not_gone_on_with(phase: Phase) -> None:
+    life = on_the_way(phase)
+    life.policy = a_policy(variant="int8")
+    life.restarts()
+    assert (life.phase, life.live) == (Phase.ASSIGNED, OLD)
+    life.reads()
+    assert life.device.target is not None
+    assert life.device.target.variant.name == "int8"
+    goes_on(life)
+    assert life.device.live is not None
+    assert (life.device.live.version, life.device.live.variant.name) == (NEW, "int8")
+
+
+def test_settings_that_forbid_every_variant_leave_what_runs_and_say_why() -> None:
+    life = settled().goes_to(Phase.SHADOWING)
+    life.policy = a_policy(variant="tiny")
+    life.restarts()
+    life.reads()
+    assert (life.phase, life.live) == (Phase.DEFERRED, OLD)
+    assert "float32 is not tiny, the only one that the settings allow" in life.device.reason
+    assert life.outcomes == []
 
 
 def test_probation_goes_on_after_a_restart_with_its_time_begun_anew() -> None:
