@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 from device_client.adapters.disk import refusal
 from device_client.serving import Prediction
 from device_client.settings import load
-from device_client.station import Station
+from device_client.sharing import Share
 from protocol.errors import BadSettings
 
 if TYPE_CHECKING:
@@ -28,24 +28,23 @@ if TYPE_CHECKING:
 class EdgeModel:
     """One model of a device. Thread-safe; works without a broker on what is installed.
 
-    The updater of the whole device runs on one background thread of this process; a second process with the same
-    settings is refused with Busy.
+    The updater of the whole device runs on one background thread of this process, whichever of its models are opened,
+    and ends with the last of them; a second process with the same settings is refused with Busy.
     """
 
     def __init__(self, config: str | Path, model: str | None = None) -> None:
         """Read `config` (a device.toml) and begin. `model`: which one, when the device has several.
 
-        Raises BadSettings, Busy, MissingPart.
+        Raises BadSettings (also where this process has the device open with other settings), Busy, MissingPart.
         """
         settings = load(Path(config))
         names = [section.name for section in settings.models]
         chosen = model or names[0]
         if chosen not in names:
             raise BadSettings(f"{config} has no model {chosen!r}", hint=f"it has {', '.join(names)}")
-        self._station = Station(settings)
-        self._serving = self._station.servings[chosen]
+        self._share = Share(settings)
+        self._serving = self._share.station.servings[chosen]
         self._hold = settings.state / "hold"
-        self._station.start()
 
     def predict(self, x: NDArray[np.float32] | Sequence[NDArray[np.float32]]) -> Prediction:
         """Answer one input (of the contract's shape, without the batch) or a batch of them, float32.
@@ -89,8 +88,11 @@ class EdgeModel:
             raise refusal(refused, f"the hold {self._hold} cannot be removed") from None
 
     def close(self) -> None:
-        """Say goodbye to the broker and end the updater. A second time does nothing."""
-        self._station.close()
+        """Let go of it; with the last model of a device, say goodbye to the broker and end the updater.
+
+        A second time does nothing.
+        """
+        self._share.give_back()
 
     def __enter__(self) -> Self:
         return self

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -196,12 +197,59 @@ def test_a_model_that_was_closed_says_so_and_may_be_closed_again(scene: Scene) -
 def test_a_second_application_is_sent_away_and_the_first_does_not_notice(scene: Scene) -> None:
     scene.installs()
     with EdgeModel(scene.pi.config) as model:
-        with pytest.raises(Busy, match="already runs with the folder"):
-            EdgeModel(scene.pi.config)
+        told = tell("run", "--config", str(scene.pi.config))
+        assert (told.code, "already runs with the folder" in told.err) == (Busy.exit_code, True), told
         assert model.wait_ready(WITHIN_S)
         assert model.predict(scene.x[0]).version == "1.0.0"
     with EdgeModel(scene.pi.config) as again:  # the first has gone
         assert again.wait_ready(WITHIN_S)
+
+
+def of_two(scene: Scene, **changes: Any) -> Path:
+    """Settings of a device that runs digits, and birds, of which no version was ever released."""
+    pi = a_device(scene.pi.path, "pi", scene.broker.url, scene.press.authority.root, **changes)
+    with pi.config.open("a") as file:
+        file.write('\n[[models]]\nname = "digits"\n[[models]]\nname = "birds"\n')
+    return pi.config
+
+
+def test_an_application_uses_all_models_of_its_device(scene: Scene) -> None:
+    scene.installs()
+    config = of_two(scene)
+    birds = EdgeModel(config, "birds")
+    with EdgeModel(config, "digits") as digits, EdgeModel(config) as once_more:
+        assert digits.wait_ready(WITHIN_S)
+        assert digits.predict(scene.x[0]).version == once_more.predict(scene.x[0]).version == "1.0.0"
+        with pytest.raises(MissingPart):
+            birds.predict(scene.x[0])
+        birds.close()
+        birds.close()  # twice is no mistake, and takes nothing from the others
+        assert once_more.version == "1.0.0"
+        told = tell("run", "--config", str(config))
+        assert told.code == Busy.exit_code, "it runs on until the last one has gone"
+    with EdgeModel(config, "birds") as again:
+        assert again.version is None
+
+
+def test_one_device_is_not_opened_with_two_settings(scene: Scene) -> None:
+    with EdgeModel(of_two(scene), "birds"):
+        other = of_two(scene, groups=["canary"])
+        with pytest.raises(BadSettings, match=r"runs the device of .* already, with another groups") as refused:
+            EdgeModel(other, "digits")
+        assert "one device.toml" in refused.value.hint
+    with EdgeModel(other, "digits"):
+        pass  # the first has gone, and the one that was refused has left nothing
+
+
+def test_models_may_be_opened_and_closed_by_many_threads_at_once(scene: Scene) -> None:
+    config = of_two(scene)
+
+    def opens(number: int) -> str | None:
+        with EdgeModel(config, ("digits", "birds")[number % 2]) as model:
+            return model.version
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(opens, range(12))) == {None}
 
 
 def test_a_model_that_the_device_has_not_is_refused_by_name(scene: Scene) -> None:
