@@ -56,6 +56,7 @@ class DiaryJournal(MemoryJournal):
         self._diary = diary
         self.failure: FerryError | OSError | None = None
         self.note_failure: FerryError | OSError | None = None
+        self.unreadable: FerryError | OSError | None = None
         self.saves = 0
 
     def save(
@@ -75,6 +76,12 @@ class DiaryJournal(MemoryJournal):
         if self.note_failure is not None:
             raise self.note_failure
         super().note(model, entry)
+
+    def waiting(self) -> list[OutboxEntry]:
+        """Or not."""
+        if self.unreadable is not None:
+            raise self.unreadable
+        return super().waiting()
 
     def enqueue(self, entries: Sequence[OutboxEntry], standings: Mapping[str, bytes] | None = None) -> None:
         """Or not."""

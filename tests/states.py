@@ -120,6 +120,16 @@ def loses(version: str) -> Callable[[Life], object]:
     return lambda life: life.sees(ModelFailed(an_installed(version).variant.sha256, "truncated"))
 
 
+def spoils(version: str) -> Callable[[Life], object]:
+    """A power cut leaves other bytes in the file of a version than were signed."""
+
+    def power_cut(life: Life) -> None:
+        life.restarts()
+        life.sees(ModelFailed(an_installed(version).variant.sha256, "truncated", damaged=True))
+
+    return power_cut
+
+
 def dies_in(phase: Phase) -> Callable[[Life], None]:
     """The process ends under the same trial, again and again."""
 
@@ -229,6 +239,8 @@ ERRORS: Final = (
         "2.0.0 was rolled back to 1.0.0: could not be opened: truncated", ends=(("rolled_back", NEW),)),
     Row("Error", PB, "file of a first version lost", loses(NEW), (R,),
         "2.0.0 could not be opened, and there is no earlier version: truncated", None, REFUSED, empty),
+    Row("Error", PB, "file damaged by a power cut", spoils(NEW), (A, *WHOLE),
+        "the file of 2.0.0 could not be opened: truncated; 1.0.0 serves instead"),
     Row("Error", PB, "previous one not opened", loses(OLD), (C,), "", NEW),
     Row("Error", R, "live file lost", loses(OLD), (),
         f"2.0.0 was refused: output 3 differs by 0.4; {LOST}; nothing serves",

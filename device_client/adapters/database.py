@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Final, TypeVar
 
-from device_client.adapters.disk import FAILING, FULL, READ_ONLY, DiskTrouble, refusal
+from device_client.adapters.disk import FAILING, FULL, DiskTrouble, refusal, tried
 from device_client.adapters.folder_lock import hold
 from protocol.errors import BadInput, FerryError
 
@@ -227,17 +227,7 @@ def disk_trouble(trouble: sqlite3.DatabaseError, path: Path) -> DiskTrouble | No
         return FULL
     if kind not in _DISK:
         return None
-    try:
-        facts = os.statvfs(path.parent)
-    except OSError:
-        return FAILING
-    if facts.f_flag & os.ST_RDONLY:
-        return READ_ONLY
-    if kind == sqlite3.SQLITE_READONLY:
-        return None
-    if facts.f_bavail * facts.f_frsize < SHARED_BYTES or (facts.f_files and not facts.f_favail):
-        return FULL
-    return FAILING if kind == sqlite3.SQLITE_IOERR else None
+    return tried(path.parent, SHARED_BYTES) or (FAILING if kind == sqlite3.SQLITE_IOERR else None)
 
 
 def is_damage(trouble: sqlite3.DatabaseError) -> bool:

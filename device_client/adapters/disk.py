@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -52,6 +52,24 @@ def refusal(refused: OSError, told: str) -> FerryError:
     if trouble is not None:
         return NoRoom(f"{trouble.reason}: {told}", hint=trouble.hint)
     return BadInput(f"{told}: {refused.strerror}", hint="check who owns it")
+
+
+def tried(folder: Path, size_bytes: int) -> DiskTrouble | None:
+    """What is wrong with the disk, by writing a file: one that ended in an error may call itself writable all the same.
+
+    None when nothing is, or when the trouble is another: whose folder it is, say.
+    """
+    probe = folder / f".tried-{os.getpid()}"
+    try:
+        with probe.open("wb", buffering=0) as file:
+            file.write(bytes(size_bytes))
+            os.fsync(file.fileno())
+    except OSError as refused:
+        return _TROUBLE.get(refused.errno or 0)
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+    return None
 
 
 def free_bytes(folder: Path) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from device_client import EdgeModel
 from device_client.adapters.runtime import open_model
-from protocol.errors import BadSettings, Busy, MissingPart
+from protocol.errors import BadInput, BadSettings, Busy, MissingPart
 from protocol.topics import Kind
 from tests.brokers import Mosquitto, mosquitto, url_of
 from tests.integration import fleet_models
@@ -190,6 +191,9 @@ def test_a_model_that_was_closed_says_so_and_may_be_closed_again(scene: Scene) -
             model.predict(scene.x[0])
         model.hold("for later")  # a file: it needs no updater
         model.release_hold()
+        shutil.rmtree(scene.pi.state)
+        with pytest.raises(BadInput, match="updates cannot be held"):
+            model.hold("in vain")
     for other in others:
         os.close(other)
 

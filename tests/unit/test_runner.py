@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import queue
 import threading
 from collections.abc import Sequence
@@ -458,6 +459,20 @@ def test_feedback_that_finds_no_room_adds_up_and_is_told_once_there_is_some(
     assert [(window.version, window.inferences) for window in told] == [("1.0.0", 500), ("0.9.0", 700)]
     device.waits(60.0)
     assert len(device.link.said("/feedback")) == 2, "told once"
+
+
+def test_reports_that_cannot_be_read_wait_and_the_device_lives_on() -> None:
+    device = DeviceRoom(every_s=60.0)
+    device.one.serving.windows = [a_window(5)]
+    device.starts()
+    device.journal.unreadable = OSError(errno.EIO, "Input/output error")
+    device.waits(60.0)
+    device.runner.take(Disconnected("a tree"))
+    device.runner.take(Connected())
+    assert device.link.said("/feedback") == []
+    device.journal.unreadable = None
+    device.runner.outbox_filled()
+    assert len(device.link.said("/feedback")) == 1
 
 
 def test_feedback_that_finds_no_room_to_the_very_end_is_lost_and_nothing_else(
