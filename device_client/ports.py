@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from device_client.core.events import ChildEnd
 from device_client.core.quality import Quality
 from device_client.core.readings import Readings
 from device_client.core.tally import Tally
@@ -88,6 +89,7 @@ class Proof:
     max_error: float | None = None
     latency_ms_p50: float | None = None
     out_of_memory: bool = False
+    child: ChildEnd | None = field(default=None, compare=False)  # never twice the same
 
 
 @dataclass(frozen=True, slots=True)

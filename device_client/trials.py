@@ -91,4 +91,6 @@ def _ended(sha256: str, proof: Proof | NotTried, limits: ProofLimits) -> Event:
     short = isinstance(proof, Proof) and proof.out_of_memory and limits.memory_by == FREE
     if isinstance(proof, NotTried) or short:
         return ProofNotTried(sha256, proof.reason)
-    return ProofEnded(sha256, proof.passed, proof.reason, proof.samples, proof.max_error, proof.latency_ms_p50)
+    return ProofEnded(
+        sha256, proof.passed, proof.reason, proof.samples, proof.max_error, proof.latency_ms_p50, proof.child
+    )

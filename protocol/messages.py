@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -52,12 +52,16 @@ class Evidence(Frozen):
 
     `…_decided_by`: what drew the verdict; `deadline` is "not enough evidence". `…_e_equal`, `…_e_worse`: how strongly
     the counts refuted that the new model is as good as the old one, and that it is worse than allowed; 1 says nothing.
-    `…_only_right`: labelled inputs that this model alone got right. See TRIAL.md.
+    `…_only_right`: labelled inputs that this model alone got right. `proof_…`: of the child process that tried it. See
+    TRIAL.md.
     """
 
     golden_samples: int | None = None
     golden_max_error: Figure | None = None
     golden_latency_ms_p50: Figure | None = None
+    proof_wall_s: Figure | None = None
+    proof_ended: Annotated[str, Field(max_length=64)] | None = None
+    proof_memory_peak_bytes: int | None = None
     shadow_inputs: int | None = None
     shadow_agreement: Figure | None = None
     shadow_errors: int | None = None

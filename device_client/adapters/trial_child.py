@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import math
 import os
+import re
 import resource
 import signal
 import sys
@@ -34,21 +35,21 @@ def main() -> None:
         report = Report(passed=False, reason=used_more(order.memory_max_bytes, order.memory_by), out_of_memory=True)
     except FerryError as refused:
         report = Report(passed=False, reason=str(refused)[:500])
-    _say(report)
+    _say(report.model_copy(update={"memory_peak_bytes": _memory_peak_bytes()}))
 
 
 def _try(order: Order) -> Report:
-    _say(Doing(doing="reading the golden set"))
+    _begin("reading the golden set")
     contract = order.contract
     golden = load_golden(Path(order.golden), order.variant, len(contract.inputs), len(contract.outputs))
-    _say(Doing(doing="starting the runtime"))
+    _begin("starting the runtime")
     check_runtime()  # loads all that is not the candidate's doing before the limit falls
     check_delegates(order.delegates)
     _limit_memory(order.memory_max_bytes)
-    _say(Doing(doing="opening the file"))
+    _begin("opening the file")
     model = open_model(Path(order.model), delegates=order.delegates)
     contract.check_successor(model.contract)
-    _say(Doing(doing="running the golden set"))
+    _begin("running the golden set")
     return _compare(model, golden, order.tolerance)
 
 
@@ -63,7 +64,8 @@ def _compare(model: OpenModel, golden: GoldenSet, tolerance: float) -> Report:
         difference = golden.largest_difference(sample, outputs)
         if difference.error > tolerance:
             allowed = f", allowed {tolerance:g}" if math.isfinite(difference.error) else ""
-            return Report(passed=False, reason=difference.told + allowed, samples=sample + 1)
+            error = difference.error if math.isfinite(difference.error) else None
+            return Report(passed=False, reason=difference.told + allowed, samples=sample + 1, max_error=error)
         largest = max(largest, difference.error)
     p50_ms = sorted(times_s)[len(times_s) // 2] * 1000
     reason = f"{golden.samples} golden samples within {largest:.2g}, allowed {tolerance:g}; {p50_ms:.2g} ms each"
@@ -87,6 +89,17 @@ def _die_with(parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         sys.exit("the process that ordered this trial is gone")
+
+
+def _begin(doing: str) -> None:
+    _say(Doing(doing=doing, memory_peak_bytes=_memory_peak_bytes()))
+
+
+def _memory_peak_bytes() -> int | None:
+    """Of this process alone: `ru_maxrss` begins with what the one that started it had."""
+    status = Path("/proc/self/status").read_text()
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
 
 
 def _say(words: Doing | Report) -> None:

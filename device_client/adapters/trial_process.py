@@ -17,15 +17,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import RLock, Thread
 from typing import Final
 
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from device_client.adapters.niceness import give_way
 from device_client.adapters.trial_words import SAID_MAX_BYTES, Doing, Order, Report, because, used_more
+from device_client.core.events import ChildEnd
 from device_client.ports import Delegate, NotTried, Proof, ProofOrder
 
 CHILD: Final = (sys.executable, "-m", "device_client.adapters.trial_child")
@@ -63,6 +64,12 @@ class TrialProcess:
         if self._trial:
             self._trial.abandon()
             self._trial = None
+
+
+class _Told(BaseModel):
+    """What each line of the child has, whatever else it says."""
+
+    memory_peak_bytes: int = Field(ge=0, le=2**53)
 
 
 @dataclass(slots=True)
@@ -113,6 +120,7 @@ class _Trial:
             return NotTried(f"{type(failure).__name__}: {failure}"[:REASON_MAX_CHARS])
 
     def _proof(self) -> Proof | NotTried:
+        begun_s = time.monotonic()
         process = self._start()
         if process is None:
             return NotTried("abandoned")
@@ -122,11 +130,13 @@ class _Trial:
         finally:
             with self._lock:
                 self._kill()
-                process.wait()
+                grown_to_bytes = _reap(process)
             for pipe in (process.stdout, process.stderr):
                 if pipe:
                     pipe.close()
-        return _judge(self._order, heard, process.returncode)
+        peak_bytes = max(_last_told_bytes(heard), grown_to_bytes) or None
+        end = ChildEnd(round(time.monotonic() - begun_s, 3), _ending(process.returncode), peak_bytes)
+        return replace(_judge(self._order, heard, process.returncode), child=end)
 
     def _start(self) -> subprocess.Popen[bytes] | None:
         with self._lock:
@@ -277,6 +287,31 @@ def _how_it_ended(order: ProofOrder, heard: _Heard, returncode: int, doing: str)
         return f"the child was killed by signal {-returncode} ({name}) while {doing}"
     last = bytes(heard.grumbled).decode(errors="replace").strip().splitlines()[-1:] or ["it gave no reason"]
     return f"the child failed with exit status {returncode} while {doing}: {last[0][:300]}"
+
+
+def _reap(process: subprocess.Popen[bytes]) -> int:
+    """Wait for its end; how far its memory grew, in bytes, or 0 where only less than ours is known of it.
+
+    What the kernel counts for a child begins with what its parent had when it started it.
+    """
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used.ru_maxrss * 1024 if used.ru_maxrss > ours else 0
+
+
+def _ending(returncode: int) -> str:
+    if returncode >= 0:
+        return f"exit status {returncode}"
+    return f"signal {-returncode} ({(signal.strsignal(-returncode) or 'unknown').lower()})"[:64]
+
+
+def _last_told_bytes(heard: _Heard) -> int:
+    """What the child itself said last of its memory; 0 where it said nothing that can be read."""
+    for line in reversed(bytes(heard.said).splitlines()):
+        with contextlib.suppress(ValidationError):  # then the line before it
+            return _Told.model_validate_json(line).memory_peak_bytes
+    return 0
 
 
 def _last_doing(lines: Sequence[bytes]) -> str:

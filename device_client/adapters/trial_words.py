@@ -31,9 +31,13 @@ class Order(Frozen):
 
 
 class Doing(Frozen):
-    """The child has begun something; told so that a crash has a place."""
+    """The child has begun something; told so that a crash has a place.
+
+    `memory_peak_bytes`: the most that the child has had in memory up to now.
+    """
 
     doing: str = Field(max_length=100)
+    memory_peak_bytes: int | None = Field(default=None, ge=0)
 
 
 class Report(Frozen):
@@ -45,6 +49,7 @@ class Report(Frozen):
     max_error: float | None = None
     latency_ms_p50: float | None = Field(default=None, ge=0)
     out_of_memory: bool = False
+    memory_peak_bytes: int | None = Field(default=None, ge=0)
     said: Literal["report"] = "report"
 
 

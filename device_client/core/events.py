@@ -109,6 +109,15 @@ class ChunksSwept:
 
 
 @dataclass(frozen=True, slots=True)
+class ChildEnd:
+    """How the child process went that tried a candidate: its time, its end, and the most memory that it took."""
+
+    wall_s: float
+    ended: str
+    memory_peak_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ProofEnded:
     """The child process that tried the candidate has ended."""
 
@@ -118,6 +127,7 @@ class ProofEnded:
     samples: int = 0
     max_error: float | None = None
     latency_ms_p50: float | None = None
+    child: ChildEnd | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,9 @@ def proof_ended(policy: Policy, state: State, event: ProofEnded, now_s: float) -
             "golden_samples": event.samples,
             "golden_max_error": event.max_error,
             "golden_latency_ms_p50": event.latency_ms_p50,
+            "proof_wall_s": event.child.wall_s if event.child else None,
+            "proof_ended": event.child.ended if event.child else None,
+            "proof_memory_peak_bytes": event.child.memory_peak_bytes if event.child else None,
         }
     )
     state = state.with_device(evidence=evidence)

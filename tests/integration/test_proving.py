@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import select
 import signal
 import subprocess
@@ -251,6 +252,35 @@ def test_a_child_that_crashes_is_named_by_signal_and_place(order: ProofOrder) ->
     )
     proof = prove(order, instead(crash))
     assert proof == Proof(False, "the child was killed by signal 11 (segmentation fault) while opening the file")
+
+
+MB: Final = 1_000_000
+
+
+def test_what_a_trial_took_is_told_of_one_that_passed(order: ProofOrder) -> None:
+    child = prove(order).child
+    assert child is not None
+    assert child.ended == "exit status 0"
+    assert 0 < child.wall_s < WAIT_S
+    assert child.memory_peak_bytes is not None
+    assert 10 * MB < child.memory_peak_bytes < 1_000 * MB
+
+
+def test_what_a_trial_took_is_told_of_one_that_was_killed(order: ProofOrder) -> None:
+    """Memory that its parent never had is the child's own, though it lived to say nothing of it."""
+    grown_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 + 64 * MB
+    crash = f"import os, signal; eaten = b'x' * {grown_bytes}; os.kill(os.getpid(), signal.SIGSEGV)"
+    child = prove(changed(order, memory_max_bytes=4 * grown_bytes), instead(crash)).child
+    assert child is not None
+    assert child.ended == "signal 11 (segmentation fault)"
+    assert child.memory_peak_bytes is not None
+    assert child.memory_peak_bytes >= grown_bytes
+
+
+def test_a_child_that_takes_little_and_says_nothing_is_not_told_to_have_taken_what_we_have(order: ProofOrder) -> None:
+    child = prove(order, instead("raise SystemExit(3)")).child
+    assert child is not None
+    assert (child.ended, child.memory_peak_bytes) == ("exit status 3", None)
 
 
 def test_a_child_that_spins_is_stopped_at_the_wall_time(order: ProofOrder) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from device_client.blobs import CURRENT_RETRY_S
 from device_client.core.device import Device, Phase
-from device_client.core.events import BlobOpened, ChunkKept, LinkDown, ReadingsTaken
+from device_client.core.events import BlobOpened, ChildEnd, ChunkKept, LinkDown, ReadingsTaken
 from device_client.core.policy import TrialLimits
 from device_client.core.readings import Unknown
 from device_client.engine import DISK_RETRY_S
@@ -424,9 +424,13 @@ def test_a_shadow_whose_file_is_damaged_is_not_opened_either(settled: EngineRoom
 def test_a_proof_that_fails_is_told_with_its_reason(settled: EngineRoom) -> None:
     settled.plans(NEW, sequence=2)
     settled.sends_chunks()
-    settled.prover.ends(passed=False, reason="output 3 differs by 0.4")
+    child = ChildEnd(1.25, "exit status 0", 60_000_000)
+    settled.prover.ends(passed=False, reason="output 3 differs by 0.4", child=child)
     assert settled.outcomes[-1].reason == "output 3 differs by 0.4"
-    assert settled.outcomes[-1].evidence.golden_samples == 16
+    evidence = settled.outcomes[-1].evidence
+    assert evidence.golden_samples == 16
+    figures = (evidence.proof_wall_s, evidence.proof_ended, evidence.proof_memory_peak_bytes)
+    assert figures == (1.25, "exit status 0", 60_000_000)
 
 
 def test_what_the_device_could_not_try_is_not_refused_and_tried_again(settled: EngineRoom) -> None:
