@@ -206,7 +206,7 @@ class Engine:
             case do.TakeReadings():
                 self._follow(happened.ReadingsTaken(self._readings()))
             case do.TakeTally():
-                self._follow(happened.TallyTaken(self._a.serving.tally()))
+                self._follow(happened.TallyTaken(self._a.serving.tally(), self._a.sensors.held()))
             case do.OpenBlob():
                 self._follow(self._blobs.open(effect))
             case do.LookAgain():

@@ -70,7 +70,9 @@ class EdgeModel:
         return self._serving.version
 
     def hold(self, reason: str) -> None:
-        """Keep updates from beginning until `release_hold`, also over a restart: a brake of the application's own.
+        """Keep updates from beginning, and another version from beginning to answer, until `release_hold`.
+
+        A brake of the application's own, also over a restart; what is on probation already goes on, and may go back.
 
         A full disk holds too, but for the reason's words. Raises NoRoom or BadInput where the file cannot be made.
         """

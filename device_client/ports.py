@@ -220,3 +220,6 @@ class Sensors(Protocol):
 
     def read(self) -> Readings:
         """Take every reading; never raises, never blocks for more than a moment."""
+
+    def held(self) -> str:
+        """Why the application holds updates; empty when it does not. Costs next to nothing; never raises."""

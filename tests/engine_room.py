@@ -240,6 +240,10 @@ class StillSensors:
         """As a test has set them."""
         return self.readings
 
+    def held(self) -> str:
+        """The application's word."""
+        return self.readings.held
+
 
 class EngineRoom:
     """Versions 1.0.0 and 2.0.0 of one model, an engine, and the hands to feed it."""

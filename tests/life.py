@@ -116,9 +116,9 @@ class Life:
         sha256 = target.variant.sha256 if target else a_hash("nothing")
         return self.sees(ProofEnded(sha256, passed, reason, samples=16, max_error=0.001, latency_ms_p50=LATENCY_MS))
 
-    def counts(self, *, after_s: float = LONG_S, **tally: Any) -> Effects:
+    def counts(self, *, after_s: float = LONG_S, held: str = "", **tally: Any) -> Effects:
         """The counts are looked at, when everything has had its time."""
-        return self.sees(TallyTaken(a_tally(**tally)), after_s=after_s)
+        return self.sees(TallyTaken(a_tally(**tally), held), after_s=after_s)
 
     def goes_to(self, phase: Phase, version: str = "2.0.0") -> Life:
         """The good road from rest to `phase`, or one of its lay-bys."""

@@ -226,6 +226,8 @@ ERRORS: Final = (
     Row("Error", P, "link down", lambda life: life.sees(LinkDown("a tree fell on the mast")), (SH, PB, C), ""),
     Row("Error", P, "live file lost", loses(OLD), (A, *WHOLE),
         f"{LOST}; 0.9.0 serves instead", "0.9.0", begins=seasoned),
+    Row("Error", SH, "application holds", lambda life: life.counts(held="an operation"), (PB, C),
+        "2.0.0 may answer, and waits: the application holds updates: an operation"),
     Row("Error", SH, "candidate fails", lambda life: life.counts(shadow_errors=50), (R,),
         "2.0.0 was refused: the candidate failed on 50 of 200 live inputs; 1.0.0 stays", ends=REFUSED),
     Row("Error", SH, "candidate not opened", loses(NEW), (R,),

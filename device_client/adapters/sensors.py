@@ -62,6 +62,11 @@ class DeviceSensors:
         readings = Readings(**(dict.fromkeys(PLAIN, self._why_not()) | told | found))
         return self._overridden(readings)
 
+    def held(self) -> str:
+        """The application's own hold, or the probe file's; no other probe is asked."""
+        held = _held(self._state_folder / HOLD_FILE)
+        return held or self._overridden(Readings()).held
+
     def clock_synchronised(self) -> bool | Unknown:
         """Whether the kernel believes its clock; the probe file is heard on this too."""
         return self._overridden(Readings(clock_synchronised=attempt(synchronised))).clock_synchronised

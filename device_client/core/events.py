@@ -140,9 +140,13 @@ class ProofNotTried:
 
 @dataclass(frozen=True, slots=True)
 class TallyTaken:
-    """The counts of live model and shadow so far."""
+    """The counts of live model and shadow so far.
+
+    `held`: why the application holds updates by now; empty when it does not.
+    """
 
     tally: Tally
+    held: str = ""
 
 
 @dataclass(frozen=True, slots=True)

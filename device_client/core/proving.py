@@ -55,7 +55,7 @@ def proof_ended(policy: Policy, state: State, event: ProofEnded, now_s: float) -
         return _choose_again(state, too_slow, event, now_s)
     if device.live is None or target.recalled:
         return living.go_live(policy, state, event.reason, now_s)
-    reason = f"shadowing {target.version} beside {device.live.version} on live inputs"
+    reason = _shadowing(target.version, device.live.version)
     candidate = Installed(manifest=target.manifest, variant=target.variant)
     return state.enters(Phase.SHADOWING, reason, now_s), (StartShadow(candidate, policy.trial.shadow_share),)
 
@@ -84,13 +84,26 @@ def shadow_counted(policy: Policy, state: State, event: TallyTaken, now_s: float
     tally = event.tally
     state = state.with_moment(tally_at_s=now_s)
     verdict = judge_shadow(tally, now_s - state.moment.phase_since_s, policy.trial)
-    if verdict is None:
-        return state, ()
+    if verdict is None or (verdict.allowed and event.held):
+        return _stays_a_shadow(state, event.held if verdict else ""), ()
     evidence = with_shadow(state.device.evidence, tally, verdict, policy.trial)
     state = state.with_device(evidence=evidence)
     if verdict.allowed:
         return living.go_live(policy, state, verdict.reason, now_s)
     return reject(state, verdict.reason, now_s)
+
+
+def _stays_a_shadow(state: State, held: str) -> State:
+    """No verdict yet; or a good one, and the application lets nothing else answer for now (`held`: why)."""
+    device, target = state.device, state.device.target
+    assert target is not None  # it is the shadow
+    assert device.live is not None  # it has a shadow
+    waits = f"{target.version} may answer, and waits: the application holds updates: {held}"[:500]
+    return state.with_device(reason=waits if held else _shadowing(target.version, device.live.version))
+
+
+def _shadowing(candidate: str, live: str) -> str:
+    return f"shadowing {candidate} beside {live} on live inputs"
 
 
 def shadow_failed(policy: Policy, state: State, event: ModelFailed, now_s: float) -> Step:

@@ -286,6 +286,10 @@ class ScriptedSensors:
             metered=False,
         )
 
+    def held(self) -> str:
+        """The application never does."""
+        return ""
+
 
 class SimDevice:
     """Switch it on; cut its power; look at its disk."""

@@ -10,15 +10,15 @@ import pytest
 
 from device_client.core import effects as do
 from device_client.core.device import Phase
-from device_client.core.events import ChunkKept
+from device_client.core.events import ChunkKept, TallyTaken
 from device_client.core.policy import Conditional, Periodic, Smart, Strategy, Thresholds, Window
 from device_client.core.readings import Unknown
 from device_client.core.status import status_of
 from device_client.core.strategies import GLANCE_S
 from device_client.core.updater import wake_s
 from protocol.manifest import CHUNK_BYTES
-from tests.builders import NOON, a_device, a_hash, a_plan, a_policy
-from tests.life import Life, only
+from tests.builders import NOON, a_device, a_hash, a_plan, a_policy, a_tally
+from tests.life import LONG_S, Life, only
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NIGHT = Periodic(windows=(Window(60, 330),))  # 01:00-05:30
@@ -276,6 +276,35 @@ def test_a_battery_that_ran_low_and_then_goes_silent_lets_nothing_begin() -> Non
     life.waits()
     life.reads(battery_percent=60.0)
     assert life.phase is Phase.FETCHING
+
+
+def test_a_candidate_does_not_begin_to_answer_while_the_application_holds() -> None:
+    life = asked().goes_to(Phase.SHADOWING, "2.0.0")
+    told = "2.0.0 may answer, and waits: the application holds updates: an operation"
+    for _ in range(3):
+        assert life.counts(held="an operation") == ()
+        assert (life.phase, life.live, life.device.reason) == (Phase.SHADOWING, "1.0.0", told)
+    life.counts(inputs=0, after_s=1.0)
+    assert life.phase is Phase.PROBATION, "time was up long ago"
+
+
+def test_a_hold_keeps_no_candidate_from_being_refused_and_nothing_on_probation_from_its_verdict() -> None:
+    life = asked().goes_to(Phase.SHADOWING, "2.0.0")
+    life.counts(held="an operation")
+    life.counts(held="an operation", shadow_errors=50)
+    assert life.phase is Phase.REJECTED
+    life = asked().goes_to(Phase.PROBATION, "2.0.0")
+    life.counts(held="an operation", live_errors=50)
+    assert (life.phase, life.live) == (Phase.ROLLED_BACK, "1.0.0")
+
+
+def test_what_is_said_of_a_shadow_is_true_again_when_the_hold_ends_before_the_verdict() -> None:
+    life = asked().goes_to(Phase.SHADOWING, "2.0.0")
+    said = life.device.reason
+    life.sees(TallyTaken(a_tally(), "an operation"), after_s=LONG_S)
+    life.state = life.state.with_moment(phase_since_s=life.now_s)
+    life.counts(inputs=0, after_s=1.0)
+    assert (life.phase, life.device.reason) == (Phase.SHADOWING, said)
 
 
 def test_a_device_that_waits_for_nothing_but_time_does_not_look_at_itself() -> None:

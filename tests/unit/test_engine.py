@@ -18,6 +18,7 @@ from protocol.errors import BlobDamaged, BundleExpired, NoRoom
 from protocol.messages import Wants
 from tests.builders import a_hash, a_tally, fit_readings
 from tests.engine_room import EngineRoom
+from tests.life import LONG_S
 from tests.simulation.device import Disk
 
 OLD, NEW = "1.0.0", "2.0.0"
@@ -444,6 +445,22 @@ def test_what_the_device_could_not_try_is_not_refused_and_tried_again(settled: E
     settled.waits(600.0)
     settled.prover.ends()
     assert settled.phase is Phase.SHADOWING
+
+
+def test_a_hold_is_heard_before_another_version_answers(settled: EngineRoom) -> None:
+    settled.plans(NEW, sequence=2)
+    settled.sends_chunks()
+    settled.prover.ends()
+    settled.sensors.readings = fit_readings(held="an operation")
+    settled.waits(LONG_S)
+    assert (settled.phase, settled.engine.status().reason) == (
+        Phase.SHADOWING,
+        "2.0.0 may answer, and waits: the application holds updates: an operation",
+    )
+    settled.sensors.readings = fit_readings()
+    settled.waits(1.0)
+    assert settled.serving.live is not None
+    assert settled.serving.live.version == NEW
 
 
 # outcomes
