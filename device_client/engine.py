@@ -37,6 +37,13 @@ __all__ = ["Adapters", "Clock", "Engine", "Outlet", "Verify"]  # whoever builds 
 log = logging.getLogger("edgeferry.device")
 
 DISK_RETRY_S: Final = 10.0
+REPEATED: Final = (
+    happened.TimePassed,
+    happened.PlanTrusted,
+    happened.PlanRefused,
+    happened.LinkUp,
+    happened.LinkDown,
+)
 
 
 class Engine:
@@ -62,9 +69,7 @@ class Engine:
         self._blocked_until_s: float | None = None
         self._swapped: Swapped | None = None  # not told yet
         self._trouble = ""  # why nothing can be remembered; empty when it can
-        self._serves_for: happened.Event | None = (
-            None  # what could not be remembered, and something serves all the same
-        )
+        self._serves_for: happened.Event | None = None  # waits to be remembered, and something serves meanwhile
         self.state = State()
 
     @property
@@ -80,6 +85,9 @@ class Engine:
 
     def handle(self, event: happened.Event, trusted: Mapping[str, bytes] | None = None) -> None:
         """Take one event, and all that follow from it at once. `trusted`: metadata to remember in the same breath."""
+        if self._todo and not self._busy and isinstance(event, REPEATED):
+            waits = self._todo.popleft()  # for the disk: it may last, and of what repeats itself the last is enough
+            self._todo = deque([waits, *(each for each in self._todo if type(each[0]) is not type(event))])
         self._todo.append((event, trusted))
         if self._busy or self._blocked_until_s is not None:
             return

@@ -105,7 +105,8 @@ class Database:
         return self._connection
 
     def _open(self) -> sqlite3.Connection:
-        self._doubtful, told = False, self._unwritable
+        told = self._unwritable
+        self._doubtful, self._unwritable = False, None
         try:
             connection = self._connect()
         except sqlite3.DatabaseError as trouble:
@@ -122,8 +123,6 @@ class Database:
             self._unwritable = found
             if told != found:
                 log.error("%s; what is there can be read", found.error(self.path))
-            return connection
-        self._unwritable = None
         return connection
 
     def _connect(self) -> sqlite3.Connection:

@@ -167,6 +167,21 @@ def test_a_damaged_live_file_on_a_disk_that_cannot_be_written_gives_way_to_the_p
     assert "1.0.0 serves instead" in settled.statuses[-1].reason
 
 
+def test_a_disk_that_stays_full_for_days_fills_no_memory(room: EngineRoom) -> None:
+    room.journal.failure = FULL
+    for number in range(1, 100):
+        room.plans(OLD, sequence=number)
+        room.engine.handle(LinkDown("a tree"))
+        room.engine.link_up()
+        room.waits(DISK_RETRY_S)
+    assert len(room.engine._todo) <= 5  # what waits first, and the last of each kind
+    room.journal.failure = None
+    room.waits(DISK_RETRY_S)
+    assert room.engine.state.moment.link_up
+    assert room.engine.state.device.plan is not None
+    assert room.engine.state.device.plan.sequence == 99
+
+
 def test_a_disk_in_trouble_is_told_and_no_longer_when_it_is_over(room: EngineRoom) -> None:
     room.journal.failure = FULL
     room.plans(OLD)
