@@ -72,7 +72,8 @@ def probation_counted(policy: Policy, state: State, event: TallyTaken, now_s: fl
         now_s - state.moment.phase_since_s,
         policy.trial,
         beside=device.previous is not None,
-        may_differ=device.evidence.shadow_decided_by == "accuracy" or bool(device.evidence.live_drifting),
+        by_labels=device.evidence.shadow_decided_by == "accuracy",
+        lost=bool(device.evidence.live_drifting),
     )
     if verdict is None:
         return state, ()

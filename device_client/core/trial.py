@@ -56,12 +56,19 @@ def judge_shadow(tally: Tally, elapsed_s: float, limits: TrialLimits) -> TrialVe
 
 
 def judge_probation(
-    tally: Tally, elapsed_s: float, limits: TrialLimits, *, beside: bool = True, may_differ: bool = False
+    tally: Tally,
+    elapsed_s: float,
+    limits: TrialLimits,
+    *,
+    beside: bool = True,
+    by_labels: bool = False,
+    lost: bool = False,
 ) -> TrialVerdict | None:
     """Whether the new live model may stay, the previous one being its shadow; None while probation lasts.
 
-    `beside`: there is a previous model at all. `may_differ`: accuracy let the new one go live, or the previous one was
-    lost on drifted inputs, so that disagreement, which may be why it is better, is nothing to go back for.
+    `beside`: there is a previous model at all. `by_labels`: accuracy let the new one go live, so that disagreement,
+    which may be why it is better, is nothing to go back for. `lost`: nor is it where the previous one does not know
+    the inputs that now come; but agreement still speaks for the new one.
     """
     if tally.live_errors > limits.errors_max:
         told = f"{tally.live_errors} of {tally.live_inferences} inferences failed on probation"
@@ -69,11 +76,11 @@ def judge_probation(
     if tally.live_under_way_s > limits.hang_s:
         return TrialVerdict(False, _hangs("new model", tally.live_under_way_s), "errors")
     pairs, late = tally.of_new_live(), elapsed_s >= limits.probation_deadline_s
-    patient = may_differ or elapsed_s < limits.labels_wait_s
+    patient = by_labels or elapsed_s < limits.labels_wait_s
     likeness = _likeness(pairs, limits, may_be_agreement=not patient)
-    verdict = _weigh(pairs, limits, likeness)
-    if verdict is None and late and likeness != "agreement" and not may_differ:
-        verdict = _weigh(pairs, limits, "agreement")
+    verdict = _weigh(pairs, limits, likeness, lost=lost)
+    if verdict is None and late and likeness != "agreement" and not by_labels:
+        verdict = _weigh(pairs, limits, "agreement", lost=lost)
     if verdict is not None and not verdict.allowed:
         return verdict
     if elapsed_s < limits.probation_min_s and not late:

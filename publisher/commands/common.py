@@ -18,6 +18,7 @@ import typer
 
 from protocol.errors import FerryError, MissingPart, NoRoom
 from publisher.settings import KEYS, Settings
+from publisher.views import interruption
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -113,7 +114,8 @@ def options_on(app: typer.Typer, text: str) -> None:
 def plainly(*, verbose: bool) -> Iterator[None]:
     """End the command with one plain message and its exit code when something goes wrong in the block."""
     try:
-        yield
+        with interruption.between_imports():
+            yield
     except FerryError as trouble:
         _fail(trouble.message, trouble.hint, trouble.exit_code, trouble if verbose else None)
     except KeyboardInterrupt:

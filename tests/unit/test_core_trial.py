@@ -201,7 +201,7 @@ def test_a_first_version_has_nobody_to_be_rolled_back_to() -> None:
 
 @pytest.mark.parametrize("elapsed_s", [SOON_S, LATE_S])
 def test_what_went_live_for_being_right_more_often_may_disagree_on_probation(elapsed_s: float) -> None:
-    verdict = judge_probation(a_tally(300, agreed=150), elapsed_s, LIMITS, may_differ=True)
+    verdict = judge_probation(a_tally(300, agreed=150), elapsed_s, LIMITS, by_labels=True)
     if elapsed_s == SOON_S:
         assert verdict is None
     else:
@@ -240,3 +240,11 @@ def test_a_model_that_does_not_come_back_from_an_input_is_refused_and_rolled_bac
     back = drawn(judge_probation(a_tally(10, live_under_way_s=31.0), NOW_S, LIMITS))
     assert (back.allowed, back.reason) == (False, "the new model hangs: it has been at one live input for 31 s")
     assert judge_probation(a_tally(10, shadow_under_way_s=100.0), NOW_S, LIMITS) is None
+
+
+def test_on_probation_a_lost_previous_model_speaks_for_the_new_one_but_not_against_it() -> None:
+    apart, alike = a_tally(400, agreed=80), a_tally(400)
+    assert not drawn(judge_probation(apart, SOON_S, LIMITS)).allowed
+    assert judge_probation(apart, SOON_S, LIMITS, lost=True) is None
+    assert drawn(judge_probation(apart, LATE_S, LIMITS, lost=True)).decided_by == "deadline"
+    assert drawn(judge_probation(alike, SOON_S, LIMITS, lost=True)).decided_by == "agreement"
