@@ -7,8 +7,7 @@ status is the one that is published. Decides nothing, and nothing is decided by 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from pydantic import ValidationError
@@ -25,7 +24,7 @@ log = logging.getLogger("edgeferry.device")
 
 PAUSE_S: Final = 60.0  # between two writes about readings and times: a device's flash wears out
 PASSED: Final = timedelta(minutes=5)  # so long after it a check that was promised is told anew
-_NO_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LASTING: Final = tuple(name for name in Status.model_fields if name not in {"at", "next_check", "update_percentage"})
 
 
 class Entry(Frozen):
@@ -60,10 +59,10 @@ class Logbook:
     def keep(self, status: Status, moment: Moment) -> None:
         """Write what is new: at once what changes seldom, the rest once a minute."""
         now_s, before = self._clock.monotonic_s(), self._written
-        entry = following(before, status, moment)
         self.due_s = None
-        if before is not None and not _differ(entry, before):
+        if before is not None and not _differ(status, moment, before):
             return
+        entry = following(before, status, moment)
         if before is not None and not _weighs(entry, before) and now_s < self._written_at_s + PAUSE_S:
             self.due_s = self._written_at_s + PAUSE_S
             return
@@ -118,15 +117,12 @@ def _of_link(entry: Entry) -> tuple[bool, bool, str]:
     return entry.link_up, bool(entry.link_trouble), entry.notice
 
 
-def _differ(new: Entry, old: Entry) -> bool:
-    """Whether more than the time, a little progress and the round trip is new."""
+def _differ(status: Status, moment: Moment, old: Entry) -> bool:
+    """Whether more than the time, a little progress and the round trip is new; asked at every event, and cheaply."""
     due = old.status.next_check
-    if (new.status.next_check is None) != (due is None) or (due is not None and new.status.at > due + PASSED):
+    if (status.next_check is None) != (due is None) or (due is not None and status.at > due + PASSED):
         return True
-    passing = {"at": _NO_TIME, "next_check": None, "update_percentage": None}
-    return _but(new, passing) != _but(old, passing)
-
-
-def _but(entry: Entry, passing: Mapping[str, object]) -> Entry:
-    status = entry.status.model_copy(update=passing)
-    return entry.model_copy(update={"status": status, "round_trip_ms": None, "throughput_bytes_s": None})
+    link = (moment.link_up, moment.link_trouble, moment.notice, tuple(sorted(moment.crossed)))
+    if link != (old.link_up, old.link_trouble, old.notice, old.crossed):
+        return True
+    return any(getattr(status, name) != getattr(old.status, name) for name in LASTING)

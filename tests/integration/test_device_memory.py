@@ -55,7 +55,7 @@ def large(once_per_run: Callable[[str, Callable[[Path], None]], Path]) -> Path:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("kind", [RAW, ZSTD])
+@pytest.mark.parametrize("kind", [pytest.param(RAW, marks=pytest.mark.slow), ZSTD])  # zstd takes more
 def test_a_60_mb_model_comes_in_within_40_mb(large: Path, tmp_path: Path, kind: str) -> None:
     assert large.stat().st_size >= LARGE_BYTES
     # three seconds and more, so that the scale sees enough of it

@@ -51,6 +51,7 @@ def test_every_kind_of_file_becomes_float32_and_int8(name: str, files: Path) -> 
     assert abs(accuracy(converted.files["int8"]) - accuracy(converted.files["float32"])) < 0.1
 
 
+@pytest.mark.slow
 def test_a_keras_file_is_measured_on_the_half_that_showed_no_ranges(files: Path) -> None:
     made = make_from_keras(files / "flowers.h5", data=files / "data.npz", labels=["a", "b", "c"])
     assert [variant.name for variant in made.variants] == ["float32", "int8"]

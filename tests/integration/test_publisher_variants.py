@@ -103,6 +103,7 @@ def test_a_file_that_is_too_large_or_too_slow_is_refused_with_the_numbers(desk: 
     assert desk.run(*order, "--max-bytes", "100000", "--max-latency-ms", "10000", "--json").json["forced"] == ""
 
 
+@pytest.mark.slow
 def test_a_keras_file_is_compressed_as_a_recipe_is(desk: Desk, keras_folder: Path) -> None:
     order = ("release", "flowers", "--version", "1.0.0", "--keras", keras_folder / "flowers.keras")
     assert "--variants of a Keras file needs --data" in desk.run(*order, "--variants", "auto", expect=2).err
