@@ -87,7 +87,7 @@ def resume_stalled(policy: Policy, state: State, now_s: float) -> Step:
 
 def _choose_and_begin(policy: Policy, state: State, plan: Plan, wanted: Assignment, now_s: float) -> Step:
     choice, device = refit.choice_for(policy, state, wanted), state.device
-    if device.refit and (isinstance(choice, str) or _is_live(device, choice)):
+    if device.refit and (isinstance(choice, str) or refit.is_live(device, choice)):
         return _stay(policy, state, wanted, plan, now_s)  # the situation is as it was before
     if isinstance(choice, str):
         return _defer(state, choice, now_s + NO_VARIANT_RECHECK_S, now_s), ()
@@ -126,10 +126,6 @@ def needs(state: State, choice: Choice) -> Needs:
         memory_bytes=choice.variant.requires.memory_bytes,
         relieves=refit.relieves(state.device, choice.variant),
     )
-
-
-def _is_live(device: Device, choice: Choice) -> bool:
-    return device.live is not None and device.live.variant.sha256 == choice.variant.sha256
 
 
 def _score(policy: Policy, state: State) -> Score | None:

@@ -61,6 +61,11 @@ def is_of(device: Device, target: Target) -> bool:
     return bool(device.refit) and device.live is not None and device.live.version == target.version
 
 
+def is_live(device: Device, choice: Choice) -> bool:
+    """Whether what was chosen is the very file that is live."""
+    return device.live is not None and device.live.variant.sha256 == choice.variant.sha256
+
+
 def relieves(device: Device, variant: Variant) -> bool:
     """Whether taking this variant is a change that leaves more memory free."""
     live = device.live
@@ -117,7 +122,8 @@ def given_up(state: State, kind: OutcomeKind, reason: str, now_s: float, *, late
     told = f"runs {live.version}{live.why()}"[:500]
     state = state.enters(Phase.COMMITTED, told, now_s, live=live, target=None)
     state = state.with_moment(assigned=None, download=None)
-    return state, (StopTrial(), *swapped, outcome, KeepOnly(state.device.files()))
+    served: Effects = (Swap(live),) if swapped else ()
+    return state, (StopTrial(), *served, outcome, KeepOnly(state.device.files()))
 
 
 def _begin(policy: Policy, state: State, better: Choice, wanted: Assignment, now_s: float) -> Step:
@@ -153,7 +159,7 @@ def _assigned(policy: Policy, device: Device) -> Assignment | None:
 def _better(policy: Policy, state: State, wanted: Assignment) -> Choice | None:
     device, readings = state.device, state.moment.readings
     choice = _choice(policy, device, wanted, readings)
-    if isinstance(choice, str) or _is_live(device, choice):
+    if isinstance(choice, str) or is_live(device, choice):
         return None
     assert device.live is not None  # `_assigned` says so
     if choice.variant.requires.memory_bytes <= device.live.variant.requires.memory_bytes:
@@ -161,7 +167,7 @@ def _better(policy: Policy, state: State, wanted: Assignment) -> Choice | None:
     if policy.memory_budget_bytes is None and isinstance(readings.memory_free_bytes, Unknown):
         return None  # at a release the best is taken unseen; a change for the larger wants to be sure
     again = _choice(policy, device, wanted, readings, margin=MARGIN)
-    return None if isinstance(again, str) or _is_live(device, again) else again
+    return None if isinstance(again, str) or is_live(device, again) else again
 
 
 def _settings_object(policy: Policy, device: Device) -> bool:
@@ -184,10 +190,6 @@ def _way_back(policy: Policy, device: Device, wanted: Assignment) -> Choice | No
     if isinstance(choice, str) or previous.variant not in manifest.variants:
         return None
     return replace(choice, reason=previous.choice or choice.reason)
-
-
-def _is_live(device: Device, choice: Choice) -> bool:
-    return device.live is not None and device.live.variant.sha256 == choice.variant.sha256
 
 
 def _choice(

@@ -152,6 +152,7 @@ def test_lineage_is_plain_json_that_traces_the_version(made: Made, digits: Recip
     assert {"python", "tensorflow", "tf-keras", "tflite-runtime"} <= lineage["versions"].keys()
 
 
+@pytest.mark.slow
 def test_one_seed_gives_one_version_byte_for_byte(digits: Recipe) -> None:
     first, again = (make_from_recipe(digits, epochs=1, seed=5) for _ in range(2))
     for before, after in zip(first.variants, again.variants, strict=True):

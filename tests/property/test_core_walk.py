@@ -138,8 +138,8 @@ class Walk(RuleBasedStateMachine):
         if device.live is None:
             return
         if was.live is None or was.live.variant.sha256 != device.live.variant.sha256:
-            swaps = [effect.model.variant for effect in effects if isinstance(effect, do.Swap)]
-            assert device.live.variant in swaps, "what is remembered as live was never put there"
+            swaps = [effect.model for effect in effects if isinstance(effect, do.Swap)]
+            assert device.live in swaps, "what is remembered as live was never put there"
             forward = device.target is not None and device.target.version == device.live.version
             assert not forward or device.refused(device.live.version, device.target.attempt) is None  # type: ignore[union-attr]  # `forward` says so
         for effect in effects:
