@@ -17,7 +17,8 @@ from device_client.adapters.runtime import check_delegates, check_runtime
 from device_client.adapters.sensors import DeviceSensors
 from device_client.adapters.swap_command import found_program
 from device_client.core.readings import Unknown
-from device_client.settings import DeviceSettings, ModelSection
+from device_client.sections import ModelSection
+from device_client.settings import DeviceSettings
 from device_client.station import JOURNAL, read_root
 from protocol.errors import Busy, FerryError
 from protocol.link import Connected, Disconnected, LinkEvent, Received, Refused

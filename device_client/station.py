@@ -33,8 +33,9 @@ from device_client.presence import Identity, LinkWatch
 from device_client.reception import Reception
 from device_client.reporter import Reporter
 from device_client.runner import Inbound, Posted, Runner, drive
+from device_client.sections import ModelSection
 from device_client.serving import LiveServing
-from device_client.settings import DeviceSettings, ModelSection
+from device_client.settings import DeviceSettings
 from device_client.shadow import Terms
 from device_client.surroundings import nobody
 from protocol.bundle import signed_part

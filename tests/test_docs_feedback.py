@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from device_client import drift
+from device_client.sections import FeedbackSection
 from device_client.serving import LOOK_EVERY, RECENT_MAX, TOLD_FROM
-from device_client.settings import FeedbackSection
 from protocol.inputs import LEVEL_BINS, SEGMENTS_MAX
 from protocol.messages import Feedback
 from protocol.windows import CLASSES_MAX, CONFIDENCE_BINS

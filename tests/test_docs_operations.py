@@ -18,7 +18,8 @@ from pydantic_core import PydanticUndefined
 
 from device_client.adapters.probes.sources import Sources
 from device_client.core.policy import DownloadLimits, Thresholds, TrialLimits
-from device_client.settings import DeviceSettings, FeedbackSection, ModelSection, StrategySection, TlsSection, load
+from device_client.sections import FeedbackSection, ModelSection, StrategySection, TlsSection
+from device_client.settings import DeviceSettings, load
 from protocol.authority import Authority
 from protocol.errors import FerryError, Untrusted
 from protocol.plan import Plan

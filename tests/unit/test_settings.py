@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from device_client.core.policy import Conditional, Periodic, Window
-from device_client.settings import OF_KIND, DeviceSettings, StrategySection, load
+from device_client.sections import OF_KIND, StrategySection
+from device_client.settings import DeviceSettings, load
 from protocol.errors import BadSettings
 
 GOOD = 'device = "pi-1"\n'
