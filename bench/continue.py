@@ -18,10 +18,10 @@ from typing import Final
 
 import zstandard
 
-from publisher.learning.continuing import Start, read_calibration
-from publisher.learning.data import Data
-from publisher.learning.making import Made, MadeVariant, make_from_recipe
-from publisher.learning.recipe import Recipe, load_recipe
+from publisher.learning.artifacts.build import Made, MadeVariant, make_from_recipe
+from publisher.learning.data.dataset import Data
+from publisher.learning.recipe.recipe import Recipe, load_recipe
+from publisher.learning.training.warm_start import Start, read_calibration
 
 RUNGS: Final = (
     "float32", "int8", "qat", "pruned-80-int8", "pruned-80-qat", "clustered-int8", "clustered-qat",

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.drifting import Leg, Stream, drifting
-from device_client.core.device import WAITING
 from device_client.core.policy import Smart, TrialLimits
-from device_client.core.score import DRIFT_CALM, score
+from device_client.core.state import WAITING
+from device_client.core.strategy.quality_score import DRIFT_CALM, score
 from tests.builders import a_policy
 from tests.integration import fleet_models
 from tests.real_room import RealRoom

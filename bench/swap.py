@@ -30,10 +30,10 @@ from numpy.typing import NDArray
 from tflite_runtime.interpreter import Interpreter
 
 from device_client import EdgeModel
-from device_client.adapters.runtime import open_model, runtime_name
-from device_client.ports import ModelFile
-from device_client.serving import LiveServing
-from protocol.manifest import InputStatistics
+from device_client.adapters.runtime.tflite import open_model, runtime_name
+from device_client.ports.adapters import ModelFile
+from device_client.serving.live_serving import LiveServing
+from protocol.messages.manifest import InputStatistics
 
 Floats = NDArray[np.float32]
 AIM_OVERHEAD_US: Final = 15.0
@@ -44,9 +44,9 @@ ENGINE_NICE: Final = 5  # of the thread that swaps, as in a device
 MAKE: Final = """
 import sys
 from pathlib import Path
-from publisher.learning.heldout import heldout_npz
-from publisher.learning.making import make_from_recipe
-from publisher.learning.recipe import load_recipe
+from publisher.learning.recipe.heldout import heldout_npz
+from publisher.learning.artifacts.build import make_from_recipe
+from publisher.learning.recipe.recipe import load_recipe
 folder, recipe = Path(sys.argv[1]), load_recipe("digits")
 heldout_npz(recipe, folder / "held.npz")
 for version, epochs in (("1.0.0", 6), ("1.1.0", 8)):

@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device_client.core.policy import TrialLimits
-from device_client.core.tally import DROP_BINS, Tally
-from device_client.core.trial import TrialVerdict, judge_probation, judge_shadow
+from device_client.core.trial.tally import DROP_BINS, Tally
+from device_client.core.trial.verdict import TrialVerdict, judge_probation, judge_shadow
 
 TRIALS: Final = 2_000
 SEED: Final = 20_261_122

@@ -42,8 +42,8 @@ def run(
 ) -> None:
     """Run this device until it is stopped with Ctrl-C or SIGTERM."""
     from device_client import replay as replaying
-    from device_client.settings import load
-    from device_client.station import Station
+    from device_client.service.device_service import Station
+    from device_client.settings.loader import load
 
     _log_to_stderr(verbose)
     settings = load(config, broker=broker)
@@ -72,8 +72,8 @@ def run(
 @app.command()
 def status(config: Config = HERE, model: ModelName = None, as_json: Json = False) -> None:
     """What this device runs, what it is about to do, and why. Needs no broker."""
-    from device_client.look import summary
-    from device_client.settings import load
+    from device_client.diagnostics.inspection import summary
+    from device_client.settings.loader import load
 
     settings = load(config)
     names = [_which(settings, model)] if model else [section.name for section in settings.models]
@@ -95,11 +95,11 @@ def why(
 
     Exit code 10 when something keeps it from updating, 0 when it is up to date or on its way.
     """
-    from device_client.adapters.sensors import DeviceSensors
-    from device_client.look import look
-    from device_client.settings import load
-    from device_client.why import STUCK, explain
-    from device_client.why_page import lines
+    from device_client.adapters.sensors.device_sensors import DeviceSensors
+    from device_client.diagnostics.explanation import STUCK, explain
+    from device_client.diagnostics.explanation_text import lines
+    from device_client.diagnostics.inspection import look
+    from device_client.settings.loader import load
 
     settings = load(config)
     names = [_which(settings, model)] if model else [section.name for section in settings.models]
@@ -125,9 +125,9 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Ask the installed model about one row of a file. Needs no broker."""
-    from device_client.look import answer
+    from device_client.diagnostics.inspection import answer
     from device_client.replay import Recording
-    from device_client.settings import load
+    from device_client.settings.loader import load
 
     settings = load(config)
     recording = Recording.read(data)
@@ -145,8 +145,8 @@ def predict(
 @app.command()
 def doctor(config: Config = HERE, broker: Broker = None, as_json: Json = False) -> None:
     """Try everything that this device needs; say what to type where something is not well. Exit code 1 if it is bad."""
-    from device_client.doctor import examine
-    from device_client.settings import load
+    from device_client.diagnostics.doctor import examine
+    from device_client.settings.loader import load
 
     checks = []
     for check in examine(load(config, broker=broker)):
@@ -192,7 +192,7 @@ def _which(settings: Any, model: str | None) -> str:
 
 
 def _tell(device: str, fact: dict[str, Any], zone: tzinfo) -> None:
-    from device_client.why_page import in_words, labelled
+    from device_client.diagnostics.explanation_text import in_words, labelled
 
     def row(label: str, told: str) -> None:
         typer.echo("\n".join(labelled(label, told, _width())))

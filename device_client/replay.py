@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from device_client.serving import Prediction
+    from device_client.serving.live_serving import Prediction
 
 LABEL_DELAY: Final = 3  # answers; the truth comes a little later, as in life
 _HINT: Final = "make it with numpy.savez(FILE, x=inputs, y=true_classes)"

@@ -11,14 +11,14 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from protocol import wire
-from protocol.bundle import Bundle
-from protocol.manifest import Manifest
-from protocol.messages import Feedback, Outcome, Presence, Status, Wants
-from protocol.plan import Plan
-from protocol.questions import Answer, Question
+from protocol.messages import base as wire
+from protocol.messages.base import Line
+from protocol.messages.device import Feedback, Outcome, Presence, Status, Wants
+from protocol.messages.inference import Answer, Question
+from protocol.messages.manifest import Manifest
+from protocol.messages.plan import Plan
 from protocol.topics import MAJOR, TABLE, Kind, TopicSpec
-from protocol.wire import Line
+from protocol.trust.bundle import Bundle
 
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from publisher.commands import compressing, making, showing, steering, upkeep, watching
-from publisher.commands.common import options_on
+from publisher.commands import compress as compressing
+from publisher.commands import demo as showing
+from publisher.commands import fleet as watching
+from publisher.commands import release as making
+from publisher.commands import rollout as steering
+from publisher.commands import serve as upkeep
+from publisher.commands.common_options import options_on
 
 _TEXT = (
     "Release machine-learning models to a fleet of small devices, over plain MQTT.\n\n"

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from protocol.broker_url import BrokerUrl
 from protocol.errors import BadSettings
-from protocol.link_tls import TlsFiles
+from protocol.mqtt.broker_url import BrokerUrl
+from protocol.mqtt.tls import TlsFiles
 from protocol.topics import check_name
 
 DEFAULTS: Final = {"broker": "mqtt://127.0.0.1:1883", "registry": "registry", "wait": "300"}

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
-from protocol.broker_url import BrokerUrl
+from protocol.mqtt.broker_url import BrokerUrl
 
 PROJECT: Final = Path(__file__).resolve().parent.parent
 MOSQUITTO: Final = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")

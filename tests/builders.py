@@ -12,17 +12,17 @@ from typing import Any, Final
 
 from securesystemslib.signer import CryptoSigner, Signer
 
-from device_client.core.device import Device, Installed, Moment, Phase, Target
-from device_client.core.device import State as CoreState
+from device_client.core.conditions.readings import Readings
 from device_client.core.policy import Policy
-from device_client.core.readings import Readings
-from device_client.core.tally import Tally
-from protocol.authority import Authority
+from device_client.core.state import Device, Installed, Moment, Phase, Target
+from device_client.core.state import State as CoreState
+from device_client.core.trial.tally import Tally
 from protocol.errors import MissingPart
-from protocol.manifest import Contract, Encoding, Golden, Manifest, Measured, Tensor, Tree, Variant
-from protocol.messages import Evidence, Feedback, Outcome, Presence, State, Status, Wants
-from protocol.plan import Plan, Rule
-from protocol.questions import Answer, Mark
+from protocol.messages.device import Evidence, Feedback, Outcome, Presence, State, Status, Wants
+from protocol.messages.inference import Answer, Mark
+from protocol.messages.manifest import Contract, Encoding, Golden, Manifest, Measured, Tensor, Tree, Variant
+from protocol.messages.plan import Plan, Rule
+from protocol.trust.authority import Authority
 
 NOON: Final = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 DAY: Final = timedelta(days=1)

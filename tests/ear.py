@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from protocol.link import LinkEvent, Received, Swept
+from protocol.mqtt.link import LinkEvent, Received, Swept
 
 WITHIN_S: Final = 60.0  # generous: the machine may be busy
 Event = TypeVar("Event")

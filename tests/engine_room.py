@@ -10,21 +10,21 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from device_client.core.device import Phase
+from device_client.core.conditions.model_quality import Quality
+from device_client.core.conditions.readings import Readings, Unknown
 from device_client.core.events import ChunksSwept, Event
 from device_client.core.policy import Policy
-from device_client.core.quality import Quality
-from device_client.core.readings import Readings, Unknown
-from device_client.core.tally import Tally
-from device_client.engine import Adapters, Clock, Engine, Outlet
-from device_client.feedback import Window
-from device_client.ports import Held, ModelFile, NotTried, OutboxEntry, Proof, ProofOrder, Swapped
+from device_client.core.state import Phase
+from device_client.core.trial.tally import Tally
+from device_client.engine.engine import Adapters, Clock, Engine, Outlet
+from device_client.feedback.window import Window
+from device_client.ports.adapters import Held, ModelFile, NotTried, OutboxEntry, Proof, ProofOrder, Swapped
 from protocol.errors import BadModel, FerryError, SignatureRefused
-from protocol.manifest import Encoding, Tree
-from protocol.messages import Outcome, Status
-from protocol.plan import Plan
+from protocol.messages.device import Outcome, Status
+from protocol.messages.manifest import Encoding, Tree
+from protocol.messages.plan import Plan
 from protocol.topics import Kind, Topics
-from protocol.trust import Accepted
+from protocol.trust.verification import Accepted
 from tests.builders import NOON, a_plan, a_policy, a_tally, fit_readings
 from tests.simulation.device import Disk, MemoryJournal, MemoryStore, Power
 from tests.simulation.publisher import Shelf

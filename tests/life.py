@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeVar
 
-from device_client.core.device import Device, Phase, State
 from device_client.core.effects import Announce, Effect, Effects, TakeReadings
 from device_client.core.events import (
     BlobOpened,
@@ -23,10 +22,11 @@ from device_client.core.events import (
     TimePassed,
 )
 from device_client.core.policy import Policy
+from device_client.core.state import Device, Phase, State
+from device_client.core.state_machine import step, wake_s
 from device_client.core.status import status_of
-from device_client.core.updater import step, wake_s
-from protocol.messages import Status
-from protocol.plan import Plan
+from protocol.messages.device import Status
+from protocol.messages.plan import Plan
 from tests.builders import NOON, a_device, a_hash, a_manifest, a_plan, a_policy, a_state, a_tally, fit_readings
 
 E = TypeVar("E", bound=Effect)

@@ -21,28 +21,28 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from device_client.adapters.journal import Journal
-from device_client.adapters.sensors import DeviceSensors
-from device_client.adapters.store import FileStore
-from device_client.adapters.trial_process import TrialProcess
-from device_client.core.device import Device, Phase
+from device_client.adapters.sandbox.parent import TrialProcess
+from device_client.adapters.sensors.device_sensors import DeviceSensors
+from device_client.adapters.storage.file_store import FileStore
+from device_client.adapters.storage.journal import Journal
 from device_client.core.policy import Policy
-from device_client.engine import Adapters, Clock, Engine, Outlet
-from device_client.presence import Identity, LinkWatch
-from device_client.reporter import Reporter
-from device_client.runner import Inbound, Posted, Runner
-from device_client.serving import LiveServing, Prediction
-from protocol import chunks
-from protocol.manifest import Encoding, Golden, Manifest, Variant
-from protocol.messages import Outcome, Status
-from protocol.plan import Plan, Rule
+from device_client.core.state import Device, Phase
+from device_client.engine.engine import Adapters, Clock, Engine, Outlet
+from device_client.reporting.feedback_reporter import Reporter
+from device_client.service.event_loop import Inbound, Posted, Runner
+from device_client.service.presence import Identity, LinkWatch
+from device_client.serving.live_serving import LiveServing, Prediction
+from protocol.content import chunks
+from protocol.messages.device import Outcome, Status
+from protocol.messages.manifest import Encoding, Golden, Manifest, Variant
+from protocol.messages.plan import Plan, Rule
 from protocol.topics import Kind, Topics
-from protocol.trust import Accepted, verify
+from protocol.trust.verification import Accepted, verify
 from tests.builders import NOON, an_authority
 from tests.simulation.world import Broker, SimLink, World
 
 if TYPE_CHECKING:
-    from publisher.learning.making import Made
+    from publisher.learning.artifacts.build import Made
 
 DEVICE: Final = "pi-1"
 MODEL: Final = "digits"

@@ -12,11 +12,11 @@ from functools import cache
 from typing import Any, Final
 
 from device_client.core import events as happened
-from device_client.core.device import Device, Installed, Phase, State
 from device_client.core.policy import Conditional, DownloadLimits, TrialLimits
-from device_client.core.updater import step
-from protocol.manifest import Manifest, Requirements
-from protocol.plan import Plan
+from device_client.core.state import Device, Installed, Phase, State
+from device_client.core.state_machine import step
+from protocol.messages.manifest import Manifest, Requirements
+from protocol.messages.plan import Plan
 from tests.builders import (
     a_device,
     a_hash,

@@ -1,6 +1,6 @@
 """What can go wrong in each state, and what becomes of it: one row for each, told as a chain of states.
 
-The rows are walked in tests/unit/test_core_states.py and told in docs/STATES.md. A phase needs at least one `Error_in_`
+`tests/unit/device_client/core/test_states.py` walks the rows, docs/STATES.md lists them. A phase needs at least one `Error_in_`
 and one `Killed_in_`; a mishap that ends in another way than its neighbours gets a row of its own.
 """
 
@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from device_client.core.device import Phase
 from device_client.core.events import (
     BlobBroken,
     ChunkLied,
@@ -22,6 +21,7 @@ from device_client.core.events import (
     ProofNotTried,
 )
 from device_client.core.policy import TrialLimits
+from device_client.core.state import Phase
 from tests.builders import a_device, a_hash, a_plan, a_policy, an_installed
 from tests.life import Life
 

@@ -2,7 +2,7 @@
 
 Nothing is told here that is not told by the code: meanings and docstrings stand beside what they explain, roads are
 what the core does when it is asked (`tests.roads`), and mishaps are rows that are walked (`tests.states`).
-`python -m tests.states_page` rewrites both; tests/unit/test_core_states.py fails when that was forgotten.
+`python -m tests.states_page` rewrites both; tests/unit/device_client/core/test_states.py fails when that was forgotten.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from device_client.core import events as happened
-from device_client.core.device import MEANING, RESTING, Phase
-from device_client.core.updater import ANYWHERE, BY_PHASE
+from device_client.core.state import MEANING, RESTING, Phase
+from device_client.core.state_machine import ANYWHERE, BY_PHASE
 from tests.life import ROAD
 from tests.pages import PROJECT
 from tests.roads import Roads, roads

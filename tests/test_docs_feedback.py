@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from device_client import drift
-from device_client.sections import FeedbackSection
-from device_client.serving import LOOK_EVERY, RECENT_MAX, TOLD_FROM
-from protocol.inputs import LEVEL_BINS, SEGMENTS_MAX
-from protocol.messages import Feedback
-from protocol.windows import CLASSES_MAX, CONFIDENCE_BINS
+from device_client.feedback import drift_detector as drift
+from device_client.serving.live_serving import LOOK_EVERY, RECENT_MAX, TOLD_FROM
+from device_client.settings.sections import FeedbackSection
+from protocol.feedback.aggregation import CLASSES_MAX, CONFIDENCE_BINS
+from protocol.feedback.input_profile import LEVEL_BINS, SEGMENTS_MAX
+from protocol.messages.device import Feedback
 from tests.pages import page
 
 SUBJECT = {"model", "version", "device", "variant", "v"}

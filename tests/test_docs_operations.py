@@ -16,18 +16,18 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from device_client.adapters.probes.sources import Sources
+from device_client.adapters.sensors.probe_settings import Sources
 from device_client.core.policy import DownloadLimits, Thresholds, TrialLimits
-from device_client.sections import FeedbackSection, ModelSection, StrategySection, TlsSection
-from device_client.settings import DeviceSettings, load
-from protocol.authority import Authority
+from device_client.settings.loader import DeviceSettings, load
+from device_client.settings.sections import FeedbackSection, ModelSection, StrategySection, TlsSection
 from protocol.errors import FerryError, Untrusted
-from protocol.plan import Plan
-from protocol.signing import Lifetimes
-from protocol.trust import verify
+from protocol.messages.plan import Plan
+from protocol.trust.authority import Authority
+from protocol.trust.metadata_editor import Lifetimes
+from protocol.trust.verification import verify
 from publisher.adapters.registry import Registry
-from publisher.core import planning
-from publisher.core.gates import MAX_DROP
+from publisher.core.release.gates import MAX_DROP
+from publisher.core.rollout import plan_edits as planning
 from publisher.operations.init import init
 from publisher.settings import DEFAULTS, KEYS, variable
 from tests.builders import a_manifest, a_plan

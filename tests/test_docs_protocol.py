@@ -10,22 +10,22 @@ from typing import Final
 import pytest
 from pydantic import BaseModel
 
-from device_client.asked import CORRELATION_MAX_BYTES, REPLY_TOPIC_MAX
-from device_client.clerk import REMEMBERED_MAX
-from device_client.core.device import Phase
-from device_client.desk import WAITING_MAX
-from protocol.chunks import FANOUT
-from protocol.manifest import BLOB_MAX_BYTES, CHUNK_BYTES, GOLDEN_MAX_BYTES, TREE_MAX_DEPTH, Manifest
-from protocol.messages import WANTS_MAX, Feedback, Outcome, Presence, Status, Wants
-from protocol.mqtt_link import PACKET_MAX_BYTES
-from protocol.plan import Plan, Rule, cohort
-from protocol.questions import MARK_MAX, OUTPUT_VALUES_MAX, QUESTION_MAX_BYTES, Answer, Question
+from device_client.core.state import Phase
+from device_client.mqtt_inference.request import CORRELATION_MAX_BYTES, REPLY_TOPIC_MAX
+from device_client.mqtt_inference.request_handler import REMEMBERED_MAX
+from device_client.mqtt_inference.request_worker import WAITING_MAX
+from protocol.content.chunks import FANOUT
+from protocol.feedback.aggregation import bucket, percentile_ms
+from protocol.messages.base import TEXT_MAX, Line
+from protocol.messages.device import WANTS_MAX, Feedback, Outcome, Presence, Status, Wants
+from protocol.messages.inference import MARK_MAX, OUTPUT_VALUES_MAX, QUESTION_MAX_BYTES, Answer, Question
+from protocol.messages.manifest import BLOB_MAX_BYTES, CHUNK_BYTES, GOLDEN_MAX_BYTES, TREE_MAX_DEPTH, Manifest
+from protocol.messages.plan import Plan, Rule, cohort
+from protocol.mqtt.paho_link import PACKET_MAX_BYTES
 from protocol.topics import BUNDLE_MAX_BYTES, CHUNK_MAX_BYTES, LINE_MAX_BYTES, TABLE
-from protocol.trust import verify
-from protocol.windows import bucket, percentile_ms
-from protocol.wire import TEXT_MAX, Line
-from publisher.core import planning
-from publisher.core.audience import Audience
+from protocol.trust.verification import verify
+from publisher.core.rollout import plan_edits as planning
+from publisher.core.rollout.audience import Audience
 from tests.pages import PAGES, PROJECT, Fence, page
 
 NOON: Final = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from device_client.core.device import Installed, Target
-from device_client.core.proof_limits import ProofLimits
-from protocol.manifest import Encoding
-from protocol.messages import Evidence, OutcomeKind
+from device_client.core.state import Installed, Target
+from device_client.core.trial.proof_limits import ProofLimits
+from protocol.messages.device import Evidence, OutcomeKind
+from protocol.messages.manifest import Encoding
 
 
 @dataclass(frozen=True, slots=True)

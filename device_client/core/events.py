@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from device_client.core.readings import Readings
-from device_client.core.tally import Tally
-from protocol.manifest import Manifest
-from protocol.plan import Plan
+from device_client.core.conditions.readings import Readings
+from device_client.core.trial.tally import Tally
+from protocol.messages.manifest import Manifest
+from protocol.messages.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)

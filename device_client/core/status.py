@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from device_client.core.device import Phase, State
 from device_client.core.policy import Policy
-from protocol.messages import Status
+from device_client.core.state import Phase, State
+from protocol.messages.device import Status
 
 IN_PROGRESS: Final = frozenset({Phase.FETCHING, Phase.PROVING, Phase.SHADOWING, Phase.PROBATION})
 

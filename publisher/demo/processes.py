@@ -91,7 +91,7 @@ def start_broker(processes: Processes, folder: Path, *, embedded: bool) -> tuple
         child = processes.start("mosquitto", program, "-c", str(settings))
     else:
         child = processes.start(
-            "embedded-broker", sys.executable, "-m", "publisher.adapters.embedded_broker", "--port", str(port)
+            "embedded-broker", sys.executable, "-m", "publisher.embedded_broker", "--port", str(port)
         )
     _wait_for_answer(child, port)
     return child.name, f"mqtt://{LOOPBACK}:{port}"

@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 from protocol.errors import FerryError
 from protocol.topics import Topics
-from publisher.adapters.broker import Broker
+from publisher.adapters.broker_client import Broker
+from publisher.demo.fleet_observer import Witness
 from publisher.demo.processes import Processes, start_broker, start_device
-from publisher.demo.witness import Witness
-from publisher.learning.heldout import heldout_npz
-from publisher.learning.making import make_from_recipe
-from publisher.learning.recipe import load_recipe
+from publisher.learning.artifacts.build import make_from_recipe
+from publisher.learning.recipe.heldout import heldout_npz
+from publisher.learning.recipe.recipe import load_recipe
+from publisher.operations.context import Office, an_office
 from publisher.operations.enroll import SETTINGS, Enrolment, enroll
+from publisher.operations.fleet_status import Reader
 from publisher.operations.init import init
-from publisher.operations.office import Office, an_office
-from publisher.operations.release import Order, Released, release
-from publisher.operations.status import Reader
-from publisher.operations.voice import Voice
+from publisher.operations.progress import Voice
+from publisher.operations.release.release import Order, Released, release
 from publisher.settings import Settings
 
 if TYPE_CHECKING:
-    from publisher.core.fleet import Row
-    from publisher.learning.recipe import Recipe
+    from publisher.core.fleet.fleet_table import Row
+    from publisher.learning.recipe.recipe import Recipe
 
 MODEL: Final = "digits"
 DEVICES: Final = ("pi-1", "pi-2", "pi-3")

@@ -11,7 +11,7 @@ from typing import Final
 
 from protocol.errors import BadInput
 from protocol.topics import check_name
-from publisher.operations.office import Office
+from publisher.operations.context import Office
 
 DEFAULT_MODEL: Final = "digits"  # until something is released
 SETTINGS: Final = "device.toml"

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from protocol.authority import Authority
-from protocol.signing import TOP_ROLES
 from protocol.topics import check_name
-from publisher.adapters.keys import KeyFolder
+from protocol.trust.authority import Authority
+from protocol.trust.metadata_editor import TOP_ROLES
+from publisher.adapters.key_store import KeyFolder
 from publisher.adapters.registry import Registry
-from publisher.operations.office import ROOT_SETTING
+from publisher.operations.context import ROOT_SETTING
 
 
 @dataclass(frozen=True, slots=True)

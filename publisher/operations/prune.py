@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from publisher.adapters.broker import Message
-from publisher.operations.office import Office
-from publisher.operations.supply import trees_in
+from publisher.adapters.broker_client import Message
+from publisher.operations.announce.upload import trees_in
+from publisher.operations.context import Office
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from protocol.manifest import Manifest
-from protocol.plan import Plan
-from publisher.core.repetition import TrainingRecord
-from publisher.operations.office import Office
-from publisher.operations.spread import standing
+from protocol.messages.manifest import Manifest
+from protocol.messages.plan import Plan
+from publisher.core.release.reproducibility import TrainingRecord
+from publisher.operations.announce.plan_announcement import standing
+from publisher.operations.context import Office
 
 
 @dataclass(frozen=True, slots=True)

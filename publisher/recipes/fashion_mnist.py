@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from publisher.learning import keras_datasets
+from publisher.learning.data import keras_datasets
 from publisher.recipes import digits_cnn
 
 labels = [

@@ -9,10 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from protocol.manifest import Manifest
-from protocol.plan import Plan
-from publisher.core.fleet import Row, summary
-from publisher.core.repetition import TrainingRecord
+from protocol.messages.manifest import Manifest
+from protocol.messages.plan import Plan
+from publisher.core.fleet.fleet_table import Row, summary
+from publisher.core.release.reproducibility import TrainingRecord
 
 TRAININGS_SHOWN: Final = 10
 _STYLES = {

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import pytest
 
-from publisher.learning.way import RUNGS, Way
-from publisher.views.pareto import png, svg
-from publisher.views.report import report
+from publisher.learning.variants.variant_spec import RUNGS, Way
+from publisher.views.html_report import report
+from publisher.views.pareto_plot import png, svg
 
 CHROMIUM: Final = shutil.which("chromium")
 FLAGS: Final = (

@@ -18,10 +18,10 @@ import pytest
 from paho.mqtt import publish as paho_publish
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from protocol.broker_url import BrokerUrl
-from protocol.link import Connected, Delivered, Disconnected, Link, Received, Refused, ReplyTo
-from protocol.mqtt_link import PACKET_MAX_BYTES, MqttLink, Patience, Will
-from publisher.adapters.embedded_broker import EmbeddedBroker, House
+from protocol.mqtt.broker_url import BrokerUrl
+from protocol.mqtt.link import Connected, Delivered, Disconnected, Link, Received, Refused, ReplyTo
+from protocol.mqtt.paho_link import PACKET_MAX_BYTES, MqttLink, Patience, Will
+from publisher.embedded_broker import EmbeddedBroker, House
 from tests.brokers import (
     BARE,
     PROJECT,
@@ -276,9 +276,9 @@ def check_a_restarted_broker_gets_all_that_it_has_not_acknowledged(pair: Pair) -
 
 _KILLED: Final = """
 import sys, queue
-from protocol.broker_url import BrokerUrl
-from protocol.link import Connected
-from protocol.mqtt_link import MqttLink, Will
+from protocol.mqtt.broker_url import BrokerUrl
+from protocol.mqtt.link import Connected
+from protocol.mqtt.paho_link import MqttLink, Will
 heard = queue.SimpleQueue()
 link = MqttLink(BrokerUrl.parse(sys.argv[1]), "victim", heard.put, will=Will("wills/victim", b"gone"),
                 mqtt5=sys.argv[2] == "True")

@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from device_client.core.device import Device
-from protocol.broker_url import BrokerUrl
-from protocol.link import Connected, Disconnected, LinkEvent, Received, Swept
-from protocol.mqtt_link import MqttLink
+from device_client.core.state import Device
+from protocol.mqtt.broker_url import BrokerUrl
+from protocol.mqtt.link import Connected, Disconnected, LinkEvent, Received, Swept
+from protocol.mqtt.paho_link import MqttLink
 from protocol.topics import Kind, Topics
 
 PROJECT: Final = Path(__file__).resolve().parents[2]

@@ -19,8 +19,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from publisher.learning.data import Data
-    from publisher.learning.making import Made
+    from publisher.learning.artifacts.build import Made
+    from publisher.learning.data.dataset import Data
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 LARGE_SIDE: Final = 3_900  # squared, times four bytes: 61 MB
@@ -65,9 +65,9 @@ def _run(what: str, folder: Path) -> None:
 
 
 def _digits(folder: Path) -> None:
-    from publisher.learning.heldout import heldout_npz
-    from publisher.learning.making import make_from_recipe
-    from publisher.learning.recipe import load_recipe
+    from publisher.learning.artifacts.build import make_from_recipe
+    from publisher.learning.recipe.heldout import heldout_npz
+    from publisher.learning.recipe.recipe import load_recipe
 
     recipe = load_recipe("digits")
     heldout_npz(recipe, folder / "held.npz")

@@ -17,16 +17,16 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from device_client.adapters.runtime import open_model
-from protocol import chunks
-from protocol.authority import Authority
-from protocol.broker_url import BrokerUrl
-from protocol.encodings import RAW, ZSTD, encode_zstd
-from protocol.link import Connected, Delivered
-from protocol.manifest import Contract, Encoding, Golden, Manifest, Measured, Requirements, Variant
-from protocol.mqtt_link import MqttLink
-from protocol.plan import Plan, Rule
+from device_client.adapters.runtime.tflite import open_model
+from protocol.content import chunks
+from protocol.content.encodings import RAW, ZSTD, encode_zstd
+from protocol.messages.manifest import Contract, Encoding, Golden, Manifest, Measured, Requirements, Variant
+from protocol.messages.plan import Plan, Rule
+from protocol.mqtt.broker_url import BrokerUrl
+from protocol.mqtt.link import Connected, Delivered
+from protocol.mqtt.paho_link import MqttLink
 from protocol.topics import Topics
+from protocol.trust.authority import Authority
 from tests.builders import an_authority
 from tests.ear import Ear
 

@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from protocol.broker_url import BrokerUrl
-from protocol.chunks import children, name
-from protocol.manifest import Tree
+from protocol.content.chunks import children, name
+from protocol.messages.manifest import Tree
+from protocol.mqtt.broker_url import BrokerUrl
 from protocol.topics import Topics
-from protocol.trust import Accepted, verify
-from publisher.adapters.broker import Broker
+from protocol.trust.verification import Accepted, verify
+from publisher.adapters.broker_client import Broker
 
 PROGRAM: Final = (sys.executable, "-c", "from publisher.cli import main; main()")
 PROJECT: Final = Path(__file__).resolve().parent.parent.parent

@@ -13,13 +13,13 @@ from typing import Final
 import numpy as np
 import pytest
 
-from device_client.adapters.runtime import check_delegates, open_model
-from device_client.adapters.trial_process import TrialProcess
-from device_client.doctor import Check, examine
-from device_client.ports import Delegate, ModelFile, NotTried, Proof, ProofOrder
-from device_client.serving import LiveServing
-from device_client.settings import load
-from device_client.station import Station
+from device_client.adapters.runtime.tflite import check_delegates, open_model
+from device_client.adapters.sandbox.parent import TrialProcess
+from device_client.diagnostics.doctor import Check, examine
+from device_client.ports.adapters import Delegate, ModelFile, NotTried, Proof, ProofOrder
+from device_client.service.device_service import Station
+from device_client.serving.live_serving import LiveServing
+from device_client.settings.loader import load
 from protocol.errors import BadSettings, MissingPart
 from tests.builders import an_authority
 from tests.integration import models

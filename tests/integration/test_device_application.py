@@ -22,7 +22,7 @@ import pytest
 from numpy.typing import NDArray
 
 from device_client import EdgeModel
-from device_client.adapters.runtime import open_model
+from device_client.adapters.runtime.tflite import open_model
 from protocol.errors import BadInput, BadSettings, Busy, MissingPart
 from protocol.topics import Kind
 from tests.brokers import Mosquitto, mosquitto, url_of

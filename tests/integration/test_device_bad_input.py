@@ -17,8 +17,8 @@ import numpy as np
 import psutil
 import pytest
 
-from device_client.adapters.runtime import open_model
-from protocol import chunks
+from device_client.adapters.runtime.tflite import open_model
+from protocol.content import chunks
 from protocol.topics import Kind, Topics
 from tests.brokers import LOOPBACK, Mosquitto, mosquitto, url_of
 from tests.integration import fleet_models

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from protocol.topics import Kind
+from publisher.operations.context import an_office
 from publisher.operations.enroll import Enrolment, enroll
 from publisher.operations.init import init
-from publisher.operations.office import an_office
-from publisher.operations.release import Order, release
-from publisher.operations.voice import Silent
+from publisher.operations.progress import Silent
+from publisher.operations.release.release import Order, release
 from publisher.settings import Settings
 from tests.brokers import Mosquitto, mosquitto_with_users, url_of
 from tests.integration import fleet_models

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from device_client.adapters.runtime import open_model
-from protocol.plan import Rule
+from device_client.adapters.runtime.tflite import open_model
+from protocol.messages.plan import Rule
 from protocol.topics import Kind
 from tests.brokers import Mosquitto, url_of
 from tests.integration import fleet_models

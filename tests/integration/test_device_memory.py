@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from protocol.encodings import RAW, ZSTD
+from protocol.content.encodings import RAW, ZSTD
 from tests.brokers import mosquitto, url_of
 from tests.integration import fleet_models
 from tests.integration.fleet import WITHIN_S, a_device, running, watching

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from device_client.adapters.runtime import open_model
+from device_client.adapters.runtime.tflite import open_model
 from protocol.topics import Kind
 from tests.brokers import Mosquitto, mosquitto, url_of
 from tests.integration.fleet import PROJECT, WITHIN_S, DeviceFolder, Watcher, a_device, running, watching

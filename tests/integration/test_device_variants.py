@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from protocol.manifest import Measured, Requirements
+from protocol.messages.manifest import Measured, Requirements
 from protocol.topics import Kind
-from publisher.learning.making import Made
+from publisher.learning.artifacts.build import Made
+from publisher.operations.context import Office, an_office
 from publisher.operations.enroll import Enrolment, enroll
 from publisher.operations.init import init
-from publisher.operations.office import Office, an_office
-from publisher.operations.release import Order, release
-from publisher.operations.voice import Silent
+from publisher.operations.progress import Silent
+from publisher.operations.release.release import Order, release
 from publisher.settings import Settings
 from tests.brokers import mosquitto
 from tests.integration import fleet_models

@@ -15,10 +15,10 @@ from typing import Final
 import pytest
 
 from protocol.errors import BadSettings
-from protocol.link import Connected, Delivered, Received
-from protocol.mqtt_link import MqttLink, Patience, Will
-from publisher.adapters.embedded_broker import EmbeddedBroker, House, Misbehaviour
-from publisher.adapters.embedded_broker.exchange import is_filter, matches
+from protocol.mqtt.link import Connected, Delivered, Received
+from protocol.mqtt.paho_link import MqttLink, Patience, Will
+from publisher.embedded_broker import EmbeddedBroker, House, Misbehaviour
+from publisher.embedded_broker.subscriptions import is_filter, matches
 from tests.brokers import LOOPBACK, PROJECT, free_port, url_of
 from tests.ear import Ear
 
@@ -293,7 +293,7 @@ def test_it_starts_again_on_its_port_with_nothing_kept() -> None:
 
 
 def _process(*options: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "publisher.adapters.embedded_broker", *options]
+    command = [sys.executable, "-m", "publisher.embedded_broker", *options]
     return subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -319,7 +319,7 @@ def test_as_a_process_it_refuses_a_taken_port_in_one_line(broker: EmbeddedBroker
 
 def test_it_imports_the_standard_library_and_the_protocol_only() -> None:
     program = (
-        "import sys; before = set(sys.modules); import publisher.adapters.embedded_broker;"
+        "import sys; before = set(sys.modules); import publisher.embedded_broker;"
         "print(*{name.partition('.')[0] for name in set(sys.modules) - before})"
     )
     run = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True)

@@ -11,12 +11,12 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.drifting import spoilt
-from device_client.adapters.runtime import open_model
-from device_client.drift import LEARN
-from device_client.feedback import to_message
-from device_client.ports import ModelFile
-from device_client.serving import LiveServing
-from device_client.standing import VERSIONS_MAX, read
+from device_client.adapters.runtime.tflite import open_model
+from device_client.feedback.drift_detector import LEARN
+from device_client.feedback.drift_state import VERSIONS_MAX, read
+from device_client.feedback.window import to_message
+from device_client.ports.adapters import ModelFile
+from device_client.serving.live_serving import LiveServing
 from tests.integration import fleet_models
 
 Float32 = NDArray[np.float32]

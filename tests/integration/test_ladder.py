@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from protocol.errors import BadInput
-from publisher.learning.ladder import Ladder, climb, climb_recipe, steps_of
-from publisher.learning.making import make_from_ladder, make_from_recipe
+from publisher.learning.artifacts.build import make_from_ladder, make_from_recipe
+from publisher.learning.compression.ladder import Ladder, climb, climb_recipe, steps_of
 from publisher.learning.progress import Steps
-from publisher.learning.recipe import Recipe, load_recipe
-from publisher.learning.timetable import Timetable
-from publisher.learning.train import Trained, train
-from publisher.learning.way import PARENT
-from publisher.operations.compress import Compression, compress
-from publisher.operations.voice import Silent
+from publisher.learning.recipe.recipe import Recipe, load_recipe
+from publisher.learning.training.train import Trained, train
+from publisher.learning.variants.schedule import Timetable
+from publisher.learning.variants.variant_spec import PARENT
+from publisher.operations.progress import Silent
+from publisher.operations.release.compress import Compression, compress
 from tests.integration.reading import answers, edges, weights
 
 pytestmark = pytest.mark.xdist_group("learning")

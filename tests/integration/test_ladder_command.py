@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from publisher.learning.recipe import load_recipe
-from publisher.learning.way import RUNGS
+from publisher.learning.recipe.recipe import load_recipe
+from publisher.learning.variants.variant_spec import RUNGS
 from tests.integration.reading import answers, edges, weights
 
 OncePerRun = Callable[[str, Callable[[Path], None]], Path]

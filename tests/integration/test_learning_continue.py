@@ -12,18 +12,18 @@ from tflite_runtime.interpreter import Interpreter
 
 from protocol.errors import BadInput, BadRecipe, BlobDamaged, FerryError
 from publisher.adapters.registry import Registry
-from publisher.learning.calibration import Kept, calibration
-from publisher.learning.continuing import Start, calibration_npz, put_weights, read_calibration, weights_npz
-from publisher.learning.data import Data, Floats
-from publisher.learning.lineage import lineage_of
-from publisher.learning.making import Made, make_from_recipe
-from publisher.learning.network import build_network
-from publisher.learning.recipe import Recipe, load_recipe
-from publisher.learning.train import train
-from publisher.operations.history import drawn_anew, kept_calibration, start_from
-from publisher.operations.train import Training
-from publisher.operations.train import train as carry_out
-from publisher.operations.voice import Silent
+from publisher.learning.artifacts.build import Made, make_from_recipe
+from publisher.learning.data.calibration import Kept, calibration
+from publisher.learning.data.dataset import Data, Floats
+from publisher.learning.recipe.network import build_network
+from publisher.learning.recipe.recipe import Recipe, load_recipe
+from publisher.learning.training.lineage import lineage_of
+from publisher.learning.training.train import train
+from publisher.learning.training.warm_start import Start, calibration_npz, put_weights, read_calibration, weights_npz
+from publisher.operations.progress import Silent
+from publisher.operations.release.train import Training
+from publisher.operations.release.train import train as carry_out
+from publisher.operations.release.training_history import drawn_anew, kept_calibration, start_from
 from tests.builders import NOON, a_manifest
 
 pytestmark = pytest.mark.xdist_group("continue")

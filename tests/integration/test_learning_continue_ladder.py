@@ -13,13 +13,13 @@ from tflite_runtime.interpreter import Interpreter
 
 from protocol.errors import BadInput, BadRecipe
 from publisher.adapters.registry import Registry
-from publisher.learning.continuing import Start, put_weights, read_calibration, weights_npz
-from publisher.learning.distill import probabilities
-from publisher.learning.making import Made, make_from_recipe
-from publisher.learning.network import build_network
-from publisher.learning.qat import dressed
-from publisher.learning.recipe import Recipe, load_recipe
-from publisher.operations.history import made_anew, start_from
+from publisher.learning.artifacts.build import Made, make_from_recipe
+from publisher.learning.compression.distill import probabilities
+from publisher.learning.compression.qat import dressed
+from publisher.learning.recipe.network import build_network
+from publisher.learning.recipe.recipe import Recipe, load_recipe
+from publisher.learning.training.warm_start import Start, put_weights, read_calibration, weights_npz
+from publisher.operations.release.training_history import made_anew, start_from
 from tests.builders import NOON, a_manifest
 from tests.integration.reading import answers, weights
 

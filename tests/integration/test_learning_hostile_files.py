@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from protocol.errors import BadModel
-from publisher.learning.frameworks import load_tensorflow, load_tf_keras
-from publisher.learning.inspect import Inspected, inspect, read_contract
-from publisher.learning.making import make_from_tflite
-from publisher.learning.quiet import quiet
+from publisher.learning.artifacts.build import make_from_tflite
+from publisher.learning.measurement.inspection import Inspected, inspect, read_contract
+from publisher.learning.quiet_tensorflow import quiet
+from publisher.learning.tensorflow_import import load_tensorflow, load_tf_keras
 
 pytestmark = pytest.mark.xdist_group("learning")
 

@@ -11,12 +11,12 @@ import pytest
 from tflite_runtime.interpreter import Interpreter
 
 from protocol.errors import BadInput, BadModel
-from publisher.learning.brought import halves, make_from_keras, trained_from_keras
-from publisher.learning.calibration import Kept
-from publisher.learning.keras_file import convert_file
-from publisher.learning.keras_source import check_no_code, kind_of
-from publisher.operations.compress import Compression, KerasFile, compress
-from publisher.operations.voice import Silent
+from publisher.learning.artifacts.imported_model import halves, make_from_keras, trained_from_keras
+from publisher.learning.conversion.keras_model_file import check_no_code, kind_of
+from publisher.learning.conversion.keras_sandbox import convert_file
+from publisher.learning.data.calibration import Kept
+from publisher.operations.progress import Silent
+from publisher.operations.release.compress import Compression, KerasFile, compress
 from tests.brokers import mosquitto
 from tests.integration import keras_files
 from tests.integration.publishing import a_desk

@@ -14,10 +14,10 @@ import pytest
 from tflite_runtime.interpreter import Interpreter
 
 from protocol.errors import BadInput, BadRecipe
-from protocol.manifest import GOLDEN_MAX_BYTES
-from publisher.learning.making import Made, MadeVariant, make_from_recipe, make_from_tflite
-from publisher.learning.recipe import Recipe, load_recipe
-from publisher.learning.train import train
+from protocol.messages.manifest import GOLDEN_MAX_BYTES
+from publisher.learning.artifacts.build import Made, MadeVariant, make_from_recipe, make_from_tflite
+from publisher.learning.recipe.recipe import Recipe, load_recipe
+from publisher.learning.training.train import train
 
 pytestmark = pytest.mark.xdist_group("learning")  # digits are trained once, not once a worker
 
@@ -324,8 +324,8 @@ def test_labels_that_do_not_fit_the_file_are_refused(made: Made, tmp_path: Path)
 def test_tensorflow_is_silent_and_our_own_words_are_heard() -> None:
     program = """
 import sys
-from publisher.learning.recipe import load_recipe
-from publisher.learning.making import make_from_recipe
+from publisher.learning.recipe.recipe import load_recipe
+from publisher.learning.artifacts.build import make_from_recipe
 tell = lambda done, total, what: print(f"{done}/{total}", file=sys.stderr)
 print(make_from_recipe(load_recipe("digits"), epochs=1, on_progress=tell).accuracy)
 """

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from protocol.broker_url import BrokerUrl
 from protocol.errors import BadRecipe
-from publisher.learning.heldout import heldout_npz
-from publisher.learning.recipe import load_recipe
-from publisher.learning.train import train
-from publisher.operations.office import an_office
-from publisher.operations.release import Order, Released, release
-from publisher.operations.train import Training, make
-from publisher.operations.voice import Silent
+from protocol.mqtt.broker_url import BrokerUrl
+from publisher.learning.recipe.heldout import heldout_npz
+from publisher.learning.recipe.recipe import load_recipe
+from publisher.learning.training.train import train
+from publisher.operations.context import an_office
+from publisher.operations.progress import Silent
+from publisher.operations.release.release import Order, Released, release
+from publisher.operations.release.train import Training, make
 from publisher.settings import Settings
 from tests.brokers import Mosquitto, mosquitto
 from tests.integration.fleet import BRISK, DeviceFolder, running, toml, watching
@@ -156,7 +156,7 @@ def test_a_library_that_is_missing_is_named_as_it_is_installed(tmp_path: Path) -
     program = """
 import sys
 sys.modules["PIL"] = None  # as if it were not installed
-from publisher.learning.recipe import load_recipe
+from publisher.learning.recipe.recipe import load_recipe
 from protocol.errors import BadRecipe
 try:
     load_recipe(sys.argv[1])

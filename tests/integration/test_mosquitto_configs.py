@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from protocol.errors import BadInput
-from protocol.link import Connected, Delivered, Disconnected, Received, Refused
-from protocol.mqtt_link import PACKET_MAX_BYTES, MqttLink, Patience, TlsFiles
+from protocol.mqtt.link import Connected, Delivered, Disconnected, Received, Refused
+from protocol.mqtt.paho_link import PACKET_MAX_BYTES, MqttLink, Patience, TlsFiles
 from protocol.topics import CHUNK_MAX_BYTES, Kind, Topics
 from tests.brokers import LOOPBACK, PROJECT, Mosquitto, free_port, mosquitto, readable_folder, url_of, write_passwords
 from tests.ear import Ear

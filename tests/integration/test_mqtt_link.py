@@ -12,12 +12,12 @@ from typing import Final
 
 import pytest
 
-from protocol.broker_url import BrokerUrl
 from protocol.errors import BadInput, BadName, BadSettings
-from protocol.link import Connected, Delivered, Disconnected, LinkEvent, Received, Refused, Swept
-from protocol.mqtt_link import PACKET_MAX_BYTES, MqttLink, Patience, TlsFiles, Will
-from publisher.adapters.embedded_broker import EmbeddedBroker, House, Misbehaviour
-from publisher.adapters.embedded_broker.hub import OnMqtt5
+from protocol.mqtt.broker_url import BrokerUrl
+from protocol.mqtt.link import Connected, Delivered, Disconnected, LinkEvent, Received, Refused, Swept
+from protocol.mqtt.paho_link import PACKET_MAX_BYTES, MqttLink, Patience, TlsFiles, Will
+from publisher.embedded_broker import EmbeddedBroker, House, Misbehaviour
+from publisher.embedded_broker.hub import OnMqtt5
 from tests.brokers import LOOPBACK, free_port, url_of
 from tests.ear import Ear
 

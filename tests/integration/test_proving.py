@@ -19,11 +19,11 @@ from typing import Final
 import numpy as np
 import pytest
 
-from device_client.adapters.runtime import open_model
-from device_client.adapters.trial_process import CHILD, TrialProcess
-from device_client.core.proof_limits import ProofLimits, proof_limits
-from device_client.ports import NotTried, Proof, ProofOrder
-from protocol.manifest import Contract, Requirements
+from device_client.adapters.runtime.tflite import open_model
+from device_client.adapters.sandbox.parent import CHILD, TrialProcess
+from device_client.core.trial.proof_limits import ProofLimits, proof_limits
+from device_client.ports.adapters import NotTried, Proof, ProofOrder
+from protocol.messages.manifest import Contract, Requirements
 from tests.builders import a_manifest, a_policy, a_variant, fit_readings
 from tests.integration import models
 
@@ -221,7 +221,7 @@ def test_a_manifest_that_lies_small_ends_in_a_refusal_that_names_its_own_figure(
     lying = a_variant("float32", requires=Requirements(memory_bytes=1_000_000))
     limits = proof_limits(a_policy(), a_manifest(variants=[lying]), lying, fit_readings())
     assert isinstance(limits, ProofLimits)
-    greedy = "from device_client.adapters import trial_child as child\n" + EATS_60_MB + "child.main()\n"
+    greedy = "from device_client.adapters.sandbox import child\n" + EATS_60_MB + "child.main()\n"
     held = changed(order, memory_max_bytes=limits.memory_max_bytes, memory_by=limits.memory_by)
     proof = prove(held, instead(greedy))
     assert not proof.passed
@@ -448,9 +448,9 @@ OWNER = """
 import sys
 from pathlib import Path
 from queue import Queue
-from device_client.adapters.trial_process import TrialProcess
-from device_client.ports import ProofOrder
-from protocol.manifest import Contract
+from device_client.adapters.sandbox.parent import TrialProcess
+from device_client.ports.adapters import ProofOrder
+from protocol.messages.manifest import Contract
 told = Queue()
 contract = Contract.model_validate_json(sys.argv[1])
 order = ProofOrder(Path("model"), Path("golden"), "float32", 0.02, contract, 2_000_000_000, 60.0)
@@ -462,9 +462,9 @@ print(told.get().reason)
 DEVICE = """
 import json, sys, time
 from pathlib import Path
-from device_client.adapters.trial_process import TrialProcess
-from device_client.ports import ProofOrder
-from protocol.manifest import Contract
+from device_client.adapters.sandbox.parent import TrialProcess
+from device_client.ports.adapters import ProofOrder
+from protocol.messages.manifest import Contract
 contract = Contract.model_validate_json(sys.argv[2])
 order = ProofOrder(Path(sys.argv[1]), Path(sys.argv[3]), "float32", 0.02, contract, 200_000_000, 600.0)
 TrialProcess().start(order, print)

@@ -8,12 +8,12 @@ from queue import SimpleQueue
 
 import pytest
 
-from protocol.broker_url import BrokerUrl
-from protocol.chunks import name
+from protocol.content.chunks import name
 from protocol.errors import BrokerRefused, BrokerUnreachable
-from protocol.link import Connected, Delivered, Link, LinkEvent, Sink
-from publisher.adapters.broker import PUTS_IN_FLIGHT, Broker, Message
-from publisher.adapters.embedded_broker import EmbeddedBroker, House, Misbehaviour
+from protocol.mqtt.broker_url import BrokerUrl
+from protocol.mqtt.link import Connected, Delivered, Link, LinkEvent, Sink
+from publisher.adapters.broker_client import PUTS_IN_FLIGHT, Broker, Message
+from publisher.embedded_broker import EmbeddedBroker, House, Misbehaviour
 from tests.brokers import free_port, mosquitto, mosquitto_with_users, url_of
 from tests.integration.publishing import TOPICS
 
@@ -163,6 +163,6 @@ def _nowhere(_event: LinkEvent) -> None: ...
 
 
 def _link_of(url: BrokerUrl) -> Callable[[Sink], Link]:
-    from protocol.mqtt_link import MqttLink, Patience
+    from protocol.mqtt.paho_link import MqttLink, Patience
 
     return lambda sink: MqttLink(url, f"test-{time.monotonic_ns()}", sink, patience=Patience(most_s=0.5))

@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from publisher.adapters.broker import Broker
+from publisher.adapters.broker_client import Broker
 from publisher.adapters.registry import Registry
 from tests.integration.publishing import (
     Desk,

@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 from protocol.topics import Topics
-from publisher.adapters.broker import Message
+from publisher.adapters.broker_client import Message
 from publisher.adapters.registry import Registry
 from tests.brokers import Mosquitto, mosquitto_with_users, readable_folder
 from tests.integration.publishing import (

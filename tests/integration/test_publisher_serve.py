@@ -15,16 +15,16 @@ from queue import Empty, Queue
 
 import pytest
 
-from protocol.messages import Wants
+from protocol.messages.device import Wants
 from protocol.topics import Kind, Topics
-from protocol.trust import verify
-from publisher.adapters.broker import Message
+from protocol.trust.verification import verify
+from publisher.adapters.broker_client import Message
 from publisher.adapters.registry import Registry
-from publisher.operations.housekeeping import Housekeeping
-from publisher.operations.office import Office
-from publisher.operations.serve import Service
-from publisher.operations.spread import stage
-from publisher.operations.voice import Silent
+from publisher.operations.announce.plan_announcement import stage
+from publisher.operations.context import Office
+from publisher.operations.progress import Silent
+from publisher.operations.serve.effects import Housekeeping
+from publisher.operations.serve.service import Service
 from publisher.settings import Settings
 from tests.brokers import Mosquitto
 from tests.integration.publishing import TOPICS, Desk, announced, connect, missing_chunks

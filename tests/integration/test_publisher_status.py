@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from protocol.topics import Kind
-from publisher.adapters.broker import Broker, Message
+from publisher.adapters.broker_client import Broker, Message
 from tests.brokers import mosquitto
 from tests.builders import a_presence, a_status
 from tests.integration.publishing import PROGRAM, PROJECT, TOPICS, Desk, a_desk, connect

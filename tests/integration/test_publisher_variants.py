@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from publisher.adapters.registry import Registry
-from publisher.core.gates import Figures, Gates
-from publisher.core.pareto import Selection, select
-from publisher.learning.making import make_from_recipe
-from publisher.learning.recipe import load_recipe
+from publisher.core.release.gates import Figures, Gates
+from publisher.core.release.pareto import Selection, select
+from publisher.learning.artifacts.build import make_from_recipe
+from publisher.learning.recipe.recipe import load_recipe
 from tests.brokers import mosquitto
 from tests.integration import keras_files
 from tests.integration.publishing import Desk, a_desk

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from device_client.adapters.runtime import check_runtime, open_model, runtime_name
+from device_client.adapters.runtime.tflite import check_runtime, open_model, runtime_name
 from protocol.errors import BadModel
 from tests.integration import models
 
@@ -92,7 +92,7 @@ def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
 @pytest.mark.skipif(runtime_name().startswith("ai-edge"), reason="its one line of greeting cannot be silenced safely")
 def test_the_runtime_writes_nothing_to_the_users_terminal(folder: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from device_client.adapters.runtime import open_model\n"
+        "import sys; from pathlib import Path; from device_client.adapters.runtime.tflite import open_model\n"
         "open_model(Path(sys.argv[1])).warm_up(); print('done', file=sys.stderr)\n"
     )
     run = subprocess.run(

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from device_client.adapters.runtime import open_model
-from device_client.core.tally import DROP_BINS
-from device_client.feedback import Window
-from device_client.ports import ModelFile, Serving
-from device_client.serving import ANSWERS_MAX, LiveServing, Prediction
-from device_client.shadow import GOLDEN, RARE_S, Terms
+from device_client.adapters.runtime.tflite import open_model
+from device_client.core.trial.tally import DROP_BINS
+from device_client.feedback.window import Window
+from device_client.ports.adapters import ModelFile, Serving
+from device_client.serving.live_serving import ANSWERS_MAX, LiveServing, Prediction
+from device_client.serving.shadow import GOLDEN, RARE_S, Terms
 from protocol.errors import BadInput, BadModel, MissingPart
 from tests.integration import models
 

@@ -16,7 +16,7 @@ import pytest
 from bench import smart
 from bench.drifting import Leg, Stream, drifting
 from device_client.core.policy import Smart, TrialLimits
-from protocol.messages import Status
+from protocol.messages.device import Status
 from tests.builders import a_policy
 from tests.integration import fleet_models
 from tests.real_room import RealRoom

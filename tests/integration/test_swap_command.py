@@ -11,11 +11,11 @@ from typing import Final
 
 import pytest
 
-from device_client.adapters.swap_command import SwapCommand
-from device_client.doctor import examine
-from device_client.ports import Swapped
-from device_client.settings import load
-from device_client.station import Station
+from device_client.adapters.swap_hook import SwapCommand
+from device_client.diagnostics.doctor import examine
+from device_client.ports.adapters import Swapped
+from device_client.service.device_service import Station
+from device_client.settings.loader import load
 from protocol.errors import BadSettings
 from tests.builders import an_authority
 

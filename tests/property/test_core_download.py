@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device_client.core import download
-from device_client.core.download import Ask, Download
+from device_client.core.download import chunk_scheduler as download
+from device_client.core.download.chunk_scheduler import Ask, Download
 from device_client.core.policy import DownloadLimits
-from protocol.messages import WANTS_MAX
+from protocol.messages.device import WANTS_MAX
 from tests.builders import a_hash
 
 MISHAPS = ("keep", "keep late", "keep twice", "lie", "lie about another", "lose", "sweep", "cut", "wait", "wait long")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as some
 
-from publisher.core.gates import Figures, Gates, Standing, failures
-from publisher.core.pareto import dominates, dominator, front, select
+from publisher.core.release.gates import Figures, Gates, Standing, failures
+from publisher.core.release.pareto import dominates, dominator, front, select
 
 SHARES = some.integers(0, 10).map(lambda tenths: tenths / 10)  # few values, so that many are equal
 FIGURES = some.builds(

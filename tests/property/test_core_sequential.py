@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device_client.core.sequential import E_MAX, Counted, evidence_above, evidence_below
+from device_client.core.trial.e_values import E_MAX, Counted, evidence_above, evidence_below
 
 SIGNS: Final = (-1.0, 0.0, 1.0)
 counts = st.integers(0, 400)

@@ -10,14 +10,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from device_client.core import effects as do
 from device_client.core import events as happened
-from device_client.core.device import RESTING, Device, Phase, State
+from device_client.core.conditions.readings import Unknown
 from device_client.core.policy import Conditional, DownloadLimits, Periodic, Policy, TrialLimits, Window
-from device_client.core.readings import Unknown
+from device_client.core.state import RESTING, Device, Phase, State
+from device_client.core.state_machine import step, wake_s
 from device_client.core.status import status_of
-from device_client.core.tally import Tally
-from device_client.core.updater import step, wake_s
-from protocol.manifest import Manifest, Requirements
-from protocol.plan import Plan
+from device_client.core.trial.tally import Tally
+from protocol.messages.manifest import Manifest, Requirements
+from protocol.messages.plan import Plan
 from tests.builders import NOON, a_hash, a_manifest, a_plan, a_policy, a_rule, a_state, a_tally, a_variant, fit_readings
 
 VERSIONS: Final = ("1.0.0", "2.0.0", "3.0.0", "4.0.0")

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device_client.feedback import LEVEL_BINS, Counts, Window, to_message
-from protocol.messages import Feedback, Sample
-from protocol.windows import BUCKET_LAST, CLASSES_MAX, CONFIDENCE_BINS, bucket, entropy_bits, merge
+from device_client.feedback.window import LEVEL_BINS, Counts, Window, to_message
+from protocol.feedback.aggregation import BUCKET_LAST, CLASSES_MAX, CONFIDENCE_BINS, bucket, entropy_bits, merge
+from protocol.messages.device import Feedback, Sample
 from tests.builders import a_feedback
 
 COUNT = st.integers(0, 10**6)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.errors import Untrusted
-from protocol.trust import verify
+from protocol.trust.verification import verify
 from tests.builders import NOON, a_bundle, a_plan
 
 PLAN = a_plan()

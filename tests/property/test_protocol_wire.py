@@ -11,15 +11,15 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.bundle import Bundle
-from protocol.chunks import check_shape, children, cut, leaf_count, name
-from protocol.encodings import RAW, ZSTD, decode, encode_zstd
+from protocol.content.chunks import check_shape, children, cut, leaf_count, name
+from protocol.content.encodings import RAW, ZSTD, decode, encode_zstd
 from protocol.errors import BadInput, BlobDamaged, Damaged
-from protocol.manifest import BLOB_MAX_BYTES, CHUNK_BYTES, Manifest, Tree
-from protocol.messages import Feedback, Outcome, Presence, Status, Wants
-from protocol.plan import Plan, cohort
+from protocol.messages.base import Line
+from protocol.messages.device import Feedback, Outcome, Presence, Status, Wants
+from protocol.messages.manifest import BLOB_MAX_BYTES, CHUNK_BYTES, Manifest, Tree
+from protocol.messages.plan import Plan, cohort
 from protocol.topics import Kind, Topics
-from protocol.wire import Line
+from protocol.trust.bundle import Bundle
 from tests.builders import a_hash, a_plan, a_rule, a_status
 
 MESSAGES: list[type[Line]] = [Bundle, Plan, Manifest, Presence, Status, Feedback, Outcome, Wants]

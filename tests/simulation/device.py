@@ -11,18 +11,18 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from device_client.core.conditions.readings import Readings
 from device_client.core.policy import Policy
-from device_client.core.readings import Readings
-from device_client.core.tally import Tally
-from device_client.engine import Adapters, Clock, Engine, Outlet, Verify
-from device_client.feedback import Window
-from device_client.ports import Held, ModelFile, NotTried, OutboxEntry, Proof, ProofOrder
-from device_client.presence import Identity, LinkWatch
-from device_client.reporter import Reporter
-from device_client.runner import Inbound, Posted, Runner
-from protocol.chunks import check, children
+from device_client.core.trial.tally import Tally
+from device_client.engine.engine import Adapters, Clock, Engine, Outlet, Verify
+from device_client.feedback.window import Window
+from device_client.ports.adapters import Held, ModelFile, NotTried, OutboxEntry, Proof, ProofOrder
+from device_client.reporting.feedback_reporter import Reporter
+from device_client.service.event_loop import Inbound, Posted, Runner
+from device_client.service.presence import Identity, LinkWatch
+from protocol.content.chunks import check, children
 from protocol.errors import BlobDamaged
-from protocol.manifest import Encoding, Tree
+from protocol.messages.manifest import Encoding, Tree
 from protocol.topics import Topics
 from tests.simulation.world import Broker, SimLink, World
 

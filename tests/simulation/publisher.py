@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from protocol.errors import BadInput, BundleMalformed
-from protocol.link import Connected, Delivered, Disconnected, LinkEvent, Received, Swept
-from protocol.manifest import Encoding, Golden, Manifest, Tree, Variant
-from protocol.messages import Wants
-from protocol.plan import Plan
+from protocol.messages.base import Line
+from protocol.messages.device import Wants
+from protocol.messages.manifest import Encoding, Golden, Manifest, Tree, Variant
+from protocol.messages.plan import Plan
+from protocol.mqtt.link import Connected, Delivered, Disconnected, LinkEvent, Received, Swept
 from protocol.topics import Kind, Topics
-from protocol.trust import Accepted
-from protocol.wire import Line
-from publisher.core import keeper, planning
+from protocol.trust.verification import Accepted
+from publisher.core.rollout import plan_edits as planning
+from publisher.core.sync import reconciler as keeper
 from tests.builders import a_manifest
 from tests.simulation.device import START
 from tests.simulation.world import Broker, SimLink, World

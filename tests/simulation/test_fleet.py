@@ -6,10 +6,10 @@ import os
 
 import pytest
 
-from device_client.core.device import Device
 from device_client.core.policy import Conditional, DownloadLimits, Policy, TrialLimits
-from protocol.messages import Outcome
-from publisher.core.planning import Audience
+from device_client.core.state import Device
+from protocol.messages.device import Outcome
+from publisher.core.rollout.plan_edits import Audience
 from tests.simulation.device import SimDevice
 from tests.simulation.publisher import MODEL, Shelf, SimPublisher, believe
 from tests.simulation.world import Broker, Trouble, World

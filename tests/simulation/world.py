@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from protocol.link import Connected, Delivered, Disconnected, LinkEvent, Received, Swept
+from protocol.mqtt.link import Connected, Delivered, Disconnected, LinkEvent, Received, Swept
 
 Action = Callable[[], None]
 

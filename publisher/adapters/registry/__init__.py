@@ -2,12 +2,12 @@
 
 registry.db   models, versions, trainings, plans, announcements, where each chunk's bytes are; one transaction per step
 blobs/        files by the hash of their bytes
-keys/         private keys (`publisher.adapters.keys`)
+keys/         private keys (`publisher.adapters.key_store`)
 lock          held by the command that is at work
 """
 
 from publisher.adapters.registry.announcements import Staged
-from publisher.adapters.registry.fleet import Enrolled
-from publisher.adapters.registry.folder import Registry
+from publisher.adapters.registry.devices import Enrolled
+from publisher.adapters.registry.registry import Registry
 
 __all__ = ["Enrolled", "Registry", "Staged"]

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from protocol.errors import BadInput, UnknownVersion
-from protocol.plan import Plan
+from protocol.messages.plan import Plan
 from protocol.topics import BUNDLE_MAX_BYTES
-from publisher.adapters.registry.shelf import Shelf
+from publisher.adapters.registry.table import Shelf
 
 
 @dataclass(frozen=True, slots=True)

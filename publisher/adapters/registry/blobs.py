@@ -14,7 +14,7 @@ from typing import IO, BinaryIO, Final
 
 from protocol.errors import BadInput, BadName, NoRoom
 from protocol.topics import SHA256
-from publisher.adapters.registry.shelf import Shelf
+from publisher.adapters.registry.table import Shelf
 
 _PIECE_BYTES: Final = 1024 * 1024
 _UNFINISHED: Final = ".unfinished-"

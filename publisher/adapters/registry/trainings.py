@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from publisher.adapters.registry.shelf import Shelf
-from publisher.core.repetition import TrainingRecord
+from publisher.adapters.registry.table import Shelf
+from publisher.core.release.reproducibility import TrainingRecord
 
 KEPT: Final = 1_000  # of each model; a record is about 3 KB
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from publisher.adapters.registry.shelf import Shelf
+from publisher.adapters.registry.table import Shelf
 
 
 class Uploads(Shelf):

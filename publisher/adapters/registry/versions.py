@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from protocol.errors import UnknownVersion, VersionOccupied
-from protocol.manifest import Manifest
+from protocol.messages.manifest import Manifest
 from protocol.topics import BUNDLE_MAX_BYTES, SHA256
-from publisher.adapters.registry.cuts import Cuts
+from publisher.adapters.registry.chunk_index import Cuts
 
 
 class Versions(Cuts):

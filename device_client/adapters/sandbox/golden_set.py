@@ -1,0 +1,96 @@
+"""The golden set of one variant: inputs, and the outputs that its publisher measured. Loads, compares, runs nothing."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.errors import BadInput
+from protocol.messages.manifest import GOLDEN_MAX_BYTES
+
+Array = NDArray[Any]
+UNPACKED_MAX_BYTES: Final = 64_000_000  # an archive of 4 MB could otherwise unpack to gigabytes
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How far an output is off, infinite for what is no number, and that in plain English."""
+
+    error: float
+    told: str
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenSet:
+    """Arrays of shape (samples, ...), one for each input and each output."""
+
+    inputs: tuple[Array, ...]
+    expected: tuple[Array, ...]
+
+    @property
+    def samples(self) -> int:
+        """How many there are."""
+        return len(self.inputs[0])
+
+    def input(self, sample: int) -> list[Array]:
+        """One sample's inputs, with a batch of 1."""
+        return [each[sample : sample + 1] for each in self.inputs]
+
+    def largest_difference(self, sample: int, outputs: Sequence[Array]) -> Difference:
+        """Where a sample's outputs are farthest from what is expected."""
+        worst = Difference(0.0, "")
+        for index, (expected, got) in enumerate(zip(self.expected, outputs, strict=True)):
+            wanted = expected[sample].astype(np.float64).ravel()
+            given = np.asarray(got, np.float64).ravel()
+            if wanted.shape != given.shape:
+                told = f"output {index} of golden sample {sample} has {given.size} values, not {wanted.size}"
+                return Difference(np.inf, told)
+            errors = np.nan_to_num(np.abs(given - wanted), nan=np.inf)
+            if errors.size and errors.max() > worst.error:
+                value = int(errors.argmax())
+                name = f"output {value}" if len(self.expected) == 1 else f"value {value} of output {index}"
+                worst = _told(float(errors[value]), f"{name} of golden sample {sample}")
+        return worst
+
+
+def load_golden(path: Path, variant: str, inputs: int, outputs: int) -> GoldenSet:
+    """Read the archive. Raises BadInput when it is none, too large, or lacks what this variant needs."""
+    _check_size(path)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            golden = GoldenSet(
+                tuple(archive[f"input_{index}"] for index in range(inputs)),
+                tuple(archive[f"{variant}_output_{index}"] for index in range(outputs)),
+            )
+    except KeyError as missing:
+        raise BadInput(f"the golden set lacks {missing.args[0]}") from None
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as broken:
+        raise BadInput(f"the golden set cannot be read: {broken}") from None
+    counts = {len(each) if each.ndim else 0 for each in (*golden.inputs, *golden.expected)}
+    if len(counts) != 1 or counts == {0}:
+        raise BadInput(f"the golden set has arrays of unlike length: {sorted(counts)}")
+    return golden
+
+
+def _told(error: float, where: str) -> Difference:
+    return Difference(error, f"{where} differs by {error:.2g}" if np.isfinite(error) else f"{where} is not a number")
+
+
+def _check_size(path: Path) -> None:
+    try:
+        packed_bytes = path.stat().st_size
+        with zipfile.ZipFile(path) as archive:
+            unpacked_bytes = sum(entry.file_size for entry in archive.infolist())
+    except (OSError, zipfile.BadZipFile, ValueError) as broken:
+        raise BadInput(f"the golden set cannot be read: {broken}") from None
+    if packed_bytes > GOLDEN_MAX_BYTES or unpacked_bytes > UNPACKED_MAX_BYTES:
+        raise BadInput(
+            f"the golden set has {packed_bytes:,} bytes, {unpacked_bytes:,} unpacked; the limits are"
+            f" {GOLDEN_MAX_BYTES:,} and {UNPACKED_MAX_BYTES:,}"
+        )

@@ -1,0 +1,36 @@
+"""Readings from a JSON file in place of the device's own, for tests and demonstrations. Reads no sensor."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import tzinfo
+from pathlib import Path
+from typing import Any, Final
+
+from device_client.adapters.sensors.probes.base import bytes_of
+from device_client.adapters.sensors.probes.validation import NAMES, PLAIN, believed
+from device_client.core.conditions.readings import Readings, Unknown
+
+PROBE_MAX_BYTES: Final = 16_384
+_SOURCE: Final = "the probe file"
+
+
+def overridden(readings: Readings, path: Path, zone: tzinfo | None = None) -> Readings:
+    """The readings with those of the file in their place; a value that cannot be used is Unknown with the reason.
+
+    A file that cannot be read at all makes every reading Unknown that a file could give: nothing is guessed.
+    """
+    try:
+        told = json.loads(bytes_of(path, PROBE_MAX_BYTES + 1))
+    except (OSError, ValueError, RecursionError) as broken:
+        return _all_unknown(readings, f"the probe file {path.name} cannot be read: {broken}"[:200])
+    if not isinstance(told, dict):
+        return _all_unknown(readings, f"the probe file {path.name} holds no JSON object")
+    changes = {name: believed(name, told[name], _SOURCE, zone) for name in NAMES & told.keys()}
+    return replace(readings, **changes)
+
+
+def _all_unknown(readings: Readings, reason: str) -> Readings:
+    unknown: dict[str, Any] = dict.fromkeys(PLAIN, Unknown(reason))
+    return replace(readings, **unknown)

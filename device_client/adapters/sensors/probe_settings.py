@@ -1,0 +1,44 @@
+"""Where readings come from on this device: `[probes]` of device.toml, and the probes that follow from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import ConfigDict, Field
+
+from device_client.adapters.sensors.probes.base import Probe
+from device_client.adapters.sensors.probes.cpu import Processor
+from device_client.adapters.sensors.probes.default_route import Link
+from device_client.adapters.sensors.probes.memory_and_disk import Room
+from device_client.adapters.sensors.probes.metered_link import Metering
+from device_client.adapters.sensors.probes.nut_ups import Nut
+from device_client.adapters.sensors.probes.owner_command import Command
+from device_client.adapters.sensors.probes.pi_firmware import Firmware
+from device_client.adapters.sensors.probes.pisugar import PiSugar
+from device_client.adapters.sensors.probes.power_supply import PowerSupply
+from device_client.adapters.sensors.probes.wifi_signal import Wifi
+
+_MARGIN: Final = 0.8  # a program that is too slow is ended before its probe is left behind
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The owner's choices."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # a typo in a settings file is refused, not ignored
+
+    command: tuple[str, ...] = ()
+    nut: str | None = None
+    pisugar: str = "/tmp/pisugar-server.sock"
+    timeout_s: Annotated[float, Field(ge=0.1, le=60)] = 2.0
+
+    def probes(self, state_folder: Path) -> list[Probe]:
+        """The first that speaks for a reading is heard: what the owner names comes before what is found."""
+        timeout_s = self.timeout_s * _MARGIN
+        named: list[Probe] = [Command(self.command, timeout_s=timeout_s)] if self.command else []
+        named += [Nut(self.nut, timeout_s=timeout_s)] if self.nut else []
+        named += [PiSugar(self.pisugar, timeout_s=timeout_s / 2)] if self.pisugar else []
+        found: list[Probe] = [PowerSupply(), Processor(), Room(state_folder), Firmware(timeout_s=timeout_s)]
+        return [*named, *found, Link(), Wifi(), Metering(timeout_s=timeout_s / 2)]

@@ -1,0 +1,62 @@
+"""The flags of a Raspberry Pi's firmware: is it slowed down, is its supply too weak, now. Other boards have none.
+
+Three ways, the cheapest first: a file of the firmware driver, an alarm of the voltage sensor (which tells nothing of
+throttling), and `vcgencmd`. The upper bits, what has happened since boot, do not matter to an update now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from device_client.adapters.sensors.probes.base import Findings, Unread, number_of, text_of
+from device_client.adapters.sensors.probes.run_program import answer_of
+from device_client.core.conditions.readings import Unknown
+
+UNDER_VOLTAGE: Final = 0x1
+CAPPED: Final = 0x2
+THROTTLED: Final = 0x4
+_NO_FLAGS: Final = "this device shows no firmware flags"
+
+
+class Firmware:
+    """What the firmware says of power and heat."""
+
+    names = ("throttled", "under_voltage")
+
+    def __init__(
+        self,
+        flags: Path = Path("/sys/devices/platform/soc/soc:firmware/get_throttled"),
+        chips: Path = Path("/sys/class/hwmon"),
+        command: Sequence[str] = ("vcgencmd", "get_throttled"),
+        *,
+        timeout_s: float = 1.0,
+    ) -> None:
+        self._flags, self._chips, self._command, self._timeout_s = flags, chips, tuple(command), timeout_s
+
+    def read(self) -> Findings:
+        """Whether it is so now. Raises Unread when the board has no such firmware."""
+        if self._flags.exists():
+            return _told(text_of(self._flags))
+        try:
+            return _told(answer_of(self._command, self._timeout_s).strip().removeprefix("throttled="))
+        except Unread as silent:
+            alarm = self._alarm()
+            if alarm is None:
+                raise Unread(_NO_FLAGS) from silent
+            return {"under_voltage": number_of(alarm) != 0, "throttled": Unknown(f"{_NO_FLAGS}: {silent}")}
+
+    def _alarm(self) -> Path | None:
+        for name in sorted(self._chips.glob("hwmon*/name")):
+            if text_of(name) == "rpi_volt":
+                return name.with_name("in0_lcrit_alarm")
+        return None
+
+
+def _told(flags: str) -> Findings:
+    try:
+        bits = int(flags, 16)
+    except ValueError:
+        raise Unread(f"the firmware says {flags[:40]!r}, which are no flags") from None
+    return {"throttled": bool(bits & (CAPPED | THROTTLED)), "under_voltage": bool(bits & UNDER_VOLTAGE)}

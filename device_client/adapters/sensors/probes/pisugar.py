@@ -1,0 +1,70 @@
+"""A PiSugar battery board, through the socket of its own server: one line asked, one line answered."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Final
+
+from device_client.adapters.sensors.probes.base import Findings, Unread
+
+LINES_MAX: Final = 32  # it also tells of taps on its button in between
+LINE_MAX_BYTES: Final = 256
+
+
+class PiSugar:
+    """At a Unix socket or, where the address has a colon, at `host:port`.
+
+    Where there is no socket there is no such board, and it speaks for nothing; once there was one, it is missed.
+    """
+
+    names = ("battery_percent", "on_mains")
+
+    def __init__(self, address: str = "/tmp/pisugar-server.sock", *, timeout_s: float = 1.0) -> None:
+        self._address, self._timeout_s = address, timeout_s
+        self._was_here = ":" in address
+
+    def read(self) -> Findings:
+        """Charge and plug. Raises Unread or OSError."""
+        if not self._was_here and not Path(self._address).exists():
+            return {}
+        self._was_here = True
+        try:
+            return self._asked()
+        except OSError as lost:
+            raise Unread(f"the PiSugar server at {self._address} does not answer: {lost.strerror or lost}") from None
+
+    def _asked(self) -> Findings:
+        with self._connect() as connection:
+            percent = _ask(connection, "battery")
+            plugged = _ask(connection, "battery_power_plugged")
+        try:
+            charge: float | str = float(percent)
+        except ValueError:
+            charge = percent  # told as it is
+        return {"battery_percent": charge, "on_mains": {"true": True, "false": False}.get(plugged, plugged)}
+
+    def _connect(self) -> socket.socket:
+        host, colon, port = self._address.rpartition(":")
+        if colon and port.isdigit():
+            return socket.create_connection((host, int(port)), self._timeout_s)
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.settimeout(self._timeout_s)
+            connection.connect(self._address)
+        except OSError:
+            connection.close()
+            raise
+        return connection
+
+
+def _ask(connection: socket.socket, what: str) -> str:
+    connection.sendall(f"get {what}\n".encode())
+    with connection.makefile("rb") as answers:
+        for _ in range(LINES_MAX):
+            line = answers.readline(LINE_MAX_BYTES).decode(errors="replace")
+            if line.startswith(f"{what}:"):
+                return line.partition(":")[2].strip()
+            if not line:
+                break
+    raise Unread(f"the PiSugar server does not tell its {what}")

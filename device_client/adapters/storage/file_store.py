@@ -1,0 +1,154 @@
+"""The files of one model on one device: `files/<sha256>`, `partial/<root>.part` and `.index`, and `current.tflite`.
+
+Whole files are named by their hash and never change. Only the process that holds the journal makes a FileStore, and
+only one of its threads uses it. Does not know versions: which files to keep is told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import Final
+
+from device_client.adapters.storage.disk import full_disk_is_no_room, rename_for_good, sync_folder
+from device_client.adapters.storage.partial_file import Partial
+from device_client.ports.adapters import Held
+from protocol.content.encodings import RAW, decode
+from protocol.errors import BlobDamaged
+from protocol.messages.manifest import Encoding, Tree
+from protocol.topics import SHA256
+
+CURRENT: Final = "current.tflite"
+_NEXT_CURRENT: Final = ".current.tflite.next"
+
+
+def is_whole(path: Path, sha256: str) -> bool:
+    """Whether the file is there and its bytes are those that were signed. For a look beside the device, too."""
+    try:
+        with path.open("rb") as whole:
+            return hashlib.file_digest(whole, "sha256").hexdigest() == sha256
+    except FileNotFoundError:
+        return False
+
+
+class FileStore:
+    """The Store port on a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the folder, and clean up what a power cut left half-written."""
+        self.folder = folder
+        self._files = folder / "files"
+        self._partials = folder / "partial"
+        self._open: Partial | None = None
+        for each in (self._files, self._partials):
+            each.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # a disk that cannot be written: what is on it can still serve
+            (folder / _NEXT_CURRENT).unlink(missing_ok=True)
+            for leftover in self._partials.glob("*.plain"):
+                leftover.unlink()
+
+    def open_partial(self, tree: Tree, *, decoded_bytes: int = 0) -> Held:
+        """Reserve the room, rehash what is there of a tree and say what is missing. Raises NoRoom, BlobDamaged."""
+        self.close_partial()
+        self._open = Partial(
+            self._partials / f"{tree.root}.part",
+            self._partials / f"{tree.root}.index",
+            tree,
+            decoded_bytes=decoded_bytes,
+        )
+        return self._open.held()
+
+    def keep(self, sha256: str, payload: bytes) -> bool:
+        """Check a chunk and write it to the open partial; False when it was there or is not part of it.
+
+        Raises ChunkDamaged when it lies, NoRoom when the disk is full, BlobDamaged when the signed tree is no tree.
+        """
+        return self._partial().keep(sha256, payload)
+
+    def held(self) -> Held:
+        """What the open partial is still missing, without reading it again."""
+        return self._partial().held()
+
+    def finish(self, encoding: Encoding, sha256: str, size_bytes: int) -> None:
+        """Make the complete partial a whole file that survives a power cut.
+
+        Raises BlobDamaged (the partial is then gone), NoRoom.
+        """
+        partial = self._partial()
+        assert partial.tree == encoding.tree, "finish is about another tree than the open one"
+        try:
+            ready = self._decoded(partial, encoding.kind, sha256, size_bytes)
+        except BlobDamaged:
+            partial.discard()
+            self._open = None
+            raise
+        partial.close()
+        rename_for_good(ready, self.path(sha256))
+        partial.discard()
+        self._open = None
+
+    def has(self, sha256: str) -> bool:
+        """Whether the whole file is there and its bytes are right (read again, not believed)."""
+        return is_whole(self.path(sha256), sha256)
+
+    def path(self, sha256: str) -> Path:
+        """Where the whole file is or would be."""
+        assert SHA256.fullmatch(sha256), "a hash comes from signed metadata, where its form was checked"
+        return self._files / sha256
+
+    def make_current(self, sha256: str) -> None:
+        """Point the `current.tflite` symlink at a whole file, atomically. Raises BlobDamaged when it is not there."""
+        if not self.path(sha256).is_file():
+            raise BlobDamaged(f"the file {sha256[:12]} is not in {self._files}")
+        target, current = Path(self._files.name) / sha256, self.folder / CURRENT
+        if current.is_symlink() and current.readlink() == target:
+            return
+        following = self.folder / _NEXT_CURRENT
+        following.unlink(missing_ok=True)
+        following.symlink_to(target)
+        rename_for_good(following, current)
+
+    def keep_only(self, sha256s: Collection[str]) -> None:
+        """Remove every whole file but these, and every partial that is not open."""
+        being_written = {self._open.part, self._open.index} if self._open else set()
+        for path in self._files.iterdir():
+            if path.name not in sha256s:
+                path.unlink()
+        for path in self._partials.iterdir():
+            if path not in being_written:
+                path.unlink()
+        sync_folder(self._files)
+
+    def close_partial(self) -> None:
+        """Let go of the open partial; its bytes stay for another try."""
+        if self._open:
+            self._open.close()
+            self._open = None
+
+    def _partial(self) -> Partial:
+        assert self._open, "no partial is open"
+        return self._open
+
+    def _decoded(self, partial: Partial, kind: str, sha256: str, size_bytes: int) -> Path:
+        """The verified file, on the disk for good but under a passing name; a raw one is the partial itself."""
+        plain = Path(os.devnull) if kind == RAW else self._partials / f"{partial.tree.root}.plain"
+        try:
+            with (
+                full_disk_is_no_room(self.folder, size_bytes),
+                partial.part.open("rb") as packed,
+                plain.open("wb") as target,
+            ):
+                decode(kind, packed, target, sha256=sha256, size_bytes=size_bytes)
+                if kind == RAW:
+                    partial.sync()
+                    return partial.part
+                target.flush()
+                os.fsync(target.fileno())
+        except BaseException:
+            if kind != RAW:
+                plain.unlink(missing_ok=True)
+            raise
+        return plain

@@ -1,0 +1,70 @@
+"""Who runs with a state folder: one process, known to the others by its id. Knows nothing of what is in the folder."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+from pathlib import Path
+from typing import Final
+
+from device_client.adapters.storage.disk import refusal
+from protocol.errors import Busy
+
+_UNWRITABLE: Final = frozenset({errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO})
+
+
+def hold(path: Path) -> int:
+    """Lock this file and write our process id into it; the descriptor holds the lock.
+
+    A disk that cannot be written still tells who is there. Raises Busy, NoRoom, BadInput.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = _open(path)
+    except OSError as refused:
+        raise refusal(refused, f"the folder {path.parent} cannot be used") from None
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        found = _said(held)
+        os.close(held)
+        raise Busy(
+            f"process {found} already runs with the folder {path.parent}",
+            hint=f"stop it first: kill {found}" if found.isdigit() else "stop it first",
+        ) from None
+    with contextlib.suppress(OSError):  # the lock holds without it; the number is for the message to others alone
+        said = f"{os.getpid()}\n".encode()
+        os.pwrite(held, said, 0)  # over what stands there: a full disk has no room for more
+        os.ftruncate(held, len(said))
+    return held
+
+
+def holder(path: Path) -> str:
+    """The process that holds this file, as far as it says; empty when none does."""
+    try:
+        held = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _said(held)
+    else:
+        return ""
+    finally:
+        os.close(held)
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as refused:
+        if refused.errno not in _UNWRITABLE or not path.exists():
+            raise
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # of an earlier life: it can be locked all the same
+
+
+def _said(held: int) -> str:
+    return os.read(held, 20).decode(errors="replace").strip() or "unknown"

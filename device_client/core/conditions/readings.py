@@ -1,0 +1,43 @@
+"""What a device knows of itself at one moment: each reading a value, or `Unknown` with the reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from device_client.core.conditions.model_quality import Quality
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A reading that could not be taken."""
+
+    reason: str
+
+
+LinkKind = Literal["ethernet", "wifi", "cellular", "other"]
+NOT_READ = Unknown("not read yet")
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """One look at the device. Percentages are 0-100."""
+
+    cpu_percent: float | Unknown = NOT_READ
+    memory_free_bytes: int | Unknown = NOT_READ
+    disk_free_bytes: int | Unknown = NOT_READ
+    temperature_c: float | Unknown = NOT_READ
+    throttled: bool | Unknown = NOT_READ  # the processor runs slower than it could, now
+    under_voltage: bool | Unknown = NOT_READ  # now
+    battery_percent: float | Unknown = NOT_READ
+    on_mains: bool | Unknown = NOT_READ
+    link_kind: LinkKind | Unknown = NOT_READ
+    metered: bool | Unknown = NOT_READ
+    wifi_signal_dbm: float | Unknown = NOT_READ
+    round_trip_ms: float | Unknown = NOT_READ
+    throughput_bytes_s: float | Unknown = NOT_READ  # of the last download
+    clock_synchronised: bool | Unknown = NOT_READ
+    local_time: datetime | Unknown = NOT_READ  # aware, in the zone of the device: its tzinfo knows of daylight saving
+    held: str = ""  # the application's own hold: its reason, empty when it does not hold
+    quality: Quality | None = None  # of the live model of late; None while nobody has measured it

@@ -1,0 +1,161 @@
+"""When to begin an update that the conditions allow: every so often, in windows, as soon as they have held, or the
+sooner the worse the live model does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from device_client.core.conditions.conditions import Verdict
+from device_client.core.conditions.readings import Unknown
+from device_client.core.conditions.time_windows import is_open, opening, until_open_s
+from device_client.core.policy import Conditional, Periodic, Smart, Strategy
+from device_client.core.strategy.quality_score import Score, interval_s
+
+GROWTH: Final = 2.0  # a smart interval grows at most so many times from one look to the next; it shrinks at once
+GLANCE_S: Final = 300.0
+SOON_S: Final = 60.0
+BLINK_S: Final = 0.1  # readings are never so old that they must be taken again at once
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Begin now, or look again at `next_check_s`, and why. `looked`: the conditions were asked, for it was time.
+
+    `interval_s`: to be remembered until the next occasion, where the strategy varies it.
+    """
+
+    begin: bool
+    reason: str
+    next_check_s: float
+    looked: bool = True
+    interval_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What a strategy weighs: the verdict on the conditions, and when things last happened (seconds of one clock).
+
+    `urgent`: the plan says so. `score`, `interval_s`: for a smart device, how its model does and how often it looked.
+    """
+
+    verdict: Verdict
+    now_s: float
+    local_time: datetime | Unknown
+    checked_at_s: float | None
+    allowed_since_s: float | None
+    urgent: bool
+    score: Score | None = None
+    interval_s: float | None = None
+
+
+def decide(strategy: Strategy, occasion: Occasion) -> Decision:
+    """Say whether to begin. A look outside of the hours for updates is none: the next comes when they begin."""
+    decision, opens_in_s = _decide(strategy, occasion), occasion.verdict.opens_in_s
+    if decision.begin or opens_in_s is None:
+        return decision
+    intervals_s = [each_s for each_s in (decision.interval_s, occasion.interval_s) if each_s is not None]
+    due_s = min(decision.next_check_s, occasion.now_s + opens_in_s)
+    return replace(decision, looked=False, next_check_s=due_s, interval_s=min(intervals_s, default=None))
+
+
+def _decide(strategy: Strategy, occasion: Occasion) -> Decision:
+    match strategy:
+        case Periodic(windows=()):
+            return _periodic(strategy, occasion)
+        case Periodic():
+            return _in_windows(strategy, occasion)
+        case Conditional():
+            return _conditional(strategy, occasion)
+        case Smart():
+            return _smart(strategy, occasion)
+
+
+def glance_s(strategy: Strategy, *, by_the_clock: bool = False) -> float | None:
+    """How old readings may get while the device waits: a wall clock may jump, and a model may begin to do badly.
+
+    `by_the_clock`: whether hours are set for updates.
+    """
+    match strategy:
+        case Periodic(windows=windows):
+            return GLANCE_S if windows or by_the_clock else None
+        case Smart(interval_min_s=shortest_s):
+            return min(GLANCE_S, shortest_s)
+        case _:
+            return None
+
+
+def pause_min_s(strategy: Strategy) -> float:
+    """The shortest time between two looks: each of them wants readings of its own."""
+    match strategy:
+        case Periodic(every_s=every_s, windows=windows):
+            pause_s = min(SOON_S, every_s) if windows else every_s
+        case Conditional(recheck_s=recheck_s):
+            pause_s = recheck_s
+        case Smart(interval_min_s=shortest_s):
+            pause_s = shortest_s
+    return max(BLINK_S, pause_s)
+
+
+def _in_windows(strategy: Periodic, occasion: Occasion) -> Decision:
+    verdict, now_s = occasion.verdict, occasion.now_s
+    pause_s = min(SOON_S, strategy.every_s)  # inside a window the next look comes soon
+    if occasion.urgent:
+        return Decision(verdict.allowed, verdict.reason, now_s + pause_s)
+    if isinstance(occasion.local_time, Unknown):
+        reason = f"the local time is unknown: {occasion.local_time.reason}"
+        return Decision(False, reason, now_s + SOON_S, looked=False)
+    wait_s = until_open_s(strategy.windows, occasion.local_time)
+    if not is_open(strategy.windows, occasion.local_time):
+        opens = opening(strategy.windows, occasion.local_time)
+        reason = f"outside the update windows; the next opens at {opens:%H:%M} local time"
+        return Decision(False, reason, now_s + wait_s, looked=False)
+    return Decision(verdict.allowed, verdict.reason, now_s + pause_s)
+
+
+def _periodic(strategy: Periodic, occasion: Occasion) -> Decision:
+    verdict, now_s = occasion.verdict, occasion.now_s
+    if occasion.urgent:
+        return Decision(verdict.allowed, verdict.reason, now_s + min(SOON_S, strategy.every_s))
+    if occasion.checked_at_s is not None and now_s < (due_s := occasion.checked_at_s + strategy.every_s):
+        return Decision(False, _while_waiting(verdict, f"looks every {_span(strategy.every_s)}"), due_s, looked=False)
+    return Decision(verdict.allowed, verdict.reason, now_s + strategy.every_s)
+
+
+def _conditional(strategy: Conditional, occasion: Occasion) -> Decision:
+    now_s = occasion.now_s
+    if not occasion.verdict.allowed:
+        return Decision(False, occasion.verdict.reason, now_s + strategy.recheck_s)
+    since_s = occasion.allowed_since_s if occasion.allowed_since_s is not None else now_s
+    ready_s = since_s + strategy.hold_s
+    if now_s < ready_s and not occasion.urgent:
+        reason = f"conditions hold; waiting until they have held for {_span(strategy.hold_s)}"
+        return Decision(False, reason, min(ready_s, now_s + strategy.recheck_s))
+    return Decision(True, occasion.verdict.reason, now_s)
+
+
+def _smart(strategy: Smart, occasion: Occasion) -> Decision:
+    assert occasion.score is not None  # a smart device is always given one
+    verdict, now_s, last_s = occasion.verdict, occasion.now_s, occasion.interval_s
+    goal_s = interval_s(strategy, occasion.score.value)
+    pause_s = goal_s if last_s is None else min(goal_s, last_s)
+    if not occasion.urgent and occasion.checked_at_s is not None and now_s < (due_s := occasion.checked_at_s + pause_s):
+        reason = _while_waiting(verdict, f"looks every {_span(pause_s)}: {occasion.score.told}")
+        return Decision(False, reason, due_s, looked=False, interval_s=pause_s)
+    pause_s = goal_s if last_s is None else min(goal_s, last_s * GROWTH)
+    if verdict.allowed:
+        return Decision(True, f"{verdict.reason}; {occasion.score.told}", now_s + pause_s, interval_s=pause_s)
+    reason = f"{verdict.reason}; looks every {_span(pause_s)}: {occasion.score.told}"
+    return Decision(False, reason, now_s + (min(SOON_S, pause_s) if occasion.urgent else pause_s), interval_s=pause_s)
+
+
+def _while_waiting(verdict: Verdict, reason: str) -> str:
+    """What stands in the way besides the time is worth knowing before the time has come."""
+    return reason if verdict.allowed else f"{verdict.reason}; {reason}"
+
+
+def _span(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,77 @@
+"""How much memory and time a candidate's proof may take: from what its manifest measured, within the owner's settings.
+
+The publisher's figures are those of its own machine, so they are taken several times over; what they do not say, the
+settings do. A lie in them is harmless: told too small, the proof ends at its limit; too large, at the settings'.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from device_client.core.conditions.readings import Readings, Unknown
+from device_client.core.policy import Policy
+from protocol.messages.manifest import Manifest, Variant
+
+SLACK_BYTES: Final = 32 * 1024 * 1024  # arenas and what kernels prepare; a tiny model passes with 5 MB of it
+RESERVE_BYTES: Final = 8 * 1024 * 1024  # of free memory: stays with the application
+TIMES_MEMORY: Final = 3  # the limit is on address space, which is larger than what was measured to be resident
+TIMES_FILE: Final = 2  # it is mapped, and kernels may keep a copy of the weights
+START_S: Final = 30.0  # Python, numpy and the runtime, from a slow card on a busy board
+OPENED_BYTES_S: Final = 1_000_000  # of the file, read and prepared
+FREE: Final = "no more was free"
+SLOWNESS: Final = 50  # times the publisher's latency: a board against a workstation, busy, at lowest priority
+
+
+@dataclass(frozen=True, slots=True)
+class ProofLimits:
+    """What the child process may take. `memory_by`, `wall_by`: what drew each limit, for a refusal that it caused."""
+
+    memory_max_bytes: int
+    wall_max_s: float
+    memory_by: str
+    wall_by: str
+
+
+def proof_limits(policy: Policy, manifest: Manifest, variant: Variant, readings: Readings) -> ProofLimits | str:
+    """The limits; or, where the free memory cannot hold what the manifest says, why not now: that may pass."""
+    room_bytes = _room_bytes(readings)
+    need_bytes = SLACK_BYTES // 2 + variant.size_bytes + variant.requires.memory_bytes
+    if room_bytes is not None and room_bytes < need_bytes <= policy.trial.proof_memory_max_bytes:
+        free_bytes = room_bytes + RESERVE_BYTES
+        return f"the proof of {variant.name} takes up to {_mb(need_bytes)} of memory, {_mb(free_bytes)} are free"
+    memory_max_bytes, memory_by = _memory(policy, variant, room_bytes)
+    wall_max_s, wall_by = _wall(policy, manifest, variant)
+    return ProofLimits(memory_max_bytes, wall_max_s, memory_by, wall_by)
+
+
+def _memory(policy: Policy, variant: Variant, room_bytes: int | None) -> tuple[int, str]:
+    measured_bytes, ceiling = variant.requires.memory_bytes, policy.trial.proof_memory_max_bytes
+    bounds = [(ceiling, "proof_memory_max_bytes allows no more")]
+    if room_bytes is not None:
+        bounds.append((max(SLACK_BYTES // 2, room_bytes), FREE))
+    if measured_bytes and not policy.delegated:
+        limit = SLACK_BYTES + TIMES_FILE * variant.size_bytes + TIMES_MEMORY * measured_bytes
+        bounds.append((limit, f"its manifest says that it takes {_mb(measured_bytes)}"))
+    return min(bounds)
+
+
+def _wall(policy: Policy, manifest: Manifest, variant: Variant) -> tuple[float, str]:
+    measured_ms, limits = variant.measured.latency_ms_p95, policy.trial
+    ceiling = (limits.proof_wall_max_s, "proof_wall_max_s allows no more")
+    if measured_ms is None or policy.delegated:
+        return ceiling
+    runs_s = SLOWNESS * (manifest.golden.samples + 1) * measured_ms / 1_000  # the first run prepares the kernels
+    limit = START_S + variant.size_bytes / OPENED_BYTES_S + runs_s
+    told = f"its manifest says {measured_ms:.3g} ms a sample, of which there are {manifest.golden.samples}"
+    return min((round(limit, 1), told), ceiling)
+
+
+def _room_bytes(readings: Readings) -> int | None:
+    """None where nobody knows."""
+    free = readings.memory_free_bytes
+    return None if isinstance(free, Unknown) else free - RESERVE_BYTES
+
+
+def _mb(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.3g} MB" if size_bytes < 100_000_000 else f"{size_bytes / 1e6:,.0f} MB"

@@ -1,0 +1,126 @@
+"""Which variant of a version a device takes, and in which encoding: the best that fits, at the fewest bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from device_client.core.conditions.readings import Readings, Unknown
+from device_client.core.policy import Policy
+from device_client.core.state import Finding
+from protocol.messages.manifest import Encoding, Manifest, Variant, cheapest
+
+TOLD_MAX_CHARS: Final = 300  # with what a reason says besides it fits into a status
+RUNTIME: Final = "tflite"  # what `requires.runtime` must say; both names of the runtime mean it
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A variant, the two encodings to fetch, and why this one."""
+
+    variant: Variant
+    encoding: Encoding
+    golden_encoding: Encoding
+    reason: str
+
+
+def choose(
+    manifest: Manifest,
+    policy: Policy,
+    readings: Readings,
+    bases: frozenset[str],
+    findings: Sequence[Finding] = (),
+) -> Choice | str:
+    """The choice, or in plain English why none of the variants will do.
+
+    `bases`: files that a delta may start from. `findings`: what this device found out about variants of this version.
+    """
+    golden = cheapest(manifest.golden.encodings, policy.known_encodings, bases)
+    if golden is None:
+        return f"version {manifest.version}: this client knows none of the encodings of the golden set"
+    problems: list[str] = []
+    fitting: list[tuple[Variant, Encoding]] = []
+    for variant in manifest.variants:
+        encoding = cheapest(variant.encodings, policy.known_encodings, bases)
+        problem = _problem(variant, policy, readings) or _found_wanting(variant, policy, findings)
+        if encoding is None or problem:
+            problems.append(problem or f"{variant.name} has no encoding that this client knows")
+        else:
+            fitting.append((variant, encoding))
+    if not fitting:
+        return f"no variant of {manifest.version} fits this device: {'; '.join(problems)}"[:480]
+    variant, encoding = min(fitting, key=lambda pair: _rank(policy, pair[0]))
+    return Choice(variant, encoding, golden, _because(policy, variant, len(fitting), problems))
+
+
+def unfit(variant: Variant, policy: Policy) -> str:
+    """Why the settings, whatever the readings, speak against a variant; empty when they do not."""
+    return _problem(variant, policy, Readings())
+
+
+def _problem(variant: Variant, policy: Policy, readings: Readings) -> str:
+    """Why this variant will not do here; empty when nothing speaks against it."""
+    requires = variant.requires
+    budget_bytes = policy.memory_budget_bytes
+    if budget_bytes is None:
+        budget_bytes = _half(readings.memory_free_bytes)
+    if policy.variant and variant.name != policy.variant:
+        return f"{variant.name} is not {policy.variant}, the only one that the settings allow"
+    if requires.runtime != RUNTIME:
+        return f"{variant.name} needs the runtime {requires.runtime}, this client has {RUNTIME}"
+    if budget_bytes is not None and requires.memory_bytes > budget_bytes:
+        return f"{variant.name} needs {_mb(requires.memory_bytes)} of memory, {_mb(budget_bytes)} may be used"
+    return _too_slow(variant, policy.latency_budget_ms)
+
+
+def too_slow_here(variant: Variant, latency_ms: float | None, policy: Policy) -> str:
+    """Why the median that was measured on this device is over the budget; empty when it is not, or none was."""
+    budget_ms = policy.latency_budget_ms
+    if budget_ms is None or latency_ms is None or latency_ms <= budget_ms:
+        return ""
+    return f"{variant.name} takes {latency_ms:.3g} ms on this device (median), {budget_ms:g} ms may be used"
+
+
+def _found_wanting(variant: Variant, policy: Policy, findings: Sequence[Finding]) -> str:
+    for finding in findings:
+        if finding.variant == variant.name and finding.latency_ms is None:
+            return f"{variant.name} was tried here: {finding.reason}"
+        if finding.variant == variant.name:
+            return too_slow_here(variant, finding.latency_ms, policy)
+    return ""
+
+
+def _too_slow(variant: Variant, budget_ms: float | None) -> str:
+    """The publisher's figure, as it is: how much slower this device would be is not known before its proof."""
+    latency_ms = variant.measured.latency_ms_p95
+    if budget_ms is None:
+        return ""
+    if latency_ms is None:
+        return f"the latency of {variant.name} was never measured, {budget_ms:g} ms may be used"
+    if latency_ms > budget_ms:
+        return f"{variant.name} takes {latency_ms:.3g} ms (p95 at the publisher's), {budget_ms:g} ms may be used"
+    return ""
+
+
+def _rank(policy: Policy, variant: Variant) -> tuple[float, float]:
+    accuracy = variant.measured.accuracy if variant.measured.accuracy is not None else 0.0
+    return (variant.size_bytes, -accuracy) if policy.prefer == "size" else (-accuracy, variant.size_bytes)
+
+
+def _because(policy: Policy, variant: Variant, fitting: int, problems: list[str]) -> str:
+    if policy.variant:
+        return f"variant {variant.name}, as the settings say"
+    word = "the smallest" if policy.prefer == "size" else "the most accurate"
+    why = "the only one that fits" if fitting == 1 else f"{word} of {fitting} that fit"
+    return "; ".join((f"variant {variant.name}, {why}", *problems))[:TOLD_MAX_CHARS]
+
+
+def _mb(size_bytes: int) -> str:
+    """Small models differ by fractions."""
+    megabytes = size_bytes / 1e6
+    return f"{megabytes:,.0f} MB" if megabytes >= 100 else f"{megabytes:.3g} MB"
+
+
+def _half(free_bytes: int | Unknown) -> int | None:
+    return None if isinstance(free_bytes, Unknown) else free_bytes // 2

@@ -1,0 +1,184 @@
+"""`device-client doctor`: tries each thing that a device needs, and says what to type where one is missing."""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+from device_client.adapters.runtime.tflite import check_delegates, check_runtime
+from device_client.adapters.sensors.device_sensors import DeviceSensors
+from device_client.adapters.storage.disk import refusal
+from device_client.adapters.storage.journal import Journal
+from device_client.adapters.swap_hook import found_program
+from device_client.core.conditions.readings import Unknown
+from device_client.service.device_service import JOURNAL, read_root
+from device_client.settings.loader import DeviceSettings
+from device_client.settings.sections import ModelSection
+from protocol.errors import Busy, FerryError
+from protocol.messages.device import Status
+from protocol.mqtt.link import Connected, Disconnected, LinkEvent, Received, Refused
+from protocol.mqtt.paho_link import MqttLink, TlsFiles
+from protocol.topics import Kind, Topics
+
+ANSWER_WITHIN_S: Final = 8.0
+DISK_WISHED_BYTES: Final = 200_000_000
+
+
+Level = Literal["ok", "warn", "bad"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was tried. `warn`: it works, but less well than it could. `fix`: what to type or do."""
+
+    name: str
+    level: Level
+    found: str
+    fix: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For --json."""
+        return asdict(self)
+
+
+def examine(settings: DeviceSettings) -> Iterator[Check]:
+    """Try everything, one after the other; nothing raises."""
+    yield _try("runtime", lambda: f"{check_runtime()} opened and ran a model")
+    for section in settings.models:
+        yield from _of_model(section)
+    yield _try("root", lambda: f"{len(read_root(settings.root)):,} bytes at {settings.root}")
+    yield _try("state folder", lambda: _state_folder(settings))
+    yield _disk(settings)
+    yield _clock(settings)
+    yield from _broker(settings)
+
+
+def _of_model(section: ModelSection) -> Iterator[Check]:
+    """What its section names besides: delegates, and the command after a swap."""
+    if section.delegates:
+        yield _try(f"delegates of {section.name}", lambda: _delegates(section))
+    if section.on_swap:
+        yield _try(f"on_swap of {section.name}", lambda: found_program(section.name, section.on_swap))
+
+
+def _delegates(section: ModelSection) -> str:
+    check_delegates(section.opened_on())
+    return f"{', '.join(delegate.library for delegate in section.delegates)} loaded"
+
+
+def _try(name: str, attempt: Callable[[], str]) -> Check:
+    try:
+        return Check(name, "ok", attempt())
+    except FerryError as refused:
+        return Check(name, "bad", refused.message, refused.hint)
+    except OSError as failed:
+        told = refusal(failed, f"{failed.filename or 'the folder'} cannot be used")
+        return Check(name, "bad", told.message, told.hint)
+
+
+def _state_folder(settings: DeviceSettings) -> str:
+    try:
+        Journal(settings.state / JOURNAL).close()
+    except Busy as running:
+        return f"{settings.state} is in use: {running.message}"
+    probe = settings.state / f".doctor-{os.getpid()}"
+    probe.write_bytes(b"well")
+    probe.unlink()
+    return f"{settings.state} can be written"
+
+
+def _disk(settings: DeviceSettings) -> Check:
+    folder = next(path for path in (settings.state, *settings.state.parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    found = f"{free / 1e6:,.0f} MB free at {folder}"
+    least = settings.conditions.disk_min_bytes
+    if free < least:
+        found += f", under the {least / 1e6:,.0f} MB of disk_min_bytes: no update begins"
+    level: Level = "bad" if free < least else "warn" if free < DISK_WISHED_BYTES else "ok"
+    return Check("disk", level, found, "remove files from that disk, or set `state` to another one")
+
+
+def _clock(settings: DeviceSettings) -> Check:
+    """A wrong clock delays trust, it never bricks; so it is no more than a warning."""
+    synchronised = DeviceSensors(settings.state, settings.probe_file).clock_synchronised()
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    if synchronised is True:
+        return Check("clock", "ok", f"{now}, synchronised")
+    fix = "sudo timedatectl set-ntp true"
+    if isinstance(synchronised, Unknown):
+        return Check("clock", "warn", f"{now}; whether it is synchronised is unknown: {synchronised.reason}", fix)
+    return Check("clock", "warn", f"{now}, not synchronised: signatures are checked, their expiry is not", fix)
+
+
+def _broker(settings: DeviceSettings) -> Iterator[Check]:
+    """Connect under a name of our own, write each status back as it stands, and read it."""
+    inbox: queue.Queue[LinkEvent] = queue.Queue()
+    url, tls = settings.broker_url(), settings.tls
+    try:
+        files = TlsFiles(ca=tls.ca, cert=tls.cert, key=tls.key)
+        link = MqttLink(url, f"edgeferry-{settings.device}-doctor", inbox.put, tls=files)
+    except FerryError as refused:
+        yield Check("broker", "bad", refused.message, refused.hint)
+        return
+    link.start()
+    try:
+        event = _next(inbox, (Connected, Disconnected))
+        if not isinstance(event, Connected):
+            yield _no_connection(str(url), event)
+            return
+        yield Check("broker", "ok", f"{url} accepts this device")
+        for section in settings.models:
+            yield _own_status(settings, section.name, link, inbox)
+    finally:
+        link.stop()
+
+
+def _no_connection(url: str, event: LinkEvent | None) -> Check:
+    if not isinstance(event, Disconnected):
+        fix = "check `broker` in device.toml, and that nothing between here and there drops packets"
+        return Check("broker", "bad", f"{url}: no answer within {ANSWER_WITHIN_S:.0f} s", fix)
+    fix = "check `broker` in device.toml, and that the broker runs"
+    if event.final:
+        fix = "check `user` and `password` in device.toml; on the broker: mosquitto_passwd PASSWORDFILE USER"
+    return Check("broker", "bad", event.reason, fix)
+
+
+def _own_status(settings: DeviceSettings, model: str, link: MqttLink, inbox: queue.Queue[LinkEvent]) -> Check:
+    topic = Topics(settings.topic_root).of_device(Kind.STATUS, settings.device, model)
+    name = f"status of {model}"
+    link.subscribe([topic], qos=0)
+    standing = _next(inbox, (Received,), within_s=1.5)
+    payload = standing.payload if isinstance(standing, Received) else _first_status(settings, model)
+    link.publish(topic, payload, qos=1, retain=True)
+    answer = _next(inbox, (Received, Refused))
+    if isinstance(answer, Received):
+        return Check(name, "ok", f"{topic} can be written and read")
+    why = answer.reason if isinstance(answer, Refused) else "what was written did not come back"
+    fix = f"let user {settings.user or settings.device!r} write fleet/v1/devices/{settings.device}/# (mosquitto/acl)"
+    return Check(name, "bad", f"{topic}: {why}", fix.replace("fleet", settings.topic_root, 1))
+
+
+def _first_status(settings: DeviceSettings, model: str) -> bytes:
+    now = datetime.now(UTC)
+    status = Status(state="idle", reason="doctor was here; not run yet", device=settings.device, model=model, at=now)
+    return status.to_line()
+
+
+def _next(
+    inbox: queue.Queue[LinkEvent], kinds: tuple[type, ...], *, within_s: float = ANSWER_WITHIN_S
+) -> LinkEvent | None:
+    until_s = time.monotonic() + within_s
+    while (left_s := until_s - time.monotonic()) > 0:
+        try:
+            event = inbox.get(timeout=left_s)
+        except queue.Empty:
+            return None
+        if isinstance(event, kinds):
+            return event
+    return None

@@ -1,0 +1,96 @@
+"""The models of one device on trial and in service: proof, shadow, swap. What came of it is told as an event.
+
+Decides nothing: which model is proved, shadowed or served is asked for, and whether a failure speaks against it is the
+core's to say.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from device_client.core.events import Event, ModelFailed, ProofEnded, ProofNotTried
+from device_client.core.state import Installed, Target
+from device_client.core.trial.proof_limits import FREE, ProofLimits
+from device_client.engine.file_effects import Blobs
+from device_client.ports.adapters import ModelFile, NotTried, Proof, ProofOrder, Store
+from device_client.ports.context import Adapters
+from protocol.errors import FerryError
+
+log = logging.getLogger("edgeferry.device")
+
+
+class Trials:
+    """Between one engine, the prover and the serving. `post` brings an answer from another thread."""
+
+    def __init__(self, adapters: Adapters, blobs: Blobs, post: Callable[[Event], None]) -> None:
+        self._blobs, self._post = blobs, post
+        self._store: Store = adapters.store
+        self._prover, self._serving = adapters.prover, adapters.serving
+
+    def prove(self, target: Target, limits: ProofLimits) -> None:
+        """Have the candidate tried in a limited child process; the answer is posted."""
+        variant = target.variant
+        order = ProofOrder(
+            model=self._store.path(variant.sha256),
+            golden=self._store.path(target.manifest.golden.sha256),
+            variant=variant.name,
+            tolerance=variant.golden_tolerance,
+            contract=target.manifest.contract,
+            memory_max_bytes=limits.memory_max_bytes,
+            wall_max_s=limits.wall_max_s,
+            memory_by=limits.memory_by,
+            wall_by=limits.wall_by,
+        )
+        log.info(
+            "%s: the proof of %s may take %.0f MB (%s) and %.0f s (%s)",
+            target.manifest.model, target.version, limits.memory_max_bytes / 1e6, limits.memory_by,
+            limits.wall_max_s, limits.wall_by,
+        )  # fmt: skip
+        self._prover.start(order, lambda proof: self._post(_ended(variant.sha256, proof, limits)))
+
+    def shadow(self, model: Installed, share: float) -> Event | None:
+        """Give this share of the live inputs to this model too."""
+        return self._open(model, partial(self._serving.start_shadow, share=share))
+
+    def swap(self, model: Installed) -> Event | None:
+        """Serve this model, and point the `current` link at it."""
+        failed = self._open(model, self._serving.swap)
+        if failed is None:
+            self._blobs.make_current(model.variant.sha256)
+        return failed
+
+    def stop(self) -> None:
+        """End the child process and the shadow, if there are any."""
+        self._prover.stop()
+        self._serving.stop_shadow()
+
+    def _open(self, model: Installed, use: Callable[[ModelFile], None]) -> Event | None:
+        manifest, sha256 = model.manifest, model.variant.sha256
+        path = self._store.path(sha256)
+        try:
+            if not self._store.has(sha256):  # the runtime trusts a file's offsets: a cut one ends the whole process
+                return ModelFailed(sha256, "its file is gone, or holds other bytes than were signed", damaged=True)
+            use(
+                ModelFile(
+                    path,
+                    manifest.version,
+                    model.variant.name,
+                    manifest.contract,
+                    manifest.labels,
+                    manifest.input_statistics,
+                )
+            )
+        except (FerryError, OSError) as failed:
+            return ModelFailed(sha256, str(failed)[:300])
+        return None
+
+
+def _ended(sha256: str, proof: Proof | NotTried, limits: ProofLimits) -> Event:
+    short = isinstance(proof, Proof) and proof.out_of_memory and limits.memory_by == FREE
+    if isinstance(proof, NotTried) or short:
+        return ProofNotTried(sha256, proof.reason)
+    return ProofEnded(
+        sha256, proof.passed, proof.reason, proof.samples, proof.max_error, proof.latency_ms_p50, proof.child
+    )

@@ -1,0 +1,75 @@
+"""Makes room among reports that wait: two windows of feedback become one, oldest first, and every count stays exact.
+
+Pure: decides which, and the journal does it. Older windows grow longer than newer ones, as each round halves the number
+of those in the older half.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from device_client.ports.adapters import OutboxEntry
+from protocol.errors import BadInput
+from protocol.feedback.aggregation import merge
+from protocol.messages.device import Feedback
+from protocol.topics import LINE_MAX_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """`entry` stands for both of these, in the place of the older one."""
+
+    older_id: str
+    newer_id: str
+    entry: OutboxEntry
+
+
+def make_room(waiting: Sequence[OutboxEntry], free_bytes: int) -> list[Merged]:
+    """Pairs to merge, oldest first, until so much is freed. Empty when no two windows belong together.
+
+    `waiting`: feedback that nobody can have seen yet, oldest first. One round: what is merged here may be merged again.
+    """
+    half = len(waiting) // 2
+    return _pairs(waiting[:half], free_bytes) or _pairs(waiting, free_bytes)
+
+
+def merged(waiting: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+    """The same counts in as few windows as messages have room for, oldest first."""
+    fewest = list(waiting)
+    while pairs := make_room(fewest, sys.maxsize):
+        instead = {pair.older_id: pair.entry for pair in pairs}
+        gone = {pair.newer_id for pair in pairs}
+        fewest = [instead.get(entry.event_id, entry) for entry in fewest if entry.event_id not in gone]
+    return fewest
+
+
+def _pairs(waiting: Sequence[OutboxEntry], free_bytes: int) -> list[Merged]:
+    alone: dict[tuple[str, str, str | None], tuple[OutboxEntry, Feedback]] = {}
+    pairs: list[Merged] = []
+    for entry in waiting:
+        if free_bytes <= 0:
+            break
+        window = _window(entry)
+        if window is None:
+            continue
+        subject = (entry.topic, window.version, window.variant)
+        if subject not in alone:
+            alone[subject] = entry, window
+            continue
+        older, earlier = alone.pop(subject)
+        both = merge(earlier, window)
+        line = both.to_line()
+        if len(line) <= LINE_MAX_BYTES:
+            kept = OutboxEntry(both.event_id, older.topic, line, older.at_s, "feedback")
+            pairs.append(Merged(older.event_id, entry.event_id, kept))
+            free_bytes -= len(older.payload) + len(entry.payload) - len(line)
+    return pairs
+
+
+def _window(entry: OutboxEntry) -> Feedback | None:
+    try:
+        return Feedback.from_line(entry.payload)
+    except BadInput:
+        return None  # of a newer client that was here before: it goes out as it is

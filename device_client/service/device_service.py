@@ -1,0 +1,257 @@
+"""Puts a device together from its settings: journal, stores, servings, engines, link, and their one thread."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final, Self
+
+from tuf.api.exceptions import RepositoryError
+
+from device_client.adapters.process_priority import give_way
+from device_client.adapters.runtime.tflite import check_delegates, runtime_name
+from device_client.adapters.sandbox.parent import TrialProcess
+from device_client.adapters.sensors.device_sensors import DeviceSensors
+from device_client.adapters.storage.file_store import CURRENT, FileStore
+from device_client.adapters.storage.journal import Journal
+from device_client.adapters.swap_hook import SwapCommand
+from device_client.core.events import Event
+from device_client.core.policy import TrialLimits
+from device_client.engine.engine import Adapters, Clock, Engine, Outlet
+from device_client.mqtt_inference.event_router import Reception
+from device_client.mqtt_inference.request_handler import Clerk
+from device_client.mqtt_inference.request_worker import Desk
+from device_client.ports.adapters import Swapped
+from device_client.ports.context import nobody
+from device_client.reporting.feedback_reporter import Reporter
+from device_client.service.event_loop import Inbound, Posted, Runner, drive
+from device_client.service.presence import Identity, LinkWatch
+from device_client.serving.live_serving import LiveServing
+from device_client.serving.shadow import Terms
+from device_client.settings.loader import DeviceSettings
+from device_client.settings.sections import ModelSection
+from protocol.errors import BadSettings, MissingPart, NoRoom
+from protocol.mqtt.paho_link import MqttLink, TlsFiles, Will
+from protocol.topics import Topics
+from protocol.trust.bundle import signed_part
+from protocol.trust.verification import Accepted, verify
+
+ROOT_MAX_BYTES: Final = 512_000
+JOURNAL: Final = "journal.db"
+NICE: Final = 5
+
+log = logging.getLogger("edgeferry.device")
+
+
+class Station:
+    """One device in this process. `start` runs it on a thread of its own; `close` says goodbye to the broker."""
+
+    def __init__(self, settings: DeviceSettings) -> None:
+        """Raises BadSettings, Busy when another process holds the state folder, MissingPart without a runtime."""
+        self.settings = settings
+        self._root = read_root(settings.root)
+        self._clock = Clock(time.monotonic, lambda: datetime.now(UTC))
+        self._inbox: queue.Queue[Inbound] = queue.Queue()
+        self._stop = threading.Event()
+        self._closed = False
+        self.journal = Journal(settings.state / JOURNAL, feedback_budget_bytes=settings.feedback.budget_bytes)
+        self.servings: dict[str, LiveServing] = {}
+        zone = settings.strategy.local_zone()
+        self._sensors = DeviceSensors(settings.state, settings.probe_file, sources=settings.probes, zone=zone)
+        self._desks: list[Desk] = []
+        self._swap_commands: list[SwapCommand] = []
+        try:
+            check_delegates_of(settings.models)
+            self._runner = self._assemble()
+        except BaseException:
+            self.journal.close()
+            raise
+        self._thread = threading.Thread(target=self._drive, name="edgeferry", daemon=True)
+
+    def start(self) -> Self:
+        """Run it in the background."""
+        for command in self._swap_commands:
+            command.start()
+        for desk in self._desks:
+            desk.start()
+        self._thread.start()
+        return self
+
+    def close(self) -> None:
+        """Stop it, once; what the broker has not acknowledged stays in the journal."""
+        if self._closed:
+            return
+        self._closed = True
+        for desk in self._desks:  # before the last windows of feedback are closed, and while the link still stands
+            desk.close()
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        for command in self._swap_commands:
+            command.close()
+        for serving in self.servings.values():
+            serving.close()
+        self.journal.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the updater runs; predictions are answered without it too."""
+        return self._thread.is_alive()
+
+    def _drive(self) -> None:
+        # inference comes first: only this thread and its children give way
+        give_way(threading.get_native_id(), NICE)
+        drive(self._runner, self._inbox, self._stop, self._clock)
+
+    def _assemble(self) -> Runner:
+        settings, topics = self.settings, Topics(self.settings.topic_root)
+        session = self._session()
+        identity = Identity(settings.device, session, client_name(), runtime_name())
+        watch = LinkWatch()
+        reporter = Reporter(
+            settings.device,
+            session,
+            topics,
+            self.journal,
+            self._clock,
+            every_s=settings.feedback.every_s,
+            window_max_bytes=settings.feedback.window_max_bytes,
+        )
+        runner = Runner(identity, topics, self._clock, watch, reporter, self.journal)
+        outlet = Outlet(runner.say, runner.sweep, runner.outbox_filled, lambda: watch.round_trip_ms)
+        engines = {section.name: self._engine(section.name, topics, outlet) for section in settings.models}
+        will = Will(topics.presence(settings.device), identity.presence(online=False, clock=None))
+        tls = settings.tls
+        reception = Reception(self._inbox.put)
+        link = MqttLink(
+            settings.broker_url(),
+            f"edgeferry-{settings.device}",
+            reception.hear,
+            tls=TlsFiles(ca=tls.ca, cert=tls.cert, key=tls.key),
+            will=will,
+        )
+        runner.attach(link, engines, self.servings)
+        self._desks = [
+            Desk(settings.device, name, topics, Clerk(settings.device, name, self.servings[name]), partial(_say, link))
+            for name in (section.name for section in settings.models if section.mqtt_inference)
+        ]
+        reception.attach(link, self._desks)
+        return runner
+
+    def _engine(self, model: str, topics: Topics, outlet: Outlet) -> Engine:
+        section = next(section for section in self.settings.models if section.name == model)
+        delegates = section.opened_on()
+        serving = LiveServing(
+            threads=section.threads,
+            delegates=delegates,
+            look_every=self.settings.feedback.look_every,
+            terms=shadow_terms(self.settings.trial),
+            remembered=self.journal.standings(model),
+        )
+        self.servings[model] = serving
+        adapters = Adapters(
+            store=FileStore(model_folder(self.settings, model)),
+            prover=TrialProcess(delegates=delegates),
+            serving=serving,
+            sensors=self._sensors,
+            journal=self.journal,
+            verify=partial(self._verify, model),
+            outlet=outlet,
+            clock=self._clock,
+            swapped=self._follower(section),
+        )
+        return Engine(self.settings.policy(section), adapters, topics, partial(self._post, model))
+
+    def _session(self) -> str:
+        """Unlike that of any other life, and of this one's number where it could be counted."""
+        try:
+            number = self.journal.next_session()
+        except NoRoom as full:  # what is installed answers all the same
+            log.error("this start was not counted: %s", full)
+            number = 0
+        return f"{number}-{secrets.token_hex(3)}"
+
+    def _follower(self, section: ModelSection) -> Callable[[Swapped], None]:
+        """Whom to tell of swaps."""
+        if not section.on_swap:
+            return nobody
+        current = model_folder(self.settings, section.name) / CURRENT
+        command = SwapCommand(section.name, section.on_swap, current, timeout_s=section.on_swap_timeout_s)
+        self._swap_commands.append(command)
+        return command.tell
+
+    def _post(self, model: str, event: Event) -> None:
+        self._inbox.put(Posted(model, event))
+
+    def _verify(self, model: str, bundle: bytes, trusted: Mapping[str, bytes]) -> Accepted:
+        synchronised = self._sensors.clock_synchronised() is True
+        now = self._clock.utc()
+        return verify(bundle, model=model, root=self._root, trusted=trusted, now=now, clock_trusted=synchronised)
+
+
+def check_delegates_of(models: Iterable[ModelSection]) -> None:
+    """Raise BadSettings where a delegate cannot be loaded: what is proved on it must not serve without it."""
+    for section in models:
+        try:
+            check_delegates(section.opened_on())
+        except MissingPart as missing:
+            raise BadSettings(
+                f"delegates of {section.name}: {missing.message}",
+                hint="mend `delegates` in device.toml, or take them out to compute on the processor",
+            ) from None
+
+
+def model_folder(settings: DeviceSettings, model: str) -> Path:
+    """Where the files of a model are; `current.tflite` stands in it."""
+    return settings.state / "models" / model
+
+
+def shadow_terms(limits: TrialLimits) -> Terms:
+    """What the settings of a trial mean to the shadow that counts for it."""
+    return Terms(
+        cpu_percent=limits.shadow_cpu_percent,
+        slow_ratio=limits.latency_ratio_max,
+        slow_floor_ms=limits.latency_floor_ms,
+    )
+
+
+def client_name() -> str:
+    """This client and its version, for the presence."""
+    try:
+        return f"edgeferry {version('edgeferry')}"
+    except PackageNotFoundError:
+        return "edgeferry"
+
+
+def _say(link: MqttLink, topic: str, payload: bytes, correlation: bytes) -> None:
+    """At QoS 0: a refused publish at QoS 1 would be sent again and again."""
+    link.publish(topic, payload, qos=0, retain=False, correlation=correlation)
+
+
+def read_root(path: Path) -> bytes:
+    """The enrolled root. Raises BadSettings that says how to get one."""
+    hint = "`publisher enroll DEVICE --out FOLDER` writes root.json; copy it beside device.toml"
+    try:
+        with path.open("rb") as file:
+            root = file.read(ROOT_MAX_BYTES + 1)
+    except OSError as unreadable:
+        raise BadSettings(f"the enrolled root {path} cannot be read: {unreadable.strerror}", hint=hint) from None
+    if len(root) > ROOT_MAX_BYTES or not _is_root(root):
+        raise BadSettings(f"{path} is no root metadata", hint=hint)
+    return root
+
+
+def _is_root(data: bytes) -> bool:
+    """Whether it has the form of one; whether it is the right one shows at the first bundle."""
+    try:
+        return bool(signed_part(data).type == "root")
+    except (RepositoryError, RecursionError):
+        return False

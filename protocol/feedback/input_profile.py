@@ -1,0 +1,83 @@
+"""How an input looks beside the training set, in three numbers; publisher and device compute them alike.
+
+Owns the level, its bins and the distance; docs/FEEDBACK.md has the formulas. Draws no conclusion, and knows no model.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.messages.manifest import InputStatistics
+
+SEGMENTS_MAX: Final = 16
+LEVEL_BINS: Final = 8  # each one standard deviation wide; the outermost two take all that lies beyond
+UNIT: Final = 1_000  # thousandths: whole numbers add up exactly
+LOOK_MAX: Final = 1_000_000  # thousandths; further off is no news, and a sum of squares stays within 64 bits for long
+STD_FLOOR: Final = 1e-3  # of the largest: a segment that hardly varied in training would drown all others
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One input. `level` and `distance` in thousandths, `bin` 0-7."""
+
+    level: int
+    bin: int
+    distance: int
+
+
+class Profile:
+    """Looks at inputs of one shape. Without statistics a level is the plain mean, and every distance 0."""
+
+    def __init__(self, values: int, statistics: InputStatistics | None = None) -> None:
+        """`values`: how many an input has; statistics of inputs of another size are passed over."""
+        self._starts, lengths = segments_of(values)
+        if statistics is not None and not len(lengths) == len(statistics.segment_means) == len(statistics.segment_stds):
+            statistics = None
+        self._values = values
+        self._inverse = (1.0 / lengths).astype(np.float32)
+        self._mean, self._std = (statistics.mean, _nonzero(statistics.std)) if statistics else (0.0, 1.0)
+        self._means: Floats | None = None
+        if statistics:
+            self._means = np.array(statistics.segment_means, np.float32)
+            self._weights = _weights(np.array(statistics.segment_stds, np.float32))
+
+    def look(self, flat: NDArray[Any]) -> Look:
+        """`flat`: (values,) finite numbers."""
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is bounded below
+            sums = np.add.reduceat(flat, self._starts, dtype=np.float32)
+            shift = (float(sums.sum()) / self._values - self._mean) / self._std
+            distance = 0.0
+            if self._means is not None:
+                apart = (sums * self._inverse - self._means) * self._weights
+                distance = math.sqrt(float(apart.dot(apart)) / len(apart))
+        at = min(max(math.floor(_bounded(shift) / UNIT) + LEVEL_BINS // 2, 0), LEVEL_BINS - 1)
+        return Look(_bounded(shift), at, _bounded(distance))
+
+
+def segments_of(values: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Where each segment of an input begins, and how long it is."""
+    count = min(SEGMENTS_MAX, values)
+    edges = np.arange(count + 1, dtype=np.intp) * values // count
+    return edges[:-1], np.diff(edges).astype(np.float64)
+
+
+def _weights(stds: Floats) -> Floats:
+    largest = float(stds.max())
+    floor = np.float32(STD_FLOOR * largest if largest > 0 else 1.0)
+    return (np.float32(1.0) / np.maximum(stds, floor)).astype(np.float32)
+
+
+def _nonzero(std: float) -> float:
+    return std if std > 0 else 1.0
+
+
+def _bounded(figure: float) -> int:
+    """In thousandths; what is no number, after an overflow, is as far off as can be."""
+    return LOOK_MAX if math.isnan(figure) else round(max(-LOOK_MAX, min(LOOK_MAX, figure * UNIT)))

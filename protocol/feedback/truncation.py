@@ -1,0 +1,40 @@
+"""A window of feedback made to fit into so many bytes: fewer classes by name, latencies in wider buckets.
+
+Every total stays exact, and the figures are those of the whole window. `protocol.feedback.aggregation` merges.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+from protocol.feedback.aggregation import most_frequent
+from protocol.messages.device import Feedback
+
+WINDOW_MAX_BYTES: Final = 1_024  # what a window takes as a rule
+# (classes that keep their name, buckets told as one): what is missed least goes first
+STEPS: Final = ((32, 1), (16, 1), (16, 2), (12, 4), (8, 4), (4, 4), (2, 8), (1, 16), (0, 32))
+
+
+def shortened(window: Feedback, max_bytes: int) -> Feedback:
+    """The window as its line fits into `max_bytes`; the shortest there is when nothing fits."""
+    short = window
+    for classes, width in STEPS:
+        if len(short.to_line()) <= max_bytes:
+            break
+        short = window.model_copy(
+            update={
+                "classes": most_frequent(window.classes, classes),
+                "latency_histogram": _widened(window.latency_histogram, width),
+            }
+        )
+    return short
+
+
+def _widened(histogram: Mapping[str, int], width: int) -> dict[str, int]:
+    """Neighbours told as one, under the number of the one in their middle."""
+    wide: Counter[int] = Counter()
+    for index, count in histogram.items():
+        wide[int(index) // width * width + width // 2] += count
+    return {str(index): count for index, count in sorted(wide.items())}

@@ -1,0 +1,168 @@
+"""What devices say: the most useful keys first, units in names, status keys as in Home Assistant's `update` entity."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from protocol.messages.base import Figure, Frozen, Line, Name, Percent, Sha256, Text, Utc, Version
+
+WANTS_MAX: Final = 48  # hashes; keeps the line under 4 KB
+
+State = Literal[
+    "idle", "assigned", "deferred", "fetching", "stalled", "proving", "rejected",
+    "shadowing", "probation", "committed", "rolled_back",
+]  # fmt: skip
+OutcomeKind = Literal["adopted", "rejected", "rolled_back"]
+
+
+class Presence(Line):
+    """Whether a device is there. The broker says `online: false` for it, as its last will."""
+
+    device: Name
+    online: bool
+    at: Utc | None = Field(default=None, description="absent in a last will: it was written before")
+    session: str = Field(max_length=64, description="tells a late will of an old session from news of this one")
+    client: str = Field(default="", max_length=64)
+    runtime: str = Field(default="", max_length=64)
+    models: tuple[Name, ...] = ()
+
+
+class Status(Line):
+    """Where one device stands with one model, and why."""
+
+    state: State
+    installed_version: Version | None = None
+    latest_version: Version | None = Field(default=None, description="what the plan asks of this device")
+    in_progress: bool = False
+    update_percentage: Percent | None = None
+    reason: Text = ""
+    next_check: Utc | None = None
+    device: Name
+    model: Name
+    variant: Name | None = Field(default=None, description="of the installed version")
+    previous_version: Version | None = None
+    plan_sequence: int = 0
+    at: Utc
+
+
+class Evidence(Frozen):
+    """The figures behind an outcome; what was not measured is absent.
+
+    `…_decided_by`: what drew the verdict; `deadline` is "not enough evidence". `…_e_equal`, `…_e_worse`: how strongly
+    the counts refuted that the new model is as good as the old one, and that it is worse than allowed; 1 says nothing.
+    `…_only_right`: labelled inputs that this model alone got right. `proof_…`: of the child process that tried it. See
+    TRIAL.md.
+    """
+
+    golden_samples: int | None = None
+    golden_max_error: Figure | None = None
+    golden_latency_ms_p50: Figure | None = None
+    proof_wall_s: Figure | None = None
+    proof_ended: Annotated[str, Field(max_length=64)] | None = None
+    proof_memory_peak_bytes: int | None = None
+    shadow_inputs: int | None = None
+    shadow_agreement: Figure | None = None
+    shadow_errors: int | None = None
+    shadow_labelled: int | None = None
+    candidate_accuracy: Figure | None = None
+    live_accuracy: Figure | None = None
+    candidate_latency_ms_p95: Figure | None = None
+    live_latency_ms_p95: Figure | None = None
+    candidate_slow: int | None = None
+    candidate_only_right: int | None = None
+    live_only_right: int | None = None
+    confidence_drop: Figure | None = None
+    live_drifting: bool | None = None
+    shadow_decided_by: Name | None = None
+    shadow_e_equal: Figure | None = None
+    shadow_e_worse: Figure | None = None
+    probation_inferences: int | None = None
+    probation_errors: int | None = None
+    probation_agreement: Figure | None = None
+    probation_inputs: int | None = None
+    probation_labelled: int | None = None
+    new_only_right: int | None = None
+    previous_only_right: int | None = None
+    probation_decided_by: Name | None = None
+    probation_e_equal: Figure | None = None
+    probation_e_worse: Figure | None = None
+    equal_refused_max: Figure | None = None
+    worse_adopted_max: Figure | None = None
+
+
+class Outcome(Line):
+    """Something final happened to one version on one device. Sent at least once: count by `event_id`."""
+
+    outcome: OutcomeKind
+    version: Version
+    from_version: Version | None = None
+    reason: Text
+    device: Name
+    model: Name
+    variant: Name | None = None
+    event_id: str = Field(max_length=64)
+    plan_sequence: int = 0
+    attempt: int = 1
+    evidence: Evidence = Evidence()
+    at: Utc
+
+
+class Sample(Frozen):
+    """Every so-manieth inference, looked at more closely: plain sums, in whole numbers.
+
+    `level`: the mean of an input's values; `distance`: how unlike the training set an input is, 1 being usual;
+    `entropy`: how undecided an answer is, in bits. All in thousandths: a level of standard deviations from the training
+    set's mean, or of plain values where the manifest has no `input_statistics`. See FEEDBACK.md.
+    """
+
+    inputs: int = Field(default=0, ge=0)
+    level_sum: int = 0
+    level_squares: int = Field(default=0, ge=0)
+    levels: tuple[int, ...] = Field(default=(), max_length=32, description="how many levels fell into each bin")
+    distance_sum: int = Field(default=0, ge=0)
+    entropy_sum: int | None = Field(default=None, ge=0, description="of the answers; none where they are no shares")
+
+
+class Feedback(Line):
+    """One window of inferences of one version. Windows add up: every count and histogram is a plain sum."""
+
+    model: Name
+    version: Version
+    inferences: int = Field(ge=0)
+    errors: int = Field(default=0, ge=0)
+    accuracy: float | None = Field(default=None, ge=0, le=1, description="of the labelled ones")
+    latency_ms_p95: float | None = Field(default=None, ge=0)
+    latency_ms_p50: float | None = Field(default=None, ge=0)
+    latency_ms_p99: float | None = Field(default=None, ge=0)
+    confidence_mean: float | None = None
+    agreement: float | None = Field(default=None, ge=0, le=1, description="of those compared with a shadow")
+    drift: float | None = Field(default=None, ge=0, le=1, description="the highest that the detector stood in here")
+    drifting: bool | None = Field(default=None, description="whether it ever said that the inputs drift")
+    input_shift: float | None = Field(default=None, description="of the mean level, in standard deviations")
+    entropy_bits: float | None = Field(default=None, ge=0, description="of the classes: how evenly they are answered")
+    labelled: int = Field(default=0, ge=0)
+    correct: int = Field(default=0, ge=0)
+    compared: int = Field(default=0, ge=0, description="inputs that a shadow answered too")
+    agreed: int = Field(default=0, ge=0, description="how many of them alike")
+    classes: dict[str, int] = Field(default_factory=dict, description="how often each answer was given")
+    latency_histogram: dict[str, int] = Field(default_factory=dict, description="log bucket to count; see PROTOCOL.md")
+    confidence_sum: float = 0.0
+    confidence_histogram: tuple[int, ...] = Field(
+        default=(), max_length=100, description="bins of equal width from 0 to 1"
+    )
+    sample: Sample | None = None
+    device: Name
+    variant: Name | None = None
+    window_start: Utc
+    window_end: Utc
+    event_id: str = Field(max_length=64)
+
+
+class Wants(Line):
+    """Chunks that the broker does not have; a publisher that serves puts them back."""
+
+    chunks: tuple[Sha256, ...] = Field(min_length=1, max_length=WANTS_MAX)
+    device: Name
+    model: Name

@@ -1,0 +1,97 @@
+"""Which version each device should run: desired state, not commands, so that a replay changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from pydantic import Field
+
+from protocol.messages.base import Frozen, Line, Name, Percent, Text, Utc, Version
+
+_COHORT_SPACE: Final = 2**64
+
+Urgency = Literal["routine", "urgent"]
+
+
+class Rule(Frozen):
+    """Devices that match run `version`. A rule that names no devices, groups or percentage matches every device."""
+
+    version: Version
+    devices: tuple[Name, ...] = Field(default=(), max_length=1000)
+    groups: tuple[Name, ...] = Field(default=(), max_length=100)
+    percent: Percent | None = None
+    salt: str = Field(default="", max_length=200, description="makes cohorts of different releases independent")
+    attempt: int = Field(default=1, ge=1, description="raised to have a refused version tried once more")
+
+    def matches(self, device: str, groups: tuple[str, ...]) -> bool:
+        """Whether this rule is about the device. All that it names must hold, any name of a list will do."""
+        return (
+            (not self.devices or device in self.devices)
+            and (not self.groups or any(group in self.groups for group in groups))
+            and (self.percent is None or cohort(self.salt, device) < self.percent)
+        )
+
+    def describe(self) -> str:
+        """The rule in plain English, for reasons and tables."""
+        parts = []
+        if self.devices:
+            parts.append("device " + ", ".join(self.devices[:3]) + (" …" if len(self.devices) > 3 else ""))
+        if self.groups:
+            parts.append("group " + ", ".join(self.groups[:3]) + (" …" if len(self.groups) > 3 else ""))
+        if self.percent is not None:
+            parts.append(f"{self.percent:g} % of the fleet")
+        return " in ".join(parts) if parts else "every device"
+
+
+class Stage(Frozen):
+    """One step of the plan's history, newest last."""
+
+    sequence: int = Field(ge=1)
+    at: Utc
+    what: Text
+    version: Version | None = Field(default=None, description="the newest version from then on")
+
+
+class Plan(Line):
+    """The desired state of one model's fleet, signed. The first matching rule wins; no match means: stay as you are."""
+
+    model: Name
+    sequence: int = Field(ge=1, description="grows with every edit; a device never goes back")
+    rules: tuple[Rule, ...] = Field(default=(), max_length=200)
+    hold: bool = Field(default=False, description="devices that have not swapped yet wait")
+    urgency: Urgency = "routine"
+    spread_s: int = Field(default=0, ge=0, le=7 * 86_400, description="each device waits its own share of this first")
+    created: Utc
+    history: tuple[Stage, ...] = Field(default=(), max_length=50)
+
+    def assign(self, device: str, groups: tuple[str, ...] = ()) -> Assignment | None:
+        """The version this device should run and the rule that says so, or None to stay."""
+        for rule in self.rules:
+            if rule.matches(device, groups):
+                return Assignment(rule.version, rule.attempt, rule.describe())
+        return None
+
+    def versions(self) -> tuple[str, ...]:
+        """Every version that a rule names, each once, in the order of the rules."""
+        return tuple(dict.fromkeys(rule.version for rule in self.rules))
+
+    def start_delay_s(self, device: str) -> float:
+        """This device's share of `spread_s`: the same at every asking, spread evenly over a fleet."""
+        return self.spread_s * cohort(f"{self.model} {self.sequence}", device) / 100
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What the plan asks of one device."""
+
+    version: str
+    attempt: int
+    rule: str
+
+
+def cohort(salt: str, device: str) -> float:
+    """Where a device stands in 0 ≤ x < 100, by hash: cohorts are nested as a percentage grows, and no list is kept."""
+    digest = hashlib.sha256(f"{salt}\0{device}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / _COHORT_SPACE * 100

@@ -1,0 +1,49 @@
+"""What TLS needs from files, checked before anything connects."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from protocol.errors import BadSettings
+from protocol.mqtt.broker_url import BrokerUrl
+
+Loaded = TypeVar("Loaded")
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Files in PEM. Without `ca` the system's authorities are trusted; `cert` and `key` go together."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+
+def tls_context(url: BrokerUrl, files: TlsFiles | None) -> ssl.SSLContext | None:
+    """The context for a broker, None where the address is without TLS. Raises BadSettings that names the file."""
+    files = files or TlsFiles()
+    if not url.tls:
+        if files != TlsFiles():
+            raise BadSettings(f"certificates are given, but {url} is without TLS", hint="write mqtts:// in the address")
+        return None
+    if (files.cert is None) != (files.key is None):
+        raise BadSettings("a client certificate and its key go together", hint="give both files or none")
+    context = _loaded(files.ca, "certificate authority", lambda: ssl.create_default_context(cafile=files.ca))
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if cert := files.cert:
+        _loaded(cert, "client certificate", lambda: context.load_cert_chain(cert, files.key))
+    return context
+
+
+def _loaded(path: Path | None, what: str, load: Callable[[], Loaded]) -> Loaded:
+    try:
+        return load()
+    except ssl.SSLError as failed:
+        fault = f"the {what} {path} cannot be used: {failed.reason or failed}"
+        raise BadSettings(fault, hint="it has to be a file in PEM") from None
+    except OSError as failed:
+        raise BadSettings(f"the {what} {path} cannot be read: {failed.strerror or failed}") from None

@@ -1,0 +1,216 @@
+"""The signing desk: edits one set of metadata files role by role, each signed by the keys that its delegator names.
+
+It holds no key and reads no clock. What the edits mean for a registry is `authority.py`'s; verifying is `trust.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from securesystemslib.signer import Signer
+from tuf.api.metadata import (
+    DelegatedRole,
+    Delegations,
+    Metadata,
+    MetaFile,
+    Role,
+    Root,
+    Signed,
+    Snapshot,
+    Targets,
+    Timestamp,
+)
+from tuf.api.serialization.json import JSONSerializer
+
+from protocol.errors import BadInput, MissingPart
+from protocol.trust.bundle import role_of, signed_part
+
+TOP_ROLES: Final = ("root", "targets", "snapshot", "timestamp")
+RENEW_FRACTION: Final = 1 / 2  # of a lifetime left: time to sign that role anew; the keeper asks at the same mark
+_COMPACT: Final = JSONSerializer(compact=True)
+
+Signers = Callable[[str], Sequence[Signer]]
+"""The private keys that are there for a role. Raises MissingPart when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """How long signatures are good for, in days.
+
+    A maintainer who runs no `publisher serve` must not find the fleet deaf after a week of holidays.
+    """
+
+    root_days: int = 5 * 365
+    targets_days: int = 2 * 365  # also the models' roles
+    snapshot_days: int = 365
+    timestamp_days: int = 30
+
+    def of(self, role: str) -> timedelta:
+        """The lifetime of one role's signature."""
+        days = {"root": self.root_days, "snapshot": self.snapshot_days, "timestamp": self.timestamp_days}
+        return timedelta(days=days.get(role, self.targets_days))
+
+
+class Desk:
+    """Metadata under edit: `<n>.root.json` for each root, `<role>.json` for the others. `files` is what comes of it."""
+
+    def __init__(self, files: Mapping[str, bytes], signers: Signers, lifetimes: Lifetimes, now: datetime) -> None:
+        self.files = dict(files)
+        self._signers = signers
+        self._lifetimes = lifetimes
+        self._now = now.astimezone(UTC)
+
+    def found(self, root_threshold: int) -> None:
+        """Make the first root and empty targets."""
+        root = Root(consistent_snapshot=True)
+        for role in TOP_ROLES:
+            for signer in self._signers(role):
+                root.add_key(signer.public_key, role)
+        _set_threshold(root.roles["root"], root_threshold, "root")
+        self._sign_root(root, root.roles["root"])
+        self.sign_targets("targets", Targets(), root.roles["targets"])
+
+    def delegation(self, model: str) -> Role:
+        """The delegation of a model's role; made, and signed by the targets keys, when the model is new."""
+        targets, role = self._targets("targets"), role_of(model)
+        delegations = targets.delegations or Delegations(keys={}, roles={})
+        if delegations.roles is not None and role not in delegations.roles:
+            delegations.roles[role] = DelegatedRole(role, [], 1, terminating=True, paths=[f"{model}/*"])
+            targets.delegations = delegations
+            for signer in self._signers(role):
+                targets.add_key(signer.public_key, role)
+            self._resign_targets(targets)
+        return targets.get_delegated_role(role)
+
+    def sign_targets(self, role: str, signed: Targets, delegated: Role) -> None:
+        """Sign the targets of a role as its next version."""
+        signed.version = self._next_version(role)
+        self._put(role, signed, [delegated])
+
+    def seal(self) -> None:
+        """Sign a snapshot of all that is on the desk, and a timestamp for it."""
+        meta = {name: _meta_file(data) for name, data in self.files.items() if _is_targets(name)}
+        self._put("snapshot", Snapshot(version=self._next_version("snapshot"), meta=meta), [self._role("snapshot")])
+        self.stamp()
+
+    def stamp(self) -> None:
+        """Sign a new timestamp for the snapshot."""
+        signed = Timestamp(
+            version=self._next_version("timestamp"), snapshot_meta=_meta_file(self.files["snapshot.json"])
+        )
+        self._put("timestamp", signed, [self._role("timestamp")])
+
+    def renew_what_runs_out(self) -> bool:
+        """Sign anew the targets roles that run out soon; say whether a new snapshot is due."""
+        aged = [name.removesuffix(".json") for name in self.files if _is_targets(name) and self._is_aged(name)]
+        for role in aged:
+            self.sign_targets(role, self._targets(role), self._role(role))
+        return bool(aged) or self._is_aged("snapshot.json")
+
+    def replace_keys(self, role: str, fresh: Sequence[Signer], threshold: int | None) -> None:
+        """Have `fresh` sign for a role from now on. Its old keys are needed only where the role is the root."""
+        if role in TOP_ROLES:
+            self._replace_top_keys(role, fresh, threshold)
+        else:
+            targets = self._targets("targets")
+            _swap_keys(targets, targets.get_delegated_role(role), role, fresh, threshold)
+            self._resign_targets(targets)
+        if role not in ("root", "snapshot", "timestamp"):
+            self.sign_targets(role, self._targets(role), self._role(role))
+
+    def _replace_top_keys(self, role: str, fresh: Sequence[Signer], threshold: int | None) -> None:
+        root, before = newest_root(self.files), newest_root(self.files).roles["root"]
+        _swap_keys(root, root.roles[role], role, fresh, threshold)
+        root.version += 1
+        self._sign_root(root, before)
+
+    def _sign_root(self, root: Root, before: Role) -> None:
+        self._put("root", root, [before, root.roles["root"]])
+
+    def _resign_targets(self, targets: Targets) -> None:
+        self.sign_targets("targets", targets, self._role("targets"))
+
+    def _put(self, role: str, signed: Signed, delegated: Collection[Role]) -> None:
+        """Sign with the keys that every one of `delegated` asks for, and lay the file down."""
+        signed.expires = self._now + self._lifetimes.of(role)
+        metadata: Metadata[Any] = Metadata(signed)
+        here = {signer.public_key.keyid: signer for signer in self._signers(role)}
+        for needed in delegated:
+            _check_enough(role, needed, here)
+        for keyid in dict.fromkeys(keyid for needed in delegated for keyid in needed.keyids if keyid in here):
+            metadata.sign(here[keyid], append=True)
+        name = f"{signed.version}.root.json" if role == "root" else f"{role}.json"
+        self.files[name] = metadata.to_bytes(_COMPACT)
+
+    def _role(self, role: str) -> Role:
+        return delegation_of(self.files, role)
+
+    def _targets(self, role: str) -> Targets:
+        return Metadata[Targets].from_bytes(self.files[f"{role}.json"]).signed
+
+    def _next_version(self, role: str) -> int:
+        return version_of(self.files, role) + 1 if f"{role}.json" in self.files else 1
+
+    def _is_aged(self, name: str) -> bool:
+        role = name.removesuffix(".json")
+        left = signed_part(self.files[name]).expires - self._now
+        return left < self._lifetimes.of(role) * RENEW_FRACTION
+
+
+def newest_root(files: Mapping[str, bytes]) -> Root:
+    """The root that counts."""
+    return Metadata[Root].from_bytes(files[f"{root_version(files)}.root.json"]).signed
+
+
+def root_version(files: Mapping[str, bytes]) -> int:
+    """How many roots there have been."""
+    return max(int(name.partition(".")[0]) for name in files if name.endswith(".root.json"))
+
+
+def version_of(files: Mapping[str, bytes], role: str) -> int:
+    """The version of a role that is not the root."""
+    return signed_part(files[f"{role}.json"]).version
+
+
+def delegation_of(files: Mapping[str, bytes], role: str) -> Role:
+    """Which keys may sign for a role, and how many must."""
+    if role in TOP_ROLES:
+        return newest_root(files).roles[role]
+    return Metadata[Targets].from_bytes(files["targets.json"]).signed.get_delegated_role(role)
+
+
+def _is_targets(name: str) -> bool:
+    return name == "targets.json" or name.startswith(role_of(""))
+
+
+def _meta_file(data: bytes) -> MetaFile:
+    # length and hash stop a mix of parts that were each signed, also by a stolen key of one role
+    return MetaFile.from_data(signed_part(data).version, data, ["sha256"])
+
+
+def _swap_keys(
+    delegator: Root | Targets, delegated: Role, role: str, fresh: Sequence[Signer], threshold: int | None
+) -> None:
+    for keyid in list(delegated.keyids):
+        delegator.revoke_key(keyid, role)
+    for signer in fresh:
+        delegator.add_key(signer.public_key, role)
+    _set_threshold(delegated, threshold or delegated.threshold, role)
+
+
+def _set_threshold(delegated: Role, threshold: int, role: str) -> None:
+    if not 1 <= threshold <= len(delegated.keyids):
+        raise BadInput(f"{threshold} signatures are asked for the {role} role, which has {len(delegated.keyids)} keys")
+    delegated.threshold = threshold
+
+
+def _check_enough(role: str, needed: Role, here: Collection[str]) -> None:
+    found = sum(keyid in here for keyid in needed.keyids)
+    if found < needed.threshold:
+        raise MissingPart(
+            f"the {role} role needs {needed.threshold} of its keys to sign, and {found} are here",
+            hint="put the key file back into the registry's keys folder, or rotate the role",
+        )

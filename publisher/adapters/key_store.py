@@ -1,0 +1,134 @@
+"""The private keys of a registry: one PEM file per role in a folder that only its owner can read.
+
+`<role>.pem`, and `<role>.2.pem` … when a role has several, as during a rotation: a new key is added first, and an old
+one dropped only after the new metadata is saved, so that dying in between locks nobody out. What keys sign is
+`protocol/trust/metadata_editor.py`'s.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from securesystemslib.signer import CryptoSigner
+
+from protocol.errors import BadSettings, MissingPart, VersionOccupied
+from protocol.topics import check_name
+
+FILE_MODE: Final = 0o600
+FOLDER_MODE: Final = 0o700
+_OTHERS: Final = 0o077
+_PEM_MAX_BYTES: Final = 16_384
+
+
+class KeyFolder:
+    """Ed25519 keys by role: root, targets, snapshot, timestamp, and `model-<name>` for each model."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def create(cls, folder: Path, roles: Sequence[str]) -> KeyFolder:
+        """Make the folder and a key for each role that has none."""
+        folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        keys = cls(folder)
+        for role in roles:
+            keys.ensure(role)
+        return keys
+
+    def signers(self, role: str) -> list[CryptoSigner]:
+        """Every key of a role that is here.
+
+        Raises MissingPart when there is none, BadSettings when a file can be read by others or is no key.
+        """
+        _check_private(self.folder, FOLDER_MODE)
+        files = self.files(role)
+        if not files:
+            raise MissingPart(
+                f"the key of the {role} role is not in {self.folder}",
+                hint=f"bring back {role}.pem from where you keep it, and take it away again afterwards",
+            )
+        return [_read(path) for path in files]
+
+    def ensure(self, role: str) -> list[CryptoSigner]:
+        """The keys of a role; one is made when there is none."""
+        return self.signers(role) if self.files(role) else [self.add(role)]
+
+    def add(self, role: str) -> CryptoSigner:
+        """Make one more key for a role, on disk before it is returned."""
+        taken = len(self.files(role))
+        signer = CryptoSigner.generate_ed25519()
+        for number in range(taken + 1, taken + 100):
+            path = self.folder / (f"{role}.pem" if number == 1 else f"{role}.{number}.pem")
+            if not path.exists():
+                _write(path, signer.private_bytes)
+                return signer
+        raise VersionOccupied(f"the {role} role has too many keys in {self.folder}")
+
+    def drop_all_but(self, role: str, key_ids: frozenset[str]) -> list[Path]:
+        """Throw away the keys of a role that nobody trusts any more; return their files. The last is never dropped."""
+        old = [path for path in self.files(role) if _read(path).public_key.keyid not in key_ids]
+        if len(old) == len(self.files(role)):
+            return []
+        for path in old:
+            path.unlink()
+        _sync_folder(self.folder)
+        return old
+
+    def files(self, role: str) -> list[Path]:
+        """The key files of a role, the oldest name first."""
+        check_name(role, "role")
+        numbered = [path for path in self.folder.glob(f"{role}.*.pem") if path.suffixes[0][1:].isdecimal()]
+        first = self.folder / f"{role}.pem"
+        return ([first] if first.exists() else []) + sorted(numbered, key=lambda path: int(path.suffixes[0][1:]))
+
+
+def _read(path: Path) -> CryptoSigner:
+    _check_private(path, FILE_MODE)
+    try:
+        with path.open("rb") as pem:
+            key = load_pem_private_key(pem.read(_PEM_MAX_BYTES), password=None)
+    except OSError as unreadable:
+        raise MissingPart(
+            f"the key {path} cannot be read: {unreadable.strerror}", hint="run this as the user who owns the registry"
+        ) from None
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise BadSettings(f"{path} is no private key", hint="bring it back from your backup") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise BadSettings(f"{path} is not an Ed25519 key", hint="bring back the key that `publisher init` made")
+    return CryptoSigner(key)
+
+
+def _check_private(path: Path, mode: int) -> None:
+    try:
+        found = path.stat().st_mode
+    except FileNotFoundError:
+        raise MissingPart(f"there are no keys at {path}", hint="bring the folder back from your backup") from None
+    except OSError as unreadable:
+        raise MissingPart(f"{path} cannot be reached: {unreadable.strerror}") from None
+    if found & _OTHERS:
+        raise BadSettings(f"{path} can be read by others than its owner", hint=f"type: chmod {mode:o} '{path}'")
+
+
+def _write(path: Path, pem: bytes) -> None:
+    fresh = path.with_name(path.name + ".new")
+    fresh.unlink(missing_ok=True)  # left by a run that was killed here; nobody trusts it yet
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb") as file:
+        file.write(pem)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.rename(path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,185 @@
+"""enroll, status, show: who belongs to the fleet, and how it stands."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from protocol.errors import BadInput
+from publisher.commands.common_options import Common, command
+
+if TYPE_CHECKING:
+    from publisher.core.fleet.fleet_table import Row
+    from publisher.operations.fleet_status import FleetStatus, Reader
+    from publisher.operations.show import ModelShown
+_PASSWORD_MAX_CHARS = 1_000
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "enroll")(enroll)
+    command(app, "status")(status)
+    command(app, "show")(show)
+
+
+def enroll(
+    common: Common,
+    device: Annotated[str, typer.Argument(help="the device's name, such as pi-1", show_default=False)],
+    out: Annotated[Path, typer.Option(help="a folder to copy to the device", show_default=False)],
+    group: Annotated[list[str] | None, typer.Option(help="may be given again", show_default=False)] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="may be given again", show_default="those in the registry")
+    ] = None,
+    user: Annotated[str | None, typer.Option(help="the device's name at the broker", show_default=False)] = None,
+    password_file: Annotated[Path | None, typer.Option(help="a file with its password", show_default=False)] = None,
+    force: Annotated[bool, typer.Option("--force", help="overwrite another root of trust")] = False,
+) -> None:
+    """Write the folder that a device needs to belong to this fleet."""
+    from rich.text import Text
+
+    from publisher.operations.context import an_office
+    from publisher.operations.enroll import Enrolment
+    from publisher.operations.enroll import enroll as carry_out
+
+    url = common.settings.broker
+    password = _password(password_file) if password_file else None if user else url.password
+    wanted = Enrolment(
+        device, tuple(group or ()), tuple(model or ()), user or url.user, password, force
+    )  # fmt: skip
+    with an_office(common.settings, common.voice(), broker=False) as office:
+        enrolled = carry_out(office, wanted, out)
+    facts = {
+        "device": enrolled.device,
+        "folder": str(enrolled.folder),
+        "models": list(enrolled.models),
+        "groups": list(enrolled.groups),
+        "has_password": enrolled.has_password,
+    }
+    text = (
+        f"wrote {out}/device.toml and {out}/root.json for {device}: {', '.join(enrolled.models)}\n"
+        f"copy the folder to the device, then there: device-client run --config {out}/device.toml"
+    )
+    common.show(facts, lambda: Text(text))
+
+
+def status(
+    common: Common,
+    watch: Annotated[bool, typer.Option("--watch", help="go on until Ctrl-C")] = False,
+) -> None:
+    """Show every device: what it runs, what it should run, and why it does not."""
+    from protocol.topics import Topics
+    from publisher.adapters.broker_client import Broker
+    from publisher.adapters.registry import Registry
+    from publisher.operations.context import ROOT_SETTING
+    from publisher.operations.fleet_status import Reader
+    from publisher.settings import TOPIC_ROOT
+
+    settings, root = common.settings, common.settings.root
+    enrolled: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    if (settings.registry / "registry.db").exists():  # a colleague without one sees the fleet too
+        with Registry.open(settings.registry) as registry:
+            root = root or registry.setting(ROOT_SETTING)
+            enrolled = tuple(device.name for device in registry.devices())
+            models = tuple(registry.models())
+    with Broker.connect(settings.broker, tls=settings.tls) as broker:
+        reader = Reader(broker, Topics(root or TOPIC_ROOT), enrolled, models)
+        now = reader.read()
+        _show_once(common, now)
+        if watch:
+            _follow(common, reader, now)
+
+
+def show(
+    common: Common,
+    model: Annotated[str, typer.Argument(help="the model's name", show_default=False)],
+    version: Annotated[str | None, typer.Argument(help="one of its versions", show_default=False)] = None,
+) -> None:
+    """Show a model's versions and trainings, or one version with its variants and where it came from."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from publisher.operations.context import an_office
+    from publisher.operations.show import show_model, show_version
+    from publisher.views import json_output as facts
+    from publisher.views import tables
+    from publisher.views.lineage_text import lines
+
+    with an_office(common.settings, common.voice(), broker=False) as office:
+        if version is None:
+            _show_model(common, show_model(office, model))
+            return
+        found = show_version(office, model, version)
+    told = {**facts.of_manifest(found.manifest), "audience": list(found.audience), "lineage": found.lineage}
+    common.show(told, lambda: Group(tables.manifest(found.manifest, found.audience), Text(lines(found.lineage))))
+
+
+def _show_model(common: Common, shown: ModelShown) -> None:
+    from rich.console import Group
+    from rich.text import Text
+
+    from publisher.views import json_output as facts
+    from publisher.views import tables
+
+    told = {
+        "plan": None if shown.plan is None else facts.of_plan(shown.plan),
+        "versions": [facts.of_manifest(manifest) for manifest in shown.versions],
+        "trainings": [facts.of_training(record, shown.released_as.get(record.number)) for record in shown.trainings],
+    }
+    none = Text(
+        f"no version of {shown.model} is released: publisher release {shown.model} --version VERSION --recipe FILE"
+    )
+    released = none if shown.plan is None else tables.versions(shown.versions, shown.plan)
+    trained = (Text(), tables.trainings(shown.trainings, shown.released_as)) if shown.trainings else ()
+    common.show(told, lambda: Group(released, *trained))
+
+
+def _password(path: Path) -> str:
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError):
+        raise BadInput(f"the password file {path} cannot be read", hint="one line of text") from None
+    password = text.rstrip("\r\n")
+    if not password or "\n" in password or len(password) > _PASSWORD_MAX_CHARS:
+        raise BadInput(f"the password file {path} holds no password", hint="one line of text")
+    return password
+
+
+def _show_once(common: Common, fleet: FleetStatus) -> None:
+    from publisher.views import json_output as facts
+    from publisher.views import tables
+
+    told = {**facts.of_fleet(fleet.rows), "at": fleet.at.isoformat(), "unreadable_messages": fleet.unreadable}
+    common.show(told, lambda: tables.fleet(fleet.rows))
+
+
+def _follow(common: Common, reader: Reader, shown: FleetStatus) -> None:
+    """Draw the table over and over on a terminal; else print a new one when something but an age has changed."""
+    if sys.stdout.isatty() and not common.as_json:
+        _draw(reader.follow())
+        return
+    for fleet in reader.follow():
+        if _without_ages(fleet) != _without_ages(shown):
+            _show_once(common, fleet)
+            shown = fleet
+
+
+def _without_ages(fleet: FleetStatus) -> list[Row]:
+    return [replace(row, age_s=None) for row in fleet.rows]
+
+
+def _draw(fleets: Iterator[FleetStatus]) -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    from publisher.views import tables
+
+    console = Console(highlight=False, emoji=False, markup=False)
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+        for fleet in fleets:
+            live.update(tables.fleet(fleet.rows), refresh=True)

@@ -1,0 +1,64 @@
+"""serve, prune: what keeps a fleet's broker whole and tidy."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Annotated, NoReturn
+
+import typer
+
+from publisher.commands.common_options import Common, command
+from publisher.commands.value_parsers import counted
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "serve")(serve)
+    command(app, "prune")(prune)
+
+
+def serve(common: Common) -> None:
+    """Stay, and keep the broker whole: put back what it lost, answer devices, renew signatures."""
+    from rich.text import Text
+
+    from publisher.operations.context import an_office
+    from publisher.operations.serve.effects import Housekeeping
+    from publisher.operations.serve.service import Service
+
+    if not common.verbose:
+        logging.getLogger().setLevel(logging.INFO)
+    signal.signal(signal.SIGTERM, _stop)
+    with an_office(common.settings, common.voice(), broker=False) as office:
+        service = Service(office, Housekeeping(office))
+        logging.getLogger(__name__).info("serving %s", common.settings.registry)
+        with suppress(KeyboardInterrupt):  # a clean end: whatever was under way can be done again
+            service.run()
+    served = service.served
+    text = f"stopped; put {counted(served.chunks, 'chunk')} and {counted(served.announcements, 'announcement')}"
+    common.show(asdict(served), lambda: Text(text))
+
+
+def prune(
+    common: Common,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be cleared")] = False,
+) -> None:
+    """Clear the broker of chunks, and the registry of files, that no plan or version needs."""
+    from rich.text import Text
+
+    from publisher.operations.context import an_office
+    from publisher.operations.prune import prune as carry_out
+    from publisher.views import tables
+
+    with an_office(common.settings, common.voice(), broker=True) as office:
+        pruned = carry_out(office, dry_run=dry_run)
+    verb = "would clear" if dry_run else "cleared"
+    files = f"{counted(pruned.blobs, 'file')} ({tables.size(pruned.blob_bytes)}) from the registry"
+    text = f"{verb} {counted(pruned.chunks, 'chunk')} from the broker and {files}"
+    common.show(asdict(pruned), lambda: Text(text))
+
+
+def _stop(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt

@@ -1,0 +1,136 @@
+"""What the fleet says about itself, as a table: one row for each device and model. Reads no topic and no clock.
+
+The retained topics give the picture at once; news may go on changing it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from protocol.messages.device import Presence, Status
+
+NEVER: Final = "never seen"
+NO_MODEL: Final = "-"
+SETTLED: Final = frozenset({"idle", "committed"})
+# in these, a device that has its version already is on its way to another variant of it
+REFITTING: Final = frozenset({"assigned", "deferred", "fetching", "stalled", "proving", "shadowing"})
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Where one device stands with one model. `online` None: it never said; `age_s`: since it last said anything."""
+
+    device: str
+    model: str
+    state: str
+    online: bool | None
+    installed: str | None = None
+    latest: str | None = None
+    reason: str = ""
+    update_percentage: float | None = None
+    variant: str | None = None
+    age_s: float | None = None
+
+    @property
+    def up_to_date(self) -> bool:
+        """Whether it runs what it should, and is done proving it."""
+        if self.installed is None:
+            return False
+        return self.state in SETTLED | REFITTING if self.latest == self.installed else self.is_unasked
+
+    @property
+    def is_unasked(self) -> bool:
+        """Whether it rests, and no plan names a version for it."""
+        return self.state in SETTLED and self.latest is None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The fleet in a few numbers."""
+
+    devices: int
+    online: int
+    up_to_date: int
+    installed: dict[str, int]  # by `<model> <version>`
+
+
+class Picture:
+    """The newest word of each device; `enrolled` are those that should be there."""
+
+    def __init__(self, enrolled: Iterable[str] = ()) -> None:
+        self._enrolled = frozenset(enrolled)
+        self._presences: dict[str, Presence] = {}
+        self._statuses: dict[tuple[str, str], Status] = {}
+
+    def hear_presence(self, presence: Presence) -> None:
+        """A device is there, or not. The will of a session that is over says nothing about the one that followed."""
+        known = self._presences.get(presence.device)
+        late = known is not None and known.online and not presence.online and known.session != presence.session
+        if not late:
+            self._presences[presence.device] = presence
+
+    def hear_status(self, status: Status) -> None:
+        """A device has told where it stands; what is older than what we know is a repetition."""
+        known = self._statuses.get((status.device, status.model))
+        if known is None or status.at >= known.at or status.plan_sequence > known.plan_sequence:
+            self._statuses[status.device, status.model] = status
+
+    def forget(self, device: str, model: str | None = None) -> None:
+        """A retained topic was emptied."""
+        if model is None:
+            self._presences.pop(device, None)
+        else:
+            self._statuses.pop((device, model), None)
+
+    def rows(self, now: datetime) -> list[Row]:
+        """The table, by device and model."""
+        rows = [_row(status, self._presences.get(status.device), now) for status in self._statuses.values()]
+        heard = {row.device for row in rows}
+        silent = (self._enrolled | self._presences.keys()) - heard
+        rows += [_silent_row(device, self._presences.get(device), now) for device in silent]
+        return sorted(rows, key=lambda row: (row.device, row.model))
+
+
+def summary(rows: Iterable[Row]) -> Summary:
+    """Count a table."""
+    table = list(rows)
+    return Summary(
+        devices=len({row.device for row in table}),
+        online=len({row.device for row in table if row.online}),
+        up_to_date=sum(row.up_to_date for row in table),
+        installed=dict(sorted(Counter(f"{row.model} {row.installed}" for row in table if row.installed).items())),
+    )
+
+
+def _row(status: Status, presence: Presence | None, now: datetime) -> Row:
+    return Row(
+        device=status.device,
+        model=status.model,
+        state=status.state,
+        online=presence.online if presence else None,
+        installed=status.installed_version,
+        latest=status.latest_version,
+        reason=status.reason,
+        update_percentage=status.update_percentage if status.in_progress else None,
+        variant=status.variant,
+        age_s=_age_s(status.at, now),
+    )
+
+
+def _silent_row(device: str, presence: Presence | None, now: datetime) -> Row:
+    if presence is None:
+        return Row(device, NO_MODEL, NEVER, None, reason="enrolled, but it has not said anything yet")
+    at = presence.at
+    return Row(
+        device, NO_MODEL, "no model", presence.online, reason="it has told nothing about a model yet",
+        age_s=_age_s(at, now) if at else None,
+    )  # fmt: skip
+
+
+def _age_s(at: datetime, now: datetime) -> float:
+    """Never under 0: a device's clock may be ahead."""
+    return max(0.0, (now - at).total_seconds())

@@ -1,0 +1,68 @@
+"""Which variants are worth shipping: those that no other beats in accuracy, bytes on the wire and latency at once.
+
+Latency counts as its median, in steps of a fifth: what differs by less is noise of the machine that measured it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from publisher.core.release.gates import Figures, Gates, Standing, failures
+
+LATENCY_STEP: Final = 1.2  # one step to the next
+UNKNOWN: Final = -math.inf  # an unknown number beats nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is shipped, by name; and of each that is not, why."""
+
+    shipped: tuple[str, ...]
+    left_out: Mapping[str, str]
+
+
+def front(candidates: Mapping[str, Figures]) -> tuple[str, ...]:
+    """The names of those that no other dominates, in the order given."""
+    return tuple(name for name in candidates if dominator(name, candidates) is None)
+
+
+def select(candidates: Mapping[str, Figures], standing: Standing | None, gates: Gates) -> Selection:
+    """The front of those that pass the gates; nothing is shipped where none does."""
+    missed = {name: "; ".join(failures({name: figures}, standing, gates)) for name, figures in candidates.items()}
+    passing = {name: figures for name, figures in candidates.items() if not missed[name]}
+    shipped = front(passing)
+    beaten = {
+        name: f"{name} is not better than {dominator(name, passing)} in anything"
+        for name in passing
+        if name not in shipped
+    }
+    return Selection(shipped, {name: reason for name, reason in (missed | beaten).items() if reason})
+
+
+def dominator(name: str, candidates: Mapping[str, Figures]) -> str | None:
+    """One of the front that is at least as good in everything and better in something; None for one of the front."""
+    beaten_by = [other for other, figures in candidates.items() if dominates(figures, candidates[name])]
+    return max(beaten_by, key=lambda other: _goodness(candidates[other]), default=None)
+
+
+def dominates(one: Figures, other: Figures) -> bool:
+    """Whether `one` is at least as good in everything and better in something."""
+    ours, theirs = _goodness(one), _goodness(other)
+    return ours != theirs and all(our >= their for our, their in zip(ours, theirs, strict=True))
+
+
+def _goodness(figures: Figures) -> tuple[float, float, float]:
+    """More is better."""
+    return (
+        UNKNOWN if figures.accuracy is None else figures.accuracy,
+        -figures.wire_bytes,
+        UNKNOWN if figures.latency_ms_p50 is None else -_step(figures.latency_ms_p50),
+    )
+
+
+def _step(latency_ms: float) -> int:
+    """Steps over a microsecond, under which nothing is told apart."""
+    return round(math.log(max(latency_ms, 1e-3) / 1e-3, LATENCY_STEP))

@@ -1,0 +1,216 @@
+"""Edits of a plan: each takes the plan that stands and returns the next one. Nothing is signed or sent here.
+
+A plan reads from special to general: pinned devices, then the audience of the newest release, then everybody else.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Final
+
+from pydantic import ValidationError
+
+from protocol.errors import BadInput, BadName, UnknownVersion
+from protocol.messages.base import first_complaint
+from protocol.messages.plan import Plan, Rule, Stage, Urgency
+from protocol.topics import check_name
+from publisher.core.rollout.audience import Audience as Audience  # an edit is said in it, so it is offered here too
+
+VERSION: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}")
+DEVICES_PINNED_MAX: Final = 1_000  # in one rule
+HISTORY_KEPT: Final = 30  # stages; the bundle has 64 KB
+
+
+def check_version(version: str) -> str:
+    """Return `version` if a release may be called that. Raises BadName."""
+    if not VERSION.fullmatch(version):
+        raise BadName(
+            f"{version[:80]!r} cannot be a version", hint="such as 1.0.0: up to 64 of a-z, A-Z, 0-9 and . + _ -"
+        )
+    return version
+
+
+def release(
+    plan: Plan | None, model: str, version: str, audience: Audience, now: datetime, *, urgency: Urgency, spread_s: int
+) -> Plan:
+    """Offer a version to an audience; the rest of the fleet stays on what it has. Pins stay. Raises BadInput."""
+    check_version(version)
+    rules = [*_pins(plan), _rule_for(audience, model, version)]
+    if not audience.everybody:
+        rules += [rule for rule in _general(plan) if rule.version != version]
+    what = f"{version} to {audience}"
+    return _next(plan, model, rules, now, what, version=version, urgency=urgency, spread_s=spread_s, hold=False)
+
+
+def advance(plan: Plan, audience: Audience, now: datetime) -> Plan:
+    """Widen the newest version's audience: who has it keeps it. Raises BadInput when that is wider already."""
+    newest = newest_version(plan)
+    standing = [rule for rule in _general(plan) if rule.version == newest]
+    others = [rule for rule in _general(plan) if rule.version != newest]
+    rule = _rule_for(audience, plan.model, newest)
+    if audience.everybody:
+        rules = [rule]
+    else:
+        _check_wider(plan, newest, standing, audience)
+        # a larger share holds the smaller one; a group is another audience beside it
+        kept = [old for old in standing if old.groups or audience.group is not None]
+        rules = [rule, *(old for old in kept if old != rule), *others]
+    return _next(plan, plan.model, [*_pins(plan), *rules], now, f"{newest} to {audience}", version=newest)
+
+
+def roll_back(plan: Plan, version: str | None, now: datetime) -> Plan:
+    """Recall the newest version for everybody, urgently: back to `version`, or to the one before it.
+
+    Pins on the recalled version are lifted. Raises UnknownVersion when there is nothing before it, BadInput when
+    `version` is the newest.
+    """
+    newest = newest_version(plan)
+    back = check_version(version) if version is not None else predecessor(plan, newest)
+    if back is None:
+        raise UnknownVersion(
+            f"{plan.model} has no version before {newest}", hint="pass --version to say which one to go back to"
+        )
+    if back == newest:
+        raise BadInput(f"{newest} is what {plan.model} spreads now", hint="pass an older --version")
+    pins = [rule for rule in _pins(plan) if rule.version != newest]
+    what = f"rolled back from {newest} to {back}"
+    return _next(
+        plan,
+        plan.model,
+        [*pins, Rule(version=back)],
+        now,
+        what,
+        version=back,
+        urgency="urgent",
+        spread_s=0,  # a recall that waits its turn leaves a bad model running
+        hold=False,
+    )
+
+
+def pin(plan: Plan, version: str, devices: tuple[str, ...], now: datetime) -> Plan:
+    """Have certain devices run a version whatever the rest does; a version that they refused is tried once more."""
+    check_version(version)
+    if len(devices) > DEVICES_PINNED_MAX:
+        raise BadInput(f"{len(devices)} devices at once", hint=f"at most {DEVICES_PINNED_MAX}; use a group instead")
+    devices = tuple(dict.fromkeys(check_name(device, "device") for device in devices))
+    rule = Rule(version=version, devices=devices, attempt=plan.sequence + 1)
+    rules = [rule, *_without(plan, devices)]
+    return _next(plan, plan.model, rules, now, f"pinned {', '.join(devices)} to {version}"[:400])
+
+
+def unpin(plan: Plan, devices: tuple[str, ...], now: datetime) -> Plan:
+    """Have pinned devices follow the fleet again. Raises BadInput when one of them is not pinned."""
+    pinned = {device for rule in _pins(plan) for device in rule.devices}
+    strangers = sorted(set(devices) - pinned)
+    if strangers:
+        raise BadInput(f"{', '.join(strangers)} is not pinned in the plan of {plan.model}")
+    return _next(plan, plan.model, _without(plan, devices), now, f"unpinned {', '.join(devices)}"[:400])
+
+
+def hold(plan: Plan, now: datetime) -> Plan:
+    """Devices that have not swapped yet wait."""
+    return _next(plan, plan.model, list(plan.rules), now, "held", hold=True)
+
+
+def resume(plan: Plan, now: datetime) -> Plan:
+    """Let a held plan go on."""
+    return _next(plan, plan.model, list(plan.rules), now, "resumed", hold=False)
+
+
+def newest_version(plan: Plan) -> str:
+    """The version that the plan spreads: its first general rule's. Raises UnknownVersion on a plan of pins alone."""
+    general = _general(plan)
+    if not general:
+        raise UnknownVersion(f"the plan of {plan.model} names no version for the fleet")
+    return general[0].version
+
+
+def default_version(plan: Plan) -> str | None:
+    """The version of every device that no other rule names, if there is one."""
+    general = _general(plan)
+    last = general[-1] if general else None
+    return last.version if last and last.percent is None and not last.groups else None
+
+
+def predecessor(plan: Plan, version: str) -> str | None:
+    """What the fleet ran before `version` first came: a version that was rolled back to keeps its own place."""
+    before: str | None = None
+    for stage in plan.history:
+        if stage.version == version:
+            break
+        before = stage.version or before
+    others = [rule.version for rule in _general(plan) if rule.version != version]
+    return others[-1] if others else before
+
+
+def _pins(plan: Plan | None) -> list[Rule]:
+    return [rule for rule in plan.rules if rule.devices] if plan else []
+
+
+def _general(plan: Plan | None) -> list[Rule]:
+    return [rule for rule in plan.rules if not rule.devices] if plan else []
+
+
+def _check_wider(plan: Plan, newest: str, standing: list[Rule], audience: Audience) -> None:
+    """Refuse an audience that would take the version away from somebody: that is what a rollback is for."""
+    percent = max((rule.percent for rule in standing if rule.percent is not None and not rule.groups), default=0.0)
+    everybody = any(rule.percent is None and not rule.groups for rule in standing)
+    if everybody or (audience.percent is not None and audience.percent < percent):
+        now = "every device" if everybody else f"{percent:g} % of the fleet"
+        raise BadInput(
+            f"{plan.model} {newest} goes to {now} already, and {audience} is no more",
+            hint=f"an audience only grows; to recall it: publisher rollback {plan.model}",
+        )
+
+
+def _without(plan: Plan, devices: tuple[str, ...]) -> list[Rule]:
+    """The rules with these devices taken out of every pin."""
+    rules = []
+    for rule in plan.rules:
+        left = tuple(device for device in rule.devices if device not in devices)
+        if left or not rule.devices:
+            rules.append(rule.model_copy(update={"devices": left}))
+    return rules
+
+
+def _rule_for(audience: Audience, model: str, version: str) -> Rule:
+    groups = (audience.group,) if audience.group else ()
+    salt = f"{model} {version}" if audience.percent is not None else ""
+    return Rule(version=version, percent=audience.percent, groups=groups, salt=salt)
+
+
+def _next(
+    plan: Plan | None,
+    model: str,
+    rules: list[Rule],
+    now: datetime,
+    what: str,
+    *,
+    version: str | None = None,
+    urgency: Urgency | None = None,
+    spread_s: int | None = None,
+    hold: bool | None = None,
+) -> Plan:
+    sequence = plan.sequence + 1 if plan else 1
+    history = plan.history if plan else ()
+    try:
+        return Plan(
+            model=model,
+            sequence=sequence,
+            rules=tuple(rules),
+            hold=hold if hold is not None else bool(plan and plan.hold),
+            urgency=urgency or (plan.urgency if plan else "routine"),
+            spread_s=spread_s if spread_s is not None else (plan.spread_s if plan else 0),
+            created=now,
+            history=_shortened((*history, Stage(sequence=sequence, at=now, what=what, version=version))),
+        )
+    except ValidationError as refused:
+        raise BadInput(f"no such plan can be made for {model}: {first_complaint(refused)}") from None
+
+
+def _shortened(history: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    """The newest stages that fit. Holds and pins go first: what was released when is needed for going back."""
+    surplus = len(history) - HISTORY_KEPT
+    idle = [stage for stage in history[:-1] if stage.version is None][: max(0, surplus)]
+    return tuple(stage for stage in history if stage not in idle)[-HISTORY_KEPT:]

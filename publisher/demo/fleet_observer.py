@@ -1,0 +1,102 @@
+"""Listens to the fleet's topics like any MQTT tool would, and counts. It believes nobody else: not even the demo."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable
+from typing import Final, Self
+
+from protocol.errors import BadInput
+from protocol.messages.device import Feedback, Outcome, OutcomeKind, Status
+from protocol.mqtt.broker_url import BrokerUrl
+from protocol.mqtt.link import Connected, LinkEvent, Received
+from protocol.mqtt.paho_link import MqttLink
+from protocol.topics import Kind, Topics
+
+HEARD: Final = (Kind.STATUS, Kind.EVENT, Kind.FEEDBACK)
+
+
+class Witness:
+    """A context that hears from its start to its end."""
+
+    def __init__(self, url: BrokerUrl, topics: Topics) -> None:
+        self._inbox: queue.Queue[LinkEvent] = queue.Queue()
+        self._link = MqttLink(url, "edgeferry-witness", self._inbox.put)
+        self._topics = topics
+        self.statuses: dict[str, Status] = {}
+        self.outcomes: dict[str, Outcome] = {}  # by event id: events come at least once
+        self.windows: dict[str, Feedback] = {}  # the same
+        self.last_feedback = ("", b"")
+        self.last_refusal = ("", b"")
+
+    def __enter__(self) -> Self:
+        self._link.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._link.stop()
+
+    def wait_until(self, come_true: Callable[[], bool], *, timeout_s: float, meanwhile: Callable[[], None]) -> bool:
+        """Listen until something has come true, or the time is over; `meanwhile` is called now and then."""
+        until_s = time.monotonic() + timeout_s
+        while not come_true():
+            if time.monotonic() >= until_s:
+                return False
+            try:
+                self._take(self._inbox.get(timeout=0.2))
+            except queue.Empty:
+                meanwhile()
+        return True
+
+    def devices(self, outcome: OutcomeKind, version: str) -> int:
+        """How many devices have said this of a version."""
+        return len(
+            {said.device for said in self.outcomes.values() if (said.outcome, said.version) == (outcome, version)}
+        )
+
+    def running(self, version: str) -> int:
+        """How many devices say that they run it."""
+        return sum(status.installed_version == version for status in self.statuses.values())
+
+    @property
+    def inferences(self) -> int:
+        """Inputs that applications have asked about, by the devices' own feedback."""
+        return sum(window.inferences for window in self.windows.values())
+
+    @property
+    def failed_inferences(self) -> int:
+        """How many of them got no answer."""
+        return sum(window.errors for window in self.windows.values())
+
+    def accuracy(self, version: str) -> float | None:
+        """Share of right answers among those whose truth became known, over the fleet; None without any."""
+        windows = [window for window in self.windows.values() if window.version == version]
+        labelled = sum(window.labelled for window in windows)
+        return sum(window.correct for window in windows) / labelled if labelled else None
+
+    def _take(self, event: LinkEvent) -> None:
+        match event:
+            case Connected():
+                self._link.subscribe([self._topics.of_every_device(kind) for kind in HEARD], qos=1)
+            case Received(topic, payload):
+                try:
+                    self._hear(topic, payload)
+                except BadInput:
+                    return  # somebody else's words on our topics
+
+    def _hear(self, topic: str, payload: bytes) -> None:
+        address = self._topics.parse(topic)
+        match address.kind if address else None:
+            case Kind.STATUS:
+                status = Status.from_line(payload)
+                self.statuses[status.device] = status
+            case Kind.EVENT:
+                outcome = Outcome.from_line(payload)
+                self.outcomes[outcome.event_id] = outcome
+                if outcome.outcome == "rejected":
+                    self.last_refusal = (topic, payload)
+            case Kind.FEEDBACK:
+                window = Feedback.from_line(payload)
+                self.windows[window.event_id] = window
+                self.last_feedback = (topic, payload)

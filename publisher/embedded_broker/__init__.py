@@ -1,0 +1,9 @@
+"""A small MQTT broker for development, the demo and tests; it can misbehave on request. Never for a real fleet."""
+
+from __future__ import annotations
+
+from publisher.embedded_broker.fault_injection import Misbehaviour
+from publisher.embedded_broker.hub import House
+from publisher.embedded_broker.server import EmbeddedBroker
+
+__all__ = ["EmbeddedBroker", "House", "Misbehaviour"]

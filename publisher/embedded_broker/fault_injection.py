@@ -1,0 +1,103 @@
+"""What a broker of ours does wrong on request, from one seed: a network and a server at their worst.
+
+Decides only. Over real sockets the seed fixes the sequence of decisions, not which packet meets which decision.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, fields, replace
+from typing import Final
+
+from protocol.errors import BadSettings
+from protocol.topics import SHA256
+from publisher.embedded_broker.packets import Message
+
+_SHARES: Final = ("drop", "duplicate", "delay", "corrupt", "cut")
+
+
+@dataclass(frozen=True, slots=True)
+class Misbehaviour:
+    """How often each thing goes wrong; shares from 0 to 1 of the messages that it can happen to."""
+
+    seed: int = 0
+    drop: float = 0.0  # a message to a client is lost
+    duplicate: float = 0.0  # a message to a client comes twice
+    delay: float = 0.0  # all that goes to a client waits, in order, for up to delay_s_max
+    delay_s_max: float = 0.05
+    corrupt: float = 0.0  # one byte of a chunk on its way to a client is another
+    cut: float = 0.0  # the connection breaks at a message, in either direction
+
+    def __post_init__(self) -> None:
+        for share in _SHARES:
+            if not 0 <= getattr(self, share) <= 1:
+                raise BadSettings(f"misbehaviour {share} is {getattr(self, share)}", hint="a share is from 0 to 1")
+
+    @classmethod
+    def parse(cls, text: str) -> Misbehaviour:
+        """Read `drop=0.1,cut=0.01,seed=7`. Raises BadSettings."""
+        known = {field.name for field in fields(cls)}
+        values: dict[str, float] = {}
+        for part in filter(None, text.split(",")):
+            name, _, value = part.partition("=")
+            try:
+                values[name.strip()] = float(value)
+            except ValueError:
+                raise BadSettings(f"misbehaviour {part!r} is no number", hint="write drop=0.1,cut=0.01") from None
+        if unknown := set(values) - known:
+            raise BadSettings(
+                f"there is no misbehaviour {min(unknown)!r}", hint=f"there are {', '.join(sorted(known))}"
+            )
+        seed = int(values.pop("seed", 0))
+        return cls(seed=seed, **values)
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What becomes of one message on its way to a client."""
+
+    message: Message
+    copies: int = 1
+    delay_s: float = 0.0
+    cut: bool = False
+
+
+class Mischief:
+    """Draws fates."""
+
+    def __init__(self, misbehaviour: Misbehaviour) -> None:
+        self._odds = misbehaviour
+        self._rng = random.Random(misbehaviour.seed)
+
+    def of_delivery(self, message: Message) -> Fate:
+        """The fate of a message that is about to go to a client."""
+        odds, happens = self._odds, self._happens
+        if happens(odds.cut):
+            return Fate(message, copies=0, cut=True)
+        if happens(odds.drop):
+            return Fate(message, copies=0)
+        if _is_chunk(message) and happens(odds.corrupt):
+            message = self._corrupted(message)
+        delay_s = self._rng.uniform(0, odds.delay_s_max) if happens(odds.delay) else 0.0
+        return Fate(message, 2 if happens(odds.duplicate) else 1, delay_s)
+
+    def cuts_before_publish(self) -> bool:
+        """Whether the connection breaks before a client's message is taken: it has to come again."""
+        return self._happens(self._odds.cut / 2)
+
+    def cuts_before_puback(self) -> bool:
+        """Whether it breaks when the message is taken, but not acknowledged: it will come twice."""
+        return self._happens(self._odds.cut / 2)
+
+    def _happens(self, share: float) -> bool:
+        return share > 0 and self._rng.random() < share
+
+    def _corrupted(self, message: Message) -> Message:
+        payload = bytearray(message.payload)
+        payload[self._rng.randrange(len(payload))] ^= self._rng.randint(1, 255)
+        return replace(message, payload=bytes(payload))
+
+
+def _is_chunk(message: Message) -> bool:
+    above, _, name = message.topic.rpartition("/")
+    return above.endswith("/chunks") and SHA256.fullmatch(name) is not None and bool(message.payload)

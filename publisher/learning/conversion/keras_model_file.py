@@ -1,0 +1,172 @@
+"""Model files that Keras or TensorFlow wrote: what kind one is, whether Python code hides in it, and opening it.
+
+Opening needs TensorFlow. A file may be hostile: `keras_file` runs this in a process of its own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from protocol.errors import BadModel
+from protocol.messages.manifest import BLOB_MAX_BYTES
+from publisher.learning.quiet_tensorflow import quiet
+from publisher.learning.tensorflow_import import load_tf_keras
+
+Kind = Literal["h5", "keras", "saved_model"]
+HDF5: Final = b"\x89HDF\r\n\x1a\n"
+ZIP: Final = b"PK\x03\x04"
+GRAPH: Final = "saved_model.pb"
+KERAS_METADATA: Final = "keras_metadata.pb"  # beside the graph: the layers, from which tf_keras makes a network again
+CONFIG_MAX_BYTES: Final = 50_000_000
+HINT: Final = "give what model.save() wrote: a .h5 or .keras file, or a SavedModel folder"
+TRUST_HINT: Final = (
+    "save it without Lambda layers and classes of its own; or, if you trust whoever made it, add --trust-code"
+)
+KERAS_MODULE: Final = re.compile(
+    r"(tf_)?keras(\.src)?(\.(layers|models|initializers|regularizers|constraints|activations|optimizers|losses|metrics"
+    r"|engine|mixed_precision|dtype_policies|random|ops)(\.[\w.]+)?)?"
+)
+# functions of TensorFlow's that a functional network may name; others reach files or call Python
+PLAIN_OPERATION: Final = re.compile(r"((math|nn|image|linalg|signal|__operators__)\.)?[a-z]\w*")
+CALLS_PYTHON: Final = {"py_function", "numpy_function", "load_library", "load_op_library", "print"}
+
+
+def kind_of(path: Path) -> Kind:
+    """What kind of file it is, by its first bytes. Raises BadModel."""
+    if path.is_dir():
+        if not (path / GRAPH).is_file():
+            raise BadModel(f"the folder {path} is no SavedModel: it has no {GRAPH}", hint=HINT)
+        return "saved_model"
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+            size_bytes = path.stat().st_size
+    except OSError as refused:
+        raise BadModel(f"{path} cannot be read: {refused.strerror}", hint=HINT) from refused
+    if size_bytes > BLOB_MAX_BYTES:
+        raise BadModel(f"{path.name} has {size_bytes} bytes", hint=f"a release holds at most {BLOB_MAX_BYTES}")
+    if start == HDF5:
+        return "h5"
+    if start.startswith(ZIP):
+        return _checked_zip(path)
+    what = "but a .tflite file" if start[4:] == b"TFL3" else "nor any file that Keras writes"
+    raise BadModel(
+        f"{path.name} is no Keras model, {what}", hint="give it with --tflite" if start[4:] == b"TFL3" else HINT
+    )
+
+
+def is_keras_3(path: Path, kind: Kind) -> bool:
+    """Whether Keras 3 wrote it: Keras 2 cannot open it again, but TensorFlow can convert it. Raises BadModel."""
+    version = str(json.loads(_member(path, "metadata.json")).get("keras_version", "")) if kind == "keras" else ""
+    if kind == "h5":
+        version = _h5_attribute(path, "keras_version") or "2"
+    return int((version.split(".")[0] or "2").strip()) >= 3
+
+
+def check_no_code(path: Path, kind: Kind) -> None:
+    """Refuse a file from which opening would run Python code, which can do anything. Raises BadModel."""
+    if kind == "saved_model":
+        found = _code_in_metadata(path)
+    else:
+        config = _member(path, "config.json").decode() if kind == "keras" else _h5_attribute(path, "model_config")
+        if not config:
+            raise BadModel(
+                f"{path.name} holds weights alone, no network",
+                hint="save the whole model with model.save(), or write a recipe whose build_model() loads them",
+            )
+        found = code_in_config(json.loads(config))
+    if found:
+        raise BadModel(f"{path.name} holds code that opening it would run: {found}", hint=TRUST_HINT)
+
+
+def code_in_config(config: dict[str, Any]) -> str:
+    """What opening a network so described would call or import; empty where it is Keras' own. How it was compiled is
+    not read when it is opened.
+    """
+    return next(_code_in({**config, "compile_config": None}), "")
+
+
+def open_network(path: Path, *, trust_code: bool = False) -> Any:
+    """The network in a file, a `tf_keras.Model` or one of Keras 3, not compiled. Raises BadModel, and as Keras does."""
+    kind = kind_of(path)
+    if not trust_code:
+        check_no_code(path, kind)
+    if kind == "saved_model" or not is_keras_3(path, kind):
+        with quiet():
+            return load_tf_keras().models.load_model(path, compile=False, safe_mode=not trust_code)
+    with quiet():
+        keras_3 = importlib.import_module("keras")
+        return keras_3.saving.load_model(path, compile=False, safe_mode=not trust_code)
+
+
+def _checked_zip(path: Path) -> Kind:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+            unpacked_bytes = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as refused:
+        raise BadModel(f"{path.name} is not a whole .keras file: {refused}", hint="save it again") from refused
+    if not {"config.json", "metadata.json"} <= names:
+        data = any(name.endswith(".npy") for name in names)
+        what = "but data (.npz)" if data else "for it lacks config.json and metadata.json"
+        raise BadModel(f"{path.name} is no Keras model, {what}", hint="give it with --data" if data else HINT)
+    if unpacked_bytes > BLOB_MAX_BYTES:
+        raise BadModel(f"{path.name} unpacks to {unpacked_bytes} bytes", hint=f"at most {BLOB_MAX_BYTES} are read")
+    return "keras"
+
+
+def _member(path: Path, name: str) -> bytes:
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(name) as member:
+            return member.read(CONFIG_MAX_BYTES)
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as refused:  # RuntimeError: it wants a password
+        raise BadModel(f"{path.name} is not a whole .keras file: {refused}", hint="save it again") from refused
+
+
+def _h5_attribute(path: Path, name: str) -> str:
+    """A text in an HDF5 file; empty where there is none."""
+    h5py = importlib.import_module("h5py")
+    with h5py.File(path, "r") as file:
+        value = file.attrs.get(name, "")
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _code_in_metadata(folder: Path) -> str:
+    """Layers stand in this file as JSON texts; a Lambda's function beside its name."""
+    metadata = folder / KERAS_METADATA
+    content = metadata.read_bytes() if metadata.is_file() else b""
+    return "a Lambda layer" if re.search(rb'"class_name": ?"Lambda"|"function_type": ?"lambda"', content) else ""
+
+
+def _code_in(config: Any) -> Iterator[str]:
+    """Every part of a network's description that opening would call or import, for a person."""
+    if isinstance(config, list):
+        for part in config:
+            yield from _code_in(part)
+    if not isinstance(config, dict):
+        return
+    if told := _code(config):
+        yield told
+    for part in config.values():
+        yield from _code_in(part)
+
+
+def _code(config: dict[str, Any]) -> str:
+    name, module = str(config.get("class_name", "")), config.get("module")
+    if name in ("Lambda", "__lambda__"):
+        return "a Lambda layer" if name == "Lambda" else "a lambda"
+    if module is not None and name and module != "builtins" and not KERAS_MODULE.fullmatch(str(module)):
+        what = config.get("config") if name == "function" else name
+        return f"{what} of the module {module}"[:200]
+    inner = config.get("config")
+    if name in ("TFOpLambda", "SlicingOpLambda") and isinstance(inner, dict):
+        function = str(inner.get("function", ""))
+        if not PLAIN_OPERATION.fullmatch(function) or function in CALLS_PYTHON:
+            return f"the operation {function}"[:200]
+    return ""

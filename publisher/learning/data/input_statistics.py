@@ -1,0 +1,48 @@
+"""Statistics of a training set, for the manifest; devices compare inputs with them (`feedback.input_profile`)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from protocol.feedback.input_profile import LEVEL_BINS, UNIT, Profile, segments_of
+from protocol.messages.manifest import InputStatistics
+from publisher.learning.data.dataset import Floats
+
+SAMPLES_MAX: Final = 10_000  # evenly out of more: the figures have four digits
+
+
+def input_statistics(x: Floats) -> InputStatistics:
+    """The statistics of a training set `x` (samples, …) float32, as rounded on the wire."""
+    rows = x[:: -(-len(x) // SAMPLES_MAX)]
+    flat = np.ascontiguousarray(rows).reshape(len(rows), -1)
+    starts, lengths = segments_of(flat.shape[1])
+    segments = np.add.reduceat(flat, starts, axis=1, dtype=np.float64) / lengths
+    levels = flat.mean(axis=1, dtype=np.float64)
+    plain = InputStatistics(
+        samples=len(rows),
+        mean=levels.mean(),
+        std=levels.std(),
+        segment_means=tuple(segments.mean(axis=0).tolist()),
+        segment_stds=tuple(segments.std(axis=0).tolist()),
+    )
+    return _with_looks(_rounded(plain), flat)
+
+
+def _with_looks(statistics: InputStatistics, flat: Floats) -> InputStatistics:
+    """The same with how its own samples look beside it, through the eyes of a device."""
+    profile = Profile(flat.shape[1], statistics)
+    looks = [profile.look(row) for row in flat]
+    distances = np.array([look.distance for look in looks]) / UNIT
+    bins = np.bincount([look.bin for look in looks], minlength=LEVEL_BINS)
+    figures = {
+        "levels": tuple(bins.tolist()),
+        "distance_mean": float(distances.mean()),
+        "distance_std": float(distances.std()),
+    }
+    return _rounded(statistics.model_copy(update=figures))
+
+
+def _rounded(statistics: InputStatistics) -> InputStatistics:
+    return InputStatistics.model_validate_json(statistics.model_dump_json())

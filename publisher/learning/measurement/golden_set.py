@@ -1,0 +1,120 @@
+"""The golden set: inputs, what each variant made of them here for a device to reproduce, and how near is near enough.
+
+An .npz with `input_0` … (samples, …) and `<variant>_output_0` … (samples, …), all float32. The same data and files give
+the same bytes. Imports no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from protocol.errors import BadModel
+from protocol.messages.manifest import GOLDEN_MAX_BYTES, Contract
+from publisher.learning.data.dataset import Floats, Labels
+from publisher.learning.measurement.sandbox import Ran, run
+
+SAMPLES: Final = 32
+SEED: Final = 11  # one draw for all versions of a model
+HEADERS_MAX_BYTES: Final = 100_000  # names and shapes in the .npz, for 32 variants
+FLOAT_TOLERANCE: Final = 1e-3  # of the largest output; kernels differ by 2e-6 on digits, deeper networks by more
+SPREAD_FACTOR: Final = 4  # other hardware may stray further than the reference kernels did on a few samples
+DATE: Final = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say: bytes must not depend on the hour
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A variant's file, how messages call it, and what `inspect` told of it."""
+
+    tflite: bytes
+    title: str
+    output_slack: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenSet:
+    """The .npz, and for each variant the largest difference that a device may find."""
+
+    content: bytes
+    samples: int
+    tolerances: dict[str, float]
+
+
+def make_golden(candidates: Mapping[str, Candidate], inputs: Sequence[Floats]) -> GoldenSet:
+    """Run each variant on `inputs`, each (samples, …), as a device will. Raises BadModel."""
+    arrays = {f"input_{index}": values for index, values in enumerate(inputs)}
+    tolerances: dict[str, float] = {}
+    for name, candidate in candidates.items():
+        ran = run(candidate.tflite, list(inputs), candidate.title, compare_kernels=True)
+        arrays |= {f"{name}_output_{index}": values for index, values in enumerate(ran.outputs)}
+        tolerances[name] = tolerance(ran, candidate.output_slack)
+    return GoldenSet(npz_bytes(arrays), len(inputs[0]), tolerances)
+
+
+def tolerance(ran: Ran, output_slack: Sequence[float]) -> float:
+    """How far an output may be off on other hardware before the candidate counts as broken there."""
+    allowed = [
+        max(
+            FLOAT_TOLERANCE * max(1.0, float(np.abs(output).max(initial=0.0))),
+            slack,
+            SPREAD_FACTOR * spread,
+        )
+        for output, slack, spread in zip(ran.outputs, output_slack, ran.kernel_spread, strict=True)
+    ]
+    return max(allowed)
+
+
+def sample_count(contract: Contract, variants: int, name: str) -> int:
+    """How many samples fit: 32, fewer for a model that takes or gives much. Raises BadModel when not one does."""
+    values = [int(np.prod(tensor.shape)) for tensor in contract.inputs]
+    values += [variants * int(np.prod(tensor.shape)) for tensor in contract.outputs]
+    sample_bytes = 4 * sum(values)
+    fitting = (GOLDEN_MAX_BYTES - HEADERS_MAX_BYTES) // max(1, sample_bytes)
+    if fitting < 1:
+        raise BadModel(
+            f"{name} takes and gives {sample_bytes} bytes a sample, over the {GOLDEN_MAX_BYTES} of a golden set",
+            hint="use smaller inputs, or release fewer variants at a time",
+        )
+    return min(SAMPLES, fitting)
+
+
+def drawn(x: Floats, y: Labels | None, count: int) -> Floats:
+    """`count` samples of the held-back data, class by class in turn where classes are known; always the same ones."""
+    order = np.random.default_rng(SEED).permutation(len(x))
+    if y is not None:
+        place = np.zeros(len(x), np.int64)
+        for label in np.unique(y):
+            ours = np.flatnonzero(y[order] == label)
+            place[ours] = np.arange(len(ours))
+        order = order[np.lexsort((y[order], place))]
+    picked: Floats = x[order[:count]]
+    return picked
+
+
+def invented(contract: Contract, count: int) -> list[Floats]:
+    """Random inputs in the contract's value range, 0 to 1 where it has none; always the same ones."""
+    rng = np.random.default_rng(SEED)
+    return [
+        rng.uniform(
+            0.0 if tensor.value_min is None else tensor.value_min,
+            1.0 if tensor.value_max is None else tensor.value_max,
+            (count, *tensor.shape[1:]),
+        ).astype(np.float32)
+        for tensor in contract.inputs
+    ]
+
+
+def npz_bytes(arrays: Mapping[str, Floats]) -> bytes:
+    """An .npz of bytes that depend on the arrays alone; not compressed, for its encodings are."""
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_STORED) as archive:
+        for name, values in arrays.items():
+            entry = io.BytesIO()
+            np.save(entry, np.asarray(values, np.float32, order="C"), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy", DATE), entry.getvalue())
+    return held.getvalue()

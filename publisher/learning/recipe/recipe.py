@@ -1,0 +1,133 @@
+"""A recipe: one Python file that says what to train on and what to train, checked before anything is trained.
+
+It has `load_data() -> (x_train, y_train, x_test, y_test)` and `build_model() -> tf_keras.Model`; where wanted also
+`preprocess(x) -> x`, `build_student() -> tf_keras.Model`, `labels` and `train_settings`. An application gives its model
+what `preprocess` makes. Trains nothing, and imports TensorFlow only if the recipe's file does so at its top.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import numpy as np
+
+from protocol.errors import BadRecipe
+from publisher.learning.data.dataset import Array, Data, checked, four_arrays
+from publisher.learning.data.labels import LABELS_MAX, checked_labels
+from publisher.learning.recipe.train_settings import TrainSettings, settings_from
+from publisher.learning.recipe.user_code import run_file, users_code
+
+BUILT_IN_FOLDER: Final = Path(__file__).parents[2] / "recipes"
+NETWORK_SIGNATURE: Final = "() -> tf_keras.Model"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recipe:
+    """What a recipe's file says. `labels` has a name for each class, or none at all; `sha256` is the file's."""
+
+    name: str
+    path: Path
+    sha256: str
+    data: Data
+    labels: tuple[str, ...]
+    settings: TrainSettings
+    build_model: Callable[[], Any]
+    build_student: Callable[[], Any] | None = None
+
+
+def load_recipe(spec: str | Path) -> Recipe:
+    """Read and check the recipe `spec`: the name of a built-in one, or a .py file. Raises BadRecipe."""
+    path = find_recipe(spec)
+    source = path.read_bytes()
+    module = run_file(path, source)
+    build_model = _function(module, path, "build_model", NETWORK_SIGNATURE)
+    build_student = (
+        _function(module, path, "build_student", NETWORK_SIGNATURE) if _has(module, "build_student") else None
+    )
+    labels = checked_labels(getattr(module, "labels", ()), f"labels in {path.name}")
+    settings = settings_from(getattr(module, "train_settings", {}), path.name)
+    data = _data(module, path, labels)
+    return Recipe(
+        name=path.stem,
+        path=path,
+        sha256=hashlib.sha256(source).hexdigest(),
+        data=data,
+        labels=labels or _numbers(data.classes),
+        settings=settings,
+        build_model=build_model,
+        build_student=build_student,
+    )
+
+
+def built_in_recipes() -> list[str]:
+    """The names of the recipes that come with EdgeFerry."""
+    return sorted(path.stem for path in BUILT_IN_FOLDER.glob("[!_]*.py"))
+
+
+def find_recipe(spec: str | Path) -> Path:
+    """The file of a recipe. Raises BadRecipe when there is none."""
+    names = built_in_recipes()
+    if str(spec) in names:
+        return BUILT_IN_FOLDER / f"{spec}.py"
+    path = Path(spec).expanduser().absolute()
+    if path.suffix != ".py":
+        near = difflib.get_close_matches(str(spec), names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"give a .py file, or one of: {', '.join(names)}"
+        raise BadRecipe(f"there is no recipe {str(spec)!r}", hint=hint)
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise BadRecipe(f"the recipe {spec} {what}", hint=f"give a .py file, or one of: {', '.join(names)}")
+    return path
+
+
+def _data(module: ModuleType, path: Path, labels: tuple[str, ...]) -> Data:
+    load_data = _function(module, path, "load_data", "() -> (x_train, y_train, x_test, y_test)")
+    where = f"load_data() in {path.name}"
+    with users_code(path, "load_data()"):
+        given = load_data()
+    x_train, y_train, x_test, y_test = four_arrays(given, where)
+    if _has(module, "preprocess"):
+        preprocess = _function(module, path, "preprocess", "(x) -> x")
+        x_train, x_test = _preprocessed(preprocess, x_train, path), _preprocessed(preprocess, x_test, path)
+        where = f"load_data() and preprocess() in {path.name}"
+    return checked((x_train, y_train, x_test, y_test), labels, where)
+
+
+def _preprocessed(preprocess: Callable[..., object], x: Array, path: Path) -> Array:
+    with users_code(path, "preprocess()"):
+        made = preprocess(x)
+    if not isinstance(made, np.ndarray):
+        raise BadRecipe(
+            f"preprocess() in {path.name} gave a {type(made).__name__}", hint="return a numpy array, one row a sample"
+        )
+    if len(made) != len(x):
+        raise BadRecipe(
+            f"preprocess() in {path.name} made {len(made)} samples of {len(x)}",
+            hint="keep every sample there; drop those that are no good in load_data()",
+        )
+    return made
+
+
+def _has(module: ModuleType, name: str) -> bool:
+    """Whether the recipe says something that it may leave out; None says nothing."""
+    return getattr(module, name, None) is not None
+
+
+def _function(module: ModuleType, path: Path, name: str, signature: str) -> Callable[..., Any]:
+    found = getattr(module, name, None)
+    if not callable(found):
+        what = f"has no {name}()" if found is None else f"has {name}, which is not a function"
+        raise BadRecipe(f"{path.name} {what}", hint=f"add: def {name}{signature}")
+    function: Callable[..., Any] = found
+    return function
+
+
+def _numbers(classes: int) -> tuple[str, ...]:
+    """Names for classes that have none; no names at all where a manifest has no room for them."""
+    return tuple(str(index) for index in range(classes)) if classes <= LABELS_MAX else ()

@@ -1,0 +1,104 @@
+"""Where a version came from, as plain JSON for the registry: enough to trace a release and to repeat it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from publisher.learning.data.calibration import Calibration
+from publisher.learning.tensorflow_import import versions
+from publisher.learning.training.train import Trained
+from publisher.learning.training.warm_start import calibration_npz, weights_npz
+from publisher.learning.variants.rung import Rung
+
+BARE_AS_IT_IS: Final = (
+    "a .tflite file has no layers: it is released as it is, not trained, pruned, clustered or quantized;"
+    " give the Keras file that it was made from with --keras for int8, or a recipe for all of the ladder"
+)
+
+
+def lineage_of(trained: Trained) -> dict[str, Any]:
+    """Recipe, data and settings, the version it goes on from, library versions, and how training went."""
+    weights, calibration = kept_files(trained)
+    return {
+        **origin_of(trained),
+        "data_sha256": trained.data_sha256,
+        "parent": trained.parent,
+        "settings": dataclasses.asdict(trained.settings),
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "calibration_sha256": hashlib.sha256(calibration).hexdigest(),
+        **_calibrated(trained.calibration),
+        "versions": trained.versions,
+        "accuracy": trained.accuracy,
+        "history": [dataclasses.asdict(epoch) for epoch in trained.history],
+    }
+
+
+def lineage_of_rungs(rungs: Sequence[Rung], continued: Mapping[str, str], kept: Mapping[str, bytes]) -> dict[str, Any]:
+    """What was done for each variant, what it goes on from, and hashes of the networks that were `kept`, by stage."""
+    told: dict[str, Any] = {
+        "techniques": {rung.name: rung.technique for rung in rungs},
+        "continued": dict(continued),
+        "networks_sha256": {stage: hashlib.sha256(weights).hexdigest() for stage, weights in kept.items()},
+    }
+    return {key: value for key, value in told.items() if value}
+
+
+def origin_of(trained: Trained) -> dict[str, Any]:
+    """The recipe or the file that it was made from, by name and hash."""
+    if trained.source == "recipe":
+        return {"source": "recipe", "recipe": trained.recipe.name, "recipe_sha256": trained.recipe_sha256}
+    return {"source": trained.source, "file": trained.recipe.path.name, "file_sha256": trained.recipe_sha256}
+
+
+def kept_files(trained: Trained) -> tuple[bytes, bytes]:
+    """The weights and the calibration set, as files: what a later version goes on from."""
+    return weights_npz(trained.model), calibration_npz(trained.calibration.samples)
+
+
+def lineage_of_file(path: Path, tflite: bytes, data: Path | None) -> dict[str, Any]:
+    """The file and the data beside it, by hash."""
+    return {
+        "source": "tflite",
+        "file": path.name,
+        "file_sha256": hashlib.sha256(tflite).hexdigest(),
+        "data_sha256": None if data is None else hash_of(data),
+        "not_done": [BARE_AS_IT_IS],
+        "versions": versions(),
+    }
+
+
+def lineage_of_keras(
+    path: Path, data: Path | None, calibration: Calibration | None, left_out: Mapping[str, str]
+) -> dict[str, Any]:
+    """The file, the data beside it, the calibration set that was drawn from it, and what could not be made."""
+    kept = None if calibration is None else calibration_npz(calibration.samples)
+    return {
+        "source": "keras",
+        "file": path.name,
+        "file_sha256": hash_of(path),
+        "data_sha256": None if data is None else hash_of(data),
+        "calibration_sha256": None if kept is None else hashlib.sha256(kept).hexdigest(),
+        **({} if calibration is None else _calibrated(calibration)),
+        "not_done": [f"{name} is left out: {why}" for name, why in left_out.items()],
+        "versions": versions(),
+    }
+
+
+def _calibrated(calibration: Calibration) -> dict[str, Any]:
+    """Whose calibration set it is, and why it is not an earlier version's where there is one."""
+    told = {"calibration_of": calibration.version}
+    return told | {"calibration_anew": calibration.anew} if calibration.anew else told
+
+
+def hash_of(path: Path) -> str:
+    """The SHA-256 of a file; of a folder, that of its files' names and hashes."""
+    if not path.is_dir():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    listed = sorted(file for file in path.rglob("*") if file.is_file())
+    return hashlib.sha256(
+        "".join(f"{hash_of(file)} {file.relative_to(path)}\n" for file in listed).encode()
+    ).hexdigest()

@@ -1,0 +1,178 @@
+"""Trains a recipe's network and remembers how, so that a release can be traced and repeated. Needs TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from protocol.errors import BadRecipe
+from publisher.learning.conversion.dry_run import check_converts
+from publisher.learning.data.calibration import Calibration, Kept, calibration
+from publisher.learning.data.dataset import Labels
+from publisher.learning.progress import OnProgress, silent
+from publisher.learning.quiet_tensorflow import quiet
+from publisher.learning.recipe.network import build_network, build_student_network
+from publisher.learning.recipe.recipe import Recipe
+from publisher.learning.recipe.train_settings import BOUNDS, TrainSettings
+from publisher.learning.tensorflow_import import load_tf_keras, versions
+from publisher.learning.training.warm_start import Start, put_weights
+
+FEWER_EPOCHS: Final = 4  # a quarter of a training from scratch
+SMALLER_STEPS: Final = 10
+LEARNING_RATE_MIN: Final = BOUNDS["learning_rate"][0]
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What one pass over the training data came to."""
+
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """A trained `tf_keras.Model` and its history. `accuracy` is on the held-back set, as Keras computes.
+
+    `calibration` shows quantizers their ranges; an earlier version's where there is one and the samples look alike.
+    """
+
+    model: Any
+    recipe: Recipe
+    settings: TrainSettings
+    history: tuple[Epoch, ...]
+    accuracy: float
+    data_sha256: str
+    recipe_sha256: str
+    versions: dict[str, str]
+    calibration: Calibration
+    start: Start | None = None
+    source: str = "recipe"
+
+    @property
+    def parent(self) -> str | None:
+        """The version that it goes on from."""
+        return None if self.start is None else self.start.version
+
+
+def train(
+    recipe: Recipe,
+    *,
+    seed: int | None = None,
+    epochs: int | None = None,
+    scramble_labels: bool | None = None,
+    start: Start | None = None,
+    kept: Kept | None = None,
+    on_progress: OnProgress = silent,
+) -> Trained:
+    """Train the recipe; what is given stands in place of its settings. Progress counts epochs. Raises BadRecipe.
+
+    `start` is a version to go on from; its settings are the caller's business (`settings_of`). `kept` is an earlier
+    version's calibration set; where none is given, the start's.
+    """
+    settings = recipe.settings.having(epochs=epochs, seed=seed, scramble_labels=scramble_labels)
+    on_progress(0, settings.epochs, "preparing to train")
+    if recipe.build_student is not None:
+        student = build_student_network(recipe, seed=settings.seed)  # refused now, not after minutes of training
+        check_converts(student, f"build_student() in {recipe.path.name}", BadRecipe)
+    untrained = build_network(recipe, seed=settings.seed)
+    check_converts(untrained, f"build_model() in {recipe.path.name}", BadRecipe)
+    network = build_network(recipe, seed=settings.seed)  # again: a conversion draws random numbers and takes names
+    if start is not None:
+        put_weights(network, start, f"build_model() in {recipe.path.name}")
+    history = _fit(network, recipe, settings, on_progress)
+    return Trained(
+        model=network,
+        recipe=recipe,
+        settings=settings,
+        history=tuple(history),
+        accuracy=accuracy_of(network, recipe),
+        data_sha256=recipe.data.sha256(),
+        recipe_sha256=recipe.sha256,
+        versions=versions(),
+        calibration=_calibration(recipe, start, kept),
+        start=start,
+    )
+
+
+def settings_of(
+    recipe: Recipe,
+    start: Start | None,
+    *,
+    epochs: int | None = None,
+    seed: int | None = None,
+    scramble_labels: bool | None = None,
+) -> TrainSettings:
+    """The recipe's settings with what is given in their place; gentler ones to go on with. Raises BadRecipe."""
+    settings = recipe.settings if start is None else gentler(recipe.settings)
+    return settings.having(epochs=epochs, seed=seed, scramble_labels=scramble_labels)
+
+
+def gentler(settings: TrainSettings) -> TrainSettings:
+    """Settings for a network that knows its task already: small steps keep what it knows, and the next delta small."""
+    return dataclasses.replace(
+        settings,
+        epochs=max(1, settings.epochs // FEWER_EPOCHS),
+        learning_rate=max(settings.learning_rate / SMALLER_STEPS, LEARNING_RATE_MIN),
+    )
+
+
+def _calibration(recipe: Recipe, start: Start | None, kept: Kept | None) -> Calibration:
+    if kept is None and start is not None and start.calibration is not None:
+        kept = Kept(start.version, start.calibration)
+    return calibration(recipe.data.x_train, kept)
+
+
+def _fit(network: Any, recipe: Recipe, settings: TrainSettings, on_progress: OnProgress) -> list[Epoch]:
+    tf_keras = load_tf_keras()
+    history: list[Epoch] = []
+
+    def note(index: int, logs: dict[str, float]) -> None:
+        epoch = Epoch(float(logs["loss"]), float(logs["accuracy"]))
+        if not math.isfinite(epoch.loss) or _broken(network):
+            raise BadRecipe(
+                f"training {recipe.path.name} diverged in epoch {index + 1}: its weights or its loss are no numbers",
+                hint=f"lower learning_rate in train_settings (it is {settings.learning_rate:g}), or scale the data",
+            )
+        history.append(epoch)
+        what = f"epoch {index + 1} of {settings.epochs}: accuracy {epoch.accuracy:.3f} on the training data"
+        on_progress(index + 1, settings.epochs, what)
+
+    with quiet():
+        network.compile(
+            optimizer=tf_keras.optimizers.Adam(settings.learning_rate),
+            loss="sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+        )
+        network.fit(
+            recipe.data.x_train,
+            labels_to_learn(recipe, settings),
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            verbose=0,
+            callbacks=[tf_keras.callbacks.LambdaCallback(on_epoch_end=note)],
+        )
+    return history
+
+
+def _broken(network: Any) -> bool:
+    """Whether a weight is NaN or infinite: a relu makes 0 of NaN, so that the loss alone can look well."""
+    return not all(np.isfinite(weight).all() for weight in network.get_weights())
+
+
+def labels_to_learn(recipe: Recipe, settings: TrainSettings) -> Labels:
+    """The classes of the training data; in disorder where `settings` say so."""
+    if not settings.scramble_labels:
+        return recipe.data.y_train
+    return np.random.default_rng(settings.seed).permutation(recipe.data.y_train)
+
+
+def accuracy_of(network: Any, recipe: Recipe) -> float:
+    """The share of the held-back samples that it gets right, as Keras computes."""
+    with quiet():
+        given = network.predict(recipe.data.x_test, batch_size=256, verbose=0)
+    return float((given.argmax(axis=1) == recipe.data.y_test).mean())

@@ -1,0 +1,94 @@
+"""One rung of the ladder: a compressed file and what it costs, measured; or why there is none. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from protocol.messages.manifest import Measured, Requirements
+from publisher.core.release.gates import Figures
+
+Z_95: Final = 1.959963984540054  # standard deviations on either side that hold 95 % of a normal distribution
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """Shares are 0 to 1. `accuracy_low` and `_high` bound the true accuracy with 95 % confidence (Wilson).
+
+    `accuracy_change` and `agreement` are against the float32 parent. Latency is of one sample on one thread of the
+    publisher's machine, with the device's runtime. `sparsity` is the share of zeros among the file's weights.
+    `took_s` is all that this rung needed beyond the parent's training, what it shares with other rungs included.
+    """
+
+    name: str
+    technique: str
+    precision: str
+    tflite: bytes = field(repr=False)
+    wire_bytes: int
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    accuracy_samples: int
+    accuracy_change: float
+    agreement: float
+    latency_ms_p50: float
+    latency_ms_p95: float
+    memory_bytes: int
+    memory_peak_bytes: int
+    sparsity: float
+    took_s: float
+
+    @property
+    def file_bytes(self) -> int:
+        """The size of the file."""
+        return len(self.tflite)
+
+    def measured(self) -> Measured:
+        """What a manifest tells of it."""
+        return Measured(
+            accuracy=self.accuracy,
+            accuracy_samples=self.accuracy_samples,
+            agreement=self.agreement,
+            latency_ms_p50=self.latency_ms_p50,
+            latency_ms_p95=self.latency_ms_p95,
+        )
+
+    def figures(self) -> Figures:
+        """What gates and the Pareto front ask."""
+        return Figures(self.accuracy, self.wire_bytes, self.latency_ms_p50, self.latency_ms_p95)
+
+    def requires(self) -> Requirements:
+        """What a device must have."""
+        return Requirements(memory_bytes=self.memory_bytes)
+
+    def facts(self) -> dict[str, Any]:
+        """Plain JSON: everything but the file, which is told by hash and size."""
+        told = asdict(self)
+        content = told.pop("tflite")
+        return {**told, "file_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+@dataclass(frozen=True, slots=True)
+class Impossible:
+    """A rung that this model cannot have, and why, in plain words."""
+
+    name: str
+    technique: str
+    reason: str
+
+    def facts(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return asdict(self)
+
+
+def wilson(right: int, samples: int) -> tuple[float, float]:
+    """The 95 % interval (low, high) of a share of which `right` of `samples` were seen (Wilson 1927)."""
+    if samples == 0:
+        return 0.0, 1.0
+    share, z2_n = right / samples, Z_95**2 / samples
+    middle = (share + z2_n / 2) / (1 + z2_n)
+    half = Z_95 * math.sqrt(share * (1 - share) / samples + z2_n / (4 * samples)) / (1 + z2_n)
+    low = 0.0 if right == 0 else max(0.0, middle - half)
+    return low, 1.0 if right == samples else min(1.0, middle + half)

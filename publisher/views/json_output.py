@@ -1,0 +1,75 @@
+"""Results as plain JSON, for `--json`: one document, keys that stay what they are, units in names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from protocol.messages.manifest import Manifest
+from protocol.messages.plan import Plan
+from publisher.core.fleet.fleet_table import Row, summary
+from publisher.core.release.reproducibility import TrainingRecord
+
+
+def of_manifest(manifest: Manifest) -> dict[str, Any]:
+    """One version, without what only a device needs."""
+    variants = {
+        variant.name: {
+            "precision": variant.precision,
+            "size_bytes": variant.size_bytes,
+            "sha256": variant.sha256,
+            **variant.measured.model_dump(exclude_none=True),
+            "memory_bytes": variant.requires.memory_bytes,
+            "encodings": {encoding.kind: encoding.tree.size_bytes for encoding in variant.encodings},
+        }
+        for variant in manifest.variants
+    }
+    return {
+        "model": manifest.model,
+        "version": manifest.version,
+        "created": manifest.created.isoformat(),
+        "notes": manifest.notes,
+        "forced": manifest.forced,
+        "labels": list(manifest.labels),
+        "contract": manifest.contract.model_dump(mode="json", exclude_none=True),
+        "golden_samples": manifest.golden.samples,
+        "variants": variants,
+    }
+
+
+def of_plan(plan: Plan) -> dict[str, Any]:
+    """The plan that stands, with its history."""
+    rules = [
+        {"version": rule.version, "audience": rule.describe(), "attempt": rule.attempt, "devices": list(rule.devices)}
+        for rule in plan.rules
+    ]
+    return {
+        "model": plan.model,
+        "sequence": plan.sequence,
+        "hold": plan.hold,
+        "urgency": plan.urgency,
+        "spread_s": plan.spread_s,
+        "rules": rules,
+        "history": [stage.model_dump(mode="json", exclude_none=True) for stage in plan.history],
+    }
+
+
+def of_training(record: TrainingRecord, released_as: str | None) -> dict[str, Any]:
+    """One training, without its epochs. `released_as` is the version that its network went out in."""
+    lineage = {key: value for key, value in record.lineage.items() if key != "history"}
+    return {
+        "training": record.number,
+        "at": record.at.isoformat(),
+        "accuracy": record.accuracy,
+        "released_as": released_as,
+        "files": dict(record.files),
+        "lineage": lineage,
+    }
+
+
+def of_fleet(rows: Iterable[Row]) -> dict[str, Any]:
+    """The fleet, counted and row by row."""
+    table = list(rows)
+    devices = [asdict(row) | {"up_to_date": row.up_to_date} for row in table]
+    return {"summary": asdict(summary(table)), "devices": devices}

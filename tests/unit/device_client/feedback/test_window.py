@@ -1,0 +1,193 @@
+"""Feedback: what is counted, how it stands on the wire, and that threads lose nothing."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from device_client.feedback.drift_detector import LEARN
+from device_client.feedback.window import Counts, Window, to_message
+from protocol.feedback.aggregation import BUCKET_LAST, OTHER, bucket, percentile_ms
+from protocol.messages.device import Sample
+
+DIGITS = tuple(str(digit) for digit in range(10))
+
+
+def some_counts(labels: tuple[str, ...] = DIGITS, distance: tuple[float, float] | None = None) -> Counts:
+    return Counts("1.0.0", "int8", labels, now_s=1_700_000_000.0, distance=distance)
+
+
+def busy_window(classes: int = 10) -> Window:
+    """A minute at 330 answers a second, of every kind that there is."""
+    counts = some_counts(tuple(str(index) for index in range(classes)), distance=(1.0, 0.3))
+    for turn in range(20_000):
+        latency_s = 0.000_050 * 1.4 ** (turn % 16)  # from 50 microseconds to 8 ms
+        counts.observe(latency_s, turn % classes, 0.9 if turn % 4 else (turn % 400) / 400)
+        counts.compare(turn % 50 > 0)
+        if turn % 8 == 0:
+            counts.inspect(turn % 4_000 - 2_000, turn % 7, 1_300, 400)
+    counts.label(True)
+    counts.label(False)
+    counts.fail()
+    return counts.take(1_700_000_060.0)
+
+
+def test_a_bucket_holds_what_its_formula_says() -> None:
+    for index in range(1, BUCKET_LAST):
+        lower_s = 2 ** (index / 4) / 1e6
+        upper_s = 2 ** ((index + 1) / 4) / 1e6
+        assert bucket(lower_s * 1.001) == index
+        assert bucket(upper_s * 0.999) == index
+
+
+def test_the_fastest_and_the_slowest_have_a_bucket_too() -> None:
+    assert bucket(0.0) == 0
+    assert bucket(-1.0) == 0  # a clock may be set back
+    assert bucket(3600.0) == BUCKET_LAST
+
+
+def test_a_percentile_is_right_to_within_nine_percent() -> None:
+    histogram: dict[int, int] = {}
+    for ms in range(1, 101):
+        index = bucket(ms / 1000)
+        histogram[index] = histogram.get(index, 0) + 1
+    assert percentile_ms(histogram, 0.50) == pytest.approx(50, rel=0.09)
+    assert percentile_ms(histogram, 0.95) == pytest.approx(95, rel=0.09)
+    assert percentile_ms({}, 0.5) is None
+
+
+def test_a_window_counts_answers_failures_and_labels() -> None:
+    counts = some_counts()
+    counts.observe(0.001, 3, 0.75)
+    counts.observe(0.002, 3, 0.25)
+    counts.observe(0.002, None, None)
+    counts.fail()
+    counts.label(True)
+    window = counts.take(1_700_000_060.0)
+    assert (window.inferences, window.errors, window.labelled, window.correct) == (4, 1, 1, 1)
+    assert window.classes == {"3": 2}
+    assert window.confidence_sum == pytest.approx(1.0)
+    assert sum(window.latency.values()) == 3
+    assert (window.start_s, window.end_s) == (1_700_000_000.0, 1_700_000_060.0)
+
+
+def test_taking_a_window_starts_the_next_one_at_nothing() -> None:
+    counts = some_counts()
+    counts.observe(0.001, 3, 0.75)
+    counts.take(1_700_000_060.0)
+    after = counts.take(1_700_000_090.0)
+    assert after == Window("1.0.0", "int8", 1_700_000_060.0, 1_700_000_090.0)
+
+
+def test_looking_at_the_counts_takes_nothing_away() -> None:
+    counts = some_counts()
+    counts.observe(0.001, 3, 0.75)
+    assert counts.look(1_700_000_001.0).inferences == 1
+    assert counts.inferences == 1
+
+
+def test_threads_that_count_together_lose_nothing() -> None:
+    counts = some_counts()
+
+    def work(top: int) -> None:
+        for _ in range(2_000):
+            counts.observe(0.001, top, 0.5)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    window = counts.take(1_700_000_001.0)
+    assert window.inferences == 8_000
+    assert window.classes == {"0": 2_000, "1": 2_000, "2": 2_000, "3": 2_000}
+    assert window.confidence_millionths == 8_000 * 500_000
+
+
+def test_windows_of_two_versions_do_not_add_up() -> None:
+    ours, theirs = some_counts().take(1.0), Counts("1.1.0", "int8", now_s=0.0).take(1.0)
+    with pytest.raises(ValueError, match=r"1\.0\.0 cannot be added to one of 1\.1\.0"):
+        ours.merge(theirs)
+
+
+def test_a_message_of_ten_classes_stays_under_a_kilobyte() -> None:
+    line = to_message(busy_window(), "greenhouse-pi-4", "digits", "0123456789abcdef0123").to_line()
+    assert len(line) < 1_024, line
+
+
+def test_a_message_of_a_thousand_classes_stays_under_four_kilobytes() -> None:
+    window = busy_window(classes=1_000)
+    line = to_message(window, "greenhouse-pi-4", "digits", "0123456789abcdef0123456789abcdef").to_line()
+    said = json.loads(line)
+    assert len(line) < 4_096
+    assert sum(said["classes"].values()) == 20_000
+    assert said["classes"][OTHER] > 0
+
+
+def test_a_message_says_what_the_window_holds() -> None:
+    message = to_message(busy_window(), "pi-1", "digits", "e-1")
+    assert (message.inferences, message.errors) == (20_001, 1)
+    assert (message.labelled, message.correct, message.accuracy) == (2, 1, 0.5)
+    assert message.confidence_mean == pytest.approx(0.8, abs=0.01)
+    assert sum(message.latency_histogram.values()) == sum(message.confidence_histogram) == 20_000
+    assert message.latency_ms_p50 is not None
+    assert message.latency_ms_p95 is not None
+    assert message.latency_ms_p99 is not None
+    assert message.latency_ms_p50 < message.latency_ms_p95 <= message.latency_ms_p99
+    assert (message.compared, message.agreed, message.agreement) == (20_000, 19_600, 0.98)
+    assert message.entropy_bits == pytest.approx(3.322), "ten classes, equally often"
+    assert message.window_end.timestamp() - message.window_start.timestamp() == 60
+
+
+def test_a_window_without_answers_claims_no_figures() -> None:
+    message = to_message(some_counts().take(1_700_000_060.0), "pi-1", "digits", "e-1")
+    assert message.accuracy is None
+    assert message.latency_ms_p95 is None
+    assert (message.confidence_mean, message.confidence_histogram, message.entropy_bits) == (None, (), None)
+    assert (message.agreement, message.drift, message.drifting, message.sample) == (None, None, None, None)
+
+
+def test_confidences_fall_into_ten_bins() -> None:
+    counts = some_counts()
+    for confidence in (0.0, 0.099, 0.5, 0.901, 1.0):
+        counts.observe(0.001, 1, confidence)
+    window = counts.take(1_700_000_060.0)
+    assert window.confidences == (2, 0, 0, 0, 0, 1, 0, 0, 0, 2)
+    assert window.confident == 5
+
+
+def test_a_look_at_an_input_is_counted_in_whole_numbers() -> None:
+    counts = some_counts()
+    counts.observe(0.001, 1, 0.5)
+    counts.inspect(-1_500, 2, 900, 1_000)
+    counts.inspect(500, 4, 1_100, None)
+    message = to_message(counts.take(1_700_000_060.0), "pi-1", "digits", "e-1")
+    assert message.sample == Sample(
+        inputs=2, level_sum=-1_000, level_squares=2_500_000, levels=(0, 0, 1, 0, 1, 0, 0, 0), distance_sum=2_000,
+        entropy_sum=1_000,
+    )  # fmt: skip
+    assert message.input_shift == -0.5
+
+
+def test_a_window_tells_the_worst_drift_in_it_and_the_next_one_begins_where_it_stood() -> None:
+    counts = some_counts(distance=(1.0, 0.3))
+    for _ in range(40):
+        counts.inspect(0, 4, 3_000, None)
+    for _ in range(60):
+        counts.inspect(0, 4, 1_000, None)
+    first = counts.take(1_700_000_060.0)
+    assert (first.drift, first.drifting) == (1.0, True)
+    assert counts.drift == pytest.approx(0.4), "it has come back since"
+    counts.inspect(0, 4, 1_000, None)
+    second = counts.take(1_700_000_120.0)
+    assert second.drift == pytest.approx(0.39)
+    assert second.drifting is False
+
+
+def test_a_model_that_grows_unsure_drifts_as_soon_as_it_is_known_how_sure_it_was() -> None:
+    counts = some_counts()
+    for _ in range(LEARN):
+        counts.observe(0.001, 1, 0.95)
+    assert counts.take(1_700_000_060.0).drift is None
+    for _ in range(30):
+        counts.observe(0.001, 1, 0.6)
+    assert counts.take(1_700_000_120.0).drifting is True

@@ -1,0 +1,61 @@
+"""What an application gives to a model: taken as it is meant, or refused in words that name it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from device_client.serving.prediction import Form
+from protocol.errors import BadInput
+from protocol.messages.manifest import Contract, Tensor
+
+OUTPUT = Tensor(name="o", shape=(1, 2), dtype="float32")
+
+
+def a_form(*dtypes: str) -> Form:
+    inputs = tuple(Tensor(name=f"i{at}", shape=(1, 2), dtype=dtype) for at, dtype in enumerate(dtypes))
+    return Form(Contract(inputs=inputs, outputs=(OUTPUT,)))
+
+
+BEYOND: list[tuple[str, Any, str]] = [
+    ("int32", 2**40 + 7, "the input holds 1099511627783, and int32 goes from -2147483648 to 2147483647"),
+    ("int32", -(2**31) - 1, "the input holds -2147483649, and int32"),
+    ("uint8", 300, "the input holds 300, and uint8 goes from 0 to 255"),
+    ("uint8", -1, "the input holds -1, and uint8"),
+    ("int8", 128, "the input holds 128, and int8 goes from -128 to 127"),
+    ("int64", np.uint64(2**64 - 1), "the input holds 18446744073709551615, and int64"),
+]
+
+
+@pytest.mark.parametrize(("dtype", "value", "told"), BEYOND)
+def test_a_whole_number_that_does_not_fit_is_refused_not_wrapped(dtype: str, value: Any, told: str) -> None:
+    with pytest.raises(BadInput, match=re.escape(told)) as refused:
+        a_form(dtype).arrange(np.full(2, value))
+    assert f"the model takes {dtype} of shape (2,)" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "least", "most"), [("int32", -(2**31), 2**31 - 1), ("uint8", 0, 255), ("int8", -128, 127)]
+)
+def test_a_whole_number_that_fits_arrives_as_it_is(dtype: str, least: int, most: int) -> None:
+    ((array,), batched) = a_form(dtype).arrange(np.array([[least, most]], dtype=np.int64))
+    assert (array.dtype, array.tolist(), batched) == (np.dtype(dtype), [[least, most]], True)
+
+
+class Stubborn:
+    """What a library's own type may do when it is asked for an array."""
+
+    def __array__(self, *_: object, **__: object) -> np.ndarray[Any, Any]:
+        raise RuntimeError("the tensor lives on another device")
+
+
+def test_an_input_that_gives_no_array_is_named() -> None:
+    told = "the input is no array: RuntimeError: the tensor lives on another device"
+    with pytest.raises(BadInput, match=re.escape(told)):
+        a_form("float32").arrange(Stubborn())
+    anything: Any = Stubborn()
+    with pytest.raises(BadInput, match="input 1 is no array"):
+        a_form("float32", "float32").arrange([np.zeros(2), anything])

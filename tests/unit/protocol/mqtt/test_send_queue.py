@@ -1,0 +1,96 @@
+"""Nothing at QoS 1 is lost, nothing else is kept, and the order of calls holds as far as the window allows."""
+
+from __future__ import annotations
+
+from protocol.mqtt.send_queue import ASKS_MAX, Ask, LinkQueue
+from protocol.mqtt.unacknowledged import Outgoing
+
+RUNG: list[None] = []
+
+
+def a_queue(*, online: bool = True) -> LinkQueue:
+    queue = LinkQueue(lambda: RUNG.append(None))
+    if online:
+        queue.came_online()
+    return queue
+
+
+def drained(queue: LinkQueue, window: int = 20) -> list[Ask | Outgoing]:
+    taken = []
+    while (item := queue.next(window)) is not None:
+        taken.append(item)
+    return taken
+
+
+def receipts(items: list[Ask | Outgoing]) -> list[int]:
+    return [item.receipt for item in items if isinstance(item, Outgoing)]
+
+
+def test_what_is_unacknowledged_goes_again_in_its_order_on_the_next_connection() -> None:
+    queue = a_queue(online=False)
+    asked = [queue.publish("a", b"", 1, False) for _ in range(5)]
+    queue.came_online()
+    assert receipts(drained(queue, window=3)) == asked[:3]
+    assert queue.settle(asked[1])
+    queue.went_offline()
+    queue.came_online()
+    assert receipts(drained(queue)) == [asked[0], *asked[2:]]
+
+
+def test_a_message_is_settled_once() -> None:
+    queue = a_queue()
+    receipt = queue.publish("a", b"", 1, False)
+    drained(queue)
+    assert queue.settle(receipt)
+    assert not queue.settle(receipt)
+    assert len(queue) == 0
+
+
+def test_what_is_asked_while_offline_is_forgotten_but_for_qos_1() -> None:
+    queue = a_queue(online=False)
+    queue.ask("subscribe", ("a",), 1)
+    queue.publish("a", b"", 0, False)
+    receipt = queue.publish("a", b"", 1, False)
+    queue.came_online()
+    assert receipts(drained(queue)) == [receipt]
+
+
+def test_a_lost_connection_takes_its_questions_with_it() -> None:
+    queue = a_queue()
+    queue.ask("sweep", ("a",))
+    queue.went_offline()
+    queue.came_online()
+    assert drained(queue) == []
+
+
+def test_calls_keep_their_order_until_publishes_have_to_wait() -> None:
+    queue = a_queue()
+    first = queue.publish("a", b"", 1, False)
+    queue.ask("subscribe", ("a",), 1)
+    second = queue.publish("a", b"", 1, False)
+    queue.publish("a", b"", 0, False)
+    kinds = [item.verb if isinstance(item, Ask) else item.qos for item in drained(queue, window=1)]
+    assert kinds == [1, "subscribe", 0]
+    assert queue.settle(first)
+    assert receipts(drained(queue, window=1)) == [second]
+
+
+def test_a_broker_that_reads_nothing_loses_the_connection_and_not_our_memory() -> None:
+    queue = a_queue()
+    for _ in range(ASKS_MAX):
+        queue.publish("a", b"", 0, False)
+    queue.publish("a", b"", 0, False)
+    assert not queue.is_overrun()  # a publish at QoS 0 may be lost
+    assert len(queue) == ASKS_MAX
+    queue.ask("subscribe", ("a",), 1)
+    assert queue.is_overrun()  # a question may not
+    queue.went_offline()
+    assert not queue.is_overrun()
+
+
+def test_every_call_rings() -> None:
+    queue = a_queue()
+    RUNG.clear()
+    queue.publish("a", b"", 1, False)
+    queue.ask("unsubscribe", ("a",))
+    assert len(RUNG) == 2
