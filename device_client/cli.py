@@ -42,7 +42,7 @@ def run(
 ) -> None:
     """Run this device until it is stopped with Ctrl-C or SIGTERM."""
     from device_client import replay as replaying
-    from device_client.service.device_service import Station
+    from device_client.service.device_service import DeviceService
     from device_client.settings.loader import load
 
     _log_to_stderr(verbose)
@@ -52,8 +52,8 @@ def run(
     stop = threading.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, lambda *_: stop.set())
-    station = Station(settings).start()
-    count = replaying.Count()
+    station = DeviceService(settings).start()
+    count = replaying.ReplayCounts()
     try:
         serving = station.servings[name]
         while not stop.is_set() and station.alive:

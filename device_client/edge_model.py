@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from device_client.adapters.storage.disk import refusal
-from device_client.service.shared_service import Share
+from device_client.service.shared_service import SharedService
 from device_client.serving.live_serving import Prediction
 from device_client.settings.loader import load
 from protocol.errors import BadSettings
@@ -42,7 +42,7 @@ class EdgeModel:
         chosen = model or names[0]
         if chosen not in names:
             raise BadSettings(f"{config} has no model {chosen!r}", hint=f"it has {', '.join(names)}")
-        self._share = Share(settings)
+        self._share = SharedService(settings)
         self._serving = self._share.station.servings[chosen]
         self._hold = settings.state / "hold"
 

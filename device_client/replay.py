@@ -36,7 +36,7 @@ class Answering(Protocol):
 
 
 @dataclass
-class Count:
+class ReplayCounts:
     """What was asked so far, as the application saw it."""
 
     predictions: int = 0
@@ -73,7 +73,13 @@ class Recording:
 
 
 def replay(
-    model: Answering, recording: Recording, *, rate_hz: float, label_share: float, stop: threading.Event, count: Count
+    model: Answering,
+    recording: Recording,
+    *,
+    rate_hz: float,
+    label_share: float,
+    stop: threading.Event,
+    count: ReplayCounts,
 ) -> None:
     """Ask until `stop`; an input that fails is counted and the next one is asked."""
     every = max(1, round(1 / label_share)) if label_share > 0 and recording.y is not None else 0

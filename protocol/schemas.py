@@ -7,6 +7,7 @@ test fails when that was forgotten. Nothing is described here that is not descri
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +15,7 @@ from typing import Any, Final
 from protocol.messages import base as wire
 from protocol.messages.base import Line
 from protocol.messages.device import Feedback, Outcome, Presence, Status, Wants
-from protocol.messages.inference import Answer, Question
+from protocol.messages.inference import InferenceRequest, InferenceResponse
 from protocol.messages.manifest import Manifest
 from protocol.messages.plan import Plan
 from protocol.topics import MAJOR, TABLE, Kind, TopicSpec
@@ -31,8 +32,8 @@ MESSAGES: Final[tuple[type[Line], ...]] = (
     Feedback,
     Outcome,
     Wants,
-    Question,
-    Answer,
+    InferenceRequest,
+    InferenceResponse,
 )
 PAYLOADS: Final[dict[Kind, type[Line]]] = {
     Kind.DESIRED: Bundle,
@@ -41,8 +42,8 @@ PAYLOADS: Final[dict[Kind, type[Line]]] = {
     Kind.FEEDBACK: Feedback,
     Kind.EVENT: Outcome,
     Kind.WANTS: Wants,
-    Kind.INPUT: Question,
-    Kind.OUTPUT: Answer,
+    Kind.INPUT: InferenceRequest,
+    Kind.OUTPUT: InferenceResponse,
 }
 PARAMETERS: Final = {
     "model": "the name of a model: 1 to 64 of a-z, 0-9, '-' and '_'",
@@ -120,7 +121,7 @@ def _verb(spec: TopicSpec) -> str:
 
 
 def _file_name(message: type[Line]) -> str:
-    return f"{message.__name__.lower()}.json"
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", message.__name__).lower() + ".json"
 
 
 def _read(path: Path) -> str | None:

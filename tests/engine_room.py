@@ -16,9 +16,10 @@ from device_client.core.events import ChunksSwept, Event
 from device_client.core.policy import Policy
 from device_client.core.state import Phase
 from device_client.core.trial.tally import Tally
-from device_client.engine.engine import Adapters, Clock, Engine, Outlet
-from device_client.feedback.window import Window
+from device_client.engine.engine import Engine
+from device_client.feedback.window import FeedbackWindow
 from device_client.ports.adapters import Held, ModelFile, NotTried, OutboxEntry, Proof, ProofOrder, Swapped
+from device_client.ports.context import Adapters, Clock, LinkOutput
 from protocol.errors import BadModel, FerryError, SignatureRefused
 from protocol.messages.device import Outcome, Status
 from protocol.messages.manifest import Encoding, Tree
@@ -163,7 +164,7 @@ class DiaryServing:
         self.shadow: ModelFile | None = None
         self.share = 0.0
         self.counts = a_tally()
-        self.windows: list[Window] = []
+        self.windows: list[FeedbackWindow] = []
         self.of_late: Quality | None = None
 
     def swap(self, model: ModelFile) -> None:
@@ -183,7 +184,7 @@ class DiaryServing:
         """As a test has set it."""
         return self.counts
 
-    def take_window(self, *, at_least: int) -> Window | None:
+    def take_window(self, *, at_least: int) -> FeedbackWindow | None:
         """The next that a test has put there."""
         return self.windows.pop(0) if self.windows and self.windows[0].inferences >= at_least else None
 
@@ -254,7 +255,7 @@ class EngineRoom:
         *,
         model: str = "digits",
         disk: Disk | None = None,
-        outlet: Outlet | None = None,
+        outlet: LinkOutput | None = None,
         clock: StandingClock | None = None,
     ) -> None:
         self.policy = policy or a_policy(model=model)
@@ -270,7 +271,9 @@ class EngineRoom:
         self.refusal: FerryError | None = None  # of every bundle
         self.looks = 0  # at bundles
         self.round_trip_ms: float | Unknown = 12.0
-        self._outlet = outlet or Outlet(self._say, self._sweep, lambda: self.diary.append("flush"), self._round_trip_ms)
+        self._outlet = outlet or LinkOutput(
+            self._say, self._sweep, lambda: self.diary.append("flush"), self._round_trip_ms
+        )
         self.topics = Topics()
         self.sensors, self.prover, self.serving = StillSensors(), DiaryProver(self.diary), DiaryServing(self.diary)
         self.boot()

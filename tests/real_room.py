@@ -27,9 +27,10 @@ from device_client.adapters.storage.file_store import FileStore
 from device_client.adapters.storage.journal import Journal
 from device_client.core.policy import Policy
 from device_client.core.state import Device, Phase
-from device_client.engine.engine import Adapters, Clock, Engine, Outlet
-from device_client.reporting.feedback_reporter import Reporter
-from device_client.service.event_loop import Inbound, Posted, Runner
+from device_client.engine.engine import Engine
+from device_client.ports.context import Adapters, Clock, LinkOutput
+from device_client.reporting.feedback_reporter import FeedbackReporter
+from device_client.service.event_loop import EventLoop, Inbound, Posted
 from device_client.service.presence import Identity, LinkWatch
 from device_client.serving.live_serving import LiveServing, Prediction
 from protocol.content import chunks
@@ -153,9 +154,11 @@ class RealRoom:
         )
         session = str(self._journal.next_session())
         identity, watch = Identity(DEVICE, session, "edgeferry", "tflite"), LinkWatch()
-        reporter = Reporter(DEVICE, session, self._topics, self._journal, clock, every_s=self._report_every_s)
-        self._runner = Runner(identity, self._topics, clock, watch, reporter, self._journal)
-        outlet = Outlet(self._runner.say, self._runner.sweep, self._runner.outbox_filled, lambda: watch.round_trip_ms)
+        reporter = FeedbackReporter(DEVICE, session, self._topics, self._journal, clock, every_s=self._report_every_s)
+        self._runner = EventLoop(identity, self._topics, clock, watch, reporter, self._journal)
+        outlet = LinkOutput(
+            self._runner.say, self._runner.sweep, self._runner.outbox_filled, lambda: watch.round_trip_ms
+        )
         adapters = Adapters(
             store=FileStore(self._folder / "models"),
             prover=TrialProcess(),

@@ -1,7 +1,7 @@
-"""What can go wrong in each state, and what becomes of it: one row for each, told as a chain of states.
+"""What can go wrong in each state, and what becomes of it: one row for each, as a chain of states.
 
-`tests/unit/device_client/core/test_states.py` walks the rows, docs/STATES.md lists them. A phase needs at least one `Error_in_`
-and one `Killed_in_`; a mishap that ends in another way than its neighbours gets a row of its own.
+`tests/unit/device_client/core/test_states.py` walks the rows, docs/STATES.md lists them. A phase needs at least one
+`Error_in_` and one `Killed_in_`; a mishap that ends in another way than its neighbours gets a row of its own.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from device_client.adapters.sensors.probe_settings import Sources
+from device_client.adapters.sensors.probe_settings import ProbeSettings
 from device_client.core.policy import DownloadLimits, Thresholds, TrialLimits
 from device_client.settings.loader import DeviceSettings, load
 from device_client.settings.sections import FeedbackSection, ModelSection, StrategySection, TlsSection
@@ -70,7 +70,7 @@ SECTIONS: Final[dict[str, type]] = {
     "`[[models]]`": ModelSection,
     "`[strategy]`": StrategySection,
     "`[conditions]`": Thresholds,
-    "`[probes]`": Sources,
+    "`[probes]`": ProbeSettings,
     "`[download]`": DownloadLimits,
     "`[trial]`": TrialLimits,
     "`[feedback]`": FeedbackSection,

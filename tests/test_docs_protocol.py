@@ -18,7 +18,13 @@ from protocol.content.chunks import FANOUT
 from protocol.feedback.aggregation import bucket, percentile_ms
 from protocol.messages.base import TEXT_MAX, Line
 from protocol.messages.device import WANTS_MAX, Feedback, Outcome, Presence, Status, Wants
-from protocol.messages.inference import MARK_MAX, OUTPUT_VALUES_MAX, QUESTION_MAX_BYTES, Answer, Question
+from protocol.messages.inference import (
+    MARK_MAX,
+    OUTPUT_VALUES_MAX,
+    QUESTION_MAX_BYTES,
+    InferenceRequest,
+    InferenceResponse,
+)
 from protocol.messages.manifest import BLOB_MAX_BYTES, CHUNK_BYTES, GOLDEN_MAX_BYTES, TREE_MAX_DEPTH, Manifest
 from protocol.messages.plan import Plan, Rule, cohort
 from protocol.mqtt.paho_link import PACKET_MAX_BYTES
@@ -30,7 +36,8 @@ from tests.pages import PAGES, PROJECT, Fence, page
 
 NOON: Final = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MESSAGES: Final[dict[str, type[Line]]] = {
-    kind.__name__: kind for kind in (Plan, Manifest, Presence, Status, Outcome, Feedback, Wants, Question, Answer)
+    kind.__name__: kind
+    for kind in (Plan, Manifest, Presence, Status, Outcome, Feedback, Wants, InferenceRequest, InferenceResponse)
 }
 
 

@@ -27,7 +27,7 @@ _JOIN_S: Final = 5.0  # closing: how long a killed command may take to be gone
 log = logging.getLogger("edgeferry.device")
 
 
-class SwapCommand:
+class SwapHook:
     """Of one model. `tell` and `close` may be called by any thread; the command is run by a thread of its own."""
 
     def __init__(self, model: str, command: Sequence[str], current: Path, *, timeout_s: float) -> None:

@@ -30,7 +30,7 @@ _WINDOW: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]|24(?=:00)
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class TimeWindow:
     """A stretch of local time, in minutes since midnight. It may reach over midnight; equal ends are the whole day."""
 
     start_minute: int
@@ -43,18 +43,18 @@ class Window:
         return minute >= self.start_minute or minute < self.end_minute
 
 
-def window_of(text: object) -> Window:
+def window_of(text: object) -> TimeWindow:
     """The window that "22:00-06:00" means. Raises ValueError."""
-    if isinstance(text, Window):
+    if isinstance(text, TimeWindow):
         return text
     found = _WINDOW.fullmatch(text) if isinstance(text, str) else None
     if found is None:
         raise ValueError("a stretch of local time is wanted, such as 22:00-06:00")
     start_h, start_m, end_h, end_m = (int(figures) for figures in found.groups())
-    return Window(start_h * 60 + start_m, (end_h * 60 + end_m) % MINUTES_A_DAY)
+    return TimeWindow(start_h * 60 + start_m, (end_h * 60 + end_m) % MINUTES_A_DAY)
 
 
-Hours = tuple[Annotated[Window, BeforeValidator(window_of)], ...]
+Hours = tuple[Annotated[TimeWindow, BeforeValidator(window_of)], ...]
 """Stretches of local time, as they are written in a settings file."""
 
 
@@ -112,7 +112,7 @@ class Periodic:
     """Look every so often, or only in windows of local time."""
 
     every_s: float = 6 * 3600.0
-    windows: tuple[Window, ...] = ()
+    windows: tuple[TimeWindow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from device_client.core.conditions.readings import Readings
 from device_client.core.download.chunk_scheduler import Download
-from device_client.core.download.throughput import Pace
+from device_client.core.download.throughput import Throughput
 from protocol.messages.base import Frozen
 from protocol.messages.device import Evidence
 from protocol.messages.manifest import Encoding, Manifest, Variant
@@ -198,7 +198,7 @@ class Moment:
     allowed_since_s: float | None = None
     crossed: frozenset[str] = frozenset()  # conditions whose limit was crossed at the last look: hysteresis
     interval_s: float | None = None  # between two looks, where the strategy varies it
-    pace: Pace = field(default_factory=Pace)
+    pace: Throughput = field(default_factory=Throughput)
     assigned: tuple[str, int] | None = None  # version and attempt
     phase_since_s: float = 0.0
     next_check_s: float | None = None

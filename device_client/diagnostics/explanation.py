@@ -10,16 +10,16 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from device_client.core.conditions.conditions import COMFORT, SAFETY, Condition, Needs, Question
+from device_client.core.conditions.conditions import COMFORT, SAFETY, Condition, ConditionQuery, Needs
 from device_client.core.conditions.readings import Readings, Unknown
 from device_client.core.phases.assignment import HELD, needs
 from device_client.core.policy import Policy
 from device_client.core.state import ON_TRIAL, Device, Moment, Phase, State
 from device_client.core.status import IN_PROGRESS
-from device_client.core.variants.selection import Choice
+from device_client.core.variants.selection import VariantSelection
 from device_client.core.variants.switching import choice_for
 from device_client.diagnostics.remedies import against
-from device_client.engine.status_log import Entry
+from device_client.engine.status_log import LogEntry
 from protocol.messages.plan import Assignment
 
 NOT_ASKED: Final = Unknown("only the running client measures it")
@@ -30,12 +30,12 @@ SILENT: Final = timedelta(minutes=5)  # so long after a promised check nothing w
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Snapshot:
     """All that can be known of one model from outside. `runs`: the process that holds the journal, or empty."""
 
     policy: Policy
     device: Device
-    entry: Entry | None
+    entry: LogEntry | None
     readings: Readings
     runs: str
     now: datetime
@@ -54,7 +54,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Explanation:
     """The answer: its one sentence, the facts by label, every condition, and what a person can do."""
 
     model: str
@@ -70,14 +70,14 @@ class Answer:
         return asdict(self) | {"times": {name: at.isoformat() for name, at in self.times.items()}}
 
 
-def explain(look: Look) -> Answer:
+def explain(look: Snapshot) -> Explanation:
     """The answer for one model."""
     wanted = look.device.plan.assign(look.policy.device, look.policy.groups) if look.device.plan else None
     pending = wanted is not None and not _settled(look, wanted)
     asked = _conditions(look, wanted) if pending else ()
     why, advice = _obstacle(look, wanted, asked)
     headline = why or _well(look, wanted)
-    return Answer(
+    return Explanation(
         model=look.policy.model,
         stuck=bool(why),
         headline=headline,
@@ -88,14 +88,14 @@ def explain(look: Look) -> Answer:
     )
 
 
-def _settled(look: Look, wanted: Assignment) -> bool:
+def _settled(look: Snapshot, wanted: Assignment) -> bool:
     """Whether no update is pending: the version runs, or was refused."""
     device = look.device
     runs_it = device.live is not None and device.live.version == wanted.version and not device.refit
     return runs_it or device.refused(wanted.version, wanted.attempt) is not None
 
 
-def _obstacle(look: Look, wanted: Assignment | None, asked: tuple[Asked, ...]) -> tuple[str, tuple[str, ...]]:
+def _obstacle(look: Snapshot, wanted: Assignment | None, asked: tuple[Asked, ...]) -> tuple[str, tuple[str, ...]]:
     """What keeps the device from updating, and what to do about it; empty when nothing does."""
     device, entry, model = look.device, look.entry, look.policy.model
     objections = tuple(each.remedy for each in asked if each.remedy)
@@ -135,7 +135,7 @@ def _about_a_notice(notice: str) -> tuple[str, ...]:
     return expired if "expired" in notice else ("look at what the broker holds: publisher status",)
 
 
-def _well(look: Look, wanted: Assignment | None) -> str:
+def _well(look: Snapshot, wanted: Assignment | None) -> str:
     device = look.device
     sequence = device.plan.sequence if device.plan else 0
     if wanted is None:
@@ -145,14 +145,14 @@ def _well(look: Look, wanted: Assignment | None) -> str:
     return f"it is up to date: {device.reason}"
 
 
-def _conditions(look: Look, wanted: Assignment | None) -> tuple[Asked, ...]:
+def _conditions(look: Snapshot, wanted: Assignment | None) -> tuple[Asked, ...]:
     """Every condition as it stands by now, with the limits that the update in question sets."""
     device, policy, entry = look.device, look.policy, look.entry
     plan = device.plan
     urgent = plan is not None and (plan.urgency == "urgent" or device.live is None) and not device.refit
     state = State(device, Moment(readings=look.readings))
     choice = choice_for(policy, state, wanted) if wanted and wanted.version in device.manifests else ""
-    question = Question(
+    question = ConditionQuery(
         replace(
             look.readings,
             round_trip_ms=entry.round_trip_ms if entry and entry.round_trip_ms is not None else NOT_ASKED,
@@ -161,14 +161,14 @@ def _conditions(look: Look, wanted: Assignment | None) -> tuple[Asked, ...]:
             else NOT_ASKED,
         ),
         policy.thresholds,
-        needs(state, choice) if isinstance(choice, Choice) else Needs(),
+        needs(state, choice) if isinstance(choice, VariantSelection) else Needs(),
         frozenset(entry.crossed if entry else ()),
     )
     safety = [_ask(condition, "safety", question, waived=False) for condition in SAFETY]
     return (*safety, *(_ask(condition, "comfort", question, waived=urgent) for condition in COMFORT))
 
 
-def _ask(condition: Condition, kind: str, question: Question, *, waived: bool) -> Asked:
+def _ask(condition: Condition, kind: str, question: ConditionQuery, *, waived: bool) -> Asked:
     verdict, name = condition(question), condition.__name__
     if verdict.allowed:
         return Asked(name, True, kind, verdict.reason)
@@ -176,7 +176,7 @@ def _ask(condition: Condition, kind: str, question: Question, *, waived: bool) -
     return Asked(name, False, kind, verdict.reason, waived, remedy)
 
 
-def _facts(look: Look, wanted: Assignment | None, headline: str) -> dict[str, str]:
+def _facts(look: Snapshot, wanted: Assignment | None, headline: str) -> dict[str, str]:
     """What stands, label by label; times stand in `_times` under the same labels."""
     device, entry, plan = look.device, look.entry, look.device.plan
     facts = {"runs": "nothing yet"}
@@ -205,7 +205,7 @@ def _facts(look: Look, wanted: Assignment | None, headline: str) -> dict[str, st
     return facts
 
 
-def _times(look: Look) -> dict[str, datetime]:
+def _times(look: Snapshot) -> dict[str, datetime]:
     """Since when, or at what time, for the labels of `_facts`."""
     entry = look.entry
     if entry is None:

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from datetime import datetime, tzinfo
 from typing import Final
 
-from device_client.diagnostics.explanation import Answer, Asked
+from device_client.diagnostics.explanation import Asked, Explanation
 
 LABEL: Final = 12
 SINCE: Final = frozenset({"runs", "state", "link"})  # a time there is when it began
 MARKS: Final = {True: "ok", False: "no"}
 
 
-def lines(device: str, answer: Answer, now: datetime, zone: tzinfo, width: int = 80) -> Iterator[str]:
+def lines(device: str, answer: Explanation, now: datetime, zone: tzinfo, width: int = 80) -> Iterator[str]:
     """The page, line by line."""
     yield from _wrapped(f"{device} / {answer.model}: ", answer.headline, width, indent=2)
     yield ""

@@ -11,7 +11,7 @@ from device_client.adapters.storage.file_store import is_whole
 from device_client.adapters.storage.journal import Seen, holder, peek
 from device_client.core.conditions.readings import Readings
 from device_client.core.state import Device, Installed
-from device_client.diagnostics.explanation import Look
+from device_client.diagnostics.explanation import Snapshot
 from device_client.engine.status_log import read
 from device_client.ports.adapters import ModelFile
 from device_client.service.device_service import JOURNAL, model_folder
@@ -29,13 +29,13 @@ def remembered(settings: DeviceSettings, model: str) -> Device:
     return _device(peek(settings.state / JOURNAL, model), model)
 
 
-def look(settings: DeviceSettings, model: str, readings: Readings, now: datetime) -> Look:
+def look(settings: DeviceSettings, model: str, readings: Readings, now: datetime) -> Snapshot:
     """Everything that explains where a model stands. Raises BadInput where the journal cannot be read."""
     section = next(section for section in settings.models if section.name == model)
     journal = settings.state / JOURNAL
     seen = peek(journal, model)
     device = _device(seen, model)
-    return Look(settings.policy(section), device, read(seen.entry), readings, holder(journal), now)
+    return Snapshot(settings.policy(section), device, read(seen.entry), readings, holder(journal), now)
 
 
 def summary(settings: DeviceSettings, model: str) -> dict[str, Any]:

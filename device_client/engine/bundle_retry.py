@@ -17,7 +17,7 @@ PASSING_S: Final[dict[type[FerryError], float]] = {NoRoom: 10.0, BundleExpired: 
 log = logging.getLogger("edgeferry.device")
 
 
-class SecondLook:
+class BundleRetry:
     """Of one model. Holds no more than one bundle, the last one that was refused so."""
 
     def __init__(self, model: str, clock: Clock) -> None:

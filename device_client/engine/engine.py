@@ -20,19 +20,17 @@ from device_client.core.policy import Policy
 from device_client.core.state import Installed, State
 from device_client.core.state_machine import step, wake_s
 from device_client.core.status import status_of
-from device_client.engine.bundle_retry import SecondLook
-from device_client.engine.file_effects import Blobs
-from device_client.engine.state_repository import Memory
-from device_client.engine.status_log import Logbook
-from device_client.engine.status_publisher import Herald
-from device_client.engine.trial_effects import Trials
+from device_client.engine.bundle_retry import BundleRetry
+from device_client.engine.file_effects import FileEffects
+from device_client.engine.state_repository import StateRepository
+from device_client.engine.status_log import StatusLog
+from device_client.engine.status_publisher import StatusPublisher
+from device_client.engine.trial_effects import TrialEffects
 from device_client.ports.adapters import Swapped
-from device_client.ports.context import Adapters, Clock, Outlet, Verify
+from device_client.ports.context import Adapters
 from protocol.errors import FerryError, NoRoom, Untrusted
 from protocol.messages.device import Status
 from protocol.topics import Topics
-
-__all__ = ["Adapters", "Clock", "Engine", "Outlet", "Verify"]  # whoever builds an engine needs them all
 
 log = logging.getLogger("edgeferry.device")
 
@@ -58,12 +56,12 @@ class Engine:
         self._policy = policy
         self._a = adapters
         self._topics = topics
-        self._memory = Memory(policy.model, adapters.journal)
-        self._blobs = Blobs(policy.model, adapters.store, adapters.clock)
-        self._trials = Trials(adapters, self._blobs, post)
-        self._herald = Herald(policy.device, policy.model, topics, adapters.outlet, adapters.clock)
-        self._logbook = Logbook(policy.model, adapters.journal, adapters.clock)
-        self._second_look = SecondLook(policy.model, adapters.clock)
+        self._memory = StateRepository(policy.model, adapters.journal)
+        self._blobs = FileEffects(policy.model, adapters.store, adapters.clock)
+        self._trials = TrialEffects(adapters, self._blobs, post)
+        self._herald = StatusPublisher(policy.device, policy.model, topics, adapters.outlet, adapters.clock)
+        self._logbook = StatusLog(policy.model, adapters.journal, adapters.clock)
+        self._second_look = BundleRetry(policy.model, adapters.clock)
         self._todo: deque[tuple[happened.Event, Mapping[str, bytes] | None]] = deque()
         self._busy = False
         self._blocked_until_s: float | None = None

@@ -21,7 +21,7 @@ log = logging.getLogger("edgeferry.device")
 CURRENT_RETRY_S: Final = 10.0
 
 
-class Blobs:
+class FileEffects:
     """Between one engine and its store."""
 
     def __init__(self, model: str, store: Store, clock: Clock) -> None:

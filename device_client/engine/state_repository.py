@@ -17,7 +17,7 @@ from protocol.messages.base import first_complaint
 log = logging.getLogger("edgeferry.device")
 
 
-class Memory:
+class StateRepository:
     """Of one model."""
 
     def __init__(self, model: str, journal: Journal) -> None:

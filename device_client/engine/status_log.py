@@ -27,7 +27,7 @@ PASSED: Final = timedelta(minutes=5)  # so long after it a check that was promis
 LASTING: Final = tuple(name for name in Status.model_fields if name not in {"at", "next_check", "update_percentage"})
 
 
-class Entry(Frozen):
+class LogEntry(Frozen):
     """Where one model stood. A `since` is None where the time before it was not seen."""
 
     status: Status
@@ -43,12 +43,12 @@ class Entry(Frozen):
     throughput_bytes_s: float | None = None
 
 
-class Logbook:
+class StatusLog:
     """Of one model. `due_s`: when something that had to wait is written, on the monotonic clock."""
 
     def __init__(self, model: str, journal: Journal, clock: Clock) -> None:
         self._model, self._journal, self._clock = model, journal, clock
-        self._written: Entry | None = None
+        self._written: LogEntry | None = None
         self._written_at_s = 0.0
         self.due_s: float | None = None
 
@@ -73,20 +73,20 @@ class Logbook:
             log.warning("%s: the logbook was not written: %s", self._model, full)
 
 
-def read(noted: bytes | None) -> Entry | None:
+def read(noted: bytes | None) -> LogEntry | None:
     """An entry as it was written; one of another client, that cannot be read, is none."""
     try:
-        return None if noted is None else Entry.model_validate_json(noted)
+        return None if noted is None else LogEntry.model_validate_json(noted)
     except ValidationError:
         return None
 
 
-def following(before: Entry | None, status: Status, moment: Moment) -> Entry:
+def following(before: LogEntry | None, status: Status, moment: Moment) -> LogEntry:
     """The entry after `before`, as of the status's own time. Of the very first one nobody knows since when it stood."""
     now, readings = status.at, moment.readings
-    was = before or Entry(status=status, link_up=moment.link_up)
+    was = before or LogEntry(status=status, link_up=moment.link_up)
     last, live = was.status, (status.installed_version, status.variant)
-    return Entry(
+    return LogEntry(
         status=status,
         state_since=was.state_since if last.state == status.state else now,
         live_since=was.live_since if (last.installed_version, last.variant) == live else now,
@@ -105,7 +105,7 @@ def _known(reading: float | Unknown) -> float | None:
     return None if isinstance(reading, Unknown) else round(reading, 1)
 
 
-def _weighs(new: Entry, old: Entry) -> bool:
+def _weighs(new: LogEntry, old: LogEntry) -> bool:
     """Whether it is a change that people wait for, and that comes seldom."""
     return any(
         getattr(new.status, name) != getattr(old.status, name)
@@ -113,11 +113,11 @@ def _weighs(new: Entry, old: Entry) -> bool:
     ) or _of_link(new) != _of_link(old)
 
 
-def _of_link(entry: Entry) -> tuple[bool, bool, str]:
+def _of_link(entry: LogEntry) -> tuple[bool, bool, str]:
     return entry.link_up, bool(entry.link_trouble), entry.notice
 
 
-def _differ(status: Status, moment: Moment, old: Entry) -> bool:
+def _differ(status: Status, moment: Moment, old: LogEntry) -> bool:
     """Whether more than the time, a little progress and the round trip is new; asked at every event, and cheaply."""
     due = old.status.next_check
     if (status.next_check is None) != (due is None) or (due is not None and status.at > due + PASSED):

@@ -11,7 +11,7 @@ from typing import Final
 
 from device_client.core.effects import Announce
 from device_client.ports.adapters import OutboxEntry
-from device_client.ports.context import Clock, Outlet
+from device_client.ports.context import Clock, LinkOutput
 from protocol.messages.device import Outcome, Status, Wants
 from protocol.topics import Kind, Topics
 
@@ -21,10 +21,10 @@ MOVED_BY: Final = timedelta(minutes=1)
 _NO_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Herald:
+class StatusPublisher:
     """The voice of one model on one device."""
 
-    def __init__(self, device: str, model: str, topics: Topics, outlet: Outlet, clock: Clock) -> None:
+    def __init__(self, device: str, model: str, topics: Topics, outlet: LinkOutput, clock: Clock) -> None:
         self._device, self._model = device, model
         self._topics, self._outlet, self._clock = topics, outlet, clock
         self._said: Status | None = None

@@ -13,7 +13,7 @@ from functools import partial
 from device_client.core.events import Event, ModelFailed, ProofEnded, ProofNotTried
 from device_client.core.state import Installed, Target
 from device_client.core.trial.proof_limits import FREE, ProofLimits
-from device_client.engine.file_effects import Blobs
+from device_client.engine.file_effects import FileEffects
 from device_client.ports.adapters import ModelFile, NotTried, Proof, ProofOrder, Store
 from device_client.ports.context import Adapters
 from protocol.errors import FerryError
@@ -21,10 +21,10 @@ from protocol.errors import FerryError
 log = logging.getLogger("edgeferry.device")
 
 
-class Trials:
+class TrialEffects:
     """Between one engine, the prover and the serving. `post` brings an answer from another thread."""
 
-    def __init__(self, adapters: Adapters, blobs: Blobs, post: Callable[[Event], None]) -> None:
+    def __init__(self, adapters: Adapters, blobs: FileEffects, post: Callable[[Event], None]) -> None:
         self._blobs, self._post = blobs, post
         self._store: Store = adapters.store
         self._prover, self._serving = adapters.prover, adapters.serving

@@ -21,7 +21,7 @@ LEARN: Final = 200  # numbers from which the reference is learnt where it is not
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class DriftState:
     """What a detector knows. `count`, `mean`, `squares`: of the numbers from which its reference was learnt."""
 
     sum: float
@@ -52,11 +52,11 @@ class PageHinkley:
         """0 where all is as it was, 1 where the limit is reached; None while the reference is being learnt."""
         return self._sum / LIMIT if self._count == LEARN else None
 
-    def standing(self) -> Standing:
+    def standing(self) -> DriftState:
         """What another detector of the same stream can go on from."""
-        return Standing(self._sum, self.drifting, self._count, self._mean, self._squares)
+        return DriftState(self._sum, self.drifting, self._count, self._mean, self._squares)
 
-    def resume(self, known: Standing) -> None:
+    def resume(self, known: DriftState) -> None:
         """Go on from there. A reference that is given stays as it is; a standing that cannot be changes nothing."""
         whole = all(map(math.isfinite, (known.sum, known.mean, known.squares)))
         if not (whole and 0 <= known.count <= LEARN and 0 <= known.sum <= LIMIT and known.squares >= 0):

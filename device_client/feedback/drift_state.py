@@ -13,7 +13,7 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from device_client.feedback.drift_detector import Standing
+from device_client.feedback.drift_detector import DriftState
 from protocol.messages.base import first_complaint
 
 VERSIONS_MAX: Final = 4  # live, previous, and what was tried of late
@@ -22,24 +22,24 @@ log = logging.getLogger("edgeferry.device")
 
 
 @dataclass(frozen=True, slots=True)
-class Standings:
+class DriftStates:
     """Of one version in one variant. `distance` is None where the manifest has no statistics."""
 
     version: str
     variant: str
-    doubt: Standing
-    distance: Standing | None = None
+    doubt: DriftState
+    distance: DriftState | None = None
 
 
-_FORM: Final = TypeAdapter(tuple[Standings, ...])
+_FORM: Final = TypeAdapter(tuple[DriftStates, ...])
 
 
-def written(standings: Iterable[Standings]) -> bytes:
+def written(standings: Iterable[DriftStates]) -> bytes:
     """As the journal keeps it."""
     return _FORM.dump_json(tuple(standings))
 
 
-def read(content: bytes | None) -> tuple[Standings, ...]:
+def read(content: bytes | None) -> tuple[DriftStates, ...]:
     """What was written; nothing where it cannot be read, of a newer client perhaps: the references are learnt anew."""
     if content is None:
         return ()

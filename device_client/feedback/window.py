@@ -14,7 +14,7 @@ from threading import Lock
 from typing import Final
 
 from device_client.feedback.drift_detector import PageHinkley
-from device_client.feedback.drift_state import Standings
+from device_client.feedback.drift_state import DriftStates
 from protocol.feedback.aggregation import (
     BUCKET_LAST,
     CONFIDENCE_BINS,
@@ -37,7 +37,7 @@ DISTANCE_STD_FLOOR: Final = 0.05  # thousand thousandths: see protocol.feedback.
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class FeedbackWindow:
     """What one version did between two moments. `inferences` counts every input, those that failed (`errors`) too.
 
     `start_s`, `end_s`: seconds since 1970 in UTC. `classes`: how often each answer was given.
@@ -62,11 +62,11 @@ class Window:
     drifting: bool | None = None
     sample: Sample | None = None
 
-    def merge(self, other: Window) -> Window:
+    def merge(self, other: FeedbackWindow) -> FeedbackWindow:
         """The window that spans both; the order makes no difference. Raises ValueError for unlike versions."""
         if (self.version, self.variant) != (other.version, other.variant):
             raise ValueError(f"a window of {self.version} cannot be added to one of {other.version}")
-        return Window(
+        return FeedbackWindow(
             version=self.version,
             variant=self.variant,
             start_s=min(self.start_s, other.start_s),
@@ -107,7 +107,7 @@ class Window:
         return percentile_ms(self.latency, 0.95)
 
 
-class Counts:
+class FeedbackCounter:
     """What a window is made from: counts one inference in about two microseconds. Any thread may call any method.
 
     The drift detectors look at the stream as a whole: a new window begins with the old one's.
@@ -143,7 +143,7 @@ class Counts:
         *,
         now_s: float,
         distance: tuple[float, float] | None = None,
-        known: Standings | None = None,
+        known: DriftStates | None = None,
     ) -> None:
         """`distance`: mean and standard deviation of the training set's, where they are known.
 
@@ -224,18 +224,18 @@ class Counts:
         return max((each.score for each in detectors if each and each.score is not None), default=None)
 
     @property
-    def standings(self) -> Standings:
+    def standings(self) -> DriftStates:
         """Where the detectors stand, to be remembered."""
         with self._lock:
             distance = self._distance.standing() if self._distance else None
-            return Standings(self.version, self.variant, self._doubt.standing(), distance)
+            return DriftStates(self.version, self.variant, self._doubt.standing(), distance)
 
-    def look(self, now_s: float) -> Window:
+    def look(self, now_s: float) -> FeedbackWindow:
         """The counts so far, as a window."""
         with self._lock:
             return self._window(now_s)
 
-    def take(self, now_s: float) -> Window:
+    def take(self, now_s: float) -> FeedbackWindow:
         """The counts so far, as a window; counting starts again from nothing."""
         with self._lock:
             window = self._window(now_s)
@@ -262,11 +262,11 @@ class Counts:
         self._drift = -1.0  # no detector was ready
         self._drifting = False
 
-    def _window(self, now_s: float) -> Window:
+    def _window(self, now_s: float) -> FeedbackWindow:
         inferences, errors, labelled, correct, millionths, compared, agreed = self._sums
         *bins, sure = self._confidences
         bins[-1] += sure
-        return Window(
+        return FeedbackWindow(
             version=self.version,
             variant=self.variant,
             start_s=self._start_s,
@@ -307,7 +307,7 @@ class Counts:
         return dict(named)
 
 
-def to_message(window: Window, device: str, model: str, event_id: str) -> Feedback:
+def to_message(window: FeedbackWindow, device: str, model: str, event_id: str) -> Feedback:
     """The window as it goes on the wire: under 1 KB for ten classes."""
     return with_figures(
         Feedback(

@@ -8,21 +8,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from device_client.mqtt_inference.request_worker import Desk
+from device_client.mqtt_inference.request_worker import RequestWorker
 from protocol.mqtt.link import Connected, Link, LinkEvent, Received, Sink
 
 log = logging.getLogger("edgeferry.device")
 
 
-class Reception:
+class EventRouter:
     """The sink of a device's link."""
 
     def __init__(self, forward: Sink) -> None:
         self._forward = forward
-        self._desks: dict[str, Desk] = {}
+        self._desks: dict[str, RequestWorker] = {}
         self._link: Link | None = None
 
-    def attach(self, link: Link, desks: Sequence[Desk]) -> None:
+    def attach(self, link: Link, desks: Sequence[RequestWorker]) -> None:
         """Give it its parts; both know it, so they come after it."""
         self._link = link
         self._desks = {desk.input: desk for desk in desks}

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from device_client.serving.prediction import Array, Prediction, finite
 from protocol.errors import BadInput, BadModel
-from protocol.messages.inference import OUTPUT_VALUES_MAX, QUESTION_MAX_BYTES, Mark, Question
+from protocol.messages.inference import OUTPUT_VALUES_MAX, QUESTION_MAX_BYTES, InferenceRequest, Mark
 from protocol.messages.manifest import Contract, Tensor
 from protocol.mqtt.link import ReplyTo
 
@@ -28,12 +28,12 @@ class _Marked(BaseModel):
     id: Mark | None = None
 
 
-def read(payload: bytes) -> Question:
+def read(payload: bytes) -> InferenceRequest:
     """The question. Raises BadInput that names what is wrong with it."""
     if not payload:
         raise BadInput("an empty message", hint='mosquitto_rr 2.0 sends nothing of -f and -s: write -m "$(cat FILE)"')
     try:
-        question = Question.from_line(payload, max_bytes=QUESTION_MAX_BYTES)
+        question = InferenceRequest.from_line(payload, max_bytes=QUESTION_MAX_BYTES)
     except BadInput as refused:
         large = len(payload) > QUESTION_MAX_BYTES
         hint = "send a smaller input; one of that size is for EdgeModel in Python" if large else _FORM

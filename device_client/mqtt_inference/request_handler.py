@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from device_client.mqtt_inference import request as asked
 from device_client.serving.prediction import Prediction
 from protocol.errors import BadInput, BadModel, FerryError, MissingPart
-from protocol.messages.inference import Answer, Mark, Question, Trouble
+from protocol.messages.inference import InferenceRequest, InferenceResponse, Mark, Trouble
 from protocol.messages.manifest import Contract
 
 REMEMBERED_MAX: Final = 8_192  # answers that a label may still come for: as many as the serving knows
@@ -35,7 +35,7 @@ class Answering(Protocol):
         """Tell the truth about an earlier answer. Raises BadInput."""
 
 
-class Clerk:
+class RequestHandler:
     """Of one model on one device. Not thread-safe."""
 
     def __init__(
@@ -44,7 +44,7 @@ class Clerk:
         self._device, self._model, self._serving, self._clock_s = device, model, serving, clock_s
         self._answered: dict[Mark, int] = {}  # the question's id to the serving's
 
-    def answer(self, payload: bytes, since_s: float) -> Answer:
+    def answer(self, payload: bytes, since_s: float) -> InferenceResponse:
         """What to say to a message that came at `since_s`."""
         try:
             question = asked.read(payload)
@@ -63,11 +63,11 @@ class Clerk:
             log.exception("%s: a question could not be answered", self._model)
             return self._trouble("failed", "the device could not answer; its log says why", question.id)
 
-    def trouble(self, kind: Trouble, told: FerryError | str, payload: bytes) -> Answer:
+    def trouble(self, kind: Trouble, told: FerryError | str, payload: bytes) -> InferenceResponse:
         """Why there is no answer to a message."""
         return self._trouble(kind, told, asked.mark_of(payload))
 
-    def _predict(self, question: Question, since_s: float) -> Answer:
+    def _predict(self, question: InferenceRequest, since_s: float) -> InferenceResponse:
         contract = self._serving.contract
         if contract is None:
             raise MissingPart(
@@ -83,9 +83,9 @@ class Clerk:
             self._remember(question.id, prediction.id)
         if question.label is not None:
             said |= self._labelled(question, prediction)
-        return Answer(id=question.id, device=self._device, model=self._model, **said)
+        return InferenceResponse(id=question.id, device=self._device, model=self._model, **said)
 
-    def _labelled(self, question: Question, prediction: Prediction) -> dict[str, Any]:
+    def _labelled(self, question: InferenceRequest, prediction: Prediction) -> dict[str, Any]:
         """What became of a label that came with its input: a wrong one takes nothing from the answer."""
         assert question.label is not None
         try:
@@ -95,7 +95,7 @@ class Clerk:
         self._forget(question.id)
         return {"label_counted": counted}
 
-    def _label_earlier(self, question: Question) -> Answer:
+    def _label_earlier(self, question: InferenceRequest) -> InferenceResponse:
         assert question.id is not None  # `read` has seen to both
         assert question.label is not None
         earlier = self._answered.get(question.id)
@@ -106,7 +106,7 @@ class Clerk:
             )
         counted = self._serving.label(earlier, question.label)
         self._forget(question.id)
-        return Answer(id=question.id, label_counted=counted, device=self._device, model=self._model)
+        return InferenceResponse(id=question.id, label_counted=counted, device=self._device, model=self._model)
 
     def _remember(self, mark: Mark, prediction_id: int) -> None:
         self._forget(mark)  # the latest of an id is the newest in the order too
@@ -118,5 +118,5 @@ class Clerk:
         if mark is not None:
             self._answered.pop(mark, None)
 
-    def _trouble(self, kind: Trouble, told: FerryError | str, mark: Mark | None) -> Answer:
-        return Answer(id=mark, error=str(told), error_kind=kind, device=self._device, model=self._model)
+    def _trouble(self, kind: Trouble, told: FerryError | str, mark: Mark | None) -> InferenceResponse:
+        return InferenceResponse(id=mark, error=str(told), error_kind=kind, device=self._device, model=self._model)

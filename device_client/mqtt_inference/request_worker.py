@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from device_client.mqtt_inference import request as asked
-from device_client.mqtt_inference.request_handler import Clerk
+from device_client.mqtt_inference.request_handler import RequestHandler
 from protocol.errors import BadInput
 from protocol.mqtt.link import ReplyTo
 from protocol.topics import Kind, Topics
@@ -32,13 +32,13 @@ log = logging.getLogger("edgeferry.device")
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class _QueuedRequest:
     payload: bytes
     reply_to: ReplyTo | None
     since_s: float
 
 
-class Desk:
+class RequestWorker:
     """Of one model on one device. `take` may be called by any thread, and never waits."""
 
     def __init__(
@@ -46,7 +46,7 @@ class Desk:
         device: str,
         model: str,
         topics: Topics,
-        clerk: Clerk,
+        clerk: RequestHandler,
         say: Say,
         *,
         clock_s: Callable[[], float] = time.monotonic,
@@ -55,8 +55,10 @@ class Desk:
         self._output = topics.of_device(Kind.OUTPUT, device, model)
         self._root, self._clerk, self._say, self._clock_s = topics.root, clerk, say, clock_s
         self._news = threading.Condition()
-        self._waiting: deque[_Waiting] = deque()
-        self._turned_away: deque[_Waiting] = deque(maxlen=WAITING_MAX)  # to be told so; beyond, they are only counted
+        self._waiting: deque[_QueuedRequest] = deque()
+        self._turned_away: deque[_QueuedRequest] = deque(
+            maxlen=WAITING_MAX
+        )  # to be told so; beyond, they are only counted
         self._closed = False
         self._told_at_s = float("-inf")
         self.turned_away = 0  # since the start
@@ -80,7 +82,7 @@ class Desk:
             if len(self._waiting) == WAITING_MAX:
                 self._turned_away.append(self._waiting.popleft())
                 self.turned_away += 1
-            self._waiting.append(_Waiting(payload, reply_to, self._clock_s()))
+            self._waiting.append(_QueuedRequest(payload, reply_to, self._clock_s()))
             self._news.notify()
 
     def _work(self) -> None:
@@ -91,7 +93,7 @@ class Desk:
             if waiting:
                 self._answer(waiting)
 
-    def _next(self) -> tuple[_Waiting | None, _Waiting | None] | None:
+    def _next(self) -> tuple[_QueuedRequest | None, _QueuedRequest | None] | None:
         """One of those that were turned away, and one to answer; None when the desk is closed."""
         with self._news:
             self._news.wait_for(lambda: self._closed or self._waiting or self._turned_away)
@@ -100,7 +102,7 @@ class Desk:
             late = self._turned_away.popleft() if self._turned_away else None
             return late, self._waiting.popleft() if self._waiting else None
 
-    def _answer(self, waiting: _Waiting) -> None:
+    def _answer(self, waiting: _QueuedRequest) -> None:
         """To where it is awaited. Who awaits it where nothing may be said is told so on the output."""
         try:
             topic = asked.place_of_answer(waiting.reply_to, self._output, self._root)
@@ -109,7 +111,7 @@ class Desk:
             return
         self._say(topic, self._clerk.answer(waiting.payload, waiting.since_s).to_line(), _known_by(waiting))
 
-    def _turn_away(self, late: _Waiting) -> None:
+    def _turn_away(self, late: _QueuedRequest) -> None:
         now_s = self._clock_s()
         if now_s - self._told_at_s >= TELL_EVERY_S:
             self._told_at_s = now_s
@@ -122,5 +124,5 @@ class Desk:
             self._say(topic, self._clerk.trouble("overloaded", told, late.payload).to_line(), _known_by(late))
 
 
-def _known_by(waiting: _Waiting) -> bytes:
+def _known_by(waiting: _QueuedRequest) -> bytes:
     return waiting.reply_to.correlation if waiting.reply_to else b""

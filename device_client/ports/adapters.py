@@ -11,7 +11,7 @@ from device_client.core.conditions.model_quality import Quality
 from device_client.core.conditions.readings import Readings
 from device_client.core.events import ChildEnd
 from device_client.core.trial.tally import Tally
-from device_client.feedback.window import Window
+from device_client.feedback.window import FeedbackWindow
 from protocol.messages.manifest import Contract, Encoding, InputStatistics, Tree
 
 
@@ -154,7 +154,7 @@ class Serving(Protocol):
     def tally(self) -> Tally:
         """The counts since the shadow was started, or since the swap when there is none."""
 
-    def take_window(self, *, at_least: int) -> Window | None:
+    def take_window(self, *, at_least: int) -> FeedbackWindow | None:
         """Close the feedback window and return it, or None when it has fewer inferences than that."""
 
     def standings(self) -> bytes | None:

@@ -23,7 +23,7 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlet:
+class LinkOutput:
     """What an engine may ask of the link. `say` keeps nothing: status and wants are said anew when they change."""
 
     say: Callable[[str, bytes, bool], None]  # topic, payload, retained; at QoS 1
@@ -32,7 +32,7 @@ class Outlet:
     round_trip_ms: Callable[[], float | Unknown]
 
 
-def nobody(_swapped: Swapped) -> None:
+def no_observer(_swapped: Swapped) -> None:
     """Where nobody follows the live model from outside."""
 
 
@@ -46,7 +46,7 @@ class Adapters:
     sensors: Sensors
     journal: Journal
     verify: Verify
-    outlet: Outlet
+    outlet: LinkOutput
     clock: Clock
-    swapped: Callable[[Swapped], None] = nobody
+    swapped: Callable[[Swapped], None] = no_observer
     """Told after each swap, also at a start, once `current` points at the file; must not wait or raise."""

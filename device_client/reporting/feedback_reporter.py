@@ -7,12 +7,12 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from device_client.feedback.window import Window, to_message
+from device_client.feedback.window import FeedbackWindow, to_message
 from device_client.ports.adapters import Journal, OutboxEntry, Serving
 from device_client.ports.context import Clock
 from device_client.reporting.window_merging import merged
 from protocol.errors import FerryError
-from protocol.feedback.truncation import WINDOW_MAX_BYTES, shortened
+from protocol.feedback.truncation import WINDOW_MAX_BYTES, truncated
 from protocol.topics import Kind, Topics
 
 OWED_MAX: Final = 32  # windows: of each version of each model one is enough, as long as they fit into a message
@@ -20,7 +20,7 @@ OWED_MAX: Final = 32  # windows: of each version of each model one is enough, as
 log = logging.getLogger("edgeferry.device")
 
 
-class Reporter:
+class FeedbackReporter:
     """One per device. `session` makes the ids of its windows differ from those of an earlier life."""
 
     def __init__(
@@ -82,16 +82,16 @@ class Reporter:
             log.error("%d windows of feedback are lost: %s", len(fewest) - OWED_MAX, full)
         self._owed = fewest[-OWED_MAX:]
 
-    def _entry(self, model: str, window: Window) -> OutboxEntry:
+    def _entry(self, model: str, window: FeedbackWindow) -> OutboxEntry:
         self._windows += 1
         name = f"{self._device}\0{model}\0{self._session}\0{self._windows}"
         event_id = hashlib.sha256(name.encode()).hexdigest()[:20]
-        line = shortened(to_message(window, self._device, model, event_id), self._window_max_bytes).to_line()
+        line = truncated(to_message(window, self._device, model, event_id), self._window_max_bytes).to_line()
         topic = self._topics.of_device(Kind.FEEDBACK, self._device, model)
         return OutboxEntry(event_id, topic, line, self._clock.utc().timestamp(), "feedback")
 
 
-def _windows(serving: Serving) -> Iterator[Window]:
+def _windows(serving: Serving) -> Iterator[FeedbackWindow]:
     """All that are open: what is left of a version that was swapped out has one of its own."""
     while (window := serving.take_window(at_least=1)) is not None:
         yield window

@@ -22,20 +22,20 @@ from device_client.adapters.sandbox.parent import TrialProcess
 from device_client.adapters.sensors.device_sensors import DeviceSensors
 from device_client.adapters.storage.file_store import CURRENT, FileStore
 from device_client.adapters.storage.journal import Journal
-from device_client.adapters.swap_hook import SwapCommand
+from device_client.adapters.swap_hook import SwapHook
 from device_client.core.events import Event
 from device_client.core.policy import TrialLimits
-from device_client.engine.engine import Adapters, Clock, Engine, Outlet
-from device_client.mqtt_inference.event_router import Reception
-from device_client.mqtt_inference.request_handler import Clerk
-from device_client.mqtt_inference.request_worker import Desk
+from device_client.engine.engine import Engine
+from device_client.mqtt_inference.event_router import EventRouter
+from device_client.mqtt_inference.request_handler import RequestHandler
+from device_client.mqtt_inference.request_worker import RequestWorker
 from device_client.ports.adapters import Swapped
-from device_client.ports.context import nobody
-from device_client.reporting.feedback_reporter import Reporter
-from device_client.service.event_loop import Inbound, Posted, Runner, drive
+from device_client.ports.context import Adapters, Clock, LinkOutput, no_observer
+from device_client.reporting.feedback_reporter import FeedbackReporter
+from device_client.service.event_loop import EventLoop, Inbound, Posted, drive
 from device_client.service.presence import Identity, LinkWatch
 from device_client.serving.live_serving import LiveServing
-from device_client.serving.shadow import Terms
+from device_client.serving.shadow import ShadowSettings
 from device_client.settings.loader import DeviceSettings
 from device_client.settings.sections import ModelSection
 from protocol.errors import BadSettings, MissingPart, NoRoom
@@ -51,7 +51,7 @@ NICE: Final = 5
 log = logging.getLogger("edgeferry.device")
 
 
-class Station:
+class DeviceService:
     """One device in this process. `start` runs it on a thread of its own; `close` says goodbye to the broker."""
 
     def __init__(self, settings: DeviceSettings) -> None:
@@ -66,8 +66,8 @@ class Station:
         self.servings: dict[str, LiveServing] = {}
         zone = settings.strategy.local_zone()
         self._sensors = DeviceSensors(settings.state, settings.probe_file, sources=settings.probes, zone=zone)
-        self._desks: list[Desk] = []
-        self._swap_commands: list[SwapCommand] = []
+        self._desks: list[RequestWorker] = []
+        self._swap_commands: list[SwapHook] = []
         try:
             check_delegates_of(settings.models)
             self._runner = self._assemble()
@@ -111,12 +111,12 @@ class Station:
         give_way(threading.get_native_id(), NICE)
         drive(self._runner, self._inbox, self._stop, self._clock)
 
-    def _assemble(self) -> Runner:
+    def _assemble(self) -> EventLoop:
         settings, topics = self.settings, Topics(self.settings.topic_root)
         session = self._session()
         identity = Identity(settings.device, session, client_name(), runtime_name())
         watch = LinkWatch()
-        reporter = Reporter(
+        reporter = FeedbackReporter(
             settings.device,
             session,
             topics,
@@ -125,12 +125,12 @@ class Station:
             every_s=settings.feedback.every_s,
             window_max_bytes=settings.feedback.window_max_bytes,
         )
-        runner = Runner(identity, topics, self._clock, watch, reporter, self.journal)
-        outlet = Outlet(runner.say, runner.sweep, runner.outbox_filled, lambda: watch.round_trip_ms)
+        runner = EventLoop(identity, topics, self._clock, watch, reporter, self.journal)
+        outlet = LinkOutput(runner.say, runner.sweep, runner.outbox_filled, lambda: watch.round_trip_ms)
         engines = {section.name: self._engine(section.name, topics, outlet) for section in settings.models}
         will = Will(topics.presence(settings.device), identity.presence(online=False, clock=None))
         tls = settings.tls
-        reception = Reception(self._inbox.put)
+        reception = EventRouter(self._inbox.put)
         link = MqttLink(
             settings.broker_url(),
             f"edgeferry-{settings.device}",
@@ -140,13 +140,19 @@ class Station:
         )
         runner.attach(link, engines, self.servings)
         self._desks = [
-            Desk(settings.device, name, topics, Clerk(settings.device, name, self.servings[name]), partial(_say, link))
+            RequestWorker(
+                settings.device,
+                name,
+                topics,
+                RequestHandler(settings.device, name, self.servings[name]),
+                partial(_say, link),
+            )
             for name in (section.name for section in settings.models if section.mqtt_inference)
         ]
         reception.attach(link, self._desks)
         return runner
 
-    def _engine(self, model: str, topics: Topics, outlet: Outlet) -> Engine:
+    def _engine(self, model: str, topics: Topics, outlet: LinkOutput) -> Engine:
         section = next(section for section in self.settings.models if section.name == model)
         delegates = section.opened_on()
         serving = LiveServing(
@@ -182,9 +188,9 @@ class Station:
     def _follower(self, section: ModelSection) -> Callable[[Swapped], None]:
         """Whom to tell of swaps."""
         if not section.on_swap:
-            return nobody
+            return no_observer
         current = model_folder(self.settings, section.name) / CURRENT
-        command = SwapCommand(section.name, section.on_swap, current, timeout_s=section.on_swap_timeout_s)
+        command = SwapHook(section.name, section.on_swap, current, timeout_s=section.on_swap_timeout_s)
         self._swap_commands.append(command)
         return command.tell
 
@@ -214,9 +220,9 @@ def model_folder(settings: DeviceSettings, model: str) -> Path:
     return settings.state / "models" / model
 
 
-def shadow_terms(limits: TrialLimits) -> Terms:
+def shadow_terms(limits: TrialLimits) -> ShadowSettings:
     """What the settings of a trial mean to the shadow that counts for it."""
-    return Terms(
+    return ShadowSettings(
         cpu_percent=limits.shadow_cpu_percent,
         slow_ratio=limits.latency_ratio_max,
         slow_floor_ms=limits.latency_floor_ms,

@@ -17,7 +17,7 @@ from device_client.core.events import ChunksSwept, Event, LinkDown
 from device_client.engine.engine import Engine
 from device_client.ports.adapters import Journal, Serving
 from device_client.ports.context import Clock
-from device_client.reporting.feedback_reporter import Reporter
+from device_client.reporting.feedback_reporter import FeedbackReporter
 from device_client.reporting.outbox import Outbox
 from device_client.service.presence import Identity, LinkWatch, ReadBack
 from protocol.mqtt.link import Connected, Delivered, Disconnected, Link, LinkEvent, Received, Refused, Swept
@@ -40,7 +40,7 @@ class Posted:
 Inbound = LinkEvent | Posted
 
 
-class Runner:
+class EventLoop:
     """Routes messages to engines and speaks for the device. Not thread-safe."""
 
     def __init__(
@@ -49,7 +49,7 @@ class Runner:
         topics: Topics,
         clock: Clock,
         watch: LinkWatch,
-        reporter: Reporter,
+        reporter: FeedbackReporter,
         journal: Journal,
     ) -> None:
         self._identity = identity
@@ -189,7 +189,7 @@ class Runner:
         self._outbox.refused(receipt, reason)
 
 
-def drive(runner: Runner, inbox: queue.Queue[Inbound], stop: threading.Event, clock: Clock) -> None:
+def drive(runner: EventLoop, inbox: queue.Queue[Inbound], stop: threading.Event, clock: Clock) -> None:
     """Run a device until `stop` is set: one thread, one inbox, one timer."""
     runner.start()
     try:

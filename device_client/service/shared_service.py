@@ -11,21 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from device_client.service.device_service import Station
+from device_client.service.device_service import DeviceService
 from device_client.settings.loader import DeviceSettings
 from protocol.errors import BadSettings
 
 _lock: Final = threading.Lock()  # also while one starts or ends: who comes then waits for a folder that is free
-_shares: Final[dict[tuple[int, Path], _Shared]] = {}
+_shares: Final[dict[tuple[int, Path], _OpenService]] = {}
 
 
 @dataclass(slots=True)
-class _Shared:
-    station: Station
+class _OpenService:
+    station: DeviceService
     users: int = 0
 
 
-class Share:
+class SharedService:
     """One user's part in a station. Thread-safe; given back once, however often it is asked to be."""
 
     def __init__(self, settings: DeviceSettings) -> None:
@@ -38,7 +38,7 @@ class Share:
         with _lock:
             shared = _shares.get(self._at)
             if shared is None:
-                shared = _shares[self._at] = _Shared(_started(settings))
+                shared = _shares[self._at] = _OpenService(_started(settings))
             _check_same(shared.station.settings, settings)
             shared.users += 1
             self.station = shared.station
@@ -56,8 +56,8 @@ class Share:
                 shared.station.close()
 
 
-def _started(settings: DeviceSettings) -> Station:
-    station = Station(settings)
+def _started(settings: DeviceSettings) -> DeviceService:
+    station = DeviceService(settings)
     try:
         return station.start()
     except BaseException:

@@ -13,7 +13,7 @@ from typing import Final
 BURST_S: Final = 2.0  # of wall time: what was not used in a quiet hour is not saved up for longer than that
 
 
-class Allowance:
+class CpuBudget:
     """For one shadow. Any thread may call any method."""
 
     def __init__(self, cpu_percent: float, now_s: float) -> None:

@@ -10,13 +10,13 @@ from threading import Lock
 
 from device_client.adapters.runtime.tflite import OpenModel, open_model
 from device_client.ports.adapters import Delegate, ModelFile
-from device_client.serving.prediction import Array, Form
+from device_client.serving.prediction import AnswerFormat, Array
 from protocol.errors import BadModel, ContractDiffers, FerryError
 
 log = logging.getLogger("edgeferry.device")
 
 
-class Loaded:
+class InterpreterPool:
     """A pool of interpreters of one file. It is closed when nobody refers to it any more: memory is the runtime's."""
 
     def __init__(
@@ -30,7 +30,7 @@ class Loaded:
     ) -> None:
         """Open `at_once` interpreters and warm them up; more follow as threads ask, up to `most`. Raises BadModel."""
         self.file = file
-        self.form = Form(file.contract)
+        self.form = AnswerFormat(file.contract)
         self._threads, self._delegates = threads, delegates
         self._most = most
         self._changing = Lock()  # the number of interpreters, and the queue

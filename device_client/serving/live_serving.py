@@ -22,12 +22,12 @@ from numpy.typing import ArrayLike
 
 from device_client.core.conditions.model_quality import Quality
 from device_client.core.trial.tally import Tally
-from device_client.feedback.drift_state import VERSIONS_MAX, Standings, read, written
-from device_client.feedback.window import Counts, Window
+from device_client.feedback.drift_state import VERSIONS_MAX, DriftStates, read, written
+from device_client.feedback.window import FeedbackCounter, FeedbackWindow
 from device_client.ports.adapters import Delegate, ModelFile
-from device_client.serving.interpreter_pool import Loaded
+from device_client.serving.interpreter_pool import InterpreterPool
 from device_client.serving.prediction import Array, Prediction, entropy_millibits, finite
-from device_client.serving.shadow import Shadow, Terms
+from device_client.serving.shadow import Shadow, ShadowSettings
 from protocol.errors import BadInput, MissingPart
 from protocol.feedback.input_profile import Profile
 from protocol.messages.manifest import Contract
@@ -42,26 +42,26 @@ TOLD_FROM: Final = 20  # labelled or compared inputs
 
 
 @dataclass(frozen=True, slots=True)
-class _Stage:
+class _ServingState:
     """What is on: replaced as a whole. `window` is for feedback, `since` for the tally, in processor time.
 
     `asked_at_s`: the threads that are at an input just now, and since when.
     """
 
-    live: Loaded
-    window: Counts
-    since: Counts
+    live: InterpreterPool
+    window: FeedbackCounter
+    since: FeedbackCounter
     profile: Profile
     shadow: Shadow | None = None
     asked_at_s: dict[int, float] = field(default_factory=dict)
 
 
-class _Answer(NamedTuple):
+class _RawPrediction(NamedTuple):
     """What was chosen, and where a label for it is counted. A tuple, for one is made at each prediction."""
 
     id: int
     top: int
-    counts: Counts
+    counts: FeedbackCounter
 
 
 class LiveServing:
@@ -77,7 +77,7 @@ class LiveServing:
         delegates: Sequence[Delegate] = (),
         parallel_max: int | None = None,
         look_every: int = LOOK_EVERY,
-        terms: Terms = Terms(),  # noqa: B008 - frozen
+        terms: ShadowSettings = ShadowSettings(),  # noqa: B008 - frozen
         remembered: bytes | None = None,
     ) -> None:
         """`clock_s` times what an application feels; `cpu_s` what a model costs, alike for live model and shadow.
@@ -93,15 +93,17 @@ class LiveServing:
         self._parallel_max = parallel_max or max(2, os.cpu_count() or 2)
         self._look_every = look_every
         self._terms = terms
-        self._stage: _Stage | None = None
+        self._stage: _ServingState | None = None
         self._closed = False
         self._changing = threading.Lock()  # held by those who replace the stage, never by a prediction
         self._ready = threading.Event()
-        self._retired: deque[Counts] = deque(maxlen=RETIRED_MAX)
+        self._retired: deque[FeedbackCounter] = deque(maxlen=RETIRED_MAX)
         self._standings = {(each.version, each.variant): each for each in read(remembered)}
-        self._recent: tuple[Window, ...] = ()  # replaced as a whole, so that a look at it need not wait for a swap
+        self._recent: tuple[
+            FeedbackWindow, ...
+        ] = ()  # replaced as a whole, so that a look at it need not wait for a swap
         self._ids = itertools.count(1)  # one step, so that threads need no lock
-        self._answers: list[_Answer | None] = [None] * ANSWERS_MAX  # by id, in a ring
+        self._answers: list[_RawPrediction | None] = [None] * ANSWERS_MAX  # by id, in a ring
 
     # What an application calls
 
@@ -183,7 +185,7 @@ class LiveServing:
         with self._changing:
             before = self._stage
             at_once = before.live.opened if before else 1
-            loaded = Loaded(
+            loaded = InterpreterPool(
                 model,
                 most=self._parallel_max,
                 at_once=at_once,
@@ -194,7 +196,7 @@ class LiveServing:
             if before:
                 self._remember(before.window)
             known = self._standings.get((model.version, model.variant))
-            self._stage = _Stage(loaded, self._counts(model, known), self._counts(model), _profile(model))
+            self._stage = _ServingState(loaded, self._counts(model, known), self._counts(model), _profile(model))
             self._ready.set()
             if before:
                 self._retired.append(before.window)
@@ -251,7 +253,7 @@ class LiveServing:
             live_under_way_s=under_way_s,
         )
 
-    def take_window(self, *, at_least: int) -> Window | None:
+    def take_window(self, *, at_least: int) -> FeedbackWindow | None:
         """Close the feedback window and return it, or None when it has fewer inferences than that.
 
         What is left of a version that was swapped out comes first, however little it is.
@@ -284,7 +286,9 @@ class LiveServing:
             return None
         now = stage.window.look(self._wall_s())
         recent = reduce(
-            Window.merge, [old for old in closed if (old.version, old.variant) == (now.version, now.variant)], now
+            FeedbackWindow.merge,
+            [old for old in closed if (old.version, old.variant) == (now.version, now.variant)],
+            now,
         )
         if not recent.inferences:
             return None
@@ -307,7 +311,7 @@ class LiveServing:
                 if stage.shadow:
                     stage.shadow.stop()
 
-    def _answered(self, prediction: object) -> tuple[int, tuple[int, Counts] | None]:
+    def _answered(self, prediction: object) -> tuple[int, tuple[int, FeedbackCounter] | None]:
         """The id, and what was chosen; a prediction remembers that itself, however old it is."""
         if isinstance(prediction, int | np.integer):
             id_ = int(prediction)
@@ -321,21 +325,23 @@ class LiveServing:
         part = prediction.each()[0]
         return part.id, None if part.top is None or part.counts is None else (part.top, part.counts)
 
-    def _remember(self, counts: Counts) -> None:
+    def _remember(self, counts: FeedbackCounter) -> None:
         """The latest last; the oldest is forgotten when there are too many."""
         self._standings.pop((counts.version, counts.variant), None)
         self._standings[counts.version, counts.variant] = counts.standings
         while len(self._standings) > VERSIONS_MAX:
             del self._standings[next(iter(self._standings))]
 
-    def _counts(self, model: ModelFile, known: Standings | None = None) -> Counts:
+    def _counts(self, model: ModelFile, known: DriftStates | None = None) -> FeedbackCounter:
         trained = model.statistics
         distance = (trained.distance_mean, trained.distance_std) if trained else None
-        return Counts(model.version, model.variant, model.labels, now_s=self._wall_s(), distance=distance, known=known)
+        return FeedbackCounter(
+            model.version, model.variant, model.labels, now_s=self._wall_s(), distance=distance, known=known
+        )
 
     def _answer(
         self,
-        stage: _Stage,
+        stage: _ServingState,
         inputs: Sequence[Array],
         outputs: Sequence[Array],
         at: int,
@@ -361,7 +367,7 @@ class LiveServing:
             stage.shadow.offer(id_, [each[at : at + 1] for each in inputs], row, top, cpu_s)
         label = None
         if top is not None:
-            self._answers[id_ % ANSWERS_MAX] = _Answer(id_, top, stage.window)
+            self._answers[id_ % ANSWERS_MAX] = _RawPrediction(id_, top, stage.window)
             label = file.labels[top] if top < len(file.labels) else None
         return Prediction(row[0], row, top, confidence, label, file.version, file.variant, id_, counts=stage.window)
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from device_client.feedback.window import Counts
+from device_client.feedback.window import FeedbackCounter
 from protocol.errors import BadInput
 from protocol.messages.manifest import Contract, Tensor
 
@@ -37,14 +37,14 @@ class Prediction:
     variant: str
     id: int
     parts: tuple[Prediction, ...] = ()
-    counts: Counts | None = field(default=None, repr=False, compare=False)  # where a label for it is counted
+    counts: FeedbackCounter | None = field(default=None, repr=False, compare=False)  # where a label for it is counted
 
     def each(self) -> tuple[Prediction, ...]:
         """The answers of a batch one by one; itself where it is one."""
         return self.parts or (self,)
 
 
-class Form:
+class AnswerFormat:
     """How a contract's inputs must look, and how to read its first output."""
 
     def __init__(self, contract: Contract) -> None:
@@ -90,7 +90,7 @@ class Form:
         return top, share if 0.0 <= share <= 1.0 else None
 
 
-def agree(ours: Sequence[Array], theirs: Sequence[Array], form: Form, tolerance: float) -> bool:
+def agree(ours: Sequence[Array], theirs: Sequence[Array], form: AnswerFormat, tolerance: float) -> bool:
     """Whether two models gave the same answer: the same top class, or else values within the tolerance of each other.
 
     `tolerance` is a share of the value, and an absolute difference near zero.

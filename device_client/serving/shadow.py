@@ -19,10 +19,10 @@ from typing import Final
 
 from device_client.adapters.process_priority import give_way
 from device_client.core.trial.tally import DROP_BINS, Tally
-from device_client.feedback.window import Counts
+from device_client.feedback.window import FeedbackCounter
 from device_client.ports.adapters import Delegate, ModelFile
-from device_client.serving.cpu_budget import Allowance
-from device_client.serving.interpreter_pool import Loaded
+from device_client.serving.cpu_budget import CpuBudget
+from device_client.serving.interpreter_pool import InterpreterPool
 from device_client.serving.prediction import Array, agree, finite
 
 QUEUE_MAX: Final = 32  # inputs waiting; each is a copy
@@ -36,7 +36,7 @@ log = logging.getLogger("edgeferry.device")
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ShadowSettings:
     """What a shadow may use, and how two answers are compared.
 
     `cpu_percent`: of one core, on average. `tolerance`: between values, see `agree`. `slow_ratio`, `slow_floor_ms`: a
@@ -81,9 +81,9 @@ class Shadow:
         *,
         cpu_s: Callable[[], float],
         clock_s: Callable[[], float] = time.monotonic,
-        terms: Terms = Terms(),
+        terms: ShadowSettings = ShadowSettings(),
         share: float = 1.0,
-        live: Counts | None = None,
+        live: FeedbackCounter | None = None,
         threads: int = 1,
         delegates: Sequence[Delegate] = (),
         queue_max: int = QUEUE_MAX,
@@ -95,11 +95,11 @@ class Shadow:
         much. `clock_s`: by which the allowance of processor time fills. `share`: of the inputs offered, those that
         are sampled, over 0 to 1; the allowance may make it less, and of rare inputs each is taken.
         """
-        self._loaded = Loaded(file, most=1, threads=threads, delegates=delegates)
+        self._loaded = InterpreterPool(file, most=1, threads=threads, delegates=delegates)
         self._cpu_s, self._clock_s = cpu_s, clock_s
         self._terms, self._share = terms, share
         self._sampled_at_s = clock_s()
-        self._allowance = Allowance(terms.cpu_percent / threads, clock_s())
+        self._allowance = CpuBudget(terms.cpu_percent / threads, clock_s())
         self._live = live
         self._queue: Queue[_Sampled | None] = Queue(queue_max)
         self._pairs_max = pairs_max
@@ -107,7 +107,7 @@ class Shadow:
         self._lock = threading.Lock()
         self._stopped = False
         self._under_way_since_s: float | None = None
-        self._latency = Counts(file.version, file.variant, now_s=0.0)
+        self._latency = FeedbackCounter(file.version, file.variant, now_s=0.0)
         self._inputs = self._agreed = self._errors = 0
         self._labelled = self._both_correct = self._only_live_correct = self._only_shadow_correct = 0
         self._live_slow = self._shadow_slow = 0
@@ -142,7 +142,7 @@ class Shadow:
                 pair.truth = truth
                 self._weigh(id_, pair)
 
-    def tally(self, live: Counts) -> Tally:
+    def tally(self, live: FeedbackCounter) -> Tally:
         """The counts so far, with those of the live model over the same time."""
         seen, since_s = live.look(0.0), self._under_way_since_s
         with self._lock:

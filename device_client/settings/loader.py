@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from device_client.adapters.sensors.probe_settings import Sources
+from device_client.adapters.sensors.probe_settings import ProbeSettings
 from device_client.core.policy import (
     DownloadLimits,
     Policy,
@@ -48,7 +48,7 @@ class DeviceSettings(BaseSettings):
     models: tuple[ModelSection, ...] = Field(default=(ModelSection(name="digits"),), min_length=1, max_length=32)
     strategy: StrategySection = StrategySection()
     conditions: Thresholds = Field(default_factory=Thresholds)
-    probes: Sources = Field(default_factory=Sources)
+    probes: ProbeSettings = Field(default_factory=ProbeSettings)
     download: DownloadLimits = Field(default_factory=DownloadLimits)
     trial: TrialLimits = Field(default_factory=TrialLimits)
     feedback: FeedbackSection = FeedbackSection()
@@ -186,7 +186,7 @@ def _known_keys() -> dict[str, list[str]]:
         "feedback": FeedbackSection,
         "tls": TlsSection,
     }
-    parts = {"conditions": Thresholds, "probes": Sources, "download": DownloadLimits, "trial": TrialLimits}
+    parts = {"conditions": Thresholds, "probes": ProbeSettings, "download": DownloadLimits, "trial": TrialLimits}
     keys = {"": list(DeviceSettings.model_fields)}
     keys |= {name: list(section.model_fields) for name, section in sections.items()}
     return keys | {name: [field.name for field in fields(part)] for name, part in parts.items()}

@@ -29,7 +29,7 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class ChunkedBlob:
     """A blob in chunks: the tree that is signed, the slices, and the lists of hashes above them, by their own hash."""
 
     tree: Tree
@@ -37,7 +37,7 @@ class Cut:
     nodes: dict[str, bytes]
 
 
-def cut(path: Path) -> Cut:
+def cut(path: Path) -> ChunkedBlob:
     """Cut the file at `path`; one chunk of it is in memory at a time.
 
     Raises BadInput when the file is empty, larger than a blob may be, or changes meanwhile.
@@ -53,7 +53,7 @@ def cut(path: Path) -> Cut:
     while len(level) > 1:
         level = [_add(nodes, level[at : at + FANOUT]) for at in range(0, len(level), FANOUT)]
         depth += 1
-    return Cut(Tree(root=level[0], depth=depth, size_bytes=size_bytes), leaves, nodes)
+    return ChunkedBlob(Tree(root=level[0], depth=depth, size_bytes=size_bytes), leaves, nodes)
 
 
 def name(payload: bytes) -> str:

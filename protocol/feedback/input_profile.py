@@ -24,7 +24,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class InputSample:
     """One input. `level` and `distance` in thousandths, `bin` 0-7."""
 
     level: int
@@ -48,7 +48,7 @@ class Profile:
             self._means = np.array(statistics.segment_means, np.float32)
             self._weights = _weights(np.array(statistics.segment_stds, np.float32))
 
-    def look(self, flat: NDArray[Any]) -> Look:
+    def look(self, flat: NDArray[Any]) -> InputSample:
         """`flat`: (values,) finite numbers."""
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is bounded below
             sums = np.add.reduceat(flat, self._starts, dtype=np.float32)
@@ -58,7 +58,7 @@ class Profile:
                 apart = (sums * self._inverse - self._means) * self._weights
                 distance = math.sqrt(float(apart.dot(apart)) / len(apart))
         at = min(max(math.floor(_bounded(shift) / UNIT) + LEVEL_BINS // 2, 0), LEVEL_BINS - 1)
-        return Look(_bounded(shift), at, _bounded(distance))
+        return InputSample(_bounded(shift), at, _bounded(distance))
 
 
 def segments_of(values: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:

@@ -17,7 +17,7 @@ WINDOW_MAX_BYTES: Final = 1_024  # what a window takes as a rule
 STEPS: Final = ((32, 1), (16, 1), (16, 2), (12, 4), (8, 4), (4, 4), (2, 8), (1, 16), (0, 32))
 
 
-def shortened(window: Feedback, max_bytes: int) -> Feedback:
+def truncated(window: Feedback, max_bytes: int) -> Feedback:
     """The window as its line fits into `max_bytes`; the shortest there is when nothing fits."""
     short = window
     for classes, width in STEPS:

@@ -33,7 +33,7 @@ def _mark(given: Any) -> Any:
 Mark = Annotated[str | int, BeforeValidator(_mark)]
 
 
-class Question(Line):
+class InferenceRequest(Line):
     """One input for a model, or the truth about an earlier one, or both."""
 
     id: Mark | None = Field(default=None, description="comes back in the answer, and names it for a later label")
@@ -46,7 +46,7 @@ class Question(Line):
     label: Mark | None = Field(default=None, description="what it truly is: the class by its name or number")
 
 
-class Answer(Line):
+class InferenceResponse(Line):
     """What came of one question. It has `error` or the model's answer; both where only the label was refused."""
 
     id: Mark | None = Field(default=None, description="of the question")

@@ -45,7 +45,7 @@ class Rule(Frozen):
         return " in ".join(parts) if parts else "every device"
 
 
-class Stage(Frozen):
+class RolloutStage(Frozen):
     """One step of the plan's history, newest last."""
 
     sequence: int = Field(ge=1)
@@ -64,7 +64,7 @@ class Plan(Line):
     urgency: Urgency = "routine"
     spread_s: int = Field(default=0, ge=0, le=7 * 86_400, description="each device waits its own share of this first")
     created: Utc
-    history: tuple[Stage, ...] = Field(default=(), max_length=50)
+    history: tuple[RolloutStage, ...] = Field(default=(), max_length=50)
 
     def assign(self, device: str, groups: tuple[str, ...] = ()) -> Assignment | None:
         """The version this device should run and the rule that says so, or None to stay."""

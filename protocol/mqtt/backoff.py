@@ -11,7 +11,7 @@ UNSTEADY_DOUBLINGS_MAX: Final = 3  # between connections that were accepted and 
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Backoff:
     """Between attempts a wait is drawn from `first_s` up to a bound that doubles, at most `most_s`."""
 
     first_s: float = 0.5

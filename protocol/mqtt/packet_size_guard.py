@@ -26,7 +26,7 @@ class Passed:
     packet_id: int
 
 
-class PacketGuard:
+class PacketSizeGuard:
     """Stands in for a connected socket, non-blocking or TLS, towards a reader that never asks beyond a packet's end."""
 
     def __init__(self, sock: socket.socket, limit_bytes: int) -> None:

@@ -32,21 +32,21 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from protocol.errors import BadInput, BadName
 from protocol.mqtt import reason_text as link_reasons
-from protocol.mqtt.backoff import Patience, failures_after
+from protocol.mqtt.backoff import Backoff, failures_after
 from protocol.mqtt.broker_url import BrokerUrl
 from protocol.mqtt.link import Connected, Delivered, Disconnected, LinkEvent, Received, Refused, ReplyTo, Sink, Swept
-from protocol.mqtt.packet_size_guard import PacketGuard
-from protocol.mqtt.send_queue import Ask, LinkQueue
+from protocol.mqtt.packet_size_guard import PacketSizeGuard
+from protocol.mqtt.send_queue import QueuedRequest, SendQueue
 from protocol.mqtt.tls import TlsFiles, tls_context
 from protocol.mqtt.unacknowledged import Outgoing
-from protocol.mqtt.wakeup import Bell
+from protocol.mqtt.wakeup import Wakeup
 
 PACKET_MAX_BYTES: Final = 131_072  # either way: twice a chunk
 IN_FLIGHT_MAX: Final = 20  # publishes on their way; mosquitto and paho have the same
 _TURN_S: Final = 1.0
 _HEAD_BYTES: Final = 16  # of a PUBLISH, besides topic, payload and what answers a question; never more than 16
 
-__all__ = ["MqttLink", "Patience", "TlsFiles", "Will"]
+__all__ = ["Backoff", "MqttLink", "TlsFiles", "Will"]
 _log = logging.getLogger(__name__)
 
 
@@ -71,7 +71,7 @@ class _Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class _Settings:
+class _LinkSettings:
     """What every connection of a link starts from."""
 
     url: BrokerUrl
@@ -79,7 +79,7 @@ class _Settings:
     tls: ssl.SSLContext | None
     will: Will | None
     keepalive_s: int
-    patience: Patience
+    patience: Backoff
 
 
 class MqttLink:
@@ -100,18 +100,18 @@ class MqttLink:
         will: Will | None = None,
         keepalive_s: int = 30,
         rng: random.Random | None = None,
-        patience: Patience | None = None,
+        patience: Backoff | None = None,
         mqtt5: bool = True,
     ) -> None:
         """`mqtt5=False` never tries MQTT 5. Raises BadSettings for unusable TLS files, BadName for the will's topic."""
         if will:
             _check_topic(will.topic)
-        self._patience = patience or Patience()
-        self._settings = _Settings(url, client_id, tls_context(url, tls), will, keepalive_s, self._patience)
+        self._patience = patience or Backoff()
+        self._settings = _LinkSettings(url, client_id, tls_context(url, tls), will, keepalive_s, self._patience)
         self._rng = rng or random.Random()
         self._mqtt5 = mqtt5
-        self._bell = Bell()
-        self._queue = LinkQueue(self._bell.ring)
+        self._bell = Wakeup()
+        self._queue = SendQueue(self._bell.ring)
         self._thread = threading.Thread(target=self._run, name=f"link {client_id}", daemon=True)
         self._life_lock = threading.Lock()  # start and stop
         self._started = False
@@ -217,14 +217,14 @@ class _Session:
     """One connection, from the first packet to its end: paho's client, and what is on its way in it."""
 
     def __init__(
-        self, settings: _Settings, version: MQTTProtocolVersion, queue: LinkQueue, emit: Callable[[LinkEvent], None]
+        self, settings: _LinkSettings, version: MQTTProtocolVersion, queue: SendQueue, emit: Callable[[LinkEvent], None]
     ) -> None:
         self._settings = settings
         self._url = settings.url
         self._version = version
         self._queue = queue
         self._emit = emit
-        self._guard: PacketGuard | None = None
+        self._guard: PacketSizeGuard | None = None
         self._window = IN_FLIGHT_MAX
         self._broker_limit_bytes: int | None = None
         self._receipts: dict[int, int] = {}  # by paho's message id
@@ -234,7 +234,7 @@ class _Session:
         self.accepted = False
         self._client = self._make_client()
 
-    def live(self, bell: Bell, give_up_at_s: Callable[[], float | None]) -> _Ending:
+    def live(self, bell: Wakeup, give_up_at_s: Callable[[], float | None]) -> _Ending:
         """Connect and carry messages until the connection ends, or until the link is stopped and all is sent."""
         try:
             self._client.reconnect()
@@ -247,7 +247,7 @@ class _Session:
             if self._guard:
                 self._guard.close()
 
-    def _carry(self, bell: Bell, give_up_at_s: Callable[[], float | None]) -> _Ending:
+    def _carry(self, bell: Wakeup, give_up_at_s: Callable[[], float | None]) -> _Ending:
         assert self._guard is not None  # paho has called _on_socket_open
         answer_by_s = time.monotonic() + self._settings.patience.connack_s
         with selectors.DefaultSelector() as selector:
@@ -263,7 +263,7 @@ class _Session:
                 until_s = min(stop_by_s or float("inf"), float("inf") if self.accepted else answer_by_s)
                 self._move(selector, self._guard, min(_TURN_S, max(0.0, until_s - now_s)))
 
-    def _move(self, selector: selectors.BaseSelector, guard: PacketGuard, at_most_s: float) -> None:
+    def _move(self, selector: selectors.BaseSelector, guard: PacketSizeGuard, at_most_s: float) -> None:
         """Wait for the network or the bell, and carry what there is."""
         write = selectors.EVENT_WRITE if self._client.want_write() else 0
         selector.modify(guard, selectors.EVENT_READ | write)
@@ -294,7 +294,7 @@ class _Session:
                     return
                 case Outgoing() as message:
                     self._publish(message)
-                case Ask() as ask:
+                case QueuedRequest() as ask:
                     self._ask(ask)
 
     def _publish(self, message: Outgoing) -> None:
@@ -312,7 +312,7 @@ class _Session:
         if message.qos:
             self._receipts[sent.mid] = message.receipt
 
-    def _ask(self, ask: Ask) -> None:
+    def _ask(self, ask: QueuedRequest) -> None:
         if not ask.topics:
             if ask.verb == "sweep":
                 self._emit(Swept(()))
@@ -326,7 +326,7 @@ class _Session:
             if ask.verb == "sweep" and mid is not None:
                 self._sweeps[mid] = ask.topics
 
-    def _note_passed(self, guard: PacketGuard) -> None:
+    def _note_passed(self, guard: PacketSizeGuard) -> None:
         for passed in guard.take_passed():
             limit = PACKET_MAX_BYTES
             _log.warning(
@@ -439,7 +439,7 @@ class _GuardedClient(paho.Client):
         sock = socket.create_connection((self.host, self.port), timeout=self.connect_timeout)
         if self.tls:
             sock = self.tls.wrap_socket(sock, server_hostname=self.host)
-        return PacketGuard(sock, PACKET_MAX_BYTES)
+        return PacketSizeGuard(sock, PACKET_MAX_BYTES)
 
 
 def _reply_to(properties: Properties | None) -> ReplyTo | None:

@@ -20,7 +20,7 @@ Verb = Literal["subscribe", "unsubscribe", "sweep"]
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class QueuedRequest:
     """A change of what we listen to. Receipts and these share one order."""
 
     order: int
@@ -29,7 +29,7 @@ class Ask:
     qos: int = 0
 
 
-class LinkQueue:
+class SendQueue:
     """Filled by the owner's threads, emptied by the link's."""
 
     def __init__(self, ring: Callable[[], None]) -> None:
@@ -37,7 +37,7 @@ class LinkQueue:
         self._lock = threading.Lock()
         self._orders = itertools.count(1)
         self._unacknowledged = Unacknowledged()
-        self._asks: deque[Ask | Outgoing] = deque()
+        self._asks: deque[QueuedRequest | Outgoing] = deque()
         self._online = False
         self._overrun = False
 
@@ -59,10 +59,10 @@ class LinkQueue:
                 # dropping one of many would leave the owner waiting: a new connection starts it all afresh
                 self._overrun = self._overrun or len(self._asks) >= ASKS_MAX
                 if not self._overrun:
-                    self._asks.append(Ask(next(self._orders), verb, topics, qos))
+                    self._asks.append(QueuedRequest(next(self._orders), verb, topics, qos))
         self._ring()
 
-    def next(self, window: int) -> Ask | Outgoing | None:
+    def next(self, window: int) -> QueuedRequest | Outgoing | None:
         """Take the oldest that may go out now: `window` publishes are on their way at once; the rest is passed."""
         with self._lock:
             receipt = self._unacknowledged.next_receipt()

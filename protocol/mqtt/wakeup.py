@@ -7,7 +7,7 @@ import socket
 import threading
 
 
-class Bell:
+class Wakeup:
     """Rings are not counted: one or ten wake the thread once."""
 
     def __init__(self) -> None:

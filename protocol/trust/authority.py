@@ -19,8 +19,8 @@ from protocol.messages.manifest import Manifest
 from protocol.messages.plan import Plan
 from protocol.trust.bundle import pack, role_of, signed_part, target_files, unpack
 from protocol.trust.metadata_editor import (
-    Desk,
     Lifetimes,
+    MetadataEditor,
     Signers,
     delegation_of,
     newest_root,
@@ -42,7 +42,7 @@ class Authority:
         cls, signers: Signers, now: datetime, *, lifetimes: Lifetimes | None = None, root_threshold: int = 1
     ) -> Authority:
         """Found a new authority. Raises BadInput when there are fewer root keys than `root_threshold`."""
-        desk = Desk({}, signers, lifetimes or Lifetimes(), now)
+        desk = MetadataEditor({}, signers, lifetimes or Lifetimes(), now)
         desk.found(root_threshold)
         desk.seal()
         return cls(desk.files, signers, lifetimes or Lifetimes())
@@ -85,7 +85,7 @@ class Authority:
         Announce what `renew` makes of the bundles then. Raises MissingPart when a key that must sign is not there.
         """
         signers = _joined(self.signers, role, fresh)
-        desk = Desk(self.metadata, signers, self.lifetimes, now)
+        desk = MetadataEditor(self.metadata, signers, self.lifetimes, now)
         desk.replace_keys(role, fresh, threshold)
         desk.seal()
         return replace(self, metadata=desk.files, signers=signers)
@@ -100,8 +100,8 @@ class Authority:
         """The ids of the keys that may sign for a role now; after a rotation, others can be thrown away."""
         return frozenset(delegation_of(self.metadata, role).keyids)
 
-    def _desk(self, now: datetime) -> Desk:
-        return Desk(self.metadata, self.signers, self.lifetimes, now)
+    def _desk(self, now: datetime) -> MetadataEditor:
+        return MetadataEditor(self.metadata, self.signers, self.lifetimes, now)
 
     def _bundle(self, model: str, targets: Mapping[str, bytes]) -> bytes:
         chain = [f"{number}.root.json" for number in range(2, root_version(self.metadata) + 1)]

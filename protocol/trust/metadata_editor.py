@@ -54,7 +54,7 @@ class Lifetimes:
         return timedelta(days=days.get(role, self.targets_days))
 
 
-class Desk:
+class MetadataEditor:
     """Metadata under edit: `<n>.root.json` for each root, `<role>.json` for the others. `files` is what comes of it."""
 
     def __init__(self, files: Mapping[str, bytes], signers: Signers, lifetimes: Lifetimes, now: datetime) -> None:

@@ -29,18 +29,18 @@ _START_ONE: Final = "start one with scripts/broker, or name another: --broker mq
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class RetainedMessage:
     """A message to be kept; an empty payload clears its topic."""
 
     topic: str
     payload: bytes
 
 
-def keep_quiet(_message: Message) -> None:
+def keep_quiet(_message: RetainedMessage) -> None:
     """Tell nobody."""
 
 
-class Broker:
+class BrokerClient:
     """One connection, renewed by its link. `address` is for messages."""
 
     def __init__(self, address: str, link_of: Callable[[Sink], Link], *, patience_s: float = PATIENCE_S) -> None:
@@ -56,10 +56,10 @@ class Broker:
     ) -> Self:
         """Connect. Raises BrokerUnreachable, or BrokerRefused when only other credentials would help."""
         # the one place that names the real link: paho takes a while to import, and help needs none
-        from protocol.mqtt.paho_link import MqttLink, Patience
+        from protocol.mqtt.paho_link import Backoff, MqttLink
 
         client_id = f"edgeferry-{name}-{secrets.token_hex(4)}"  # two of one name would throw each other out
-        patience = Patience(most_s=5.0, connect_s=timeout_s)
+        patience = Backoff(most_s=5.0, connect_s=timeout_s)
         broker = cls(url.address, lambda sink: MqttLink(url, client_id, sink, tls=tls, patience=patience))
         broker.open(timeout_s)
         return broker
@@ -89,12 +89,14 @@ class Broker:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def put_all(self, messages: Iterable[Message], on_acknowledged: Callable[[Message], None] = keep_quiet) -> int:
+    def put_all(
+        self, messages: Iterable[RetainedMessage], on_acknowledged: Callable[[RetainedMessage], None] = keep_quiet
+    ) -> int:
         """Have the broker keep messages, a window at a time; return how many once each is acknowledged.
 
         Raises BrokerRefused naming the topic, BrokerUnreachable when there is no progress for a while.
         """
-        in_flight: dict[int, Message] = {}
+        in_flight: dict[int, RetainedMessage] = {}
         count = 0
         for message in messages:
             while len(in_flight) >= PUTS_IN_FLIGHT:
@@ -168,7 +170,9 @@ class Broker:
                     return
         raise self._lost()
 
-    def _settle(self, in_flight: dict[int, Message], on_acknowledged: Callable[[Message], None]) -> None:
+    def _settle(
+        self, in_flight: dict[int, RetainedMessage], on_acknowledged: Callable[[RetainedMessage], None]
+    ) -> None:
         """Wait until the broker has spoken about one message."""
         until_s = time.monotonic() + self._patience_s
         while (event := self._next(until_s - time.monotonic())) is not None:

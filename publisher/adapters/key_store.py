@@ -26,14 +26,14 @@ _OTHERS: Final = 0o077
 _PEM_MAX_BYTES: Final = 16_384
 
 
-class KeyFolder:
+class KeyStore:
     """Ed25519 keys by role: root, targets, snapshot, timestamp, and `model-<name>` for each model."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @classmethod
-    def create(cls, folder: Path, roles: Sequence[str]) -> KeyFolder:
+    def create(cls, folder: Path, roles: Sequence[str]) -> KeyStore:
         """Make the folder and a key for each role that has none."""
         folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         keys = cls(folder)

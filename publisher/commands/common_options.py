@@ -23,7 +23,7 @@ from publisher.settings import KEYS, Settings
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from publisher.operations.progress import Voice
+    from publisher.operations.progress import Progress
 
 Command = Callable[..., None]
 INTERRUPTED: Final = 130
@@ -62,11 +62,11 @@ class Common:
     as_json: bool
     verbose: bool
 
-    def voice(self) -> Voice:
+    def progress(self) -> Progress:
         """Who tells on standard error how it goes."""
-        from publisher.views.progress_bars import voice
+        from publisher.views.progress_bars import progress_for
 
-        return voice()
+        return progress_for()
 
     def show(self, facts: Mapping[str, Any], text: Callable[[], RenderableType]) -> None:
         """Print a result on standard output: `facts` as JSON where that is wanted, else `text`."""

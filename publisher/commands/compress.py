@@ -80,7 +80,7 @@ def compress(
     compression = Compression(
         recipe or RECIPE, named, tuple(sparsity or ()), seed, epochs, distill_seeds, start, brought
     )
-    made = carry_out(compression, out, common.voice())
+    made = carry_out(compression, out, common.progress())
     common.show({"files": [str(path) for path in made.files], **made.facts}, lambda: ladder(made.facts, out))
 
 

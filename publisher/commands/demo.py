@@ -60,7 +60,7 @@ def _tell_story(common: Common, folder: Path, *, embedded: bool, stay: bool) -> 
             tell(f"\nBroker {url} and the devices stay until Ctrl-C; their logs are in {folder}.")
             _until_interrupted()
 
-    found = tell_story(folder, common.voice(), tell, embedded=embedded, show=show)
+    found = tell_story(folder, common.progress(), tell, embedded=embedded, show=show)
     raise typer.Exit(0 if found.came_true else 1)
 
 

@@ -42,7 +42,7 @@ def enroll(
     """Write the folder that a device needs to belong to this fleet."""
     from rich.text import Text
 
-    from publisher.operations.context import an_office
+    from publisher.operations.context import open_context
     from publisher.operations.enroll import Enrolment
     from publisher.operations.enroll import enroll as carry_out
 
@@ -51,7 +51,7 @@ def enroll(
     wanted = Enrolment(
         device, tuple(group or ()), tuple(model or ()), user or url.user, password, force
     )  # fmt: skip
-    with an_office(common.settings, common.voice(), broker=False) as office:
+    with open_context(common.settings, common.progress(), broker=False) as office:
         enrolled = carry_out(office, wanted, out)
     facts = {
         "device": enrolled.device,
@@ -73,7 +73,7 @@ def status(
 ) -> None:
     """Show every device: what it runs, what it should run, and why it does not."""
     from protocol.topics import Topics
-    from publisher.adapters.broker_client import Broker
+    from publisher.adapters.broker_client import BrokerClient
     from publisher.adapters.registry import Registry
     from publisher.operations.context import ROOT_SETTING
     from publisher.operations.fleet_status import Reader
@@ -87,7 +87,7 @@ def status(
             root = root or registry.setting(ROOT_SETTING)
             enrolled = tuple(device.name for device in registry.devices())
             models = tuple(registry.models())
-    with Broker.connect(settings.broker, tls=settings.tls) as broker:
+    with BrokerClient.connect(settings.broker, tls=settings.tls) as broker:
         reader = Reader(broker, Topics(root or TOPIC_ROOT), enrolled, models)
         now = reader.read()
         _show_once(common, now)
@@ -104,13 +104,13 @@ def show(
     from rich.console import Group
     from rich.text import Text
 
-    from publisher.operations.context import an_office
+    from publisher.operations.context import open_context
     from publisher.operations.show import show_model, show_version
     from publisher.views import json_output as facts
     from publisher.views import tables
     from publisher.views.lineage_text import lines
 
-    with an_office(common.settings, common.voice(), broker=False) as office:
+    with open_context(common.settings, common.progress(), broker=False) as office:
         if version is None:
             _show_model(common, show_model(office, model))
             return

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # these import numpy
 
 
 @dataclass(frozen=True, slots=True)
-class Brought:
+class ModelFileOptions:
     """What the flags say; one of `tflite` and `keras` is given where there is a model file at all."""
 
     tflite: Path | None

@@ -10,7 +10,7 @@ import typer
 
 from protocol.errors import BadInput
 from publisher.commands.common_options import Common, command
-from publisher.commands.model_file_options import Brought
+from publisher.commands.model_file_options import ModelFileOptions
 from publisher.commands.value_parsers import counted, duration_s, share
 
 if TYPE_CHECKING:
@@ -87,12 +87,12 @@ def train(
     from publisher.operations.release.training_history import a_history
 
     _loudness(common)
-    with a_history(common.settings.registry, common.voice(), needed=from_version is not None) as registry:
+    with a_history(common.settings.registry, common.progress(), needed=from_version is not None) as registry:
         start = _start(registry, model, from_version, recipe) if registry and from_version else None
         kept = None if registry is None else _calibration(registry, model, from_version, new=new_calibration)
         start = replace(start, calibration=None) if start and new_calibration else start
         training = Training(recipe, epochs, seed, scramble_labels or None, start, kept)
-        trained = carry_out(model, training, out or Path(model), common.voice(), registry)
+        trained = carry_out(model, training, out or Path(model), common.progress(), registry)
     facts = {"files": [str(path) for path in trained.files], "training": trained.number, **trained.metrics}
     facts["repeats"] = trained.repetition.facts() if trained.repetition else None
     lines = [
@@ -147,12 +147,12 @@ def release(
     """Make a version, sign it, upload it, and offer it to the fleet."""
     from publisher.core.release.gates import MAX_DROP, Gates
     from publisher.core.rollout.audience import Audience
-    from publisher.operations.context import an_office
-    from publisher.operations.release.release import Order, check_order, selecting
+    from publisher.operations.context import open_context
+    from publisher.operations.release.release import ReleaseRequest, check_order, selecting
     from publisher.operations.release.release import release as carry_out
     from publisher.operations.release.train import Training
 
-    brought = Brought(tflite, keras, data, labels, trust_code)
+    brought = ModelFileOptions(tflite, keras, data, labels, trust_code)
     trained = {
         "--recipe": recipe, "--epochs": epochs, "--seed": seed, "--from": from_version,
         "--scramble-labels": scramble_labels or None,
@@ -160,7 +160,7 @@ def release(
     }  # fmt: skip
     brought.check(trained, variants)
     drop = share(max_accuracy_drop, "--max-accuracy-drop")
-    order = Order(
+    order = ReleaseRequest(
         model=model,
         version=version,
         audience=Audience.parse(to),
@@ -174,13 +174,13 @@ def release(
     )
     named = _variants(variants)
     _loudness(common)
-    with an_office(common.settings, common.voice(), broker=False) as office:
+    with open_context(common.settings, common.progress(), broker=False) as office:
         check_order(office, order)
         start = _start(office.registry, model, from_version, recipe or RECIPE) if from_version else None
         kept = _calibration(office.registry, model, from_version, new=new_calibration)
     start = replace(start, calibration=None) if start and new_calibration else start
     training = Training(recipe or RECIPE, epochs, seed, scramble_labels or None, start, kept, named)
-    with an_office(common.settings, common.voice(), broker=True) as office:
+    with open_context(common.settings, common.progress(), broker=True) as office:
         choose = selecting(office, order) if variants == AUTO else None
         make = brought.make(named, choose, kept) or _from_recipe(replace(training, choose=choose))
         _show(common, carry_out(office, order, make), str(order.audience))
@@ -188,14 +188,14 @@ def release(
 
 def _variants(text: str | None) -> tuple[str, ...]:
     """The rungs that `--variants` names; all of them for auto, none where it is not given. Raises BadInput."""
-    from publisher.learning.variants.variant_spec import RUNGS, Way
+    from publisher.learning.variants.variant_spec import RUNGS, VariantSpec
 
     if text is None:
         return ()
     names = RUNGS if text == AUTO else tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     if not names:
         raise BadInput("--variants names none", hint="such as float32,int8, or auto")
-    return tuple(Way.parse(name).name for name in names)
+    return tuple(VariantSpec.parse(name).name for name in names)
 
 
 def _from_recipe(training: Training) -> Make:

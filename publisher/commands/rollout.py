@@ -63,11 +63,11 @@ def unpin(common: Common, model: Model, devices: Devices) -> None:
 def show(common: Common, model: Model) -> None:
     """Show a model's plan: who runs what, and how it came to that. Asks no broker."""
     from publisher.operations.announce.plan_announcement import standing
-    from publisher.operations.context import an_office
+    from publisher.operations.context import open_context
     from publisher.views import json_output as facts
     from publisher.views import tables
 
-    with an_office(common.settings, common.voice(), broker=False) as office:
+    with open_context(common.settings, common.progress(), broker=False) as office:
         plan = standing(office, model)
     common.show(facts.of_plan(plan), lambda: tables.plan(plan))
 
@@ -107,11 +107,11 @@ def _edit(common: Common, model: str, change: Change) -> None:
 
     from protocol.topics import check_name
     from publisher.operations.announce.plan_announcement import edit
-    from publisher.operations.context import an_office
+    from publisher.operations.context import open_context
     from publisher.views import json_output as facts
 
     check_name(model, "model")
-    with an_office(common.settings, common.voice(), broker=True) as office:
+    with open_context(common.settings, common.progress(), broker=True) as office:
         done = edit(office, model, change)
     what = done.plan.history[-1].what
     told = {**facts.of_plan(done.plan), "what": what, "uploaded_chunks": done.sent.chunks}

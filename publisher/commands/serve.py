@@ -24,15 +24,15 @@ def serve(common: Common) -> None:
     """Stay, and keep the broker whole: put back what it lost, answer devices, renew signatures."""
     from rich.text import Text
 
-    from publisher.operations.context import an_office
-    from publisher.operations.serve.effects import Housekeeping
+    from publisher.operations.context import open_context
+    from publisher.operations.serve.effects import ReconcileEffects
     from publisher.operations.serve.service import Service
 
     if not common.verbose:
         logging.getLogger().setLevel(logging.INFO)
     signal.signal(signal.SIGTERM, _stop)
-    with an_office(common.settings, common.voice(), broker=False) as office:
-        service = Service(office, Housekeeping(office))
+    with open_context(common.settings, common.progress(), broker=False) as office:
+        service = Service(office, ReconcileEffects(office))
         logging.getLogger(__name__).info("serving %s", common.settings.registry)
         with suppress(KeyboardInterrupt):  # a clean end: whatever was under way can be done again
             service.run()
@@ -48,11 +48,11 @@ def prune(
     """Clear the broker of chunks, and the registry of files, that no plan or version needs."""
     from rich.text import Text
 
-    from publisher.operations.context import an_office
+    from publisher.operations.context import open_context
     from publisher.operations.prune import prune as carry_out
     from publisher.views import tables
 
-    with an_office(common.settings, common.voice(), broker=True) as office:
+    with open_context(common.settings, common.progress(), broker=True) as office:
         pruned = carry_out(office, dry_run=dry_run)
     verb = "would clear" if dry_run else "cleared"
     files = f"{counted(pruned.blobs, 'file')} ({tables.size(pruned.blob_bytes)}) from the registry"

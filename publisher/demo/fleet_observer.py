@@ -17,7 +17,7 @@ from protocol.topics import Kind, Topics
 HEARD: Final = (Kind.STATUS, Kind.EVENT, Kind.FEEDBACK)
 
 
-class Witness:
+class FleetObserver:
     """A context that hears from its start to its end."""
 
     def __init__(self, url: BrokerUrl, topics: Topics) -> None:

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from protocol.errors import FerryError
 from protocol.topics import Topics
-from publisher.adapters.broker_client import Broker
-from publisher.demo.fleet_observer import Witness
+from publisher.adapters.broker_client import BrokerClient
+from publisher.demo.fleet_observer import FleetObserver
 from publisher.demo.processes import Processes, start_broker, start_device
 from publisher.learning.artifacts.build import make_from_recipe
 from publisher.learning.recipe.heldout import heldout_npz
 from publisher.learning.recipe.recipe import load_recipe
-from publisher.operations.context import Office, an_office
+from publisher.operations.context import PublisherContext, open_context
 from publisher.operations.enroll import SETTINGS, Enrolment, enroll
 from publisher.operations.fleet_status import Reader
 from publisher.operations.init import init
-from publisher.operations.progress import Voice
-from publisher.operations.release.release import Order, Released, release
+from publisher.operations.progress import Progress
+from publisher.operations.release.release import Released, ReleaseRequest, release
 from publisher.settings import Settings
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ Show = Callable[[Findings, str], None]
 """Shows what was found, while the broker of this address is still there."""
 
 
-def tell_story(folder: Path, voice: Voice, tell: Tell, *, embedded: bool, show: Show) -> Findings:
+def tell_story(folder: Path, voice: Progress, tell: Tell, *, embedded: bool, show: Show) -> Findings:
     """Live through it in `folder`. Raises FerryError when a part of it does not come about in time."""
     began_s = time.monotonic()
     found = Findings()
@@ -104,8 +104,8 @@ def tell_story(folder: Path, voice: Voice, tell: Tell, *, embedded: bool, show: 
         tell(f"A broker: {found.broker} on port {port}. To watch, in another terminal:\n{watch_command(port)}")
         recipe = _found_fleet(folder, settings, voice)
         tell(f"A registry with its keys, and {len(DEVICES)} enrolled devices: {', '.join(DEVICES)}.")
-        with Witness(settings.broker, Topics()) as witness, an_office(settings, voice, broker=True) as office:
-            stage = _Stage(office, witness, processes, recipe, tell)
+        with FleetObserver(settings.broker, Topics()) as witness, open_context(settings, voice, broker=True) as office:
+            stage = _Act(office, witness, processes, recipe, tell)
             for device in DEVICES:
                 start_device(
                     processes, folder / device, folder / "heldout.npz", rate_hz=RATE_HZ, label_share=LABEL_SHARE
@@ -125,11 +125,11 @@ def watch_command(port: int) -> str:
     return f"  mosquitto_sub -p {port} -t 'fleet/v1/devices/#' -F '%t %p'"
 
 
-def _found_fleet(folder: Path, settings: Settings, voice: Voice) -> Recipe:
+def _found_fleet(folder: Path, settings: Settings, voice: Progress) -> Recipe:
     init(settings.registry, topic_root=Topics().root, now=datetime.now(UTC))
     recipe = load_recipe(MODEL)
     heldout_npz(recipe, folder / "heldout.npz")
-    with an_office(settings, voice, broker=False) as office:
+    with open_context(settings, voice, broker=False) as office:
         for device in DEVICES:
             enroll(office, Enrolment(device, models=(MODEL,)), folder / device)
             toml = folder / device / SETTINGS
@@ -139,10 +139,12 @@ def _found_fleet(folder: Path, settings: Settings, voice: Voice) -> Recipe:
     return recipe
 
 
-class _Stage:
+class _Act:
     """The three acts."""
 
-    def __init__(self, office: Office, witness: Witness, processes: Processes, recipe: Recipe, tell: Tell) -> None:
+    def __init__(
+        self, office: PublisherContext, witness: FleetObserver, processes: Processes, recipe: Recipe, tell: Tell
+    ) -> None:
         self._office, self._witness, self._processes = office, witness, processes
         self._recipe, self._tell = recipe, tell
 
@@ -187,7 +189,7 @@ class _Stage:
 
     def _release(self, version: str, *, epochs: int, scramble_labels: bool = False) -> Released:
         self._processes.check_alive()
-        order = Order(MODEL, version, force=scramble_labels, notes="demo")
+        order = ReleaseRequest(MODEL, version, force=scramble_labels, notes="demo")
         return release(
             self._office,
             order,
@@ -210,5 +212,5 @@ def _made(released: Released) -> str:
     return f"  {accuracy}; {variants}; {sent}."
 
 
-def _table(broker: Broker, settings: Settings) -> list[Row]:
+def _table(broker: BrokerClient, settings: Settings) -> list[Row]:
     return list(Reader(broker, Topics(settings.root or Topics().root), DEVICES, (MODEL,)).read().rows)

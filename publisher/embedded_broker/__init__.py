@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from publisher.embedded_broker.fault_injection import Misbehaviour
+from publisher.embedded_broker.fault_injection import FaultInjection
 from publisher.embedded_broker.hub import House
 from publisher.embedded_broker.server import EmbeddedBroker
 
-__all__ = ["EmbeddedBroker", "House", "Misbehaviour"]
+__all__ = ["EmbeddedBroker", "FaultInjection", "House"]

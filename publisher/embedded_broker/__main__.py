@@ -8,7 +8,7 @@ import sys
 import threading
 
 from protocol.errors import FerryError
-from publisher.embedded_broker import EmbeddedBroker, Misbehaviour
+from publisher.embedded_broker import EmbeddedBroker, FaultInjection
 
 
 def main() -> int:
@@ -18,7 +18,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())
     try:
-        misbehaviour = Misbehaviour.parse(options.misbehave) if options.misbehave else None
+        misbehaviour = FaultInjection.parse(options.misbehave) if options.misbehave else None
         broker = EmbeddedBroker(
             options.port, host=options.host, misbehaviour=misbehaviour, any_host=options.let_others_in
         )

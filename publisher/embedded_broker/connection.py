@@ -25,11 +25,11 @@ from publisher.embedded_broker.packets import (
     Connect,
     Disconnect,
     Filter,
-    Message,
     Packet,
     Pingreq,
     Puback,
     Publish,
+    PublishedMessage,
     Subscribe,
     Unsubscribe,
 )  # fmt: skip
@@ -44,12 +44,12 @@ IN_FLIGHT_MAX: Final = 1_000
 class Delivery(NamedTuple):
     """A message in a queue: a reference, so that a stalled reader costs little."""
 
-    message: Message
+    message: PublishedMessage
     qos: int
     retain: bool
 
 
-class Session(asyncio.Protocol):
+class BrokerConnection(asyncio.Protocol):
     """Speaks MQTT with one client."""
 
     def __init__(self, hub: Hub) -> None:
@@ -59,7 +59,7 @@ class Session(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._client: Connect | None = None
         self._client_id = ""
-        self._will: Message | None = None
+        self._will: PublishedMessage | None = None
         self._queue: deque[bytes | Delivery] = deque()
         self._in_flight: set[int] = set()
         self._last_id = 0
@@ -102,7 +102,7 @@ class Session(asyncio.Protocol):
 
     # --- what the hub asks of us
 
-    def deliver(self, message: Message, *, qos: int, retain: bool) -> None:
+    def deliver(self, message: PublishedMessage, *, qos: int, retain: bool) -> None:
         """Queue a message for this client; drop it if too many wait already or it is larger than the client takes."""
         if self._transport is None or self._client is None:
             return

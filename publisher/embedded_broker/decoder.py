@@ -27,11 +27,11 @@ from publisher.embedded_broker.packets import (
     Connect,
     Disconnect,
     Filter,
-    Message,
     Packet,
     Pingreq,
     Puback,
     Publish,
+    PublishedMessage,
     Subscribe,
     Unsubscribe,
 )
@@ -192,7 +192,7 @@ def _connect(reader: _Body) -> Connect:
         reader.properties(version)
         for_readers = reader.for_readers
         topic, payload = reader.text(), reader.binary()
-        will = Message(topic, payload, (flags >> 3) & 0x03, bool(flags & 0x20), for_readers)
+        will = PublishedMessage(topic, payload, (flags >> 3) & 0x03, bool(flags & 0x20), for_readers)
     user = reader.text() if flags & 0x80 else None
     password = reader.binary() if flags & 0x40 else None
     return Connect(
@@ -216,7 +216,7 @@ def _publish(first: int, reader: _Body, version: int) -> Publish:
     reader.properties(version)
     if not topic or "+" in topic or "#" in topic:
         raise BadPacket(f"a publish to {topic!r}", BAD_TOPIC)
-    return Publish(Message(topic, reader.rest(), qos, bool(first & 0x01), reader.for_readers), packet_id)
+    return Publish(PublishedMessage(topic, reader.rest(), qos, bool(first & 0x01), reader.for_readers), packet_id)
 
 
 def _subscribe(reader: _Body, version: int) -> Subscribe:

@@ -19,7 +19,7 @@ from publisher.embedded_broker.packets import (
     SUBACK,
     UNSUBACK,
     V5,
-    Message,
+    PublishedMessage,
 )
 
 _CONNACK_V311: Final = {0: 0, BAD_VERSION: 1, BAD_IDENTIFIER: 2, BAD_CREDENTIALS: 4, NOT_AUTHORIZED: 5}
@@ -44,7 +44,7 @@ def connack(version: int, reason: int, *, packet_max_bytes: int, assigned_id: st
     return _packet(CONNACK << 4, bytes([0, reason]) + _varint(len(properties)) + properties)
 
 
-def publish_head(version: int, message: Message, *, qos: int, retain: bool, packet_id: int) -> bytes:
+def publish_head(version: int, message: PublishedMessage, *, qos: int, retain: bool, packet_id: int) -> bytes:
     """Everything of a PUBLISH but its payload, which is written behind it without a copy."""
     head = _text(message.topic) + (packet_id.to_bytes(2, "big") if qos else b"")
     if version == V5:

@@ -11,13 +11,13 @@ from typing import Final
 
 from protocol.errors import BadSettings
 from protocol.topics import SHA256
-from publisher.embedded_broker.packets import Message
+from publisher.embedded_broker.packets import PublishedMessage
 
 _SHARES: Final = ("drop", "duplicate", "delay", "corrupt", "cut")
 
 
 @dataclass(frozen=True, slots=True)
-class Misbehaviour:
+class FaultInjection:
     """How often each thing goes wrong; shares from 0 to 1 of the messages that it can happen to."""
 
     seed: int = 0
@@ -34,7 +34,7 @@ class Misbehaviour:
                 raise BadSettings(f"misbehaviour {share} is {getattr(self, share)}", hint="a share is from 0 to 1")
 
     @classmethod
-    def parse(cls, text: str) -> Misbehaviour:
+    def parse(cls, text: str) -> FaultInjection:
         """Read `drop=0.1,cut=0.01,seed=7`. Raises BadSettings."""
         known = {field.name for field in fields(cls)}
         values: dict[str, float] = {}
@@ -56,20 +56,20 @@ class Misbehaviour:
 class Fate:
     """What becomes of one message on its way to a client."""
 
-    message: Message
+    message: PublishedMessage
     copies: int = 1
     delay_s: float = 0.0
     cut: bool = False
 
 
-class Mischief:
+class Fault:
     """Draws fates."""
 
-    def __init__(self, misbehaviour: Misbehaviour) -> None:
+    def __init__(self, misbehaviour: FaultInjection) -> None:
         self._odds = misbehaviour
         self._rng = random.Random(misbehaviour.seed)
 
-    def of_delivery(self, message: Message) -> Fate:
+    def of_delivery(self, message: PublishedMessage) -> Fate:
         """The fate of a message that is about to go to a client."""
         odds, happens = self._odds, self._happens
         if happens(odds.cut):
@@ -92,12 +92,12 @@ class Mischief:
     def _happens(self, share: float) -> bool:
         return share > 0 and self._rng.random() < share
 
-    def _corrupted(self, message: Message) -> Message:
+    def _corrupted(self, message: PublishedMessage) -> PublishedMessage:
         payload = bytearray(message.payload)
         payload[self._rng.randrange(len(payload))] ^= self._rng.randint(1, 255)
         return replace(message, payload=bytes(payload))
 
 
-def _is_chunk(message: Message) -> bool:
+def _is_chunk(message: PublishedMessage) -> bool:
     above, _, name = message.topic.rpartition("/")
     return above.endswith("/chunks") and SHA256.fullmatch(name) is not None and bool(message.payload)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from publisher.embedded_broker.fault_injection import Mischief
+from publisher.embedded_broker.fault_injection import Fault
 from publisher.embedded_broker.packets import (
     BAD_CREDENTIALS,
     BAD_IDENTIFIER,
@@ -16,12 +16,12 @@ from publisher.embedded_broker.packets import (
     V311,
     Connect,
     Filter,
-    Message,
+    PublishedMessage,
 )  # fmt: skip
-from publisher.embedded_broker.subscriptions import Exchange, matches
+from publisher.embedded_broker.subscriptions import Subscriptions, matches
 
 if TYPE_CHECKING:
-    from publisher.embedded_broker.connection import Session
+    from publisher.embedded_broker.connection import BrokerConnection
 
 OnMqtt5 = Literal["accept", "refuse", "hang-up"]
 
@@ -43,10 +43,10 @@ class Hub:
 
     def __init__(self, house: House) -> None:
         self.house = house
-        self.mischief: Mischief | None = None
-        self.exchange: Exchange[Session] = Exchange()
-        self.connections: set[Session] = set()  # every open socket, introduced or not
-        self._clients: dict[str, Session] = {}
+        self.mischief: Fault | None = None
+        self.exchange: Subscriptions[BrokerConnection] = Subscriptions()
+        self.connections: set[BrokerConnection] = set()  # every open socket, introduced or not
+        self._clients: dict[str, BrokerConnection] = {}
         self._strangers = 0
 
     def refusal(self, connect: Connect) -> int:
@@ -61,7 +61,7 @@ class Hub:
                 return BAD_CREDENTIALS
         return 0
 
-    def enter(self, session: Session, client_id: str) -> str:
+    def enter(self, session: BrokerConnection, client_id: str) -> str:
         """Let a client in under its name, or under one of ours; an older client of that name has to go."""
         if not client_id:
             self._strangers += 1
@@ -71,7 +71,7 @@ class Hub:
         self._clients[client_id] = session
         return client_id
 
-    def leave(self, session: Session, client_id: str, will: Message | None) -> None:
+    def leave(self, session: BrokerConnection, client_id: str, will: PublishedMessage | None) -> None:
         """A client is gone; its will is said unless it took leave."""
         if self._clients.get(client_id) is session:
             del self._clients[client_id]
@@ -83,7 +83,7 @@ class Hub:
         """Whether anyone may publish to this topic."""
         return not topic.startswith("$") and not any(matches(refused, topic) for refused in self.house.refused_topics)
 
-    def publish(self, message: Message, sender: Session | None) -> None:
+    def publish(self, message: PublishedMessage, sender: BrokerConnection | None) -> None:
         """Keep the message if it asks for it, and hand it to all who listen."""
         if message.retain:
             self.exchange.keep(message)
@@ -92,7 +92,7 @@ class Hub:
                 retain = message.retain and wanted.retain_as_published
                 session.deliver(message, qos=min(message.qos, wanted.qos), retain=retain)
 
-    def subscribe(self, session: Session, wanted: Filter) -> list[Message]:
+    def subscribe(self, session: BrokerConnection, wanted: Filter) -> list[PublishedMessage]:
         """Add a filter; return what has to be sent for it at once."""
         is_new = self.exchange.subscribe(session, wanted)
         if wanted.retain_handling == 2 or (wanted.retain_handling == 1 and not is_new):
@@ -107,4 +107,4 @@ class Hub:
     def forget_all(self) -> None:
         """Die and come back with nothing kept."""
         self.cut_all(wills=False)
-        self.exchange = Exchange()
+        self.exchange = Subscriptions()

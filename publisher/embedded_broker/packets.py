@@ -38,7 +38,7 @@ class BadPacket(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class PublishedMessage:
     """What travels: shared by every queue that it waits in, never copied."""
 
     topic: str
@@ -57,7 +57,7 @@ class Connect:
     keepalive_s: int = 0
     user: str | None = None
     password: bytes | None = None
-    will: Message | None = None
+    will: PublishedMessage | None = None
     receive_max: int = 65_535
     packet_max_bytes: int = 268_435_460
 
@@ -66,7 +66,7 @@ class Connect:
 class Publish:
     """A client says something; `packet_id` is 0 at QoS 0."""
 
-    message: Message
+    message: PublishedMessage
     packet_id: int
 
 

@@ -14,8 +14,8 @@ from concurrent.futures import Future
 from typing import Final, Self, TypeVar
 
 from protocol.errors import BadSettings
-from publisher.embedded_broker.connection import Session
-from publisher.embedded_broker.fault_injection import Misbehaviour, Mischief
+from publisher.embedded_broker.connection import BrokerConnection
+from publisher.embedded_broker.fault_injection import Fault, FaultInjection
 from publisher.embedded_broker.hub import House, Hub
 
 LOOPBACK: Final = "127.0.0.1"
@@ -33,7 +33,7 @@ class EmbeddedBroker:
         *,
         host: str = LOOPBACK,
         house: House | None = None,
-        misbehaviour: Misbehaviour | None = None,
+        misbehaviour: FaultInjection | None = None,
         any_host: bool = False,
     ) -> None:
         """Port 0 takes a free one, once. Raises BadSettings for a host that others reach, unless `any_host`."""
@@ -57,7 +57,7 @@ class EmbeddedBroker:
         port: int = 0,
         *,
         house: House | None = None,
-        misbehaviour: Misbehaviour | None = None,
+        misbehaviour: FaultInjection | None = None,
     ) -> Iterator[Self]:
         """A broker for the length of a `with` block."""
         broker = cls(port, house=house, misbehaviour=misbehaviour)
@@ -102,7 +102,7 @@ class EmbeddedBroker:
             self._thread.join()
         self._thread = None
 
-    def misbehave(self, misbehaviour: Misbehaviour | None) -> None:
+    def misbehave(self, misbehaviour: FaultInjection | None) -> None:
         """From now on do things wrong, or right again."""
         self._misbehaviour = misbehaviour
         self._ask(lambda hub: _set_mischief(hub, misbehaviour))
@@ -140,7 +140,7 @@ class EmbeddedBroker:
         hub = Hub(self._house)
         _set_mischief(hub, self._misbehaviour)
         try:
-            server = await loop.create_server(lambda: Session(hub), self.host, self._port, backlog=_BACKLOG)
+            server = await loop.create_server(lambda: BrokerConnection(hub), self.host, self._port, backlog=_BACKLOG)
         except OSError as refused:
             listening.set_exception(refused)
             return
@@ -153,8 +153,8 @@ class EmbeddedBroker:
             await asyncio.sleep(0)
 
 
-def _set_mischief(hub: Hub, misbehaviour: Misbehaviour | None) -> None:
-    hub.mischief = Mischief(misbehaviour) if misbehaviour else None
+def _set_mischief(hub: Hub, misbehaviour: FaultInjection | None) -> None:
+    hub.mischief = Fault(misbehaviour) if misbehaviour else None
 
 
 def _answer(answer: Future[Answer], question: Callable[[], Answer]) -> None:

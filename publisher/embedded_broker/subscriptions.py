@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-from publisher.embedded_broker.packets import Filter, Message
+from publisher.embedded_broker.packets import Filter, PublishedMessage
 
 Listener = TypeVar("Listener")
 
 
-class Exchange(Generic[Listener]):
+class Subscriptions(Generic[Listener]):
     """Routes messages. Filters without a wildcard are found by one look-up; the few others are tried in turn."""
 
     def __init__(self) -> None:
-        self._retained: dict[str, Message] = {}
+        self._retained: dict[str, PublishedMessage] = {}
         self._exact: dict[str, dict[Listener, Filter]] = {}
         self._wild: dict[str, dict[Listener, Filter]] = {}
         self._of: dict[Listener, set[str]] = {}
@@ -54,14 +54,14 @@ class Exchange(Generic[Listener]):
                         found[listener] = wanted
         return found
 
-    def keep(self, message: Message) -> None:
+    def keep(self, message: PublishedMessage) -> None:
         """Keep a message for those who come later; an empty one clears its topic."""
         if message.payload:
             self._retained[message.topic] = message
         else:
             self._retained.pop(message.topic, None)
 
-    def kept(self, pattern: str) -> list[Message]:
+    def kept(self, pattern: str) -> list[PublishedMessage]:
         """What is kept under a filter."""
         if not is_wild(pattern):
             message = self._retained.get(pattern)

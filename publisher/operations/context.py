@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from protocol.errors import MissingPart
 from protocol.topics import Topics
 from protocol.trust.authority import Authority
-from publisher.adapters.broker_client import Broker
+from publisher.adapters.broker_client import BrokerClient
 from publisher.adapters.registry import Registry
-from publisher.operations.progress import Silent, Voice
+from publisher.operations.progress import Progress, SilentProgress
 from publisher.settings import TOPIC_ROOT, Settings
 
 ROOT_SETTING = "topic_root"  # of the registry
@@ -27,18 +27,18 @@ def utc_now() -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
-class Office:
+class PublisherContext:
     """An open registry and what is around it."""
 
     registry: Registry
     topics: Topics
     settings: Settings
-    voice: Voice = field(default_factory=Silent)
+    voice: Progress = field(default_factory=SilentProgress)
     clock: Callable[[], datetime] = utc_now
-    connected: Broker | None = None
+    connected: BrokerClient | None = None
 
     @property
-    def broker(self) -> Broker:
+    def broker(self) -> BrokerClient:
         """The broker; an operation that asks for it was opened with one."""
         assert self.connected is not None, "this office was opened without a broker"
         return self.connected
@@ -72,14 +72,14 @@ class Office:
 
 
 @contextmanager
-def an_office(settings: Settings, voice: Voice, *, broker: bool) -> Iterator[Office]:
+def open_context(settings: Settings, voice: Progress, *, broker: bool) -> Iterator[PublisherContext]:
     """Open the registry, and connect where `broker` is asked for: before any work that would be in vain."""
     with ExitStack() as opened:
         registry = opened.enter_context(Registry.open(settings.registry))
         topics = Topics(settings.root or registry.setting(ROOT_SETTING) or TOPIC_ROOT)
-        office = Office(registry, topics, settings, voice)
+        office = PublisherContext(registry, topics, settings, voice)
         office.authority()  # an unfinished registry is told before anything else
         if broker:
-            connected = opened.enter_context(Broker.connect(settings.broker, tls=settings.tls))
-            office = Office(registry, topics, settings, voice, connected=connected)
+            connected = opened.enter_context(BrokerClient.connect(settings.broker, tls=settings.tls))
+            office = PublisherContext(registry, topics, settings, voice, connected=connected)
         yield office

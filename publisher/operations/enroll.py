@@ -11,7 +11,7 @@ from typing import Final
 
 from protocol.errors import BadInput
 from protocol.topics import check_name
-from publisher.operations.context import Office
+from publisher.operations.context import PublisherContext
 
 DEFAULT_MODEL: Final = "digits"  # until something is released
 SETTINGS: Final = "device.toml"
@@ -34,7 +34,7 @@ class Enrolment:
 
 
 @dataclass(frozen=True, slots=True)
-class Enrolled:
+class EnrolmentResult:
     """What was written."""
 
     device: str
@@ -44,7 +44,7 @@ class Enrolled:
     has_password: bool
 
 
-def enroll(office: Office, wanted: Enrolment, folder: Path) -> Enrolled:
+def enroll(office: PublisherContext, wanted: Enrolment, folder: Path) -> EnrolmentResult:
     """Write the folder and remember the device. Raises BadName, BadInput when another root is there."""
     check_name(wanted.device, "device")
     for group in wanted.groups:
@@ -59,10 +59,10 @@ def enroll(office: Office, wanted: Enrolment, folder: Path) -> Enrolled:
         raise BadInput(f"{folder} cannot be written: {refused.strerror}", hint="choose another --out") from None
     # one row in one transaction: no need to wait for a release that trains
     office.registry.add_device(wanted.device, wanted.groups, office.clock())
-    return Enrolled(wanted.device, folder, models, wanted.groups, wanted.password is not None)
+    return EnrolmentResult(wanted.device, folder, models, wanted.groups, wanted.password is not None)
 
 
-def device_toml(office: Office, wanted: Enrolment, models: Sequence[str]) -> str:
+def device_toml(office: PublisherContext, wanted: Enrolment, models: Sequence[str]) -> str:
     """The device's settings; whatever else may stand there is in the device client's documentation."""
     url = office.settings.broker
     scheme = "mqtts" if url.tls else "mqtt"
@@ -87,7 +87,7 @@ def device_toml(office: Office, wanted: Enrolment, models: Sequence[str]) -> str
     return "\n".join(lines) + "\n"
 
 
-def _write(office: Office, wanted: Enrolment, models: Sequence[str], root: bytes, folder: Path) -> None:
+def _write(office: PublisherContext, wanted: Enrolment, models: Sequence[str], root: bytes, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _check_root(folder / ROOT, root, force=wanted.force)
     _write_file(folder / ROOT, root, _PUBLIC)

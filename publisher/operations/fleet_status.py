@@ -10,8 +10,8 @@ from datetime import datetime
 from protocol.errors import BadInput
 from protocol.messages.device import Presence, Status
 from protocol.topics import Address, Kind, Topics
-from publisher.adapters.broker_client import Broker
-from publisher.core.fleet.fleet_table import Picture, Row
+from publisher.adapters.broker_client import BrokerClient
+from publisher.core.fleet.fleet_table import FleetTable, Row
 from publisher.operations.context import utc_now
 
 QUIET_S = 1.0
@@ -31,10 +31,12 @@ class FleetStatus:
 class Reader:
     """Hears the fleet."""
 
-    def __init__(self, broker: Broker, topics: Topics, enrolled: tuple[str, ...], models: tuple[str, ...]) -> None:
+    def __init__(
+        self, broker: BrokerClient, topics: Topics, enrolled: tuple[str, ...], models: tuple[str, ...]
+    ) -> None:
         self._broker = broker
         self._topics = topics
-        self._picture = Picture(enrolled)
+        self._picture = FleetTable(enrolled)
         self._enrolled = enrolled
         self._models = models
         self._unreadable = 0

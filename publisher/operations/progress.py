@@ -9,7 +9,7 @@ from typing import Protocol
 OnProgress = Callable[[int, int, str], None]  # done, total, what
 
 
-class Voice(Protocol):
+class Progress(Protocol):
     """Somebody may be watching."""
 
     def say(self, text: str) -> None:
@@ -19,7 +19,7 @@ class Voice(Protocol):
         """Show how long work goes on, for the length of a block."""
 
 
-class Silent:
+class SilentProgress:
     """Nobody is watching."""
 
     def say(self, text: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from publisher.adapters.broker_client import Message
+from publisher.adapters.broker_client import RetainedMessage
 from publisher.operations.announce.upload import trees_in
-from publisher.operations.context import Office
+from publisher.operations.context import PublisherContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Pruned:
     dry_run: bool
 
 
-def prune(office: Office, *, dry_run: bool) -> Pruned:
+def prune(office: PublisherContext, *, dry_run: bool) -> Pruned:
     """Clear the broker of chunks that were uploaded for versions that no plan names, and drop orphaned files.
 
     An older version can still be rolled back to: its chunks go up again then.
@@ -36,22 +36,22 @@ def prune(office: Office, *, dry_run: bool) -> Pruned:
     return Pruned(len(useless), len(orphans), size_bytes, dry_run)
 
 
-def needed(office: Office) -> set[str]:
+def needed(office: PublisherContext) -> set[str]:
     """Every chunk that a standing plan needs."""
     trees = (tree for bundle in office.registry.bundles().values() for tree in trees_in(bundle))
     return {sha256 for tree in trees for sha256 in office.registry.chunks_of(tree)}
 
 
-def _clear(office: Office, sha256s: Iterable[str]) -> None:
+def _clear(office: PublisherContext, sha256s: Iterable[str]) -> None:
     topics = {office.topics.chunk(sha256): sha256 for sha256 in sha256s}
     cleared: list[str] = []
     with office.voice.bar("clearing chunks") as on_progress:
 
-        def on_acknowledged(message: Message) -> None:
+        def on_acknowledged(message: RetainedMessage) -> None:
             cleared.append(topics[message.topic])
             on_progress(len(cleared), len(topics), "clearing chunks")
 
         try:
-            office.broker.put_all((Message(topic, b"") for topic in topics), on_acknowledged)
+            office.broker.put_all((RetainedMessage(topic, b"") for topic in topics), on_acknowledged)
         finally:
             office.registry.forget_uploaded(office.broker_id, cleared)

@@ -10,7 +10,7 @@ from protocol.messages.manifest import Manifest
 from protocol.messages.plan import Plan
 from publisher.core.release.reproducibility import TrainingRecord
 from publisher.operations.announce.plan_announcement import standing
-from publisher.operations.context import Office
+from publisher.operations.context import PublisherContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class ModelShown:
     released_as: Mapping[int, str] = field(default_factory=dict)
 
 
-def show_version(office: Office, model: str, version: str) -> VersionShown:
+def show_version(office: PublisherContext, model: str, version: str) -> VersionShown:
     """One version. Raises UnknownVersion."""
     registry = office.registry
     manifest, plan = registry.manifest(model, version), registry.plan(model)
@@ -44,7 +44,7 @@ def show_version(office: Office, model: str, version: str) -> VersionShown:
     return VersionShown(manifest, registry.lineage(model, version), tuple(rule.describe() for rule in rules))
 
 
-def show_model(office: Office, model: str) -> ModelShown:
+def show_model(office: PublisherContext, model: str) -> ModelShown:
     """A model: what was released of it, and what was trained. Raises UnknownVersion."""
     registry = office.registry
     trainings = tuple(registry.trainings(model))

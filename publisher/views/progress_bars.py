@@ -12,7 +12,7 @@ OnProgress = Callable[[int, int, str], None]
 LINE_EVERY_S: Final = 10.0  # without a terminal; of all that is done within it, the last is told
 
 
-class TerminalVoice:
+class TerminalProgress:
     """Bars that are drawn over, and gone when the work is done."""
 
     def say(self, text: str) -> None:
@@ -40,7 +40,7 @@ class TerminalVoice:
             yield on_progress
 
 
-class LineVoice:
+class LineProgress:
     """Plain lines, for logs and pipes."""
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -69,9 +69,9 @@ class LineVoice:
         yield on_progress
 
 
-def voice() -> TerminalVoice | LineVoice:
+def progress_for() -> TerminalProgress | LineProgress:
     """The one that suits standard error."""
-    return TerminalVoice() if sys.stderr.isatty() else LineVoice()
+    return TerminalProgress() if sys.stderr.isatty() else LineProgress()
 
 
 def _cut(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pytest
 
-from publisher.learning.variants.variant_spec import RUNGS, Way
+from publisher.learning.variants.variant_spec import RUNGS, VariantSpec
 from publisher.views.html_report import report
 from publisher.views.pareto_plot import png, svg
 
@@ -74,7 +74,7 @@ def _rung(name: str, number: int) -> dict[str, Any]:
     accuracy = 0.96 + 0.002 * (number % 13)
     return {
         "name": name,
-        "technique": Way.parse(name).technique(),
+        "technique": VariantSpec.parse(name).technique(),
         "file_bytes": 439_656 // (1 + number % 4),
         "wire_bytes": round(404_547 * 0.8**number),
         "accuracy": accuracy,

@@ -20,7 +20,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from protocol.mqtt.broker_url import BrokerUrl
 from protocol.mqtt.link import Connected, Delivered, Disconnected, Link, Received, Refused, ReplyTo
-from protocol.mqtt.paho_link import PACKET_MAX_BYTES, MqttLink, Patience, Will
+from protocol.mqtt.paho_link import PACKET_MAX_BYTES, Backoff, MqttLink, Will
 from publisher.embedded_broker import EmbeddedBroker, House
 from tests.brokers import (
     BARE,
@@ -34,7 +34,7 @@ from tests.brokers import (
 )
 from tests.ear import Ear
 
-HASTE: Final = Patience(first_s=0.05, most_s=0.3, refused_s=0.1)
+HASTE: Final = Backoff(first_s=0.05, most_s=0.3, refused_s=0.1)
 CLOSED: Final = "closed/topic"
 USER, PASSWORD = "pi-1", "right horse"
 _names = itertools.count(1)

@@ -153,7 +153,7 @@ class Press:
             self._upload(path, cut)
         return Encoding(kind=kind, tree=cut.tree)
 
-    def _upload(self, path: Path, cut: chunks.Cut) -> None:
+    def _upload(self, path: Path, cut: chunks.ChunkedBlob) -> None:
         waiting = set()
         with path.open("rb") as blob:
             for leaf in cut.leaves:

@@ -17,7 +17,7 @@ from protocol.messages.manifest import Tree
 from protocol.mqtt.broker_url import BrokerUrl
 from protocol.topics import Topics
 from protocol.trust.verification import Accepted, verify
-from publisher.adapters.broker_client import Broker
+from publisher.adapters.broker_client import BrokerClient
 
 PROGRAM: Final = (sys.executable, "-c", "from publisher.cli import main; main()")
 PROJECT: Final = Path(__file__).resolve().parent.parent.parent
@@ -99,12 +99,12 @@ def a_desk(folder: Path, url: str) -> Desk:
     return desk
 
 
-def connect(url: str) -> Broker:
+def connect(url: str) -> BrokerClient:
     """A conversation with the broker."""
-    return Broker.connect(BrokerUrl.parse(url), name="test")
+    return BrokerClient.connect(BrokerUrl.parse(url), name="test")
 
 
-def announced(broker: Broker, model: str, root: bytes) -> Accepted | None:
+def announced(broker: BrokerClient, model: str, root: bytes) -> Accepted | None:
     """What a device accepts of what stands on the model's topic; None when nothing stands there."""
     topic = TOPICS.desired(model)
     bundle = broker.read([topic]).get(topic)
@@ -113,13 +113,13 @@ def announced(broker: Broker, model: str, root: bytes) -> Accepted | None:
     return verify(bundle, model=model, root=root, trusted={}, now=datetime.now(UTC), clock_trusted=True)
 
 
-def missing_chunks(broker: Broker, accepted: Accepted) -> list[str]:
+def missing_chunks(broker: BrokerClient, accepted: Accepted) -> list[str]:
     """Every chunk that a device that follows the announcement would not find."""
     trees = [tree for manifest in accepted.manifests.values() for tree in manifest.trees()]
     return [sha256 for tree in trees for sha256 in _missing(broker, tree)]
 
 
-def _missing(broker: Broker, tree: Tree) -> list[str]:
+def _missing(broker: BrokerClient, tree: Tree) -> list[str]:
     level, lost = [tree.root], list[str]()
     for depth in range(tree.depth, -1, -1):
         got = {

@@ -17,7 +17,7 @@ from device_client.adapters.runtime.tflite import check_delegates, open_model
 from device_client.adapters.sandbox.parent import TrialProcess
 from device_client.diagnostics.doctor import Check, examine
 from device_client.ports.adapters import Delegate, ModelFile, NotTried, Proof, ProofOrder
-from device_client.service.device_service import Station
+from device_client.service.device_service import DeviceService
 from device_client.serving.live_serving import LiveServing
 from device_client.settings.loader import load
 from protocol.errors import BadSettings, MissingPart
@@ -187,7 +187,7 @@ def test_a_delegate_that_is_set_wrongly_is_refused_with_its_line(tmp_path: Path,
 def test_a_device_does_not_start_without_its_delegate_and_doctor_says_so(tmp_path: Path) -> None:
     settings = load(settings_file(tmp_path, SETTINGS))
     with pytest.raises(BadSettings, match=r"delegates of digits: the delegate .*gone\.so cannot be loaded") as refused:
-        Station(settings)
+        DeviceService(settings)
     assert "to compute on the processor" in refused.value.hint
     check = next(each for each in itertools.islice(examine(settings), 3) if each.name == "delegates of digits")
     assert (check.level, "cannot be loaded" in check.found) == ("bad", True)

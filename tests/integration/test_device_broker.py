@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from protocol.topics import Kind
-from publisher.operations.context import an_office
+from publisher.operations.context import open_context
 from publisher.operations.enroll import Enrolment, enroll
 from publisher.operations.init import init
-from publisher.operations.progress import Silent
-from publisher.operations.release.release import Order, release
+from publisher.operations.progress import SilentProgress
+from publisher.operations.release.release import ReleaseRequest, release
 from publisher.settings import Settings
 from tests.brokers import Mosquitto, mosquitto_with_users, url_of
 from tests.integration import fleet_models
@@ -48,7 +48,7 @@ def a_registry(folder: Path, url: str) -> Settings:
 
 def enrolled(settings: Settings, folder: Path, device: str, **changes: Any) -> DeviceFolder:
     """A device's folder with the registry's own root, and settings that lose no time."""
-    with an_office(settings, Silent(), broker=False) as office:
+    with open_context(settings, SilentProgress(), broker=False) as office:
         enroll(office, Enrolment(device), folder / "enrolled" / device)
     root = (folder / "enrolled" / device / "root.json").read_bytes()
     return a_device(folder / device, device, f"mqtt://{settings.broker.address}", root, **changes)
@@ -67,8 +67,8 @@ def test_a_broker_that_comes_back_empty_in_mid_download_is_filled_again_and_all_
         for folder in folders:
             alive.callback(end, run_device(folder))
             watcher.state(folder.device, "idle")
-        with an_office(settings, Silent(), broker=True) as office:
-            release(office, Order("digits", "1.0.0"), lambda _: fleet_models.made(digits, "1.0.0"))
+        with open_context(settings, SilentProgress(), broker=True) as office:
+            release(office, ReleaseRequest("digits", "1.0.0"), lambda _: fleet_models.made(digits, "1.0.0"))
         for folder in folders:
             watcher.wait(Kind.STATUS, lambda says: 10 < (says.get("update_percentage") or 0) < 90, device=folder.device)
         broker.kill()

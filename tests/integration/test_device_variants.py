@@ -13,11 +13,11 @@ import pytest
 from protocol.messages.manifest import Measured, Requirements
 from protocol.topics import Kind
 from publisher.learning.artifacts.build import Made
-from publisher.operations.context import Office, an_office
+from publisher.operations.context import PublisherContext, open_context
 from publisher.operations.enroll import Enrolment, enroll
 from publisher.operations.init import init
-from publisher.operations.progress import Silent
-from publisher.operations.release.release import Order, release
+from publisher.operations.progress import SilentProgress
+from publisher.operations.release.release import ReleaseRequest, release
 from publisher.settings import Settings
 from tests.brokers import mosquitto
 from tests.integration import fleet_models
@@ -40,7 +40,7 @@ def made(digits: Path) -> Made:
     return replace(whole, variants=tuple(variants))
 
 
-def enrolled(office: Office, folder: Path, device: str, budgets: str) -> DeviceFolder:
+def enrolled(office: PublisherContext, folder: Path, device: str, budgets: str) -> DeviceFolder:
     """A device whose settings for digits are `budgets`."""
     enroll(office, Enrolment(device), folder / "enrolled" / device)
     root = (folder / "enrolled" / device / "root.json").read_bytes()
@@ -58,11 +58,11 @@ def test_devices_with_different_budgets_take_different_variants_and_say_why(digi
     with mosquitto() as broker:
         settings = Settings.read({"broker": broker.url, "registry": str(tmp_path / "registry")}, {})
         init(settings.registry, topic_root="fleet", now=datetime.now(UTC))
-        with an_office(settings, Silent(), broker=True) as office:
+        with open_context(settings, SilentProgress(), broker=True) as office:
             roomy = enrolled(office, tmp_path, "pi-roomy", "memory_budget_mb = 500")
             tight = enrolled(office, tmp_path, "pi-tight", "memory_budget_mb = 100")
             quick = enrolled(office, tmp_path, "pi-quick", "memory_budget_mb = 500\nlatency_budget_ms = 5")
-            release(office, Order("digits", "1.0.0"), lambda _: made(digits))
+            release(office, ReleaseRequest("digits", "1.0.0"), lambda _: made(digits))
         replay = ("--replay", str(digits / "held.npz"), "--rate", "100")
         with watching(settings.broker) as fleet:
             with running(roomy, *replay), running(tight, *replay), running(quick, *replay):

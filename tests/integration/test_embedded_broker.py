@@ -16,13 +16,13 @@ import pytest
 
 from protocol.errors import BadSettings
 from protocol.mqtt.link import Connected, Delivered, Received
-from protocol.mqtt.paho_link import MqttLink, Patience, Will
-from publisher.embedded_broker import EmbeddedBroker, House, Misbehaviour
+from protocol.mqtt.paho_link import Backoff, MqttLink, Will
+from publisher.embedded_broker import EmbeddedBroker, FaultInjection, House
 from publisher.embedded_broker.subscriptions import is_filter, matches
 from tests.brokers import LOOPBACK, PROJECT, free_port, url_of
 from tests.ear import Ear
 
-HASTE: Final = Patience(first_s=0.02, most_s=0.1)
+HASTE: Final = Backoff(first_s=0.02, most_s=0.1)
 CONNACK: Final = b"\x20\x02\x00\x00"
 WITHIN_S: Final = 60
 
@@ -194,7 +194,7 @@ def test_what_is_corrupted_is_a_chunk_and_asking_again_heals_it(broker: Embedded
         for name, payload in ((topic, chunk), ("a/line", b"a line")):
             link.publish(name, payload, qos=1, retain=True)
             ear.next(Delivered)
-        broker.misbehave(Misbehaviour(corrupt=1.0))
+        broker.misbehave(FaultInjection(corrupt=1.0))
         link.sweep([topic, "a/line"])
         found = ear.swept([topic, "a/line"])
         assert found["a/line"] == b"a line"
@@ -209,10 +209,10 @@ def test_what_is_dropped_does_not_come_and_what_is_duplicated_comes_twice(broker
     with connected(broker) as (link, ear):
         link.publish("a", b"kept", qos=1, retain=True)
         ear.next(Delivered)
-        broker.misbehave(Misbehaviour(drop=1.0))
+        broker.misbehave(FaultInjection(drop=1.0))
         link.sweep(["a"])
         assert ear.swept(["a"]) == {}
-        broker.misbehave(Misbehaviour(duplicate=1.0, delay=1.0, delay_s_max=0.01))
+        broker.misbehave(FaultInjection(duplicate=1.0, delay=1.0, delay_s_max=0.01))
         link.sweep(["a"])
         assert ear.swept(["a"]) == {"a": b"kept"}
         assert ear.topics() == ["a", "a"]
@@ -220,7 +220,7 @@ def test_what_is_dropped_does_not_come_and_what_is_duplicated_comes_twice(broker
 
 def test_one_seed_makes_the_same_mischief_again() -> None:
     def heard(seed: int) -> list[str]:
-        odds = Misbehaviour(seed=seed, drop=0.5)
+        odds = FaultInjection(seed=seed, drop=0.5)
         with EmbeddedBroker.running(misbehaviour=odds) as broker, connected(broker) as (link, ear):
             link.subscribe(["n/+"], qos=0)
             for number in range(40):
@@ -253,11 +253,11 @@ def test_a_broker_that_restarts_empty_says_no_wills_and_keeps_nothing(broker: Em
 @pytest.mark.parametrize("odds", ["drop=2", "drop=x", "explode=0.1", "drop"])
 def test_odds_that_mean_nothing_are_refused(odds: str) -> None:
     with pytest.raises(BadSettings):
-        Misbehaviour.parse(odds)
+        FaultInjection.parse(odds)
 
 
 def test_odds_are_read_from_a_command_line() -> None:
-    assert Misbehaviour.parse("drop=0.1,cut=0.01,seed=7") == Misbehaviour(seed=7, drop=0.1, cut=0.01)
+    assert FaultInjection.parse("drop=0.1,cut=0.01,seed=7") == FaultInjection(seed=7, drop=0.1, cut=0.01)
 
 
 # --- its own life

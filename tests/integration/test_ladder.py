@@ -14,10 +14,10 @@ from publisher.learning.artifacts.build import make_from_ladder, make_from_recip
 from publisher.learning.compression.ladder import Ladder, climb, climb_recipe, steps_of
 from publisher.learning.progress import Steps
 from publisher.learning.recipe.recipe import Recipe, load_recipe
-from publisher.learning.training.train import Trained, train
-from publisher.learning.variants.schedule import Timetable
+from publisher.learning.training.train import TrainingResult, train
+from publisher.learning.variants.schedule import Schedule
 from publisher.learning.variants.variant_spec import PARENT
-from publisher.operations.progress import Silent
+from publisher.operations.progress import SilentProgress
 from publisher.operations.release.compress import Compression, compress
 from tests.integration.reading import answers, edges, weights
 
@@ -56,12 +56,12 @@ def a_recipe(folder: Path, *, layers: str = DENSE, student: str = STUDENT, epoch
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
     return train(a_recipe(tmp_path_factory.mktemp("blobs")))
 
 
 @pytest.fixture(scope="module")
-def ladder(trained: Trained) -> Ladder:
+def ladder(trained: TrainingResult) -> Ladder:
     names = ["float16", "dynamic", "int8", "qat", "pruned-80", "pruned-clustered-qat", "student", "distilled-int8"]
     return climb(trained, names)
 
@@ -128,7 +128,7 @@ def test_one_technique_that_fails_stops_no_other(tmp_path: Path) -> None:
     assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
     with pytest.raises(BadInput, match="there is no rung qat: the technique does not know the layer even"):
         make_from_ladder(made, ["float32", "qat"])
-    assert told[-1][0] == told[-1][1] == 2 + steps_of(names, Timetable(strange.settings), 2)
+    assert told[-1][0] == told[-1][1] == 2 + steps_of(names, Schedule(strange.settings), 2)
 
 
 @pytest.mark.slow  # the converter takes seconds for each
@@ -138,7 +138,7 @@ def test_layers_that_go_through_time_have_their_rungs_when_they_are_unrolled(tmp
     assert ([rung.name for rung in made.rungs], made.impossible) == ([PARENT, "dynamic", "int8"], ())
 
 
-def test_too_little_training_to_prune_is_told(trained: Trained) -> None:
+def test_too_little_training_to_prune_is_told(trained: TrainingResult) -> None:
     (lost,) = climb(trained, ["pruned-50"], settings=replace(trained.settings, epochs=1, batch_size=1_000)).impossible
     assert "pruning takes two batches at least" in lost.reason
 
@@ -166,7 +166,7 @@ def test_a_recipe_is_released_in_the_variants_asked_for_whose_bytes_do_not_depen
 
 def test_a_name_that_is_none_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="there is no rung 'int9'"):
-        compress(Compression("digits", ("int9",)), tmp_path / "out", Silent())
+        compress(Compression("digits", ("int9",)), tmp_path / "out", SilentProgress())
     with pytest.raises(BadInput, match="--distill-seeds 0 cannot be"):
-        compress(Compression("digits", distill_seeds=0), tmp_path / "out", Silent())
+        compress(Compression("digits", distill_seeds=0), tmp_path / "out", SilentProgress())
     assert not (tmp_path / "out").exists()

@@ -20,7 +20,7 @@ from publisher.learning.recipe.recipe import Recipe, load_recipe
 from publisher.learning.training.lineage import lineage_of
 from publisher.learning.training.train import train
 from publisher.learning.training.warm_start import Start, calibration_npz, put_weights, read_calibration, weights_npz
-from publisher.operations.progress import Silent
+from publisher.operations.progress import SilentProgress
 from publisher.operations.release.train import Training
 from publisher.operations.release.train import train as carry_out
 from publisher.operations.release.training_history import drawn_anew, kept_calibration, start_from
@@ -242,7 +242,7 @@ def test_what_cannot_be_gone_on_from_is_said(
 def test_one_seed_twice_is_remembered_as_the_same(folder: Path, registry: Registry, tmp_path: Path) -> None:
     recipe = a_recipe(folder).path
     once, again = (
-        carry_out("sides", Training(str(recipe), epochs=2), tmp_path / name, Silent(), registry)
+        carry_out("sides", Training(str(recipe), epochs=2), tmp_path / name, SilentProgress(), registry)
         for name in ("once", "again")
     )
     assert (once.number, once.repetition) == (1, None)

@@ -16,9 +16,9 @@ from protocol.mqtt.broker_url import BrokerUrl
 from publisher.learning.recipe.heldout import heldout_npz
 from publisher.learning.recipe.recipe import load_recipe
 from publisher.learning.training.train import train
-from publisher.operations.context import an_office
-from publisher.operations.progress import Silent
-from publisher.operations.release.release import Order, Released, release
+from publisher.operations.context import open_context
+from publisher.operations.progress import SilentProgress
+from publisher.operations.release.release import Released, ReleaseRequest, release
 from publisher.operations.release.train import Training, make
 from publisher.settings import Settings
 from tests.brokers import Mosquitto, mosquitto
@@ -60,8 +60,8 @@ def enrolled(desk: Desk, name: str) -> DeviceFolder:
 def release_here(desk: Desk, model: str, recipe: Path) -> Released:
     """The release command without a process of its own: TensorFlow is loaded once."""
     settings = Settings.read({"broker": desk.url, "registry": str(desk.registry)}, {})
-    with an_office(settings, Silent(), broker=True) as office:
-        return release(office, Order(model, "1.0.0"), lambda bar: make(Training(str(recipe)), bar))
+    with open_context(settings, SilentProgress(), broker=True) as office:
+        return release(office, ReleaseRequest(model, "1.0.0"), lambda bar: make(Training(str(recipe)), bar))
 
 
 @pytest.mark.parametrize("name", ["from_npz", "from_folder_of_images"])  # the third goes all the way below

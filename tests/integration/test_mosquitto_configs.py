@@ -18,12 +18,12 @@ from cryptography.x509.oid import NameOID
 
 from protocol.errors import BadInput
 from protocol.mqtt.link import Connected, Delivered, Disconnected, Received, Refused
-from protocol.mqtt.paho_link import PACKET_MAX_BYTES, MqttLink, Patience, TlsFiles
+from protocol.mqtt.paho_link import PACKET_MAX_BYTES, Backoff, MqttLink, TlsFiles
 from protocol.topics import CHUNK_MAX_BYTES, Kind, Topics
 from tests.brokers import LOOPBACK, PROJECT, Mosquitto, free_port, mosquitto, readable_folder, url_of, write_passwords
 from tests.ear import Ear
 
-HASTE: Final = Patience(first_s=0.05, most_s=0.3, refused_s=0.1)
+HASTE: Final = Backoff(first_s=0.05, most_s=0.3, refused_s=0.1)
 USERS: Final = {"publisher": "p-secret", "pi-1": "one", "pi-2": "two", "node-red": "three"}
 TOPICS: Final = Topics()
 CHUNK: Final = TOPICS.chunk("ab" * 32)

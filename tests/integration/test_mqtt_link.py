@@ -15,18 +15,18 @@ import pytest
 from protocol.errors import BadInput, BadName, BadSettings
 from protocol.mqtt.broker_url import BrokerUrl
 from protocol.mqtt.link import Connected, Delivered, Disconnected, LinkEvent, Received, Refused, Swept
-from protocol.mqtt.paho_link import PACKET_MAX_BYTES, MqttLink, Patience, TlsFiles, Will
-from publisher.embedded_broker import EmbeddedBroker, House, Misbehaviour
+from protocol.mqtt.paho_link import PACKET_MAX_BYTES, Backoff, MqttLink, TlsFiles, Will
+from publisher.embedded_broker import EmbeddedBroker, FaultInjection, House
 from publisher.embedded_broker.hub import OnMqtt5
 from tests.brokers import LOOPBACK, free_port, url_of
 from tests.ear import Ear
 
-HASTE: Final = Patience(first_s=0.02, most_s=0.1, refused_s=0.1, connack_s=0.3)
+HASTE: Final = Backoff(first_s=0.02, most_s=0.1, refused_s=0.1, connack_s=0.3)
 CONNACK: Final = b"\x20\x02\x00\x00"
 
 
 @contextlib.contextmanager
-def started(url: BrokerUrl, *, mqtt5: bool = True, patience: Patience = HASTE) -> Iterator[tuple[MqttLink, Ear]]:
+def started(url: BrokerUrl, *, mqtt5: bool = True, patience: Backoff = HASTE) -> Iterator[tuple[MqttLink, Ear]]:
     ear = Ear()
     link = MqttLink(url, "link", ear.hear, rng=random.Random(1), patience=patience, mqtt5=mqtt5)
     link.start()
@@ -146,7 +146,7 @@ def test_a_host_that_does_not_exist_is_named() -> None:
 def test_tls_towards_a_broker_without_it_is_named() -> None:
     with EmbeddedBroker.running() as broker:
         url = BrokerUrl(LOOPBACK, broker.port, tls=True)
-        patience = Patience(first_s=0.02, most_s=0.1, connect_s=1.0)
+        patience = Backoff(first_s=0.02, most_s=0.1, connect_s=1.0)
         with started(url, patience=patience) as (_, ear):
             told = ear.next(Disconnected)
             assert url.address in told.reason
@@ -158,7 +158,7 @@ def test_tls_towards_a_broker_without_it_is_named() -> None:
 
 @pytest.mark.parametrize("mqtt5", [True, False])
 def test_every_publish_is_delivered_once_over_a_line_that_keeps_breaking(mqtt5: bool) -> None:
-    odds = Misbehaviour(seed=5, cut=0.1, delay=0.1, delay_s_max=0.01)
+    odds = FaultInjection(seed=5, cut=0.1, delay=0.1, delay_s_max=0.01)
     with (
         EmbeddedBroker.running(misbehaviour=odds) as broker,
         started(url_of(broker), mqtt5=mqtt5) as (link, ear),
@@ -210,7 +210,7 @@ def test_stop_waits_for_what_was_published_just_before() -> None:
 def test_stop_returns_soon_when_nobody_answers_and_can_be_called_again() -> None:
     with odd_server(b"") as server:
         ear = Ear()
-        link = MqttLink(server.url, "patient", ear.hear, patience=Patience(flush_s=0.2))
+        link = MqttLink(server.url, "patient", ear.hear, patience=Backoff(flush_s=0.2))
         link.publish("a", b"", qos=1, retain=False)
         link.start()
         link.stop()

@@ -12,13 +12,13 @@ from protocol.content.chunks import name
 from protocol.errors import BrokerRefused, BrokerUnreachable
 from protocol.mqtt.broker_url import BrokerUrl
 from protocol.mqtt.link import Connected, Delivered, Link, LinkEvent, Sink
-from publisher.adapters.broker_client import PUTS_IN_FLIGHT, Broker, Message
-from publisher.embedded_broker import EmbeddedBroker, House, Misbehaviour
+from publisher.adapters.broker_client import PUTS_IN_FLIGHT, BrokerClient, RetainedMessage
+from publisher.embedded_broker import EmbeddedBroker, FaultInjection, House
 from tests.brokers import free_port, mosquitto, mosquitto_with_users, url_of
 from tests.integration.publishing import TOPICS
 
 PAYLOADS = [bytes([number]) * 61_440 for number in range(100)]
-MESSAGES = [Message(TOPICS.chunk(name(payload)), payload) for payload in PAYLOADS]
+MESSAGES = [RetainedMessage(TOPICS.chunk(name(payload)), payload) for payload in PAYLOADS]
 
 
 @pytest.fixture(params=["mosquitto", "embedded"])
@@ -28,8 +28,8 @@ def url(request: pytest.FixtureRequest) -> Iterator[BrokerUrl]:
 
 
 def test_what_is_put_is_kept_and_counted(url: BrokerUrl) -> None:
-    acknowledged: list[Message] = []
-    with Broker.connect(url) as broker:
+    acknowledged: list[RetainedMessage] = []
+    with BrokerClient.connect(url) as broker:
         assert broker.put_all(MESSAGES, acknowledged.append) == len(MESSAGES)
         assert sorted(message.topic for message in acknowledged) == sorted(message.topic for message in MESSAGES)
         assert broker.read(message.topic for message in MESSAGES) == {one.topic: one.payload for one in MESSAGES}
@@ -37,22 +37,22 @@ def test_what_is_put_is_kept_and_counted(url: BrokerUrl) -> None:
 
 def test_what_is_not_there_is_not_in_the_answer(url: BrokerUrl) -> None:
     absent = TOPICS.chunk(name(b"nobody has this"))
-    with Broker.connect(url) as broker:
+    with BrokerClient.connect(url) as broker:
         broker.put_all(MESSAGES[:1])
         assert broker.read([absent, MESSAGES[0].topic, absent]) == {MESSAGES[0].topic: MESSAGES[0].payload}
         assert broker.read([]) == {}
 
 
 def test_an_empty_message_clears_a_topic(url: BrokerUrl) -> None:
-    with Broker.connect(url) as broker:
+    with BrokerClient.connect(url) as broker:
         broker.put_all(MESSAGES[:2])
-        broker.put_all([Message(MESSAGES[0].topic, b"")])
+        broker.put_all([RetainedMessage(MESSAGES[0].topic, b"")])
         assert list(broker.read([MESSAGES[0].topic, MESSAGES[1].topic])) == [MESSAGES[1].topic]
 
 
 def test_a_wildcard_collects_what_is_kept(url: BrokerUrl) -> None:
-    presences = [Message(TOPICS.presence(f"pi-{number}"), b"{}") for number in range(50)]
-    with Broker.connect(url) as broker:
+    presences = [RetainedMessage(TOPICS.presence(f"pi-{number}"), b"{}") for number in range(50)]
+    with BrokerClient.connect(url) as broker:
         broker.put_all(presences)
         found = broker.collect(["fleet/v1/devices/+/presence"])
         assert sorted(found) == sorted(message.topic for message in presences)
@@ -60,23 +60,23 @@ def test_a_wildcard_collects_what_is_kept(url: BrokerUrl) -> None:
 
 
 def test_an_upload_survives_a_line_that_breaks_again_and_again() -> None:
-    with EmbeddedBroker.running(misbehaviour=Misbehaviour(seed=4, cut=0.02)) as bad:
-        with Broker.connect(BrokerUrl.parse(bad.url)) as broker:
+    with EmbeddedBroker.running(misbehaviour=FaultInjection(seed=4, cut=0.02)) as bad:
+        with BrokerClient.connect(BrokerUrl.parse(bad.url)) as broker:
             broker.put_all(MESSAGES)
         assert bad.kept("#") == {message.topic: message.payload for message in MESSAGES}
 
 
 def test_a_question_survives_a_line_that_breaks() -> None:
-    with EmbeddedBroker.running() as bad, Broker.connect(BrokerUrl.parse(bad.url)) as broker:
+    with EmbeddedBroker.running() as bad, BrokerClient.connect(BrokerUrl.parse(bad.url)) as broker:
         broker.put_all(MESSAGES)
-        bad.misbehave(Misbehaviour(seed=9, cut=0.01, delay=0.1))
+        bad.misbehave(FaultInjection(seed=9, cut=0.01, delay=0.1))
         assert len(broker.read(message.topic for message in MESSAGES)) == len(MESSAGES)
 
 
 def test_a_broker_that_is_not_there_is_told_at_once() -> None:
     port = free_port()
     with pytest.raises(BrokerUnreachable, match=f"no broker listens at 127.0.0.1:{port}") as told:
-        Broker.connect(BrokerUrl("127.0.0.1", port))
+        BrokerClient.connect(BrokerUrl("127.0.0.1", port))
     assert "scripts/broker" in told.value.hint
 
 
@@ -84,7 +84,7 @@ def test_a_broker_that_goes_away_is_told_after_a_while() -> None:
     bad = EmbeddedBroker()
     bad.start()
     link_of = _link_of(BrokerUrl.parse(bad.url))
-    broker = Broker("here", link_of, patience_s=1.5)
+    broker = BrokerClient("here", link_of, patience_s=1.5)
     with broker:
         broker.open()
         broker.put_all(MESSAGES[:1])
@@ -99,24 +99,24 @@ def test_a_broker_that_goes_away_is_told_after_a_while() -> None:
 def test_wrong_credentials_are_a_refusal() -> None:
     with mosquitto_with_users({"publisher": "right"}) as asking:
         with pytest.raises(BrokerRefused, match="wrong user or password"):
-            Broker.connect(url_of(asking, "publisher", "wrong"))
+            BrokerClient.connect(url_of(asking, "publisher", "wrong"))
         with pytest.raises(BrokerRefused, match="wants a user and a password"):
-            Broker.connect(url_of(asking))
-        Broker.connect(url_of(asking, "publisher", "right")).close()
+            BrokerClient.connect(url_of(asking))
+        BrokerClient.connect(url_of(asking, "publisher", "right")).close()
 
 
 def test_a_refused_topic_is_named() -> None:
     house = House(refused_topics=("fleet/v1/models/#",))
-    with EmbeddedBroker.running(house=house) as strict, Broker.connect(BrokerUrl.parse(strict.url)) as broker:
+    with EmbeddedBroker.running(house=house) as strict, BrokerClient.connect(BrokerUrl.parse(strict.url)) as broker:
         broker.put_all(MESSAGES[:3])
         with pytest.raises(BrokerRefused, match="does not take fleet/v1/models/digits/desired") as told:
-            broker.put_all([Message(TOPICS.desired("digits"), b"{}")])
+            broker.put_all([RetainedMessage(TOPICS.desired("digits"), b"{}")])
         assert "ACL" in told.value.hint
 
 
 def test_no_more_messages_are_on_their_way_than_fit() -> None:
     slow = _SlowLink()
-    broker = Broker("slow", slow.given, patience_s=10)
+    broker = BrokerClient("slow", slow.given, patience_s=10)
     broker.open()
     broker.put_all(MESSAGES)
     assert slow.most_waiting == PUTS_IN_FLIGHT
@@ -163,6 +163,6 @@ def _nowhere(_event: LinkEvent) -> None: ...
 
 
 def _link_of(url: BrokerUrl) -> Callable[[Sink], Link]:
-    from protocol.mqtt.paho_link import MqttLink, Patience
+    from protocol.mqtt.paho_link import Backoff, MqttLink
 
-    return lambda sink: MqttLink(url, f"test-{time.monotonic_ns()}", sink, patience=Patience(most_s=0.5))
+    return lambda sink: MqttLink(url, f"test-{time.monotonic_ns()}", sink, patience=Backoff(most_s=0.5))

@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from publisher.adapters.broker_client import Broker
+from publisher.adapters.broker_client import BrokerClient
 from publisher.adapters.registry import Registry
 from tests.integration.publishing import (
     Desk,
@@ -106,7 +106,7 @@ def _release_and_kill(desk: Desk, version: str, file: Path, phase: str, after_s:
         running.communicate()
 
 
-def _check_whole(broker: Broker, root: bytes) -> None:
+def _check_whole(broker: BrokerClient, root: bytes) -> None:
     accepted = announced(broker, "big", root)
     if accepted is not None:
         assert missing_chunks(broker, accepted) == []

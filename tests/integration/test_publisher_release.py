@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 from protocol.topics import Topics
-from publisher.adapters.broker_client import Message
+from publisher.adapters.broker_client import RetainedMessage
 from publisher.adapters.registry import Registry
 from tests.brokers import Mosquitto, mosquitto_with_users, readable_folder
 from tests.integration.publishing import (
@@ -240,5 +240,5 @@ def test_a_fleet_of_another_registry_is_left_alone(tmp_path: Path, broker: Mosqu
         accepted = announced(seen, "flowers", theirs.enrolled_root())
         assert accepted is not None
         assert accepted.plan.versions() == ("1.0.0",)
-        seen.put_all([Message(TOPICS.desired("flowers"), b"")])  # cleared, as the hint says
+        seen.put_all([RetainedMessage(TOPICS.desired("flowers"), b"")])  # cleared, as the hint says
     ours.run("release", "flowers", "--version", "7.0.0", "--tflite", flowers)

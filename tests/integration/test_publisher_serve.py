@@ -18,12 +18,12 @@ import pytest
 from protocol.messages.device import Wants
 from protocol.topics import Kind, Topics
 from protocol.trust.verification import verify
-from publisher.adapters.broker_client import Message
+from publisher.adapters.broker_client import RetainedMessage
 from publisher.adapters.registry import Registry
 from publisher.operations.announce.plan_announcement import stage
-from publisher.operations.context import Office
-from publisher.operations.progress import Silent
-from publisher.operations.serve.effects import Housekeeping
+from publisher.operations.context import PublisherContext
+from publisher.operations.progress import SilentProgress
+from publisher.operations.serve.effects import ReconcileEffects
 from publisher.operations.serve.service import Service
 from publisher.settings import Settings
 from tests.brokers import Mosquitto
@@ -106,10 +106,10 @@ def test_a_chunk_that_a_device_misses_is_put_back(desk: Desk, flowers: Path) -> 
         assert accepted is not None
         sha256 = accepted.manifests["1.0.0"].variants[0].encodings[0].tree.root
         topic = TOPICS.chunk(sha256)
-        looking.put_all([Message(topic, b"")])
+        looking.put_all([RetainedMessage(topic, b"")])
         wants = Wants(chunks=(sha256, "0" * 64), device="pi-1", model="flowers").to_line()
-        looking.put_all([Message(TOPICS.of_device(Kind.WANTS, "pi-1", "flowers"), b"not json")])
-        looking.put_all([Message(TOPICS.of_device(Kind.WANTS, "pi-1", "flowers"), wants)])
+        looking.put_all([RetainedMessage(TOPICS.of_device(Kind.WANTS, "pi-1", "flowers"), b"not json")])
+        looking.put_all([RetainedMessage(TOPICS.of_device(Kind.WANTS, "pi-1", "flowers"), wants)])
         served.await_line("put back 1 chunks that were asked for")
         assert topic in looking.read([topic])
 
@@ -150,7 +150,7 @@ def test_signatures_are_renewed_in_time_and_devices_accept_them(desk: Desk, flow
     later = datetime.now(UTC) + timedelta(days=20)
     with an_office(desk) as now:
         before = now.registry.bundle("flowers")
-        service = Service(replace(now, clock=lambda: later), Housekeeping(replace(now, clock=lambda: later)))
+        service = Service(replace(now, clock=lambda: later), ReconcileEffects(replace(now, clock=lambda: later)))
         until_s = time.monotonic() + PATIENCE_S
         served = service.run(lambda: service.served.announcements == 0 and time.monotonic() < until_s)
     assert (served.renewals, served.chunks) == (1, 0)
@@ -163,8 +163,8 @@ def test_signatures_are_renewed_in_time_and_devices_accept_them(desk: Desk, flow
 
 
 @contextmanager
-def an_office(desk: Desk) -> Iterator[Office]:
+def an_office(desk: Desk) -> Iterator[PublisherContext]:
     """The registry in this process."""
     settings = Settings.read({"broker": desk.url, "registry": str(desk.registry)}, {})
     with Registry.open(desk.registry) as registry:
-        yield Office(registry, Topics(), settings, Silent())
+        yield PublisherContext(registry, Topics(), settings, SilentProgress())

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from protocol.topics import Kind
-from publisher.adapters.broker_client import Broker, Message
+from publisher.adapters.broker_client import BrokerClient, RetainedMessage
 from tests.brokers import mosquitto
 from tests.builders import a_presence, a_status
 from tests.integration.publishing import PROGRAM, PROJECT, TOPICS, Desk, a_desk, connect
@@ -26,15 +26,15 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         yield a_desk(tmp_path, broker.url)
 
 
-def say(broker: Broker, device: str, *, online: bool = True, **status: object) -> None:
+def say(broker: BrokerClient, device: str, *, online: bool = True, **status: object) -> None:
     """What a device keeps on the broker."""
     now = datetime.now(UTC)
     line = a_status(device=device, at=now, **status).to_line()  # type: ignore[arg-type] # a builder's own keywords
     presence = a_presence(device, online=online, at=now).to_line()
     broker.put_all(
         [
-            Message(TOPICS.presence(device), presence),
-            Message(TOPICS.of_device(Kind.STATUS, device, "digits"), line),
+            RetainedMessage(TOPICS.presence(device), presence),
+            RetainedMessage(TOPICS.of_device(Kind.STATUS, device, "digits"), line),
         ]
     )
 
@@ -49,8 +49,8 @@ def test_the_table_says_who_runs_what_and_why_not(desk: Desk) -> None:
         )  # fmt: skip
         liar = a_status(device="pi-1", at=datetime.now(UTC)).to_line()
         strange = (
-            Message(TOPICS.of_device(Kind.STATUS, "pi-4", "digits"), liar),
-            Message(TOPICS.presence("pi-5"), b"?"),
+            RetainedMessage(TOPICS.of_device(Kind.STATUS, "pi-4", "digits"), liar),
+            RetainedMessage(TOPICS.presence("pi-5"), b"?"),
         )
         broker.put_all(strange)
     table = desk.run("status").out

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from device_client.adapters.runtime.tflite import open_model
 from device_client.core.trial.tally import DROP_BINS
-from device_client.feedback.window import Window
+from device_client.feedback.window import FeedbackWindow
 from device_client.ports.adapters import ModelFile, Serving
 from device_client.serving.live_serving import ANSWERS_MAX, LiveServing, Prediction
-from device_client.serving.shadow import GOLDEN, RARE_S, Terms
+from device_client.serving.shadow import GOLDEN, RARE_S, ShadowSettings
 from protocol.errors import BadInput, BadModel, MissingPart
 from tests.integration import models
 
@@ -426,7 +426,9 @@ def test_a_shadow_keeps_to_its_share_of_a_core(folder: Path) -> None:
     Binary fractions, so that twenty of them are a burst's allowance to the last bit.
     """
     ticks = itertools.count()
-    serving = LiveServing(clock_s=lambda: 0.0, cpu_s=lambda: next(ticks) / 128, terms=Terms(cpu_percent=100 * 10 / 128))
+    serving = LiveServing(
+        clock_s=lambda: 0.0, cpu_s=lambda: next(ticks) / 128, terms=ShadowSettings(cpu_percent=100 * 10 / 128)
+    )
     serving.swap(a_file(folder))
     serving.start_shadow(a_file(folder, version="1.1.0"))
     until(lambda: serving.predict(X) is not None and serving.tally().inputs >= 10)
@@ -527,7 +529,7 @@ def test_at_two_hundred_a_second_from_four_threads_no_swap_loses_a_prediction(
     assert counted == asked >= 80
 
 
-def all_windows(serving: LiveServing) -> list[Window]:
+def all_windows(serving: LiveServing) -> list[FeedbackWindow]:
     return list(iter(lambda: serving.take_window(at_least=1), None))
 
 

@@ -11,10 +11,10 @@ from typing import Final
 
 import pytest
 
-from device_client.adapters.swap_hook import SwapCommand
+from device_client.adapters.swap_hook import SwapHook
 from device_client.diagnostics.doctor import examine
 from device_client.ports.adapters import Swapped
-from device_client.service.device_service import Station
+from device_client.service.device_service import DeviceService
 from device_client.settings.loader import load
 from protocol.errors import BadSettings
 from tests.builders import an_authority
@@ -40,13 +40,13 @@ class Scene:
 
     def __init__(self, folder: Path, log: pytest.LogCaptureFixture) -> None:
         self.folder, self._log = folder, log
-        self._commands: list[SwapCommand] = []
+        self._commands: list[SwapHook] = []
 
-    def runs(self, script: str, *, timeout_s: float = WITHIN_S) -> SwapCommand:
+    def runs(self, script: str, *, timeout_s: float = WITHIN_S) -> SwapHook:
         program = self.folder / "follow"
         program.write_text(f"#!/bin/sh\ncd {self.folder}\n{script}\n")
         program.chmod(0o755)
-        command = SwapCommand("digits", [str(program), "one", "two words"], self.folder / "link", timeout_s=timeout_s)
+        command = SwapHook("digits", [str(program), "one", "two words"], self.folder / "link", timeout_s=timeout_s)
         self._commands.append(command)
         command.start()
         return command
@@ -166,7 +166,7 @@ def test_a_program_that_is_not_there_is_refused_at_start_and_doctor_says_so(tmp_
         settings = load(file)
         told = f"the program {named!r} of on_swap of digits is not there, or may not be run"
         with pytest.raises(BadSettings) as refused:
-            Station(settings)
+            DeviceService(settings)
         assert refused.value.message == told
         check = next(each for each in itertools.islice(examine(settings), 3) if each.name == "on_swap of digits")
         assert (check.level, check.found) == ("bad", told)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from device_client.core.download import chunk_scheduler as download
-from device_client.core.download.chunk_scheduler import Ask, Download
+from device_client.core.download.chunk_scheduler import ChunkRequest, Download
 from device_client.core.policy import DownloadLimits
 from protocol.messages.device import WANTS_MAX
 from tests.builders import a_hash
@@ -48,7 +48,7 @@ class Fetching:
         self.on_the_way += ask.sweep
         self.stalled = self.stalled or ask.stalled
 
-    def check(self, before: set[str], ask: Ask) -> None:
+    def check(self, before: set[str], ask: ChunkRequest) -> None:
         names = [name for name, _ in self.state.asked]
         assert len(names) == len(set(names)), "a chunk is asked for twice at once"
         assert len(names) <= self.limits.window

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from device_client.core import effects as do
 from device_client.core import events as happened
 from device_client.core.conditions.readings import Unknown
-from device_client.core.policy import Conditional, DownloadLimits, Periodic, Policy, TrialLimits, Window
+from device_client.core.policy import Conditional, DownloadLimits, Periodic, Policy, TimeWindow, TrialLimits
 from device_client.core.state import RESTING, Device, Phase, State
 from device_client.core.state_machine import step, wake_s
 from device_client.core.status import status_of
@@ -38,7 +38,9 @@ GOLDEN: Final = tuple(manifest.golden.sha256 for manifest in MANIFESTS.values())
 POLICIES: Final = (
     a_policy(trial=TrialLimits(restarts_max=1, labels_wait_s=0.0, agreement_min=0.5, probation_inferences=10)),
     a_policy(trial=TrialLimits(restarts_max=3, without_evidence="reject"), strategy=Periodic(every_s=600.0)),
-    a_policy(strategy=Periodic(windows=(Window(23 * 60, 60),)), download=DownloadLimits(barren_rounds_max=1, window=2)),
+    a_policy(
+        strategy=Periodic(windows=(TimeWindow(23 * 60, 60),)), download=DownloadLimits(barren_rounds_max=1, window=2)
+    ),
     a_policy(strategy=Conditional(hold_s=60.0), download=DownloadLimits(rate_max_bytes_s=1_000)),
 )
 

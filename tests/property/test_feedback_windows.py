@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device_client.feedback.window import LEVEL_BINS, Counts, Window, to_message
+from device_client.feedback.window import LEVEL_BINS, FeedbackCounter, FeedbackWindow, to_message
 from protocol.feedback.aggregation import BUCKET_LAST, CLASSES_MAX, CONFIDENCE_BINS, bucket, entropy_bits, merge
 from protocol.messages.device import Feedback, Sample
 from tests.builders import a_feedback
@@ -30,9 +30,9 @@ MOMENTS = st.floats(1e5, 2e9)
 
 
 @st.composite
-def windows(draw: st.DrawFn) -> Window:
+def windows(draw: st.DrawFn) -> FeedbackWindow:
     labelled, compared = draw(COUNT), draw(COUNT)
-    return Window(
+    return FeedbackWindow(
         version="1.0.0",
         variant="int8",
         start_s=draw(MOMENTS),
@@ -58,12 +58,14 @@ ANSWERS = st.lists(st.tuples(st.floats(0, 20), st.integers(0, 5), st.floats(0, 1
 
 
 @given(windows(), windows())
-def test_the_order_of_merging_makes_no_difference(one: Window, two: Window) -> None:
+def test_the_order_of_merging_makes_no_difference(one: FeedbackWindow, two: FeedbackWindow) -> None:
     assert one.merge(two) == two.merge(one)
 
 
 @given(windows(), windows(), windows())
-def test_the_grouping_of_merging_makes_no_difference(one: Window, two: Window, three: Window) -> None:
+def test_the_grouping_of_merging_makes_no_difference(
+    one: FeedbackWindow, two: FeedbackWindow, three: FeedbackWindow
+) -> None:
     assert one.merge(two).merge(three) == one.merge(two.merge(three))
 
 
@@ -83,7 +85,9 @@ def test_messages_in_any_order_and_grouping_make_the_same_message(messages: list
 
 
 @given(windows(), windows())
-def test_a_device_and_a_reader_of_its_messages_come_to_the_same_window(one: Window, two: Window) -> None:
+def test_a_device_and_a_reader_of_its_messages_come_to_the_same_window(
+    one: FeedbackWindow, two: FeedbackWindow
+) -> None:
     ours, theirs = (to_message(window, "pi-1", "digits", "e-1") for window in (one, two))
     assert nameless(merge(ours, theirs)) == nameless(to_message(one.merge(two), "pi-1", "digits", "e-1"))
 
@@ -110,9 +114,9 @@ def test_windows_of_unlike_subjects_do_not_add_up(unlike: Feedback) -> None:
         merge(a_feedback(), unlike)
 
 
-def counted(answers: list[tuple[float, int, float]], cuts: list[int]) -> list[Window]:
+def counted(answers: list[tuple[float, int, float]], cuts: list[int]) -> list[FeedbackWindow]:
     """One stream of answers, closed at each cut; every eighth answer is looked at more closely."""
-    counts = Counts("1.0.0", "int8", now_s=0.0, distance=(1.0, 0.3))
+    counts = FeedbackCounter("1.0.0", "int8", now_s=0.0, distance=(1.0, 0.3))
     closed = []
     for at, answer in enumerate(answers):
         counts.observe(*answer)
@@ -127,7 +131,7 @@ def counted(answers: list[tuple[float, int, float]], cuts: list[int]) -> list[Wi
 def test_the_windows_of_one_stretch_make_the_window_of_the_whole(
     answers: list[tuple[float, int, float]], cuts: list[int]
 ) -> None:
-    assert reduce(Window.merge, counted(answers, cuts)) == counted(answers, [])[0]
+    assert reduce(FeedbackWindow.merge, counted(answers, cuts)) == counted(answers, [])[0]
 
 
 @given(st.floats(min_value=0, max_value=10), st.floats(min_value=0, max_value=10))

@@ -14,11 +14,12 @@ from pathlib import Path
 from device_client.core.conditions.readings import Readings
 from device_client.core.policy import Policy
 from device_client.core.trial.tally import Tally
-from device_client.engine.engine import Adapters, Clock, Engine, Outlet, Verify
-from device_client.feedback.window import Window
+from device_client.engine.engine import Engine
+from device_client.feedback.window import FeedbackWindow
 from device_client.ports.adapters import Held, ModelFile, NotTried, OutboxEntry, Proof, ProofOrder
-from device_client.reporting.feedback_reporter import Reporter
-from device_client.service.event_loop import Inbound, Posted, Runner
+from device_client.ports.context import Adapters, Clock, LinkOutput, Verify
+from device_client.reporting.feedback_reporter import FeedbackReporter
+from device_client.service.event_loop import EventLoop, Inbound, Posted
 from device_client.service.presence import Identity, LinkWatch
 from protocol.content.chunks import check, children
 from protocol.errors import BlobDamaged
@@ -258,7 +259,7 @@ class ScriptedServing:
         alike = self._quality[self._shadow] != "weak"
         return replace(tally, inputs=seen, agreed=seen if alike else seen // 10)
 
-    def take_window(self, *, at_least: int) -> Window | None:
+    def take_window(self, *, at_least: int) -> FeedbackWindow | None:
         """Feedback is not what is simulated here."""
         return None
 
@@ -313,7 +314,7 @@ class SimDevice:
         self.serving = ScriptedServing(world, self.disk, quality)
         self.link: SimLink | None = None
         self.engine: Engine | None = None
-        self._runner: Runner | None = None
+        self._runner: EventLoop | None = None
 
     def switch_on(self) -> None:
         """Everything that is not on the disk is made anew."""
@@ -324,8 +325,8 @@ class SimDevice:
         journal = MemoryJournal(self.disk, self.power)
         identity = Identity(self._policy.device, f"s{self.disk.sessions}", "sim", "sim")
         watch = LinkWatch()
-        reporter = Reporter(self._policy.device, identity.session, topics, journal, clock, every_s=3600.0)
-        runner = Runner(identity, topics, clock, watch, reporter, journal)
+        reporter = FeedbackReporter(self._policy.device, identity.session, topics, journal, clock, every_s=3600.0)
+        runner = EventLoop(identity, topics, clock, watch, reporter, journal)
         self.serving = ScriptedServing(self._world, self.disk, self._quality)
         prover = ScriptedProver(self._world, self._quality, self._versions)
         adapters = Adapters(
@@ -335,7 +336,7 @@ class SimDevice:
             sensors=ScriptedSensors(self._world),
             journal=journal,
             verify=self._verify,
-            outlet=Outlet(runner.say, runner.sweep, runner.outbox_filled, lambda: watch.round_trip_ms),
+            outlet=LinkOutput(runner.say, runner.sweep, runner.outbox_filled, lambda: watch.round_trip_ms),
             clock=clock,
         )
         model = self._policy.model

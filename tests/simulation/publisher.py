@@ -132,7 +132,7 @@ class SimPublisher:
 
     def _boot(self) -> None:
         self._life += 1
-        self._keeper = keeper.Keeper()
+        self._keeper = keeper.Reconciler()
         self._found: dict[str, bytes] = {}
         self._waiting: set[int] = set()
         self._announcing = False
@@ -175,7 +175,7 @@ class SimPublisher:
         missing = tuple(root for root in self.shelf.roots() if self._topics.chunk(root) not in self._found)
         self._step(keeper.Compared(stale, missing))
 
-    def _step(self, event: keeper.KeeperEvent) -> None:
+    def _step(self, event: keeper.ReconcileEvent) -> None:
         self._keeper, effects = keeper.step(self._keeper, event, self._world.now_s)
         for effect in effects:
             match effect:

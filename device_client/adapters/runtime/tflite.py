@@ -35,7 +35,7 @@ _ALLOCATE: Final = "_ZN6tflite4impl11Interpreter15AllocateTensorsEv"
 
 
 @dataclass(frozen=True, slots=True)
-class Edge:
+class TensorEdge:
     """An input or output as the file has it, and as we show it. `scale` is 0 where nothing is quantized."""
 
     tensor: Tensor
@@ -223,13 +223,13 @@ def _check_magic(path: Path) -> None:
         raise BadModel(f"{path.name} is no TensorFlow Lite file: its first bytes are {head.hex(' ') or 'missing'}")
 
 
-def _edge(facts: dict[str, Any]) -> Edge:
+def _edge(facts: dict[str, Any]) -> TensorEdge:
     """Read one row of the interpreter's own description."""
     dtype = np.dtype(facts["dtype"])
     quantization = facts["quantization_parameters"]
     quantized = dtype.kind in "iu" and len(quantization["scales"]) == 1
     shown = "float32" if quantized else dtype.name
-    return Edge(
+    return TensorEdge(
         tensor=Tensor(name=facts["name"][:200], shape=tuple(int(size) for size in facts["shape"]), dtype=shown),
         index=facts["index"],
         dtype=dtype,

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from device_client.adapters.runtime.tflite import OpenModel, check_delegates, check_runtime, open_model
-from device_client.adapters.sandbox.golden_set import GoldenSet, load_golden
-from device_client.adapters.sandbox.messages import Doing, Order, Report, used_more
+from device_client.adapters.sandbox.golden_set import LoadedGoldenSet, load_golden
+from device_client.adapters.sandbox.messages import TrialActivity, TrialJob, TrialReport, used_more
 from protocol.errors import FerryError
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -27,18 +27,20 @@ _PR_SET_PDEATHSIG: Final = 1
 
 def main() -> None:
     """Try the candidate of the order; the last line on stdout is the report."""
-    order = Order.model_validate_json(sys.argv[1])
+    order = TrialJob.model_validate_json(sys.argv[1])
     _die_with(order.parent)
     try:
         report = _try(order)
     except MemoryError:
-        report = Report(passed=False, reason=used_more(order.memory_max_bytes, order.memory_by), out_of_memory=True)
+        report = TrialReport(
+            passed=False, reason=used_more(order.memory_max_bytes, order.memory_by), out_of_memory=True
+        )
     except FerryError as refused:
-        report = Report(passed=False, reason=str(refused)[:500])
+        report = TrialReport(passed=False, reason=str(refused)[:500])
     _say(report.model_copy(update={"memory_peak_bytes": _memory_peak_bytes()}))
 
 
-def _try(order: Order) -> Report:
+def _try(order: TrialJob) -> TrialReport:
     _begin("reading the golden set")
     contract = order.contract
     golden = load_golden(Path(order.golden), order.variant, len(contract.inputs), len(contract.outputs))
@@ -53,7 +55,7 @@ def _try(order: Order) -> Report:
     return _compare(model, golden, order.tolerance)
 
 
-def _compare(model: OpenModel, golden: GoldenSet, tolerance: float) -> Report:
+def _compare(model: OpenModel, golden: LoadedGoldenSet, tolerance: float) -> TrialReport:
     """Run every sample; the first one beyond the tolerance ends it."""
     model.run(golden.input(0))  # the first run prepares kernels; it is not timed
     largest, times_s = 0.0, []
@@ -65,11 +67,11 @@ def _compare(model: OpenModel, golden: GoldenSet, tolerance: float) -> Report:
         if difference.error > tolerance:
             allowed = f", allowed {tolerance:g}" if math.isfinite(difference.error) else ""
             error = difference.error if math.isfinite(difference.error) else None
-            return Report(passed=False, reason=difference.told + allowed, samples=sample + 1, max_error=error)
+            return TrialReport(passed=False, reason=difference.told + allowed, samples=sample + 1, max_error=error)
         largest = max(largest, difference.error)
     p50_ms = sorted(times_s)[len(times_s) // 2] * 1000
     reason = f"{golden.samples} golden samples within {largest:.2g}, allowed {tolerance:g}; {p50_ms:.2g} ms each"
-    return Report(
+    return TrialReport(
         passed=True, reason=reason, samples=golden.samples, max_error=largest, latency_ms_p50=round(p50_ms, 4)
     )
 
@@ -92,7 +94,7 @@ def _die_with(parent: int) -> None:
 
 
 def _begin(doing: str) -> None:
-    _say(Doing(doing=doing, memory_peak_bytes=_memory_peak_bytes()))
+    _say(TrialActivity(doing=doing, memory_peak_bytes=_memory_peak_bytes()))
 
 
 def _memory_peak_bytes() -> int | None:
@@ -102,7 +104,7 @@ def _memory_peak_bytes() -> int | None:
     return int(found[1]) * 1024 if found else None
 
 
-def _say(words: Doing | Report) -> None:
+def _say(words: TrialActivity | TrialReport) -> None:
     sys.stdout.write(words.model_dump_json() + "\n")
     sys.stdout.flush()
 

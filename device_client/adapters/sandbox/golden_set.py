@@ -27,7 +27,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class GoldenSet:
+class LoadedGoldenSet:
     """Arrays of shape (samples, ...), one for each input and each output."""
 
     inputs: tuple[Array, ...]
@@ -59,12 +59,12 @@ class GoldenSet:
         return worst
 
 
-def load_golden(path: Path, variant: str, inputs: int, outputs: int) -> GoldenSet:
+def load_golden(path: Path, variant: str, inputs: int, outputs: int) -> LoadedGoldenSet:
     """Read the archive. Raises BadInput when it is none, too large, or lacks what this variant needs."""
     _check_size(path)
     try:
         with np.load(path, allow_pickle=False) as archive:
-            golden = GoldenSet(
+            golden = LoadedGoldenSet(
                 tuple(archive[f"input_{index}"] for index in range(inputs)),
                 tuple(archive[f"{variant}_output_{index}"] for index in range(outputs)),
             )

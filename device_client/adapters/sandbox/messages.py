@@ -16,7 +16,7 @@ from protocol.messages.manifest import Contract
 SAID_MAX_BYTES: Final = 16_384  # all that a child may say; ours says under 1 KB
 
 
-class Order(Frozen):
+class TrialJob(Frozen):
     """What to try. `parent`: the process that the child must not outlive."""
 
     model: str
@@ -30,7 +30,7 @@ class Order(Frozen):
     parent: int
 
 
-class Doing(Frozen):
+class TrialActivity(Frozen):
     """The child has begun something; told so that a crash has a place.
 
     `memory_peak_bytes`: the most that the child has had in memory up to now.
@@ -40,7 +40,7 @@ class Doing(Frozen):
     memory_peak_bytes: int | None = Field(default=None, ge=0)
 
 
-class Report(Frozen):
+class TrialReport(Frozen):
     """What came of it."""
 
     passed: bool

@@ -25,7 +25,14 @@ from typing import Final
 from pydantic import BaseModel, Field, ValidationError
 
 from device_client.adapters.process_priority import give_way
-from device_client.adapters.sandbox.messages import SAID_MAX_BYTES, Doing, Order, Report, because, used_more
+from device_client.adapters.sandbox.messages import (
+    SAID_MAX_BYTES,
+    TrialActivity,
+    TrialJob,
+    TrialReport,
+    because,
+    used_more,
+)
 from device_client.core.events import ChildEnd
 from device_client.ports.adapters import Delegate, NotTried, Proof, ProofOrder
 
@@ -241,7 +248,7 @@ def _environment(ours: Mapping[str, str]) -> dict[str, str]:
 
 
 def _as_words(order: ProofOrder, delegates: tuple[Delegate, ...]) -> str:
-    return Order(
+    return TrialJob(
         model=str(order.model.absolute()),
         golden=str(order.golden.absolute()),
         variant=order.variant,
@@ -266,7 +273,7 @@ def _judge(order: ProofOrder, heard: _Heard, returncode: int) -> Proof:
             return Proof(False, told, out_of_memory=True)
         return Proof(False, _how_it_ended(order, heard, returncode, doing))
     try:
-        report = Report.model_validate_json(lines[-1] if lines else b"")
+        report = TrialReport.model_validate_json(lines[-1] if lines else b"")
     except ValidationError:
         return Proof(False, "the child ended without a report")
     return Proof(
@@ -317,5 +324,5 @@ def _last_told_bytes(heard: _Heard) -> int:
 def _last_doing(lines: Sequence[bytes]) -> str:
     for line in reversed(lines):
         with contextlib.suppress(ValidationError):  # then the line before it
-            return Doing.model_validate_json(line).doing
+            return TrialActivity.model_validate_json(line).doing
     return "starting"

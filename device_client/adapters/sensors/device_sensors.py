@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from device_client.adapters.sensors.override_file import overridden
-from device_client.adapters.sensors.probe_settings import Sources
+from device_client.adapters.sensors.probe_settings import ProbeSettings
 from device_client.adapters.sensors.probes.base import Findings, Probe, attempt, bytes_of
 from device_client.adapters.sensors.probes.clock import synchronised, system_zone
-from device_client.adapters.sensors.probes.cpu import Processor
-from device_client.adapters.sensors.probes.owner_command import Command
+from device_client.adapters.sensors.probes.cpu import CpuProbe
+from device_client.adapters.sensors.probes.owner_command import OwnerCommandProbe
 from device_client.adapters.sensors.probes.validation import NAMES, PLAIN, believed
-from device_client.adapters.sensors.timed_probe import Patient
+from device_client.adapters.sensors.timed_probe import TimedProbe
 from device_client.core.conditions.readings import Readings, Unknown
 
 HOLD_FILE: Final = "hold"
@@ -35,21 +35,21 @@ class DeviceSensors:
         state_folder: Path,
         probe_file: Path | None = None,
         *,
-        sources: Sources | None = None,
+        sources: ProbeSettings | None = None,
         zone: tzinfo | None = None,
         probes: Sequence[Probe] | None = None,
         clock_s: Callable[[], float] = time.monotonic,
         wall: Callable[[tzinfo], datetime] = datetime.now,
     ) -> None:
         """`probes`: instead of those that `sources` names. `zone`: instead of the system's."""
-        sources = sources or Sources()
+        sources = sources or ProbeSettings()
         self._state_folder = state_folder
         self._probe_file = probe_file
         self._zone = zone or system_zone()
         self._timeout_s = sources.timeout_s
         self._clock_s, self._wall = clock_s, wall
         self._probes = list(sources.probes(state_folder) if probes is None else probes)
-        self._patients = [Patient(probe, clock_s) for probe in self._probes]
+        self._patients = [TimedProbe(probe, clock_s) for probe in self._probes]
 
     def read(self) -> Readings:
         """Take every reading; never raises, never blocks for longer than the probes are given."""
@@ -75,7 +75,7 @@ class DeviceSensors:
         """What each probe says. The processor comes first: the programs of the others would be its load."""
         until_s = self._clock_s() + self._timeout_s
         answers: dict[int, Findings] = {}
-        alone = [isinstance(probe, Processor) for probe in self._probes]
+        alone = [isinstance(probe, CpuProbe) for probe in self._probes]
         for first in (True, False):
             wave = [at for at, is_alone in enumerate(alone) if is_alone is first]
             for at in wave:
@@ -93,7 +93,7 @@ class DeviceSensors:
 
     def _why_not(self) -> Unknown:
         """Why a reading that nobody speaks for is missing; a command that fails might have been the one to speak."""
-        failures = [probe.failure for probe in self._probes if isinstance(probe, Command) and probe.failure]
+        failures = [probe.failure for probe in self._probes if isinstance(probe, OwnerCommandProbe) and probe.failure]
         return Unknown(failures[0]) if failures else _NOT_MEASURED
 
     def _overridden(self, readings: Readings) -> Readings:

@@ -9,22 +9,22 @@ from typing import Annotated, Final
 from pydantic import ConfigDict, Field
 
 from device_client.adapters.sensors.probes.base import Probe
-from device_client.adapters.sensors.probes.cpu import Processor
-from device_client.adapters.sensors.probes.default_route import Link
-from device_client.adapters.sensors.probes.memory_and_disk import Room
-from device_client.adapters.sensors.probes.metered_link import Metering
-from device_client.adapters.sensors.probes.nut_ups import Nut
-from device_client.adapters.sensors.probes.owner_command import Command
-from device_client.adapters.sensors.probes.pi_firmware import Firmware
-from device_client.adapters.sensors.probes.pisugar import PiSugar
-from device_client.adapters.sensors.probes.power_supply import PowerSupply
-from device_client.adapters.sensors.probes.wifi_signal import Wifi
+from device_client.adapters.sensors.probes.cpu import CpuProbe
+from device_client.adapters.sensors.probes.default_route import DefaultRouteProbe
+from device_client.adapters.sensors.probes.memory_and_disk import MemoryAndDiskProbe
+from device_client.adapters.sensors.probes.metered_link import MeteredLinkProbe
+from device_client.adapters.sensors.probes.nut_ups import NutUpsProbe
+from device_client.adapters.sensors.probes.owner_command import OwnerCommandProbe
+from device_client.adapters.sensors.probes.pi_firmware import PiFirmwareProbe
+from device_client.adapters.sensors.probes.pisugar import PiSugarProbe
+from device_client.adapters.sensors.probes.power_supply import PowerSupplyProbe
+from device_client.adapters.sensors.probes.wifi_signal import WifiSignalProbe
 
 _MARGIN: Final = 0.8  # a program that is too slow is ended before its probe is left behind
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class ProbeSettings:
     """The owner's choices."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")  # a typo in a settings file is refused, not ignored
@@ -37,8 +37,13 @@ class Sources:
     def probes(self, state_folder: Path) -> list[Probe]:
         """The first that speaks for a reading is heard: what the owner names comes before what is found."""
         timeout_s = self.timeout_s * _MARGIN
-        named: list[Probe] = [Command(self.command, timeout_s=timeout_s)] if self.command else []
-        named += [Nut(self.nut, timeout_s=timeout_s)] if self.nut else []
-        named += [PiSugar(self.pisugar, timeout_s=timeout_s / 2)] if self.pisugar else []
-        found: list[Probe] = [PowerSupply(), Processor(), Room(state_folder), Firmware(timeout_s=timeout_s)]
-        return [*named, *found, Link(), Wifi(), Metering(timeout_s=timeout_s / 2)]
+        named: list[Probe] = [OwnerCommandProbe(self.command, timeout_s=timeout_s)] if self.command else []
+        named += [NutUpsProbe(self.nut, timeout_s=timeout_s)] if self.nut else []
+        named += [PiSugarProbe(self.pisugar, timeout_s=timeout_s / 2)] if self.pisugar else []
+        found: list[Probe] = [
+            PowerSupplyProbe(),
+            CpuProbe(),
+            MemoryAndDiskProbe(state_folder),
+            PiFirmwareProbe(timeout_s=timeout_s),
+        ]
+        return [*named, *found, DefaultRouteProbe(), WifiSignalProbe(), MeteredLinkProbe(timeout_s=timeout_s / 2)]

@@ -10,7 +10,7 @@ from device_client.adapters.sensors.probes.base import Findings, Probe, unknown
 from device_client.core.conditions.readings import Unknown
 
 
-class Patient:
+class TimedProbe:
     """One probe, asked again and again. While it hangs it is neither asked nor waited for: one thread is stuck."""
 
     def __init__(self, probe: Probe, clock_s: Callable[[], float] = time.monotonic) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from device_client.adapters.storage.disk import full_disk_is_no_room, rename_for_good, sync_folder
-from device_client.adapters.storage.partial_file import Partial
+from device_client.adapters.storage.partial_file import PartialFile
 from device_client.ports.adapters import Held
 from protocol.content.encodings import RAW, decode
 from protocol.errors import BlobDamaged
@@ -42,7 +42,7 @@ class FileStore:
         self.folder = folder
         self._files = folder / "files"
         self._partials = folder / "partial"
-        self._open: Partial | None = None
+        self._open: PartialFile | None = None
         for each in (self._files, self._partials):
             each.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(OSError):  # a disk that cannot be written: what is on it can still serve
@@ -53,7 +53,7 @@ class FileStore:
     def open_partial(self, tree: Tree, *, decoded_bytes: int = 0) -> Held:
         """Reserve the room, rehash what is there of a tree and say what is missing. Raises NoRoom, BlobDamaged."""
         self.close_partial()
-        self._open = Partial(
+        self._open = PartialFile(
             self._partials / f"{tree.root}.part",
             self._partials / f"{tree.root}.index",
             tree,
@@ -128,11 +128,11 @@ class FileStore:
             self._open.close()
             self._open = None
 
-    def _partial(self) -> Partial:
+    def _partial(self) -> PartialFile:
         assert self._open, "no partial is open"
         return self._open
 
-    def _decoded(self, partial: Partial, kind: str, sha256: str, size_bytes: int) -> Path:
+    def _decoded(self, partial: PartialFile, kind: str, sha256: str, size_bytes: int) -> Path:
         """The verified file, on the disk for good but under a passing name; a raw one is the partial itself."""
         plain = Path(os.devnull) if kind == RAW else self._partials / f"{partial.tree.root}.plain"
         try:

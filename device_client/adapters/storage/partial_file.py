@@ -24,7 +24,7 @@ _ROOT_LIST: Final = -1
 _BLOCK_BYTES: Final = 512  # the unit of st_blocks
 
 
-class Partial:
+class PartialFile:
     """An open pair of files. Memory: about 300 bytes for each chunk that is missing."""
 
     def __init__(self, part: Path, index: Path, tree: Tree, *, decoded_bytes: int = 0) -> None:

@@ -40,7 +40,7 @@ class Needs:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ConditionQuery:
     """What a condition is asked about. `crossed`: as the last verdict told it."""
 
     readings: Readings
@@ -49,10 +49,10 @@ class Question:
     crossed: frozenset[str] = frozenset()
 
 
-Condition = Callable[[Question], Verdict]
+Condition = Callable[[ConditionQuery], Verdict]
 
 
-def judge(question: Question, *, urgent: bool, because: str = "urgent") -> Verdict:
+def judge(question: ConditionQuery, *, urgent: bool, because: str = "urgent") -> Verdict:
     """Ask every condition; the first that objects gives the reason. Urgency waives comfort, never safety.
 
     `because`: what makes it urgent, for the reason.
@@ -69,14 +69,14 @@ def judge(question: Question, *, urgent: bool, because: str = "urgent") -> Verdi
     return Verdict(True, f"all conditions hold{waived}", crossed)
 
 
-def hold(asked: Question) -> Verdict:
+def hold(asked: ConditionQuery) -> Verdict:
     """The application's own word."""
     if asked.readings.held:
         return Verdict(False, f"the application holds updates: {asked.readings.held}")
     return Verdict(True, "the application does not hold updates")
 
 
-def throttling(asked: Question) -> Verdict:
+def throttling(asked: ConditionQuery) -> Verdict:
     """A processor that is slowed down has no strength to spare, and its trial would measure the brake."""
     throttled = asked.readings.throttled
     if isinstance(throttled, Unknown):
@@ -84,7 +84,7 @@ def throttling(asked: Question) -> Verdict:
     return _flagged("throttling", throttled, f"the processor is {'' if throttled else 'not '}throttled")
 
 
-def voltage(asked: Question) -> Verdict:
+def voltage(asked: ConditionQuery) -> Verdict:
     """Under-voltage ends in a damaged disk or a reboot; writing makes it worse."""
     low = asked.readings.under_voltage
     if isinstance(low, Unknown):
@@ -92,7 +92,7 @@ def voltage(asked: Question) -> Verdict:
     return _flagged("voltage", low, f"the supply voltage is {'too low' if low else 'high enough'}")
 
 
-def battery(asked: Question) -> Verdict:
+def battery(asked: ConditionQuery) -> Verdict:
     """Mains power, or enough battery."""
     percent, limits = asked.readings.battery_percent, asked.thresholds
     if asked.readings.on_mains is True:
@@ -104,7 +104,7 @@ def battery(asked: Question) -> Verdict:
     return floor.under(percent, asked.crossed)
 
 
-def memory(asked: Question) -> Verdict:
+def memory(asked: ConditionQuery) -> Verdict:
     """Room for the candidate beside the live model."""
     free, limits = asked.readings.memory_free_bytes, asked.thresholds
     if isinstance(free, Unknown):
@@ -114,7 +114,7 @@ def memory(asked: Question) -> Verdict:
     return Limit("memory", "free memory", floor, limits.memory_hysteresis_bytes, _mb).under(free, asked.crossed)
 
 
-def disk(asked: Question) -> Verdict:
+def disk(asked: ConditionQuery) -> Verdict:
     """Room for the download and the file it becomes, and the margin that the owner wants left."""
     free, limits = asked.readings.disk_free_bytes, asked.thresholds
     if isinstance(free, Unknown):
@@ -123,7 +123,7 @@ def disk(asked: Question) -> Verdict:
     return Limit("disk", "free disk", floor, limits.disk_hysteresis_bytes, _mb).under(free, asked.crossed)
 
 
-def cpu(asked: Question) -> Verdict:
+def cpu(asked: ConditionQuery) -> Verdict:
     """The application comes first."""
     load, limits = asked.readings.cpu_percent, asked.thresholds
     if isinstance(load, Unknown):
@@ -133,7 +133,7 @@ def cpu(asked: Question) -> Verdict:
     return ceiling.over(load, asked.crossed)
 
 
-def temperature(asked: Question) -> Verdict:
+def temperature(asked: ConditionQuery) -> Verdict:
     """A hot board throttles; a trial would measure the heat."""
     degrees, limits = asked.readings.temperature_c, asked.thresholds
     if isinstance(degrees, Unknown):
@@ -144,7 +144,7 @@ def temperature(asked: Question) -> Verdict:
     return ceiling.over(degrees, asked.crossed)
 
 
-def metering(asked: Question) -> Verdict:
+def metering(asked: ConditionQuery) -> Verdict:
     """Bytes that cost money wait, unless the owner allows them."""
     if asked.thresholds.metered_allowed:
         return Verdict(True, "metered links are allowed")
@@ -156,7 +156,7 @@ def metering(asked: Question) -> Verdict:
     return Verdict(not metered, f"the link is {'' if metered else 'not '}metered")
 
 
-def signal(asked: Question) -> Verdict:
+def signal(asked: ConditionQuery) -> Verdict:
     """Wi-Fi at its edge loses packets, and its radio burns power. Other links have no signal to speak of."""
     dbm, limits, kind = asked.readings.wifi_signal_dbm, asked.thresholds, asked.readings.link_kind
     if not isinstance(kind, Unknown) and kind != "wifi":
@@ -169,7 +169,7 @@ def signal(asked: Question) -> Verdict:
     return floor.under(dbm, asked.crossed)
 
 
-def network(asked: Question) -> Verdict:
+def network(asked: ConditionQuery) -> Verdict:
     """A slow answer from the broker tells of a bad link."""
     round_trip, limits = asked.readings.round_trip_ms, asked.thresholds
     if isinstance(round_trip, Unknown):
@@ -179,7 +179,7 @@ def network(asked: Question) -> Verdict:
     return ceiling.over(round_trip, asked.crossed)
 
 
-def throughput(asked: Question) -> Verdict:
+def throughput(asked: ConditionQuery) -> Verdict:
     """How fast the last download was. Unknown never defers: only a download can tell."""
     speed, floor = asked.readings.throughput_bytes_s, asked.thresholds.throughput_min_bytes_s
     if isinstance(speed, Unknown):
@@ -187,7 +187,7 @@ def throughput(asked: Question) -> Verdict:
     return Limit("throughput", "throughput from the broker", floor, 0, _kb_s).under(speed, asked.crossed)
 
 
-def hours(asked: Question) -> Verdict:
+def hours(asked: ConditionQuery) -> Verdict:
     """The hours of local time that the owner leaves to updates."""
     windows, local = asked.thresholds.hours, asked.readings.local_time
     if not windows:
@@ -236,7 +236,7 @@ def _flagged(condition: str, bad: bool, reason: str) -> Verdict:
     return Verdict(not bad, reason, frozenset({condition}) if bad else frozenset())
 
 
-def _unknown(condition: str, what: str, reading: Unknown, asked: Question) -> Verdict:
+def _unknown(condition: str, what: str, reading: Unknown, asked: ConditionQuery) -> Verdict:
     """What the owner makes of it; but a danger that was seen is not over because its sensor went silent."""
     reason, of_this_one = f"{what} is unknown: {reading.reason}", getattr(asked.thresholds.unknown_of, condition)
     endangered = condition in asked.crossed and any(each.__name__ == condition for each in SAFETY)

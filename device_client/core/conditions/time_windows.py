@@ -11,18 +11,18 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from device_client.core.policy import MINUTES_A_DAY, Window
+from device_client.core.policy import MINUTES_A_DAY, TimeWindow
 
 _FARTHEST_MINUTES: Final = 3 * MINUTES_A_DAY  # a window may fall out one night, not two
 _MINUTE: Final = timedelta(minutes=1)
 
 
-def is_open(windows: Sequence[Window], local: datetime) -> bool:
+def is_open(windows: Sequence[TimeWindow], local: datetime) -> bool:
     """Whether the clock shows a minute of one of the windows."""
     return any(window.holds(_minute(local)) for window in windows)
 
 
-def until_open_s(windows: Sequence[Window], local: datetime) -> float:
+def until_open_s(windows: Sequence[TimeWindow], local: datetime) -> float:
     """Seconds until the clock shows a minute of one of the windows; 0 when it does. `local` must be aware."""
     if is_open(windows, local):
         return 0.0
@@ -34,12 +34,12 @@ def until_open_s(windows: Sequence[Window], local: datetime) -> float:
     return (shown + minutes * _MINUTE - now).total_seconds()
 
 
-def opening(windows: Sequence[Window], local: datetime) -> datetime:
+def opening(windows: Sequence[TimeWindow], local: datetime) -> datetime:
     """What the clock shows when the next window opens; what it shows by now where one is open."""
     return (local.astimezone(UTC) + timedelta(seconds=until_open_s(windows, local))).astimezone(local.tzinfo)
 
 
-def _walk(windows: Sequence[Window], shown: datetime, local: datetime) -> int:
+def _walk(windows: Sequence[TimeWindow], shown: datetime, local: datetime) -> int:
     """Look at the clock every minute: right whatever a zone does."""
     for minutes in range(1, _FARTHEST_MINUTES):
         if is_open(windows, (shown + minutes * _MINUTE).astimezone(local.tzinfo)):

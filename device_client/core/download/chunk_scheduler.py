@@ -45,7 +45,7 @@ Change = Callable[[Download], Download]
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class ChunkRequest:
     """What to do next: chunks to sweep, chunks to send word of, or give up."""
 
     sweep: tuple[str, ...] = ()
@@ -104,12 +104,12 @@ def cut_off(download: Download) -> Download:
     return replace(download, queue=left, at=0, asked=(), failed=(), retry_at_s=None, kept_this_round=0)
 
 
-def ask(download: Download, now_s: float, limits: DownloadLimits) -> tuple[Download, Ask]:
+def ask(download: Download, now_s: float, limits: DownloadLimits) -> tuple[Download, ChunkRequest]:
     """Fill the window, close a round that is over, and open the next one when it is due."""
     download = _give_up_late_ones(download, now_s)
     if download.retry_at_s is not None:
         if now_s < download.retry_at_s:
-            return download, Ask()
+            return download, ChunkRequest()
         queue = download.failed + download.queue[download.at :]
         download = replace(download, queue=queue, at=0, failed=(), retry_at_s=None, kept_this_round=0)
     if _round_is_over(download):
@@ -145,26 +145,26 @@ def _give_up_late_ones(download: Download, now_s: float) -> Download:
     return replace(download, asked=asked, failed=download.failed + late)
 
 
-def _end_round(download: Download, now_s: float, limits: DownloadLimits) -> tuple[Download, Ask]:
+def _end_round(download: Download, now_s: float, limits: DownloadLimits) -> tuple[Download, ChunkRequest]:
     barren = 0 if download.kept_this_round else download.barren_rounds + 1
     if barren >= limits.barren_rounds_max:
-        return download, Ask(stalled=True)
+        return download, ChunkRequest(stalled=True)
     pause_s = min(limits.retry_max_s, limits.retry_min_s * 2.0 ** max(0, barren - 1))
     waiting = replace(download, barren_rounds=barren, retry_at_s=now_s + pause_s)
-    return waiting, Ask(wants=download.failed[:WANTS_MAX])
+    return waiting, ChunkRequest(wants=download.failed[:WANTS_MAX])
 
 
-def _fill(download: Download, now_s: float, limits: DownloadLimits) -> tuple[Download, Ask]:
+def _fill(download: Download, now_s: float, limits: DownloadLimits) -> tuple[Download, ChunkRequest]:
     if now_s < download.next_ask_s or _hopeless(download):
-        return download, Ask()
+        return download, ChunkRequest()
     room = limits.window - len(download.asked)
     batch = download.queue[download.at : download.at + max(0, room)]
     if not batch:
-        return download, Ask()
+        return download, ChunkRequest()
     next_ask_s = now_s
     if limits.rate_max_bytes_s:
         batch = batch[:1]
         next_ask_s = now_s + CHUNK_BYTES / limits.rate_max_bytes_s
     until_s = now_s + limits.chunk_timeout_s
     asked = download.asked + tuple((name, until_s) for name in batch)
-    return replace(download, at=download.at + len(batch), asked=asked, next_ask_s=next_ask_s), Ask(sweep=batch)
+    return replace(download, at=download.at + len(batch), asked=asked, next_ask_s=next_ask_s), ChunkRequest(sweep=batch)

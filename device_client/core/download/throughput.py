@@ -13,7 +13,7 @@ OLD_AFTER_S: Final = 900.0  # a link of then says little of now; and a slow one 
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Throughput:
     """What was kept since when, and the last measure of it."""
 
     since_s: float | None = None
@@ -22,21 +22,21 @@ class Pace:
     measured_at_s: float = 0.0
 
 
-def started(pace: Pace, now_s: float) -> Pace:
+def started(pace: Throughput, now_s: float) -> Throughput:
     """A file is asked for; the pause before it does not count."""
     return replace(pace, since_s=now_s, kept_bytes=0)
 
 
-def kept_one(pace: Pace, now_s: float) -> Pace:
+def kept_one(pace: Throughput, now_s: float) -> Throughput:
     """One more chunk was kept."""
     if pace.since_s is None:
         return started(pace, now_s)
     pace = replace(pace, kept_bytes=pace.kept_bytes + CHUNK_BYTES)
     span_s = now_s - (pace.since_s or 0.0)
-    return Pace(now_s, 0, pace.kept_bytes / span_s, now_s) if span_s >= MEASURED_OVER_S else pace
+    return Throughput(now_s, 0, pace.kept_bytes / span_s, now_s) if span_s >= MEASURED_OVER_S else pace
 
 
-def told(pace: Pace, readings: Readings, now_s: float) -> Readings:
+def told(pace: Throughput, readings: Readings, now_s: float) -> Readings:
     """The readings with the measured throughput, unless something else gave one."""
     if not isinstance(readings.throughput_bytes_s, Unknown):
         return readings

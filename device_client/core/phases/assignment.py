@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from device_client.core.conditions.conditions import Needs, Question, Verdict, judge
+from device_client.core.conditions.conditions import ConditionQuery, Needs, Verdict, judge
 from device_client.core.conditions.readings import Unknown
 from device_client.core.effects import Effects, StopTrial, TakeReadings
 from device_client.core.phases import fetching
@@ -16,7 +16,7 @@ from device_client.core.state import ON_TRIAL, RESTING, WAITING, Device, Install
 from device_client.core.strategy.quality_score import Score, presses, score
 from device_client.core.strategy.strategies import Decision, Occasion, decide, glance_s, pause_min_s
 from device_client.core.variants import switching as refit
-from device_client.core.variants.selection import Choice
+from device_client.core.variants.selection import VariantSelection
 from protocol.messages.plan import Assignment, Plan
 
 Step = tuple[State, Effects]
@@ -120,7 +120,7 @@ def _choose_and_begin(policy: Policy, state: State, plan: Plan, wanted: Assignme
     return fetching.begin(state, target, now_s, because=f"; comfort is waived: {pressed.told}" if pressed else "")
 
 
-def needs(state: State, choice: Choice) -> Needs:
+def needs(state: State, choice: VariantSelection) -> Needs:
     """What an update takes: the encoding and the file it becomes are on the disk together for a moment."""
     at_hand = state.device.has_file(choice.variant.sha256)  # a way back needs no room
     return Needs(
@@ -140,7 +140,7 @@ def _score(policy: Policy, state: State) -> Score | None:
 
 def _judge(policy: Policy, state: State, needs: Needs, urgent: bool, scored: Score | None, now_s: float) -> Verdict:
     readings = replace(state.moment.readings, local_time=_local_time(state, now_s))
-    question = Question(readings, policy.thresholds, needs, state.moment.crossed)
+    question = ConditionQuery(readings, policy.thresholds, needs, state.moment.crossed)
     if _pressed(policy, urgent, scored):
         return judge(question, urgent=True, because="the live model does badly")
     return judge(question, urgent=urgent)

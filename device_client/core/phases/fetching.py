@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from device_client.core.conditions.conditions import Needs, Question, judge
+from device_client.core.conditions.conditions import ConditionQuery, Needs, judge
 from device_client.core.download import chunk_scheduler as download
 from device_client.core.download import throughput as pace
 from device_client.core.download.chunk_scheduler import Download
@@ -141,7 +141,7 @@ def readings_taken(policy: Policy, state: State, event: ReadingsTaken, now_s: fl
     """Safety is asked in mid-download too: a battery may run low on the way."""
     target = state.device.target
     needs = Needs(relieves=target is not None and refit.relieves(state.device, target.variant))
-    verdict = judge(Question(event.readings, policy.thresholds, needs, state.moment.crossed), urgent=True)
+    verdict = judge(ConditionQuery(event.readings, policy.thresholds, needs, state.moment.crossed), urgent=True)
     state = state.with_moment(crossed=verdict.crossed)
     if verdict.allowed:
         return state, ()

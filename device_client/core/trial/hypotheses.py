@@ -30,7 +30,7 @@ _DROPS: Final = tuple((at - DROP_BINS // 2) / (DROP_BINS // 2) for at in range(D
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HypothesisResult:
     """How strongly the counts refute "as good as the old one" and "worse than allowed", and from when that decides."""
 
     subject: Subject
@@ -51,7 +51,7 @@ class Answer:
         return self.e_worse >= self.worse_refuted_from
 
 
-def ask_accuracy(pairs: Pairs, limits: TrialLimits) -> Answer:
+def ask_accuracy(pairs: Pairs, limits: TrialLimits) -> HypothesisResult:
     """Of labelled inputs: right or wrong, old minus new. Only those that one of the two got wrong speak."""
     same = max(0, pairs.labelled - pairs.only_old_right - pairs.only_new_right)
     drops = Counted((-1.0, 0.0, 1.0), (pairs.only_new_right, same, pairs.only_old_right))
@@ -60,7 +60,7 @@ def ask_accuracy(pairs: Pairs, limits: TrialLimits) -> Answer:
     return _answer("accuracy", drops, 0.0, limits.accuracy_drop_max, limits, figures)
 
 
-def ask_agreement(pairs: Pairs, limits: TrialLimits) -> Answer:
+def ask_agreement(pairs: Pairs, limits: TrialLimits) -> HypothesisResult:
     """Of all inputs: the same answer or not."""
     differed = max(0, pairs.answered - pairs.agreed)
     share = pairs.agreed / pairs.answered if pairs.answered else 0.0
@@ -75,7 +75,7 @@ def ask_agreement(pairs: Pairs, limits: TrialLimits) -> Answer:
     )
 
 
-def ask_confidence(pairs: Pairs, limits: TrialLimits) -> Answer:
+def ask_confidence(pairs: Pairs, limits: TrialLimits) -> HypothesisResult:
     """Of inputs that both gave a confidence for: by how much the new model is less sure, in tenths."""
     drops = Counted(_DROPS, pairs.confidence_drops)
     less = f"{abs(drops.mean):.2f} {'less' if drops.mean >= 0 else 'more'} sure"
@@ -84,7 +84,7 @@ def ask_confidence(pairs: Pairs, limits: TrialLimits) -> Answer:
     return _answer("confidence", drops, most * NOISE, most, limits, figures)
 
 
-def ask_latency(pairs: Pairs, limits: TrialLimits) -> Answer:
+def ask_latency(pairs: Pairs, limits: TrialLimits) -> HypothesisResult:
     """Of all inputs: longer than the settings allow beside the old model on the same input, or not."""
     slow = Counted((0.0, 1.0), (max(0, pairs.answered - pairs.slow), pairs.slow))
     figures = f"the {pairs.new} was too slow on {pairs.slow} of {pairs.answered} live inputs"
@@ -100,8 +100,8 @@ def mean_drop(pairs: Pairs) -> float | None:
 
 def _answer(
     subject: Subject, counted: Counted, equal: float, worse: float, limits: TrialLimits, figures: str
-) -> Answer:
-    return Answer(
+) -> HypothesisResult:
+    return HypothesisResult(
         subject,
         e_equal=evidence_above(counted, equal),
         e_worse=evidence_below(counted, worse),

@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from device_client.core.policy import TrialLimits
 from device_client.core.trial.hypotheses import (
-    Answer,
+    HypothesisResult,
     Subject,
     ask_accuracy,
     ask_agreement,
@@ -126,7 +126,7 @@ def _weigh(pairs: Pairs, limits: TrialLimits, likeness: Subject | None, *, lost:
     return _drawn(True, answers[0])
 
 
-def _ask(pairs: Pairs, limits: TrialLimits, likeness: Subject | None) -> list[Answer]:
+def _ask(pairs: Pairs, limits: TrialLimits, likeness: Subject | None) -> list[HypothesisResult]:
     answers = []
     if likeness == "accuracy":
         answers.append(ask_accuracy(pairs, limits))
@@ -137,7 +137,7 @@ def _ask(pairs: Pairs, limits: TrialLimits, likeness: Subject | None) -> list[An
     return [*answers, ask_latency(pairs, limits)]
 
 
-def _drawn(allowed: bool, answer: Answer) -> TrialVerdict:
+def _drawn(allowed: bool, answer: HypothesisResult) -> TrialVerdict:
     return TrialVerdict(allowed, answer.figures, answer.subject, answer.e_equal, answer.e_worse)
 
 

@@ -16,7 +16,7 @@ RUNTIME: Final = "tflite"  # what `requires.runtime` must say; both names of the
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class VariantSelection:
     """A variant, the two encodings to fetch, and why this one."""
 
     variant: Variant
@@ -31,7 +31,7 @@ def choose(
     readings: Readings,
     bases: frozenset[str],
     findings: Sequence[Finding] = (),
-) -> Choice | str:
+) -> VariantSelection | str:
     """The choice, or in plain English why none of the variants will do.
 
     `bases`: files that a delta may start from. `findings`: what this device found out about variants of this version.
@@ -51,7 +51,7 @@ def choose(
     if not fitting:
         return f"no variant of {manifest.version} fits this device: {'; '.join(problems)}"[:480]
     variant, encoding = min(fitting, key=lambda pair: _rank(policy, pair[0]))
-    return Choice(variant, encoding, golden, _because(policy, variant, len(fitting), problems))
+    return VariantSelection(variant, encoding, golden, _because(policy, variant, len(fitting), problems))
 
 
 def unfit(variant: Variant, policy: Policy) -> str:

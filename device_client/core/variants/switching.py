@@ -13,7 +13,7 @@ from device_client.core.effects import Announce, Effects, KeepOnly, StopTrial, S
 from device_client.core.events import ReadingsTaken, TimePassed
 from device_client.core.policy import Policy
 from device_client.core.state import Device, Finding, Installed, Phase, State, Target
-from device_client.core.variants.selection import Choice, choose, too_slow_here, unfit
+from device_client.core.variants.selection import VariantSelection, choose, too_slow_here, unfit
 from protocol.messages.device import OutcomeKind
 from protocol.messages.manifest import Variant
 from protocol.messages.plan import Assignment
@@ -51,7 +51,7 @@ def readings_taken(policy: Policy, state: State, event: ReadingsTaken, now_s: fl
     return _begin(policy, state, better, wanted, now_s)
 
 
-def choice_for(policy: Policy, state: State, wanted: Assignment) -> Choice | str:
+def choice_for(policy: Policy, state: State, wanted: Assignment) -> VariantSelection | str:
     """The variant to take: on a way back the one whose file is here, so that no byte moves; else the best that fits."""
     return _way_back(policy, state.device, wanted) or _choice(policy, state.device, wanted, state.moment.readings)
 
@@ -61,7 +61,7 @@ def is_of(device: Device, target: Target) -> bool:
     return bool(device.refit) and device.live is not None and device.live.version == target.version
 
 
-def is_live(device: Device, choice: Choice) -> bool:
+def is_live(device: Device, choice: VariantSelection) -> bool:
     """Whether what was chosen is the very file that is live."""
     return device.live is not None and device.live.variant.sha256 == choice.variant.sha256
 
@@ -126,7 +126,7 @@ def given_up(state: State, kind: OutcomeKind, reason: str, now_s: float, *, late
     return state, (StopTrial(), *served, outcome, KeepOnly(state.device.files()))
 
 
-def _begin(policy: Policy, state: State, better: Choice, wanted: Assignment, now_s: float) -> Step:
+def _begin(policy: Policy, state: State, better: VariantSelection, wanted: Assignment, now_s: float) -> Step:
     device = state.device
     assert device.live is not None  # `look_at_s` says so
     reason = f"{better.variant.name} of {wanted.version} now suits this device better than {device.live.variant.name}"
@@ -156,7 +156,7 @@ def _assigned(policy: Policy, device: Device) -> Assignment | None:
     return wanted if wanted.version in device.manifests else None
 
 
-def _better(policy: Policy, state: State, wanted: Assignment) -> Choice | None:
+def _better(policy: Policy, state: State, wanted: Assignment) -> VariantSelection | None:
     device, readings = state.device, state.moment.readings
     choice = _choice(policy, device, wanted, readings)
     if isinstance(choice, str) or is_live(device, choice):
@@ -180,7 +180,7 @@ def _proof_of(live: Installed, attempt: int) -> Finding:
     return Finding(version=live.version, variant=name, attempt=attempt, reason="slow", latency_ms=live.latency_ms)
 
 
-def _way_back(policy: Policy, device: Device, wanted: Assignment) -> Choice | None:
+def _way_back(policy: Policy, device: Device, wanted: Assignment) -> VariantSelection | None:
     previous = device.previous
     if previous is None or previous.version != wanted.version or wanted.version not in device.committed:
         return None
@@ -194,7 +194,7 @@ def _way_back(policy: Policy, device: Device, wanted: Assignment) -> Choice | No
 
 def _choice(
     policy: Policy, device: Device, wanted: Assignment, readings: Readings, *, margin: float = 1.0
-) -> Choice | str:
+) -> VariantSelection | str:
     free_bytes, live, findings = readings.memory_free_bytes, device.live, device.found(wanted.version, wanted.attempt)
     if live is not None and live.version == wanted.version and not isinstance(free_bytes, Unknown):
         freed_bytes = free_bytes + live.variant.requires.memory_bytes

@@ -7,7 +7,7 @@ lock          held by the command that is at work
 """
 
 from publisher.adapters.registry.announcements import Staged
-from publisher.adapters.registry.devices import Enrolled
+from publisher.adapters.registry.devices import DeviceRow
 from publisher.adapters.registry.registry import Registry
 
-__all__ = ["Enrolled", "Registry", "Staged"]
+__all__ = ["DeviceRow", "Registry", "Staged"]

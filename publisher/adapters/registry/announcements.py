@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from protocol.errors import BadInput, UnknownVersion
 from protocol.messages.plan import Plan
 from protocol.topics import BUNDLE_MAX_BYTES
-from publisher.adapters.registry.table import Shelf
+from publisher.adapters.registry.table import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Staged:
     bundle: bytes
 
 
-class Announcements(Shelf):
+class Announcements(Table):
     """Plans, bundles, and the metadata of the authority."""
 
     def plan(self, model: str) -> Plan | None:

@@ -14,14 +14,14 @@ from typing import IO, BinaryIO, Final
 
 from protocol.errors import BadInput, BadName, NoRoom
 from protocol.topics import SHA256
-from publisher.adapters.registry.table import Shelf
+from publisher.adapters.registry.table import Table
 
 _PIECE_BYTES: Final = 1024 * 1024
 _UNFINISHED: Final = ".unfinished-"
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, a quota, a limit of the session
 
 
-class Blobs(Shelf):
+class Blobs(Table):
     """The files of models, golden sets and encodings."""
 
     def add_file(self, path: Path) -> str:

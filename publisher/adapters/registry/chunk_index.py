@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from protocol.content.chunks import Cut, children, name
+from protocol.content.chunks import ChunkedBlob, children, name
 from protocol.errors import BlobDamaged, UnknownVersion
 from protocol.messages.manifest import Tree
 from publisher.adapters.registry.blobs import Blobs
 
 
-class Cuts(Blobs):
+class ChunkIndex(Blobs):
     """The chunks of every blob; no chunk's bytes are kept twice."""
 
-    def add_cut(self, blob_sha256: str, cut: Cut) -> None:
+    def add_cut(self, blob_sha256: str, cut: ChunkedBlob) -> None:
         """Remember how a blob is cut, in one transaction."""
         slices = [(bytes.fromhex(leaf.sha256), blob_sha256, leaf.offset, leaf.size_bytes) for leaf in cut.leaves]
         nodes = [(bytes.fromhex(sha256), content) for sha256, content in cut.nodes.items()]

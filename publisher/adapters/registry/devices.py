@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from publisher.adapters.registry.table import Shelf
+from publisher.adapters.registry.table import Table
 
 
 @dataclass(frozen=True, slots=True)
-class Enrolled:
+class DeviceRow:
     """A device that was given its folder. What it runs, only the broker can say."""
 
     name: str
@@ -19,7 +19,7 @@ class Enrolled:
     enrolled: datetime
 
 
-class Fleet(Shelf):
+class Devices(Table):
     """Who should be out there."""
 
     def add_device(self, name: str, groups: Sequence[str], now: datetime) -> None:
@@ -34,10 +34,10 @@ class Fleet(Shelf):
         with self._database.transaction() as rows:
             return bool(rows.execute("DELETE FROM devices WHERE name = ?", (name,)).rowcount)
 
-    def devices(self) -> list[Enrolled]:
+    def devices(self) -> list[DeviceRow]:
         """Every enrolled device, by name."""
         rows = self._database.rows("SELECT name, groups, enrolled FROM devices ORDER BY name")
-        return [Enrolled(name, tuple(json.loads(groups)), datetime.fromisoformat(at)) for name, groups, at in rows]
+        return [DeviceRow(name, tuple(json.loads(groups)), datetime.fromisoformat(at)) for name, groups, at in rows]
 
     def setting(self, key: str) -> str | None:
         """A setting of this registry, such as the root of its topics."""

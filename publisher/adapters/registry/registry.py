@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final, Self
 
 from protocol.errors import BadInput
-from publisher.adapters.key_store import FOLDER_MODE, KeyFolder
+from publisher.adapters.key_store import FOLDER_MODE, KeyStore
 from publisher.adapters.registry import lock
 from publisher.adapters.registry.announcements import Announcements
 from publisher.adapters.registry.database import Database
-from publisher.adapters.registry.devices import Fleet
+from publisher.adapters.registry.devices import Devices
 from publisher.adapters.registry.trainings import Trainings
 from publisher.adapters.registry.uploads import Uploads
 from publisher.adapters.registry.versions import Versions
@@ -20,7 +20,7 @@ from publisher.adapters.registry.versions import Versions
 DATABASE: Final = "registry.db"
 
 
-class Registry(Versions, Announcements, Uploads, Trainings, Fleet):
+class Registry(Versions, Announcements, Uploads, Trainings, Devices):
     """A registry on disk. Every method that changes something is one transaction."""
 
     @classmethod
@@ -50,9 +50,9 @@ class Registry(Versions, Announcements, Uploads, Trainings, Fleet):
         return lock.hold(self.folder / "lock", wait_s=wait_s, on_wait=on_wait)
 
     @property
-    def keys(self) -> KeyFolder:
+    def keys(self) -> KeyStore:
         """The private keys."""
-        return KeyFolder(self.folder / "keys")
+        return KeyStore(self.folder / "keys")
 
     def close(self) -> None:
         """Let go of the database."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from publisher.adapters.registry.database import Database
 
 
-class Shelf:
+class Table:
     """A part of the registry that keeps one kind of thing."""
 
     def __init__(self, folder: Path, database: Database) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from publisher.adapters.registry.table import Shelf
+from publisher.adapters.registry.table import Table
 from publisher.core.release.reproducibility import TrainingRecord
 
 KEPT: Final = 1_000  # of each model; a record is about 3 KB
 
 
-class Trainings(Shelf):
+class Trainings(Table):
     """The history of trainings. Only hashes of the files are kept."""
 
     def add_training(

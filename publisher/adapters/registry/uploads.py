@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from publisher.adapters.registry.table import Shelf
+from publisher.adapters.registry.table import Table
 
 
-class Uploads(Shelf):
+class Uploads(Table):
     """Chunks by broker; `broker` is its identity as a string, such as `host:port/root`."""
 
     def mark_uploaded(self, sha256s: Iterable[str], broker: str) -> None:

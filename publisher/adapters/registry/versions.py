@@ -10,10 +10,10 @@ from typing import Any
 from protocol.errors import UnknownVersion, VersionOccupied
 from protocol.messages.manifest import Manifest
 from protocol.topics import BUNDLE_MAX_BYTES, SHA256
-from publisher.adapters.registry.chunk_index import Cuts
+from publisher.adapters.registry.chunk_index import ChunkIndex
 
 
-class Versions(Cuts):
+class Versions(ChunkIndex):
     """What was released, and where it came from."""
 
     def add_version(self, manifest: Manifest, lineage: Mapping[str, Any], now: datetime) -> None:

@@ -58,7 +58,7 @@ class Summary:
     installed: dict[str, int]  # by `<model> <version>`
 
 
-class Picture:
+class FleetTable:
     """The newest word of each device; `enrolled` are those that should be there."""
 
     def __init__(self, enrolled: Iterable[str] = ()) -> None:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from protocol.errors import BadInput, BadName, UnknownVersion
 from protocol.messages.base import first_complaint
-from protocol.messages.plan import Plan, Rule, Stage, Urgency
+from protocol.messages.plan import Plan, RolloutStage, Rule, Urgency
 from protocol.topics import check_name
 from publisher.core.rollout.audience import Audience as Audience  # an edit is said in it, so it is offered here too
 
@@ -203,13 +203,13 @@ def _next(
             urgency=urgency or (plan.urgency if plan else "routine"),
             spread_s=spread_s if spread_s is not None else (plan.spread_s if plan else 0),
             created=now,
-            history=_shortened((*history, Stage(sequence=sequence, at=now, what=what, version=version))),
+            history=_shortened((*history, RolloutStage(sequence=sequence, at=now, what=what, version=version))),
         )
     except ValidationError as refused:
         raise BadInput(f"no such plan can be made for {model}: {first_complaint(refused)}") from None
 
 
-def _shortened(history: tuple[Stage, ...]) -> tuple[Stage, ...]:
+def _shortened(history: tuple[RolloutStage, ...]) -> tuple[RolloutStage, ...]:
     """The newest stages that fit. Holds and pins go first: what was released when is needed for going back."""
     surplus = len(history) - HISTORY_KEPT
     idle = [stage for stage in history[:-1] if stage.version is None][: max(0, surplus)]

@@ -55,11 +55,11 @@ class Ticked:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class ReconcileFailed:
     """Something that was asked for could not be done."""
 
 
-KeeperEvent = BrokerJoined | BrokerLost | Compared | ChunksWanted | Ticked | Failed
+ReconcileEvent = BrokerJoined | BrokerLost | Compared | ChunksWanted | Ticked | ReconcileFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +93,11 @@ class Renew:
     """Sign a new timestamp and announce every model with it."""
 
 
-KeeperEffect = Compare | PutTrees | PutModels | PutChunks | Renew
+ReconcileEffect = Compare | PutTrees | PutModels | PutChunks | Renew
 
 
 @dataclass(frozen=True, slots=True)
-class Keeper:
+class Reconciler:
     """What is known while serving; nothing of it need survive."""
 
     joined: bool = False
@@ -106,7 +106,7 @@ class Keeper:
     renew_check_at_s: float = 0.0
 
 
-def step(keeper: Keeper, event: KeeperEvent, now_s: float) -> tuple[Keeper, tuple[KeeperEffect, ...]]:
+def step(keeper: Reconciler, event: ReconcileEvent, now_s: float) -> tuple[Reconciler, tuple[ReconcileEffect, ...]]:
     """Return what the keeper becomes and what it asks for."""
     match event:
         case BrokerJoined():
@@ -120,11 +120,13 @@ def step(keeper: Keeper, event: KeeperEvent, now_s: float) -> tuple[Keeper, tupl
             return _answer(keeper, sha256s, now_s)
         case Ticked(signature_left, unannounced):
             return _tick(keeper, signature_left, unannounced, now_s)
-        case Failed():
+        case ReconcileFailed():
             return replace(keeper, compare_at_s=min(keeper.compare_at_s, now_s + COMPARE_AGAIN_S)), ()
 
 
-def _answer(keeper: Keeper, sha256s: tuple[str, ...], now_s: float) -> tuple[Keeper, tuple[KeeperEffect, ...]]:
+def _answer(
+    keeper: Reconciler, sha256s: tuple[str, ...], now_s: float
+) -> tuple[Reconciler, tuple[ReconcileEffect, ...]]:
     last_s = keeper.answered.get
     fresh = tuple(sha for sha in dict.fromkeys(sha256s) if now_s - last_s(sha, float("-inf")) >= WANT_REST_S)
     if not fresh or not keeper.joined:
@@ -136,9 +138,9 @@ def _answer(keeper: Keeper, sha256s: tuple[str, ...], now_s: float) -> tuple[Kee
 
 
 def _tick(
-    keeper: Keeper, signature_left: float, unannounced: tuple[str, ...], now_s: float
-) -> tuple[Keeper, tuple[KeeperEffect, ...]]:
-    effects: list[KeeperEffect] = []
+    keeper: Reconciler, signature_left: float, unannounced: tuple[str, ...], now_s: float
+) -> tuple[Reconciler, tuple[ReconcileEffect, ...]]:
+    effects: list[ReconcileEffect] = []
     if keeper.joined and unannounced:
         effects.append(PutModels(unannounced))
     if keeper.joined and now_s >= keeper.compare_at_s:

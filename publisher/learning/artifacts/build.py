@@ -26,10 +26,10 @@ from publisher.learning.measurement.sandbox import run
 from publisher.learning.progress import OnProgress, Steps, silent
 from publisher.learning.recipe.recipe import Recipe
 from publisher.learning.training.lineage import kept_files, lineage_of, lineage_of_file, lineage_of_rungs
-from publisher.learning.training.train import Trained
+from publisher.learning.training.train import TrainingResult
 from publisher.learning.training.warm_start import Start
 from publisher.learning.variants.rung import Rung
-from publisher.learning.variants.schedule import Timetable
+from publisher.learning.variants.schedule import Schedule
 from publisher.learning.variants.variant_spec import (
     PARENT as PARENT,  # the first of every ladder is also named by who makes without one
 )
@@ -96,10 +96,10 @@ def make_from_recipe(
 
 
 def make_from_trained(
-    trained: Trained, variants: Sequence[str], *, choose: Choose | None = None, on_progress: OnProgress = silent
+    trained: TrainingResult, variants: Sequence[str], *, choose: Choose | None = None, on_progress: OnProgress = silent
 ) -> Made:
     """The same from a network that is trained already. Raises BadModel, BadInput."""
-    steps = Steps(steps_of(variants, Timetable(trained.settings)) + 1, on_progress)
+    steps = Steps(steps_of(variants, Schedule(trained.settings)) + 1, on_progress)
     ladder = climb(trained, variants, steps=steps)
     return _made(ladder, variants, steps) if choose is None else _chosen(ladder, choose, steps)
 
@@ -174,11 +174,11 @@ def _chosen(ladder: Ladder, choose: Choose, steps: Steps) -> Made:
     return dataclasses.replace(made, lineage={**made.lineage, "not_done": told})
 
 
-def _inspected(rung: Rung, trained: Trained) -> Inspected:
+def _inspected(rung: Rung, trained: TrainingResult) -> Inspected:
     return inspect(rung.tflite, name=f"the variant {rung.name}", value_range=trained.recipe.data.value_range)
 
 
-def _golden(trained: Trained, contract: Contract, candidates: dict[str, Candidate]) -> GoldenSet:
+def _golden(trained: TrainingResult, contract: Contract, candidates: dict[str, Candidate]) -> GoldenSet:
     data = trained.recipe.data
     count = sample_count(contract, len(candidates), f"the recipe {trained.recipe.name}")
     return make_golden(candidates, [drawn(data.x_test, data.y_test, count)])

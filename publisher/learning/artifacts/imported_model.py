@@ -33,7 +33,7 @@ from publisher.learning.recipe.recipe import Recipe
 from publisher.learning.recipe.train_settings import TrainSettings
 from publisher.learning.tensorflow_import import load_tf_keras, versions
 from publisher.learning.training.lineage import hash_of, lineage_of_keras
-from publisher.learning.training.train import Trained, accuracy_of
+from publisher.learning.training.train import TrainingResult, accuracy_of
 from publisher.learning.training.warm_start import calibration_npz
 
 Indexes = npt.NDArray[np.int64]
@@ -72,7 +72,7 @@ def make_from_keras(
 
 def trained_from_keras(
     path: Path, data: Path, *, labels: Sequence[str] = (), trust_code: bool = False, kept: Kept | None = None
-) -> Trained:
+) -> TrainingResult:
     """The network of a Keras file as if a recipe had trained it, so that it can be pruned, clustered and quantized.
 
     Needs TensorFlow. Raises BadModel where the file has no layers to train, BadInput where the data has no classes `y`.
@@ -99,7 +99,7 @@ def trained_from_keras(
         settings=TrainSettings(),
         build_model=lambda: _tf_keras_network(path, trust_code=trust_code),
     )
-    return Trained(
+    return TrainingResult(
         model=network,
         recipe=recipe,
         settings=recipe.settings,

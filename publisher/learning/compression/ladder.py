@@ -17,18 +17,25 @@ from typing import Any
 from protocol.errors import BadInput
 from publisher.core.release.pareto import front
 from publisher.learning.compression.distill import Study
-from publisher.learning.compression.network_cache import Workshop, check_students
-from publisher.learning.compression.rung_builder import STEPS_A_RUNG, Climber
+from publisher.learning.compression.network_cache import NetworkCache, check_students
+from publisher.learning.compression.rung_builder import STEPS_A_RUNG, RungBuilder
 from publisher.learning.data.calibration import Kept
 from publisher.learning.progress import Steps, silent
 from publisher.learning.recipe.recipe import Recipe
 from publisher.learning.recipe.train_settings import TrainSettings
 from publisher.learning.training.lineage import origin_of
-from publisher.learning.training.train import Trained, settings_of, train
+from publisher.learning.training.train import TrainingResult, settings_of, train
 from publisher.learning.training.warm_start import Start, calibration_npz, weights_npz
 from publisher.learning.variants.rung import Impossible, Rung
-from publisher.learning.variants.schedule import Earlier, Timetable
-from publisher.learning.variants.variant_spec import DISTILLED, RUNGS, STUDENT, Stage, Way, ways
+from publisher.learning.variants.schedule import Earlier, Schedule
+from publisher.learning.variants.variant_spec import (
+    DISTILLED,
+    RUNGS,
+    STUDENT,
+    Transformation,
+    VariantSpec,
+    variant_specs,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,8 +45,8 @@ class Ladder:
     `networks` are the tf_keras models that rungs were converted from, by the name of their stage.
     """
 
-    trained: Trained
-    timetable: Timetable
+    trained: TrainingResult
+    timetable: Schedule
     rungs: tuple[Rung, ...]
     impossible: tuple[Impossible, ...]
     networks: Mapping[str, Any]
@@ -62,12 +69,12 @@ class Ladder:
 
     def kept(self, names: Sequence[str]) -> dict[str, bytes]:
         """The weights of the networks behind these rungs, by stage, for a later version; without the parent's."""
-        stages = dict.fromkeys(way.stage.name for way in ways(names) if way.stage != Stage())
+        stages = dict.fromkeys(way.stage.name for way in variant_specs(names) if way.stage != Transformation())
         return {stage: weights_npz(self.networks[stage]) for stage in stages}
 
     def continued(self, names: Sequence[str]) -> dict[str, str]:
         """What each of these rungs goes on from, for a person; nothing where there is no earlier version."""
-        told = {name: self.timetable.origin(Way.parse(name).stage) for name in names}
+        told = {name: self.timetable.origin(VariantSpec.parse(name).stage) for name in names}
         return {name: origin for name, origin in told.items() if origin is not None}
 
     def facts(self) -> dict[str, Any]:
@@ -124,7 +131,7 @@ def climb_recipe(
 
 
 def climb_trained(
-    trained: Trained,
+    trained: TrainingResult,
     names: Sequence[str] = RUNGS,
     *,
     seed: int | None = None,
@@ -142,7 +149,7 @@ def climb_trained(
 
 
 def climb(
-    trained: Trained,
+    trained: TrainingResult,
     names: Sequence[str] = RUNGS,
     *,
     settings: TrainSettings | None = None,
@@ -157,9 +164,9 @@ def climb(
     timetable = _timetable(settings or trained.settings, trained.settings, trained.start)
     steps = steps or Steps(steps_of(names, timetable, distill_seeds), silent)
     began_s, began_cpu_s = time.monotonic(), _cpu_s()
-    workshop = Workshop(trained, timetable, steps)
-    climber = Climber(trained, workshop, steps)
-    made = [climber.step(way) for way in ways(names)]
+    workshop = NetworkCache(trained, timetable, steps)
+    climber = RungBuilder(trained, workshop, steps)
+    made = [climber.step(way) for way in variant_specs(names)]
     study = workshop.study(distill_seeds) if _studied(names, timetable, distill_seeds) else None
     return Ladder(
         trained=trained,
@@ -173,21 +180,23 @@ def climb(
     )
 
 
-def steps_of(names: Sequence[str], timetable: Timetable, distill_seeds: int = 1) -> int:
+def steps_of(names: Sequence[str], timetable: Schedule, distill_seeds: int = 1) -> int:
     """How many steps the progress of a climb counts. Raises BadInput."""
-    wanted = ways(names)
+    wanted = variant_specs(names)
     stages = {stage for way in wanted for stage in timetable.path(way.stage)}
     if _studied(names, timetable, distill_seeds):
-        stages |= {Stage(origin, seed_offset=seed) for origin in (STUDENT, DISTILLED) for seed in range(distill_seeds)}
+        stages |= {
+            Transformation(origin, seed_offset=seed) for origin in (STUDENT, DISTILLED) for seed in range(distill_seeds)
+        }
     return STEPS_A_RUNG * len(wanted) + sum(map(timetable.epochs, stages))
 
 
-def _timetable(fresh: TrainSettings, settings: TrainSettings, start: Start | None) -> Timetable:
+def _timetable(fresh: TrainSettings, settings: TrainSettings, start: Start | None) -> Schedule:
     """`settings` are those that the recipe's own network goes on with."""
-    return Timetable(fresh, None if start is None else Earlier(start.version, frozenset(start.networks), settings))
+    return Schedule(fresh, None if start is None else Earlier(start.version, frozenset(start.networks), settings))
 
 
-def _studied(names: Sequence[str], timetable: Timetable, distill_seeds: int) -> bool:
+def _studied(names: Sequence[str], timetable: Schedule, distill_seeds: int) -> bool:
     """A student that goes on is no fair rival of one that is trained from scratch."""
     return distill_seeds > 1 and timetable.earlier is None and {STUDENT, DISTILLED} <= set(names)
 

@@ -21,40 +21,47 @@ from publisher.learning.progress import Steps
 from publisher.learning.recipe.network import build_student_network
 from publisher.learning.recipe.recipe import Recipe
 from publisher.learning.training.fine_tune import Lesson, OnEpoch, copied, tune
-from publisher.learning.training.train import Trained, labels_to_learn
+from publisher.learning.training.train import TrainingResult, labels_to_learn
 from publisher.learning.training.warm_start import Start, check_fits, put_weights
-from publisher.learning.variants.schedule import Timetable
-from publisher.learning.variants.variant_spec import CLUSTERS, DISTILLED, STUDENT, TRAINED, Stage, ways
+from publisher.learning.variants.schedule import Schedule
+from publisher.learning.variants.variant_spec import (
+    CLUSTERS,
+    DISTILLED,
+    STUDENT,
+    TRAINED,
+    Transformation,
+    variant_specs,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class NetworkFailed:
     """A network that could not be made; whoever needs it hears the same reason."""
 
     why: Exception
 
 
-class Workshop:
+class NetworkCache:
     """Networks by stage. `steps` hears of each epoch."""
 
-    def __init__(self, trained: Trained, timetable: Timetable, steps: Steps) -> None:
+    def __init__(self, trained: TrainingResult, timetable: Schedule, steps: Steps) -> None:
         self._trained = trained
         self._timetable = timetable
         self._settings = timetable.settings
         self._steps = steps
-        self._made: dict[Stage, Any] = {Stage(): trained.model}
-        self._took_s: dict[Stage, float] = {}
+        self._made: dict[Transformation, Any] = {Transformation(): trained.model}
+        self._took_s: dict[Transformation, float] = {}
 
-    def network(self, stage: Stage, name: str) -> Any:
+    def network(self, stage: Transformation, name: str) -> Any:
         """The network, made now if need be; messages call it `name`. Raises whatever its technique raises."""
         if stage not in self._made:
             self._made[stage] = self._tried(stage, name)
         made = self._made[stage]
-        if isinstance(made, Failed):
+        if isinstance(made, NetworkFailed):
             raise made.why
         return made
 
-    def took_s(self, stage: Stage) -> float:
+    def took_s(self, stage: Transformation) -> float:
         """How long it took to make, with all that it was made from."""
         return sum(self._took_s.get(each, 0.0) for each in self._timetable.path(stage))
 
@@ -63,7 +70,7 @@ class Workshop:
         return {
             stage.name: made
             for stage, made in self._made.items()
-            if stage.seed_offset == 0 and not isinstance(made, Failed)
+            if stage.seed_offset == 0 and not isinstance(made, NetworkFailed)
         }
 
     def study(self, seeds: int) -> Study | None:
@@ -73,13 +80,13 @@ class Workshop:
             for origin, accuracies in told.items():
                 name = f"{origin}, seed {self._seed(offset)}"
                 with contextlib.suppress(Exception):  # its rung has told the reason
-                    accuracies.append(self._accuracy(self.network(Stage(origin, seed_offset=offset), name)))
+                    accuracies.append(self._accuracy(self.network(Transformation(origin, seed_offset=offset), name)))
         alone, taught = told.values()
         if len(alone) < seeds or len(taught) < seeds:
             return None
         return Study(tuple(map(self._seed, range(seeds))), tuple(alone), tuple(taught))
 
-    def _tried(self, stage: Stage, name: str) -> Any:
+    def _tried(self, stage: Transformation, name: str) -> Any:
         """The network, or Failed; either way as many epochs are counted as were foreseen."""
         epochs = self._timetable.epochs(stage)
         done = 0
@@ -99,9 +106,9 @@ class Workshop:
             return made
         except Exception as why:  # noqa: BLE001 - a technique fails in its own way; the rung that needs it tells why
             self._steps.end(f"{name} is not possible", epochs - done)
-            return Failed(why)
+            return NetworkFailed(why)
 
-    def _worked(self, stage: Stage, before: Any, lesson: Lesson) -> Any:
+    def _worked(self, stage: Transformation, before: Any, lesson: Lesson) -> Any:
         keep_zeros = stage.sparsity_percent > 0
         if self._timetable.goes_on(stage):
             return self._gone_on(stage, lesson)
@@ -113,7 +120,7 @@ class Workshop:
             return pruned(before, stage.sparsity_percent / 100, lesson)
         return self._student(lesson, taught=stage.origin == DISTILLED)
 
-    def _gone_on(self, stage: Stage, lesson: Lesson) -> Any:
+    def _gone_on(self, stage: Transformation, lesson: Lesson) -> Any:
         """The network of the earlier version, trained on, with its zeros, its clusters and its integer ranges."""
         start, recipe = self._trained.start, self._trained.recipe
         assert start is not None  # else nothing goes on
@@ -124,7 +131,7 @@ class Workshop:
             bare, where = build_student_network(recipe, seed=lesson.seed), _student_of(recipe)
         network = dressed(bare) if stage.aware else bare
         put_weights(network, start, where, stage.name)
-        if stage == Stage(DISTILLED):
+        if stage == Transformation(DISTILLED):
             self._teach(network, lesson)
             return network
         zeros, ranges = stage.sparsity_percent > 0, stage.clustered or stage.aware
@@ -143,7 +150,7 @@ class Workshop:
         settings = self._settings
         teach(student, self._trained.model, lesson, temperature=settings.temperature, weight=settings.distill_weight)
 
-    def _lesson(self, stage: Stage, epochs: int, on_epoch: OnEpoch) -> Lesson:
+    def _lesson(self, stage: Transformation, epochs: int, on_epoch: OnEpoch) -> Lesson:
         return Lesson(
             x=self._trained.recipe.data.x_train,
             y=labels_to_learn(self._trained.recipe, self._trained.settings),
@@ -167,7 +174,7 @@ def check_students(recipe: Recipe, start: Start, names: Iterable[str]) -> None:
 
     Clears the session. Raises BadRecipe, BadInput.
     """
-    stages = {way.stage.name: way.stage for way in ways(names)}
+    stages = {way.stage.name: way.stage for way in variant_specs(names)}
     kept = [name for name, stage in stages.items() if stage.origin != TRAINED and name in start.networks]
     if kept and recipe.build_student is not None:
         check_fits(build_student_network(recipe, seed=recipe.settings.seed), start, _student_of(recipe), kept)

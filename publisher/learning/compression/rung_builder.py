@@ -10,30 +10,30 @@ import time
 from typing import Final
 
 from protocol.errors import FerryError
-from publisher.learning.compression.network_cache import Workshop
+from publisher.learning.compression.network_cache import NetworkCache
 from publisher.learning.conversion.tflite_converter import CONVERSIONS
 from publisher.learning.measurement.evaluation import Evaluated, evaluate, wire_bytes
 from publisher.learning.measurement.inspection import inspect
 from publisher.learning.progress import Steps
 from publisher.learning.tensorflow_import import load_tf_keras
-from publisher.learning.training.train import Trained
+from publisher.learning.training.train import TrainingResult
 from publisher.learning.variants.rung import Impossible, Rung, wilson
-from publisher.learning.variants.variant_spec import PARENT, Way
+from publisher.learning.variants.variant_spec import PARENT, VariantSpec
 
 REASON_MAX_CHARS: Final = 240
 STEPS_A_RUNG: Final = 2  # convert, measure
 
 
-class Climber:
+class RungBuilder:
     """Makes one rung after the other; remembers the parent's answers."""
 
-    def __init__(self, trained: Trained, workshop: Workshop, steps: Steps) -> None:
+    def __init__(self, trained: TrainingResult, workshop: NetworkCache, steps: Steps) -> None:
         self._trained = trained
         self._workshop = workshop
         self._steps = steps
         self._parent: Evaluated | None = None
 
-    def step(self, way: Way) -> Rung | Impossible:
+    def step(self, way: VariantSpec) -> Rung | Impossible:
         """Make a rung, or tell why not. Raises what went wrong with the parent, for there is no ladder without."""
         begun = 0
         try:
@@ -54,7 +54,7 @@ class Climber:
             self._steps.end(f"{way.name} is not possible", STEPS_A_RUNG - begun)
             return Impossible(way.name, way.technique(), reason_of(why))
 
-    def _measured(self, way: Way, tflite: bytes, began_s: float) -> Rung:
+    def _measured(self, way: VariantSpec, tflite: bytes, began_s: float) -> Rung:
         data, title = self._trained.recipe.data, f"the rung {way.name}"
         seen = inspect(tflite, name=title)
         evaluated = evaluate(tflite, data.x_test, data.y_test, name=title)

@@ -21,7 +21,7 @@ Groups = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pattern:
+class WeightConstraints:
     """Of one `kernel`, as it was: where it is `fixed`, how large each weight may become, and which weights are one.
 
     All have the kernel's shape, but `groups` (size,), which number its values; None where each is free.
@@ -41,7 +41,7 @@ class Pattern:
         return np.where(self.fixed, self.kernel, np.clip(kernel, -self.limits, self.limits))
 
 
-def pattern_of(kernel: Floats, *, zeros: bool, clusters: bool, ranges: bool) -> Pattern:
+def pattern_of(kernel: Floats, *, zeros: bool, clusters: bool, ranges: bool) -> WeightConstraints:
     """What is to be kept of a kernel as it is now.
 
     Training for integers gives a kernel of two dimensions one scale, and one to each channel (the last dimension) where
@@ -52,12 +52,12 @@ def pattern_of(kernel: Floats, *, zeros: bool, clusters: bool, ranges: bool) -> 
     fixed = (ranges & (sizes == most)) | (zeros & (kernel == 0))
     limits = np.broadcast_to(most if ranges else np.float32(np.inf), kernel.shape)
     if not clusters:
-        return Pattern(kernel, fixed, limits, None)
+        return WeightConstraints(kernel, fixed, limits, None)
     groups = np.unique(kernel, return_inverse=True)[1].reshape(-1).astype(np.int64)
     fixed = np.bincount(groups, weights=fixed.ravel())[groups].reshape(kernel.shape) > 0  # all of a value, or none
     least = np.full(int(groups.max()) + 1, np.inf, np.float32)
     np.minimum.at(least, groups, limits.ravel())
-    return Pattern(kernel, fixed, least[groups].reshape(kernel.shape), groups)
+    return WeightConstraints(kernel, fixed, least[groups].reshape(kernel.shape), groups)
 
 
 def keeping(layers: Iterable[Any], *, zeros: bool = False, clusters: bool = False, ranges: bool = False) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from publisher.learning.data.calibration import Calibration
 from publisher.learning.tensorflow_import import versions
-from publisher.learning.training.train import Trained
+from publisher.learning.training.train import TrainingResult
 from publisher.learning.training.warm_start import calibration_npz, weights_npz
 from publisher.learning.variants.rung import Rung
 
@@ -20,7 +20,7 @@ BARE_AS_IT_IS: Final = (
 )
 
 
-def lineage_of(trained: Trained) -> dict[str, Any]:
+def lineage_of(trained: TrainingResult) -> dict[str, Any]:
     """Recipe, data and settings, the version it goes on from, library versions, and how training went."""
     weights, calibration = kept_files(trained)
     return {
@@ -47,14 +47,14 @@ def lineage_of_rungs(rungs: Sequence[Rung], continued: Mapping[str, str], kept: 
     return {key: value for key, value in told.items() if value}
 
 
-def origin_of(trained: Trained) -> dict[str, Any]:
+def origin_of(trained: TrainingResult) -> dict[str, Any]:
     """The recipe or the file that it was made from, by name and hash."""
     if trained.source == "recipe":
         return {"source": "recipe", "recipe": trained.recipe.name, "recipe_sha256": trained.recipe_sha256}
     return {"source": trained.source, "file": trained.recipe.path.name, "file_sha256": trained.recipe_sha256}
 
 
-def kept_files(trained: Trained) -> tuple[bytes, bytes]:
+def kept_files(trained: TrainingResult) -> tuple[bytes, bytes]:
     """The weights and the calibration set, as files: what a later version goes on from."""
     return weights_npz(trained.model), calibration_npz(trained.calibration.samples)
 

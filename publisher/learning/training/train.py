@@ -35,7 +35,7 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Trained:
+class TrainingResult:
     """A trained `tf_keras.Model` and its history. `accuracy` is on the held-back set, as Keras computes.
 
     `calibration` shows quantizers their ranges; an earlier version's where there is one and the samples look alike.
@@ -68,7 +68,7 @@ def train(
     start: Start | None = None,
     kept: Kept | None = None,
     on_progress: OnProgress = silent,
-) -> Trained:
+) -> TrainingResult:
     """Train the recipe; what is given stands in place of its settings. Progress counts epochs. Raises BadRecipe.
 
     `start` is a version to go on from; its settings are the caller's business (`settings_of`). `kept` is an earlier
@@ -85,7 +85,7 @@ def train(
     if start is not None:
         put_weights(network, start, f"build_model() in {recipe.path.name}")
     history = _fit(network, recipe, settings, on_progress)
-    return Trained(
+    return TrainingResult(
         model=network,
         recipe=recipe,
         settings=settings,

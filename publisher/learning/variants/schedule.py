@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from publisher.learning.recipe.train_settings import TrainSettings
-from publisher.learning.variants.variant_spec import Stage
+from publisher.learning.variants.variant_spec import Transformation
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,45 +39,45 @@ class Earlier:
 
 
 @dataclass(frozen=True, slots=True)
-class Timetable:
+class Schedule:
     """`settings` are the recipe's, for all that is made anew."""
 
     settings: TrainSettings
     earlier: Earlier | None = None
 
-    def goes_on(self, stage: Stage) -> bool:
+    def goes_on(self, stage: Transformation) -> bool:
         """Whether the earlier version has this very network."""
         return self.earlier is not None and stage.seed_offset == 0 and stage.name in self.earlier.kept
 
-    def before(self, stage: Stage) -> Stage | None:
+    def before(self, stage: Transformation) -> Transformation | None:
         """The network that this one is made from; None for one that goes on, or is trained from scratch."""
         return None if self.goes_on(stage) else stage.before
 
-    def path(self, stage: Stage) -> tuple[Stage, ...]:
+    def path(self, stage: Transformation) -> tuple[Transformation, ...]:
         """All networks that must be made, in order, this one last."""
         before = self.before(stage)
         return (*(self.path(before) if before else ()), stage)
 
-    def epochs(self, stage: Stage) -> int:
+    def epochs(self, stage: Transformation) -> int:
         """How long a stage is trained; not at all where it is the recipe's own network, which is trained already."""
-        if stage == Stage():
+        if stage == Transformation():
             return 0
         if self.earlier is not None and self.goes_on(stage):
             return self.earlier.settings.epochs
         return math.ceil(_pace(stage).epochs * self.settings.epochs)
 
-    def learning_rate(self, stage: Stage) -> float:
+    def learning_rate(self, stage: Transformation) -> float:
         """Adam's, for the last thing that is done to a network."""
         if self.earlier is not None and self.goes_on(stage):
             return self.earlier.settings.learning_rate
         return self.settings.learning_rate * _pace(stage).learning_rate
 
-    def origin(self, stage: Stage) -> str | None:
+    def origin(self, stage: Transformation) -> str | None:
         """What a network goes on from, for a person; None where there is no earlier version."""
         if self.earlier is None:
             return None
         version, (first, *anew) = self.earlier.version, self.path(stage)
-        if first == Stage() or self.goes_on(first):
+        if first == Transformation() or self.goes_on(first):
             begins = f"{first.name} of {version}{_unchanged(first)}"
         else:
             begins, anew = "nothing", [first, *anew]
@@ -88,7 +88,7 @@ class Timetable:
 ANEW: Final = "made anew"  # stands in what `origin` tells wherever a network does not simply go on
 
 
-def _unchanged(stage: Stage) -> str:
+def _unchanged(stage: Transformation) -> str:
     parts = {
         "its zeros": stage.sparsity_percent > 0,
         "its clusters": stage.clustered,
@@ -100,7 +100,7 @@ def _unchanged(stage: Stage) -> str:
     return f", {' and '.join(filter(None, (', '.join(kept[:-1]), kept[-1])))} kept"
 
 
-def _pace(stage: Stage) -> Pace:
+def _pace(stage: Transformation) -> Pace:
     """Of the last thing that is done to a network."""
     if stage.aware:
         return AWARE

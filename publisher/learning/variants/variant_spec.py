@@ -41,7 +41,7 @@ _NAME: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Transformation:
     """A network somewhere on the way. `aware`: of the integers that it will end in. `seed_offset`: of another draw."""
 
     origin: str = TRAINED
@@ -62,7 +62,7 @@ class Stage:
         return "-".join(part for part, holds in parts.items() if holds) or PARENT
 
     @property
-    def before(self) -> Stage | None:
+    def before(self) -> Transformation | None:
         """The network that this one is made from; None for one that is trained from scratch."""
         if self.aware:
             return replace(self, aware=False)
@@ -72,15 +72,15 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class VariantSpec:
     """From a network to a file."""
 
     name: str
-    stage: Stage
+    stage: Transformation
     ending: str
 
     @classmethod
-    def parse(cls, name: str) -> Way:
+    def parse(cls, name: str) -> VariantSpec:
         """Read a rung's name. Raises BadInput."""
         found = _NAME.fullmatch(f"{name}-")
         if not name or found is None:
@@ -88,7 +88,7 @@ class Way:
             known = f"one of {', '.join(RUNGS)}; or parts of these together, such as distilled-pruned-60-int8"
             raise BadInput(f"there is no rung {name!r}", hint=f"did you mean {near[0]}?" if near else known)
         origin, pruned, percent, clustered, ending = found.groups()
-        stage = Stage(
+        stage = Transformation(
             origin=origin or TRAINED,
             sparsity_percent=int(percent or SPARSITY_PERCENT) if pruned else 0,
             clustered=clustered is not None,
@@ -109,9 +109,9 @@ class Way:
         return "; ".join(part for part, holds in parts.items() if holds)
 
 
-def ways(names: Iterable[str]) -> tuple[Way, ...]:
+def variant_specs(names: Iterable[str]) -> tuple[VariantSpec, ...]:
     """The ways of these names, each once, the parent's first whether it is named or not. Raises BadInput."""
-    return tuple(Way.parse(name) for name in dict.fromkeys((PARENT, *names)))
+    return tuple(VariantSpec.parse(name) for name in dict.fromkeys((PARENT, *names)))
 
 
 def of_sparsity(percent: int) -> tuple[str, ...]:

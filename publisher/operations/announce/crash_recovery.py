@@ -12,12 +12,12 @@ from typing import Final
 from protocol.errors import Damaged, UnknownVersion
 from publisher.adapters.registry import Registry
 from publisher.operations.announce.upload import announce
-from publisher.operations.context import Office
+from publisher.operations.context import PublisherContext
 
 RELEASING: Final = "releasing"  # setting: `<model> <version>` while its files are stored and no plan names it
 
 
-def recover(office: Office) -> None:
+def recover(office: PublisherContext) -> None:
     """Undo what is not announced; announce what is staged, where there is a broker. Call it under the lock."""
     registry = office.registry
     registry.remove_unfinished()

@@ -10,13 +10,13 @@ from protocol.messages.plan import Plan
 from publisher.adapters.registry import Staged
 from publisher.operations.announce.topic_ownership import check_ours
 from publisher.operations.announce.upload import Sent, announce
-from publisher.operations.context import Office
+from publisher.operations.context import PublisherContext
 
 Change = Callable[[Plan], Plan]
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class PlanAnnouncement:
     """What was announced."""
 
     before: Plan | None
@@ -24,7 +24,7 @@ class Spread:
     sent: Sent
 
 
-def stage(office: Office, plan: Plan) -> Staged:
+def stage(office: PublisherContext, plan: Plan) -> Staged:
     """Sign a plan and store it with its bundle, to be announced. Call it under the lock.
 
     Raises UnknownVersion when it names a version that is not here, BadInput when the bundle would be too long.
@@ -34,16 +34,16 @@ def stage(office: Office, plan: Plan) -> Staged:
     return office.registry.stage_bundle(plan.model, plan, bundle, authority.metadata)
 
 
-def edit(office: Office, model: str, change: Change) -> Spread:
+def edit(office: PublisherContext, model: str, change: Change) -> PlanAnnouncement:
     """Change the plan that stands, and announce it."""
     with office.lock():
         plan = standing(office, model)
         after = change(plan)
         check_ours(office, model)
-        return Spread(plan, after, announce(office, stage(office, after)))
+        return PlanAnnouncement(plan, after, announce(office, stage(office, after)))
 
 
-def standing(office: Office, model: str) -> Plan:
+def standing(office: PublisherContext, model: str) -> Plan:
     """The plan of a model. Raises UnknownVersion."""
     plan = office.registry.plan(model)
     if plan is None:

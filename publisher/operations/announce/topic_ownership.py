@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from protocol.errors import BrokerRefused, BundleMalformed, Untrusted
 from protocol.trust.verification import verify
-from publisher.operations.context import Office
+from publisher.operations.context import PublisherContext
 
 
-def check_ours(office: Office, model: str) -> None:
+def check_ours(office: PublisherContext, model: str) -> None:
     """Raise BrokerRefused when another registry has announced this model on this broker."""
     topic = office.topics.desired(model)
     standing = office.broker.read([topic]).get(topic)

@@ -15,9 +15,9 @@ from protocol.messages.manifest import CHUNK_BYTES, Manifest, Tree
 from protocol.messages.plan import Plan
 from protocol.topics import BUNDLE_MAX_BYTES
 from protocol.trust.bundle import manifest_path, plan_path, unpack
-from publisher.adapters.broker_client import Message
+from publisher.adapters.broker_client import RetainedMessage
 from publisher.adapters.registry import Staged
-from publisher.operations.context import Office
+from publisher.operations.context import PublisherContext
 from publisher.operations.progress import OnProgress
 
 SAMPLE: Final = 8  # chunks that are read back
@@ -46,12 +46,12 @@ class Load:
         return len(self.below) + len(self.roots)
 
 
-def announce(office: Office, staged: Staged) -> Sent:
+def announce(office: PublisherContext, staged: Staged) -> Sent:
     """Upload what the bundle's versions need, then the bundle, then prove that it is there; mark it announced."""
     sent = supply(office, trees_in(staged.bundle))
     topic = office.topics.desired(staged.model)
     for _ in range(ATTEMPTS):
-        office.broker.put_all([Message(topic, staged.bundle)])
+        office.broker.put_all([RetainedMessage(topic, staged.bundle)])
         kept = office.broker.read([topic]).get(topic)
         if kept == staged.bundle or office.registry.bundle(staged.model) != staged.bundle:
             office.registry.mark_announced(staged)  # which does nothing when a newer one is stored
@@ -68,7 +68,7 @@ def trees_in(bundle: bytes) -> list[Tree]:
     return [tree for manifest in manifests for tree in manifest.trees()]
 
 
-def supply(office: Office, trees: Sequence[Tree]) -> Sent:
+def supply(office: PublisherContext, trees: Sequence[Tree]) -> Sent:
     """Upload the chunks that the broker lacks, and read a sample back; once more everything when that fails."""
     load = _lacking(office, trees)
     if not len(load):
@@ -82,14 +82,14 @@ def supply(office: Office, trees: Sequence[Tree]) -> Sent:
     return sent
 
 
-def absent(office: Office, trees: Iterable[Tree]) -> list[Tree]:
+def absent(office: PublisherContext, trees: Iterable[Tree]) -> list[Tree]:
     """The trees whose root the broker does not hold, or holds with other bytes."""
     by_root = {tree.root: tree for tree in trees}
     missing = set(_missing(office, list(by_root)))
     return [tree for root, tree in by_root.items() if root in missing]
 
 
-def messages(office: Office, sha256s: Iterable[str]) -> Iterator[Message]:
+def messages(office: PublisherContext, sha256s: Iterable[str]) -> Iterator[RetainedMessage]:
     """Chunks to be put, read one by one. Raises UnknownVersion or BlobDamaged when the registry has lost one."""
     for sha256 in sha256s:
         payload = office.registry.chunk(sha256)
@@ -98,10 +98,10 @@ def messages(office: Office, sha256s: Iterable[str]) -> Iterator[Message]:
                 f"the registry does not hold chunk {sha256[:12]}",
                 hint="bring the registry back from your backup, or release the version again under another number",
             )
-        yield Message(office.topics.chunk(sha256), payload)
+        yield RetainedMessage(office.topics.chunk(sha256), payload)
 
 
-def _lacking(office: Office, trees: Sequence[Tree]) -> Load:
+def _lacking(office: PublisherContext, trees: Sequence[Tree]) -> Load:
     lost = absent(office, trees)
     lost_roots = {tree.root for tree in lost}
     there = {sha256 for tree in trees if tree.root not in lost_roots for sha256 in office.registry.chunks_of(tree)}
@@ -119,7 +119,7 @@ def _lacking(office: Office, trees: Sequence[Tree]) -> Load:
     )
 
 
-def _missing(office: Office, sha256s: Sequence[str]) -> list[str]:
+def _missing(office: PublisherContext, sha256s: Sequence[str]) -> list[str]:
     """Which of these chunks the broker does not hold, byte for byte."""
     there = {
         sha256
@@ -129,7 +129,7 @@ def _missing(office: Office, sha256s: Sequence[str]) -> list[str]:
     return [sha256 for sha256 in sha256s if sha256 not in there]
 
 
-def _upload(office: Office, load: Load) -> Sent:
+def _upload(office: PublisherContext, load: Load) -> Sent:
     # noted before it is sent: a chunk that nobody knows of could never be pruned
     office.registry.mark_uploaded((*load.below, *load.roots), office.broker_id)
     with office.voice.bar("uploading", is_bytes=True) as on_progress:
@@ -148,7 +148,7 @@ class _Count:
         self._most_bytes = most_bytes
         self.sent = Sent()
 
-    def __call__(self, message: Message) -> None:
+    def __call__(self, message: RetainedMessage) -> None:
         self.sent += Sent(1, len(message.payload))
         self._on_progress(self.sent.size_bytes, self._most_bytes, "uploading")
 
@@ -163,7 +163,7 @@ def _sample(load: Load) -> list[str]:
     return list(dict.fromkeys((*load.roots[:SAMPLE], *load.below[::-step][:SAMPLE])))
 
 
-def _not_kept(office: Office, topic: str) -> BrokerRefused:
+def _not_kept(office: PublisherContext, topic: str) -> BrokerRefused:
     return BrokerRefused(
         f"{office.broker.address} acknowledged {topic}, but does not keep it or does not show it to us",
         hint="give the publisher's user the right to write and to read there, in the broker's ACL",

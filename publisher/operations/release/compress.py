@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from protocol.errors import BadInput
-from publisher.operations.progress import Voice
+from publisher.operations.progress import Progress
 from publisher.operations.release.training_history import made_anew
 
 if TYPE_CHECKING:  # these import numpy
@@ -56,7 +56,7 @@ class Compressed:
     facts: dict[str, Any]
 
 
-def compress(compression: Compression, folder: Path, voice: Voice) -> Compressed:
+def compress(compression: Compression, folder: Path, voice: Progress) -> Compressed:
     """Write `<rung>.tflite` for each rung, ladder.json, report.html and the picture.
 
     Raises BadRecipe, BadModel, BadInput.
@@ -70,7 +70,7 @@ def compress(compression: Compression, folder: Path, voice: Voice) -> Compressed
     return _written(ladder, folder)
 
 
-def _of_recipe(compression: Compression, names: tuple[str, ...], voice: Voice) -> Ladder:
+def _of_recipe(compression: Compression, names: tuple[str, ...], voice: Progress) -> Ladder:
     from publisher.learning.recipe.recipe import load_recipe
 
     recipe = load_recipe(compression.recipe)
@@ -89,7 +89,7 @@ def _of_recipe(compression: Compression, names: tuple[str, ...], voice: Voice) -
         )
 
 
-def _of_file(file: KerasFile, compression: Compression, names: tuple[str, ...], voice: Voice) -> Ladder:
+def _of_file(file: KerasFile, compression: Compression, names: tuple[str, ...], voice: Progress) -> Ladder:
     with voice.bar(f"compressing {file.path.name}") as on_progress:
         from publisher.learning.artifacts.imported_model import (
             trained_from_keras,  # slow to import, so the bar is there first
@@ -108,12 +108,12 @@ def _of_file(file: KerasFile, compression: Compression, names: tuple[str, ...], 
 
 def _names(compression: Compression) -> tuple[str, ...]:
     """The rungs that are asked for, checked before anything is trained. Raises BadInput."""
-    from publisher.learning.variants.variant_spec import RUNGS, of_sparsity, ways
+    from publisher.learning.variants.variant_spec import RUNGS, of_sparsity, variant_specs
 
     if not 1 <= compression.distill_seeds <= SEEDS_MAX:
         raise BadInput(f"--distill-seeds {compression.distill_seeds} cannot be", hint=f"it is 1 to {SEEDS_MAX}")
     added = tuple(name for percent in compression.sparsity for name in of_sparsity(percent))
-    return tuple(way.name for way in ways((*(compression.rungs or RUNGS), *added)))
+    return tuple(way.name for way in variant_specs((*(compression.rungs or RUNGS), *added)))
 
 
 def _written(ladder: Ladder, folder: Path) -> Compressed:

@@ -23,7 +23,7 @@ from protocol.messages.plan import Plan, Urgency
 from protocol.topics import check_name
 from protocol.trust.bundle import role_of
 from publisher.adapters.registry import Registry
-from publisher.core.release.gates import Figures, Gates, Standing, failures, way_out
+from publisher.core.release.gates import Figures, GateResult, Gates, failures, way_out
 from publisher.core.release.pareto import Selection, front, select
 from publisher.core.rollout import plan_edits as planning
 from publisher.core.rollout.audience import Audience
@@ -31,7 +31,7 @@ from publisher.operations.announce.crash_recovery import releasing
 from publisher.operations.announce.plan_announcement import stage
 from publisher.operations.announce.topic_ownership import check_ours
 from publisher.operations.announce.upload import Sent, announce
-from publisher.operations.context import Office
+from publisher.operations.context import PublisherContext
 from publisher.operations.progress import OnProgress
 from publisher.operations.release import training_history as history
 
@@ -43,7 +43,7 @@ SIGNING_ROLES: Final = ("targets", "snapshot", "timestamp")
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ReleaseRequest:
     """What is asked for."""
 
     model: str
@@ -67,7 +67,7 @@ class Released:
     missed_gates: tuple[str, ...]
 
 
-def release(office: Office, order: Order, make: Make) -> Released:
+def release(office: PublisherContext, order: ReleaseRequest, make: Make) -> Released:
     """Carry out an order; `make` trains, or takes a file. What can be refused is refused before it is asked."""
     with office.lock():
         _check_free(office.registry, order)
@@ -89,14 +89,14 @@ def release(office: Office, order: Order, make: Make) -> Released:
         return Released(manifest, plan, sent, made.accuracy, missed)
 
 
-def check_order(office: Office, order: Order) -> None:
+def check_order(office: PublisherContext, order: ReleaseRequest) -> None:
     """Refuse what cannot be right whatever is made, before there is a broker. Raises BadName, BadInput."""
     check_name(order.model, "model")
     _check_free(office.registry, order)
     _planned(office, order)
 
 
-def selecting(office: Office, order: Order) -> Callable[[Mapping[str, Figures]], Selection]:
+def selecting(office: PublisherContext, order: ReleaseRequest) -> Callable[[Mapping[str, Figures]], Selection]:
     """What chooses among rungs: the Pareto front within the gates; where none passes, the gates refuse the front."""
 
     def choose(candidates: Mapping[str, Figures]) -> Selection:
@@ -106,7 +106,7 @@ def selecting(office: Office, order: Order) -> Callable[[Mapping[str, Figures]],
     return choose
 
 
-def _remember(office: Office, model: str, made: Made) -> None:
+def _remember(office: PublisherContext, model: str, made: Made) -> None:
     """What was trained is remembered, also where a gate then refuses it; what could not be done to a file is said."""
     lineage = made.lineage
     for sentence in (*lineage.get("not_done", ()), *history.made_anew(lineage), *history.drawn_anew(lineage)):
@@ -115,7 +115,7 @@ def _remember(office: Office, model: str, made: Made) -> None:
         office.voice.say(history.told(*history.remember(office.registry, model, made, office.clock())))
 
 
-def _check_free(registry: Registry, order: Order) -> None:
+def _check_free(registry: Registry, order: ReleaseRequest) -> None:
     if order.version in registry.versions(order.model):
         raise VersionOccupied(
             f"{order.model} {order.version} is released already, and a version never changes",
@@ -123,7 +123,7 @@ def _check_free(registry: Registry, order: Order) -> None:
         )
 
 
-def _prepare_keys(office: Office, model: str) -> None:
+def _prepare_keys(office: PublisherContext, model: str) -> None:
     """Have every key that will sign; a new model gets its own. Raises MissingPart, before anything is trained."""
     keys, role = office.registry.keys, role_of(model)
     new = f"{role}.json" not in office.registry.metadata()
@@ -133,12 +133,12 @@ def _prepare_keys(office: Office, model: str) -> None:
         keys.signers(needed)
 
 
-def _check_contract(registry: Registry, order: Order, made: Made) -> None:
+def _check_contract(registry: Registry, order: ReleaseRequest, made: Made) -> None:
     for version in registry.versions(order.model)[-1:]:  # each was held to the one before
         registry.manifest(order.model, version).contract.check_successor(made.contract)
 
 
-def _check_gates(office: Office, order: Order, made: Made) -> tuple[str, ...]:
+def _check_gates(office: PublisherContext, order: ReleaseRequest, made: Made) -> tuple[str, ...]:
     candidate = {variant.name: _figures(variant, order.gates) for variant in made.variants}
     standing = _standing(office.registry, order.model)
     missed = failures(candidate, standing, order.gates)
@@ -158,7 +158,7 @@ def _figures(variant: MadeVariant, gates: Gates) -> Figures:
     return Figures(measured.accuracy, sent, measured.latency_ms_p50, measured.latency_ms_p95)
 
 
-def _standing(registry: Registry, model: str) -> Standing | None:
+def _standing(registry: Registry, model: str) -> GateResult | None:
     plan = registry.plan(model)
     try:
         version = planning.newest_version(plan) if plan else None
@@ -167,10 +167,10 @@ def _standing(registry: Registry, model: str) -> Standing | None:
     if version is None:
         return None
     manifest = registry.manifest(model, version)
-    return Standing(version, {variant.name: variant.measured.accuracy for variant in manifest.variants})
+    return GateResult(version, {variant.name: variant.measured.accuracy for variant in manifest.variants})
 
 
-def _planned(office: Office, order: Order) -> Plan:
+def _planned(office: PublisherContext, order: ReleaseRequest) -> Plan:
     return planning.release(
         office.registry.plan(order.model),
         order.model,
@@ -182,14 +182,14 @@ def _planned(office: Office, order: Order) -> Plan:
     )
 
 
-def _store(office: Office, order: Order, made: Made, missed: tuple[str, ...]) -> Manifest:
+def _store(office: PublisherContext, order: ReleaseRequest, made: Made, missed: tuple[str, ...]) -> Manifest:
     try:
         return _manifest(office, order, made, missed)
     except ValidationError as refused:
         raise BadModel(f"the model does not fit into a release: {first_complaint(refused)}") from None
 
 
-def _manifest(office: Office, order: Order, made: Made, missed: tuple[str, ...]) -> Manifest:
+def _manifest(office: PublisherContext, order: ReleaseRequest, made: Made, missed: tuple[str, ...]) -> Manifest:
     registry = office.registry
     golden = registry.add_bytes(made.golden)
     for kept in made.kept:  # named by hash in the lineage

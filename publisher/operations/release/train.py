@@ -14,7 +14,7 @@ from protocol.topics import check_name
 from publisher.adapters.registry import Registry
 from publisher.core.release.reproducibility import Repetition
 from publisher.operations.context import utc_now
-from publisher.operations.progress import Voice
+from publisher.operations.progress import Progress
 from publisher.operations.release.training_history import drawn_anew, made_anew, remember, told
 
 if TYPE_CHECKING:  # these import numpy
@@ -43,7 +43,7 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class FinishedTraining:
     """What lies in the folder, and under which number the registry remembers it."""
 
     files: tuple[Path, ...]
@@ -56,10 +56,10 @@ def train(
     model: str,
     training: Training,
     folder: Path,
-    voice: Voice,
+    voice: Progress,
     registry: Registry | None = None,
     clock: Callable[[], datetime] = utc_now,
-) -> Trained:
+) -> FinishedTraining:
     """Write `<model>-<variant>.tflite` and metrics.json. Raises BadRecipe, BadInput."""
     check_name(model, "model")
     _make_folder(folder)  # before minutes of training
@@ -73,10 +73,10 @@ def train(
     metrics = metrics_of(model, made)
     (folder / METRICS).write_text(json.dumps(metrics, indent=2) + "\n")
     if registry is None:
-        return Trained((*files, folder / METRICS), metrics)
+        return FinishedTraining((*files, folder / METRICS), metrics)
     record, repetition = remember(registry, model, made, clock())
     voice.say(told(record, repetition))
-    return Trained((*files, folder / METRICS), metrics, record.number, repetition)
+    return FinishedTraining((*files, folder / METRICS), metrics, record.number, repetition)
 
 
 def recipe_name(recipe: str) -> str:

@@ -16,7 +16,7 @@ from protocol.errors import BadInput, BlobDamaged
 from publisher.adapters.registry import Registry
 from publisher.adapters.registry.registry import DATABASE
 from publisher.core.release.reproducibility import Repetition, TrainingRecord, repeated
-from publisher.operations.progress import Voice
+from publisher.operations.progress import Progress
 
 if TYPE_CHECKING:  # these import numpy
     from publisher.learning.artifacts.build import Made
@@ -27,7 +27,7 @@ RECIPE: Final = "recipe"  # the source of what was trained here; a file that was
 
 
 @contextmanager
-def a_history(folder: Path, voice: Voice, *, needed: bool) -> Iterator[Registry | None]:
+def a_history(folder: Path, voice: Progress, *, needed: bool) -> Iterator[Registry | None]:
     """The registry at `folder`; None where there is none and none is needed. Raises BadInput."""
     if not needed and not (folder / DATABASE).exists():
         voice.say(f"{folder} is no registry: this training is not remembered")

@@ -12,37 +12,37 @@ from typing import TYPE_CHECKING, Final
 
 from protocol.errors import BrokerTrouble, Busy, FerryError
 from protocol.messages.manifest import Tree
-from publisher.adapters.broker_client import Broker
+from publisher.adapters.broker_client import BrokerClient
 from publisher.adapters.registry import Staged
 from publisher.core.sync.reconciler import (
     Compare,
     Compared,
-    KeeperEffect,
     PutChunks,
     PutModels,
     PutTrees,
+    ReconcileEffect,
     Renew,
 )
 from publisher.operations.announce.upload import absent, announce, messages, supply, trees_in
-from publisher.operations.context import Office
+from publisher.operations.context import PublisherContext
 
 if TYPE_CHECKING:
-    from publisher.operations.serve.service import Served
+    from publisher.operations.serve.service import ServeCounters
 
 LOOK_EVERY_S: Final = 60.0  # at signatures
 _log = logging.getLogger(__name__)
 
 
-class Housekeeping:
+class ReconcileEffects:
     """The hands of the keeper."""
 
-    def __init__(self, office: Office) -> None:
+    def __init__(self, office: PublisherContext) -> None:
         self._bare = office
-        self._office: Office | None = None
+        self._office: PublisherContext | None = None
         self._signature_left = 1.0
         self._look_at_s = 0.0
 
-    def perform(self, effect: KeeperEffect, served: Served) -> Compared | None:
+    def perform(self, effect: ReconcileEffect, served: ServeCounters) -> Compared | None:
         """Do it, and count it. Raises FerryError; everything here can be done again."""
         try:
             return self._perform(effect, served)
@@ -50,7 +50,7 @@ class Housekeeping:
             self.close()  # the next attempt begins with a connection that knows nothing of this one
             raise
 
-    def _perform(self, effect: KeeperEffect, served: Served) -> Compared | None:
+    def _perform(self, effect: ReconcileEffect, served: ServeCounters) -> Compared | None:
         match effect:
             case Compare():
                 return self._compare()
@@ -92,12 +92,12 @@ class Housekeeping:
             self._office.broker.close()
             self._office = None
 
-    def _at_work(self) -> Office:
+    def _at_work(self) -> PublisherContext:
         """An office with a connection."""
         if self._office is None:
             bare = self._bare
-            broker = Broker.connect(bare.settings.broker, tls=bare.settings.tls, name="keeper")
-            self._office = Office(bare.registry, bare.topics, bare.settings, bare.voice, bare.clock, broker)
+            broker = BrokerClient.connect(bare.settings.broker, tls=bare.settings.tls, name="keeper")
+            self._office = PublisherContext(bare.registry, bare.topics, bare.settings, bare.voice, bare.clock, broker)
         return self._office
 
     def _compare(self) -> Compared:
@@ -110,13 +110,13 @@ class Housekeeping:
         _log.info("compared: %d of %d announcements and %d trees to put back", len(stale), len(bundles), len(lost))
         return Compared(models, tuple(tree.root for tree in lost))
 
-    def _put_trees(self, roots: tuple[str, ...], served: Served) -> None:
+    def _put_trees(self, roots: tuple[str, ...], served: ServeCounters) -> None:
         trees = self._standing_trees()
         sent = supply(self._at_work(), [trees[root] for root in roots if root in trees])
         served.chunks += sent.chunks
         _log.info("put back %d chunks, %d bytes", sent.chunks, sent.size_bytes)
 
-    def _put_model(self, model: str, served: Served) -> None:
+    def _put_model(self, model: str, served: ServeCounters) -> None:
         office = self._at_work()
         while (staged := self._staged(model)) is not None:
             sent = announce(office, staged)
@@ -126,14 +126,14 @@ class Housekeeping:
             if office.registry.bundle(model) == staged.bundle:
                 return
 
-    def _put_chunks(self, sha256s: tuple[str, ...], served: Served) -> None:
+    def _put_chunks(self, sha256s: tuple[str, ...], served: ServeCounters) -> None:
         office = self._at_work()
         here = [sha256 for sha256 in sha256s if self._is_here(sha256)]
         office.registry.mark_uploaded(here, office.broker_id)
         served.chunks += office.broker.put_all(messages(office, here))
         _log.info("put back %d chunks that were asked for", len(here))
 
-    def _renew(self, served: Served) -> None:
+    def _renew(self, served: ServeCounters) -> None:
         office = self._bare
         with office.registry.lock():
             authority, bundles = office.authority().renew(office.registry.bundles(), office.clock())

@@ -21,22 +21,22 @@ from publisher.core.sync.reconciler import (
     BrokerJoined,
     BrokerLost,
     ChunksWanted,
-    Failed,
-    Keeper,
-    KeeperEffect,
-    KeeperEvent,
+    ReconcileEffect,
+    ReconcileEvent,
+    ReconcileFailed,
+    Reconciler,
     Ticked,
     step,
 )
-from publisher.operations.context import Office
-from publisher.operations.serve.effects import Housekeeping
+from publisher.operations.context import PublisherContext
+from publisher.operations.serve.effects import ReconcileEffects
 
 TICK_S: Final = 1.0
 _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Served:
+class ServeCounters:
     """What was done, counted."""
 
     chunks: int = 0
@@ -50,20 +50,20 @@ class Served:
 class Service:
     """One run of the daemon."""
 
-    office: Office
-    housekeeping: Housekeeping
-    served: Served = field(default_factory=Served)
+    office: PublisherContext
+    housekeeping: ReconcileEffects
+    served: ServeCounters = field(default_factory=ServeCounters)
     _events: SimpleQueue[LinkEvent] = field(default_factory=SimpleQueue)
-    _keeper: Keeper = field(default_factory=Keeper)
+    _keeper: Reconciler = field(default_factory=Reconciler)
     _trouble: str = ""
     _tick_at_s: float = 0.0
 
-    def run(self, goes_on: Callable[[], bool] = lambda: True) -> Served:
+    def run(self, goes_on: Callable[[], bool] = lambda: True) -> ServeCounters:
         """Serve until `goes_on` says no, or an exception ends it."""
-        from protocol.mqtt.paho_link import MqttLink, Patience
+        from protocol.mqtt.paho_link import Backoff, MqttLink
 
         settings, name = self.office.settings, f"edgeferry-serve-{secrets.token_hex(4)}"
-        patience = Patience(most_s=10.0)
+        patience = Backoff(most_s=10.0)
         link = MqttLink(settings.broker, name, self._events.put, tls=settings.tls, patience=patience)
         wants = self.office.topics.of_every_device(Kind.WANTS)
         link.start()
@@ -120,7 +120,7 @@ class Service:
         _log.info("%s misses %d chunks of %s", address.device, len(wants.chunks), address.model)
         self._step(ChunksWanted(address.device, wants.chunks))
 
-    def _step(self, event: KeeperEvent) -> None:
+    def _step(self, event: ReconcileEvent) -> None:
         """Decide, act, and take what comes of it."""
         pending = [event]
         while pending:
@@ -129,16 +129,16 @@ class Service:
                 if (outcome := self._perform(effect)) is not None:
                     pending.append(outcome)
 
-    def _perform(self, effect: KeeperEffect) -> KeeperEvent | None:
+    def _perform(self, effect: ReconcileEffect) -> ReconcileEvent | None:
         try:
             return self.housekeeping.perform(effect, self.served)
         except (BrokerTrouble, Busy) as later:
             _log.warning("%s; trying again later", later.message)
         except FerryError as trouble:
             _log.error("%s", trouble)  # a damaged file, a lost key: somebody has to see to it
-        return Failed()
+        return ReconcileFailed()
 
 
-def serve(office: Office, goes_on: Callable[[], bool] = lambda: True) -> Served:
+def serve(office: PublisherContext, goes_on: Callable[[], bool] = lambda: True) -> ServeCounters:
     """Serve until stopped by an exception such as KeyboardInterrupt; all that was begun can be begun anew."""
-    return Service(office, Housekeeping(office)).run(goes_on)
+    return Service(office, ReconcileEffects(office)).run(goes_on)

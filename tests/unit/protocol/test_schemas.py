@@ -12,7 +12,7 @@ from jsonschema.exceptions import ValidationError
 
 from protocol.messages.base import Line
 from protocol.messages.device import Status
-from protocol.messages.inference import Question
+from protocol.messages.inference import InferenceRequest
 from protocol.schemas import DOCS, MESSAGES, documents, schema_of, write
 from protocol.topics import TABLE, Topics
 from protocol.trust.bundle import unpack
@@ -39,7 +39,7 @@ EXAMPLES: dict[str, Line] = {
     "feedback": a_feedback(classes={"3": 90, "7": 10}, accuracy=0.9, labelled=10, correct=9),
     "outcome": an_outcome("rejected", reason="agreement 0.31 is under 0.80"),
     "wants": a_wants(),
-    "question": Question(id="a", x=[[0.1, 0.2]], label=3),
+    "question": InferenceRequest(id="a", x=[[0.1, 0.2]], label=3),
     "answer": an_answer(),
 }
 

@@ -16,7 +16,7 @@ _ZONES: Final = ("cpu-thermal", "cpu_thermal", "soc-thermal", "soc_thermal", "x8
 _CHIPS: Final = ("cpu_thermal", "coretemp", "k10temp", "soc_thermal", "cpu-thermal")
 
 
-class Processor:
+class CpuProbe:
     """Its load is the average since the look before, or of a tenth of a second when that is long ago."""
 
     names = ("cpu_percent", "temperature_c")

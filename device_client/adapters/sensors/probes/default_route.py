@@ -14,7 +14,7 @@ _UP: Final = 0x1
 _GATEWAY: Final = 0x2
 
 
-class Link:
+class DefaultRouteProbe:
     """The kind of the interface of the default route."""
 
     names = ("link_kind",)

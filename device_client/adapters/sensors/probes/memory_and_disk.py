@@ -8,7 +8,7 @@ from pathlib import Path
 from device_client.adapters.sensors.probes.base import Findings, Unread, attempt, text_of
 
 
-class Room:
+class MemoryAndDiskProbe:
     """Of the whole device; `folder` says which disk."""
 
     names = ("memory_free_bytes", "disk_free_bytes")

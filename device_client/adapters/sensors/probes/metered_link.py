@@ -17,7 +17,7 @@ BUSCTL: Final = ("busctl", "--system", "get-property", _NM, "/org/freedesktop/Ne
 _BY_NUMBER: Final = {"1": True, "2": False, "3": True, "4": False}  # yes, no, GUESS_YES, GUESS_NO
 
 
-class Metering:
+class MeteredLinkProbe:
     """NetworkManager's word."""
 
     names = ("metered",)

@@ -8,7 +8,7 @@ from device_client.adapters.sensors.probes.base import Findings, Unread, attempt
 from device_client.adapters.sensors.probes.run_program import answer_of
 
 
-class Nut:
+class NutUpsProbe:
     """One supply, named as `upsc` takes it: `ups`, `ups@host`, `ups@host:port`."""
 
     names = ("battery_percent", "on_mains")

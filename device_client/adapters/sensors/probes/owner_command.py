@@ -10,7 +10,7 @@ from device_client.adapters.sensors.probes.run_program import answer_of
 from device_client.adapters.sensors.probes.validation import NAMES
 
 
-class Command:
+class OwnerCommandProbe:
     """It speaks for what it told the last time; before it has ever answered, for nothing."""
 
     def __init__(self, command: Sequence[str], *, timeout_s: float) -> None:

@@ -20,7 +20,7 @@ THROTTLED: Final = 0x4
 _NO_FLAGS: Final = "this device shows no firmware flags"
 
 
-class Firmware:
+class PiFirmwareProbe:
     """What the firmware says of power and heat."""
 
     names = ("throttled", "under_voltage")

@@ -12,7 +12,7 @@ LINES_MAX: Final = 32  # it also tells of taps on its button in between
 LINE_MAX_BYTES: Final = 256
 
 
-class PiSugar:
+class PiSugarProbe:
     """At a Unix socket or, where the address has a colon, at `host:port`.
 
     Where there is no socket there is no such board, and it speaks for nothing; once there was one, it is missed.

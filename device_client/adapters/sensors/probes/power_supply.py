@@ -12,7 +12,7 @@ _CHARGING: Final = ("Charging", "Full", "Not charging")
 _NOTHING: Final = "this device shows no power supply"
 
 
-class PowerSupply:
+class PowerSupplyProbe:
     """The supplies in one folder, each a folder of small files."""
 
     names = ("battery_percent", "on_mains")

@@ -11,7 +11,7 @@ from device_client.adapters.sensors.probes.default_route import default_interfac
 _UNSIGNED: int = 256  # some drivers give the level as an unsigned byte
 
 
-class Wifi:
+class WifiSignalProbe:
     """The signal of the interface of the default route."""
 
     names = ("wifi_signal_dbm",)

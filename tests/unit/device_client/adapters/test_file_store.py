@@ -14,7 +14,7 @@ import pytest
 
 from device_client.adapters.storage.file_store import FileStore
 from protocol.content import chunks
-from protocol.content.chunks import Cut
+from protocol.content.chunks import ChunkedBlob
 from protocol.content.encodings import RAW, ZSTD, encode_zstd
 from protocol.errors import BlobDamaged, ChunkDamaged, NoRoom
 from protocol.messages.manifest import CHUNK_BYTES, Encoding, Tree
@@ -34,7 +34,7 @@ class Blob:
         else:
             shutil.copy(plain, packed)
         self.packed = packed
-        self.cut: Cut = chunks.cut(packed)
+        self.cut: ChunkedBlob = chunks.cut(packed)
         self.encoding = Encoding(kind=kind, tree=self.cut.tree)
         self._leaves = {leaf.sha256: leaf for leaf in self.cut.leaves}
 

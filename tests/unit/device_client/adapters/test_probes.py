@@ -17,16 +17,16 @@ import pytest
 
 from device_client.adapters.sensors.probes import clock
 from device_client.adapters.sensors.probes.base import Unread
-from device_client.adapters.sensors.probes.cpu import Processor
-from device_client.adapters.sensors.probes.default_route import Link, default_interface
-from device_client.adapters.sensors.probes.memory_and_disk import Room
-from device_client.adapters.sensors.probes.metered_link import Metering
-from device_client.adapters.sensors.probes.nut_ups import Nut
-from device_client.adapters.sensors.probes.pi_firmware import Firmware
-from device_client.adapters.sensors.probes.pisugar import PiSugar
-from device_client.adapters.sensors.probes.power_supply import PowerSupply
+from device_client.adapters.sensors.probes.cpu import CpuProbe
+from device_client.adapters.sensors.probes.default_route import DefaultRouteProbe, default_interface
+from device_client.adapters.sensors.probes.memory_and_disk import MemoryAndDiskProbe
+from device_client.adapters.sensors.probes.metered_link import MeteredLinkProbe
+from device_client.adapters.sensors.probes.nut_ups import NutUpsProbe
+from device_client.adapters.sensors.probes.pi_firmware import PiFirmwareProbe
+from device_client.adapters.sensors.probes.pisugar import PiSugarProbe
+from device_client.adapters.sensors.probes.power_supply import PowerSupplyProbe
 from device_client.adapters.sensors.probes.run_program import answer_of
-from device_client.adapters.sensors.probes.wifi_signal import Wifi
+from device_client.adapters.sensors.probes.wifi_signal import WifiSignalProbe
 from device_client.core.conditions.readings import Unknown
 
 LONG_S = 30.0  # a busy machine; nothing here takes so long
@@ -83,8 +83,8 @@ def test_a_program_that_is_missing_or_no_program_is_a_reason(tmp_path: Path) -> 
 # processor
 
 
-def a_processor(folder: Path, **more: Any) -> Processor:
-    return Processor(folder / "stat", folder / "thermal", folder / "hwmon", **more)
+def a_processor(folder: Path, **more: Any) -> CpuProbe:
+    return CpuProbe(folder / "stat", folder / "thermal", folder / "hwmon", **more)
 
 
 def test_the_load_is_the_share_of_busy_ticks_between_two_looks(tmp_path: Path) -> None:
@@ -142,11 +142,11 @@ def test_a_board_without_zones_is_asked_through_its_chips(tmp_path: Path) -> Non
 
 def test_room_is_what_the_kernel_says_and_a_gone_folder_is_a_reason(tmp_path: Path) -> None:
     files(tmp_path, meminfo="MemTotal:  8000 kB\nMemFree: 10 kB\nMemAvailable:    4000 kB")
-    found = Room(tmp_path, tmp_path / "meminfo").read()
+    found = MemoryAndDiskProbe(tmp_path, tmp_path / "meminfo").read()
     assert found["memory_free_bytes"] == 4_096_000
     assert isinstance(found["disk_free_bytes"], int)
     files(tmp_path, meminfo="MemTotal:  8000 kB")
-    found = Room(tmp_path / "gone", tmp_path / "meminfo").read()
+    found = MemoryAndDiskProbe(tmp_path / "gone", tmp_path / "meminfo").read()
     assert all(isinstance(value, Unknown) for value in found.values())
 
 
@@ -161,28 +161,28 @@ def test_room_is_what_the_kernel_says_and_a_gone_folder_is_a_reason(tmp_path: Pa
 def test_the_flags_of_now_are_told_and_those_of_the_past_are_not(
     tmp_path: Path, flags: str, throttled: bool, under_voltage: bool
 ) -> None:
-    board = Firmware(files(tmp_path, flags=flags) / "flags", tmp_path, MISSING)
+    board = PiFirmwareProbe(files(tmp_path, flags=flags) / "flags", tmp_path, MISSING)
     assert board.read() == {"throttled": throttled, "under_voltage": under_voltage}
 
 
 def test_a_board_without_the_file_is_asked_with_vcgencmd(tmp_path: Path) -> None:
     vcgencmd = a_program(tmp_path / "vcgencmd", "echo throttled=0x50005")
-    board = Firmware(tmp_path / "none", tmp_path, vcgencmd, timeout_s=LONG_S)
+    board = PiFirmwareProbe(tmp_path / "none", tmp_path, vcgencmd, timeout_s=LONG_S)
     assert board.read() == {"throttled": True, "under_voltage": True}
 
 
 def test_a_board_with_the_voltage_sensor_alone_tells_of_the_voltage(tmp_path: Path) -> None:
     files(tmp_path, hwmon0__name="cpu_thermal", hwmon1__name="rpi_volt", hwmon1__in0_lcrit_alarm="1")
-    found = Firmware(tmp_path / "none", tmp_path, MISSING).read()
+    found = PiFirmwareProbe(tmp_path / "none", tmp_path, MISSING).read()
     assert found["under_voltage"] is True
     assert isinstance(found["throttled"], Unknown)
 
 
 def test_another_board_shows_no_flags_and_lies_are_no_flags(tmp_path: Path) -> None:
     with pytest.raises(Unread, match="this device shows no firmware flags"):
-        Firmware(tmp_path / "none", tmp_path, MISSING).read()
+        PiFirmwareProbe(tmp_path / "none", tmp_path, MISSING).read()
     with pytest.raises(Unread, match="says 'all is well', which are no flags"):
-        Firmware(files(tmp_path, flags="all is well") / "flags", tmp_path, MISSING).read()
+        PiFirmwareProbe(files(tmp_path, flags="all is well") / "flags", tmp_path, MISSING).read()
 
 
 # power supplies
@@ -192,7 +192,7 @@ PLUG = {"AC__type": "Mains", "AC__online": "1"}
 
 
 def power(folder: Path, **content: object) -> dict[str, object]:
-    return dict(PowerSupply(files(folder, **content)).read())
+    return dict(PowerSupplyProbe(files(folder, **content)).read())
 
 
 def test_a_battery_and_a_plug_are_read(tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_a_battery_that_says_nonsense_is_a_reason(tmp_path: Path) -> None:
     mute = power(tmp_path, BAT1__type="Battery")
     assert isinstance(mute["battery_percent"], Unknown)
     with pytest.raises(Unread, match="this device shows no power supply"):
-        PowerSupply(tmp_path / "none").read()
+        PowerSupplyProbe(tmp_path / "none").read()
 
 
 # PiSugar
@@ -270,20 +270,20 @@ def by_the_book(asked: str) -> str:
 @pytest.mark.parametrize("where", ["unix", "tcp"])
 def test_a_pisugar_is_asked_through_its_socket(tmp_path: Path, where: str) -> None:
     with a_pisugar(tmp_path / "socket" if where == "unix" else "tcp", by_the_book) as address:
-        assert PiSugar(address, timeout_s=LONG_S).read() == {"battery_percent": 12.25, "on_mains": False}
+        assert PiSugarProbe(address, timeout_s=LONG_S).read() == {"battery_percent": 12.25, "on_mains": False}
 
 
 def test_a_tap_on_the_button_in_between_is_no_answer(tmp_path: Path) -> None:
     with a_pisugar(tmp_path / "socket", lambda asked: "single\n" + by_the_book(asked)) as address:
-        assert PiSugar(address, timeout_s=LONG_S).read()["battery_percent"] == 12.25
+        assert PiSugarProbe(address, timeout_s=LONG_S).read()["battery_percent"] == 12.25
 
 
 def test_where_no_pisugar_ever_was_nothing_is_said(tmp_path: Path) -> None:
-    assert PiSugar(str(tmp_path / "socket")).read() == {}
+    assert PiSugarProbe(str(tmp_path / "socket")).read() == {}
 
 
 def test_a_pisugar_that_goes_away_is_missed(tmp_path: Path) -> None:
-    probe = PiSugar(str(tmp_path / "socket"), timeout_s=LONG_S)
+    probe = PiSugarProbe(str(tmp_path / "socket"), timeout_s=LONG_S)
     with a_pisugar(tmp_path / "socket", by_the_book):
         assert probe.read()["battery_percent"] == 12.25
     with pytest.raises(Unread, match="does not answer: Connection refused"):
@@ -295,17 +295,17 @@ def test_a_pisugar_that_goes_away_is_missed(tmp_path: Path) -> None:
 
 def test_a_pisugar_that_says_nothing_of_use_is_a_reason(tmp_path: Path) -> None:
     with a_pisugar(tmp_path / "lies", lambda asked: f"{asked.removeprefix('get ')}: I2C not connected\n") as address:
-        assert PiSugar(address, timeout_s=LONG_S).read()["battery_percent"] == "I2C not connected"
+        assert PiSugarProbe(address, timeout_s=LONG_S).read()["battery_percent"] == "I2C not connected"
     with (
         a_pisugar(tmp_path / "mute", lambda _: "") as address,
         pytest.raises(Unread, match="does not answer: timed out"),
     ):
-        PiSugar(address, timeout_s=0.1).read()
+        PiSugarProbe(address, timeout_s=0.1).read()
     with (
         a_pisugar(tmp_path / "noise", lambda _: "no end\n" * 100) as address,
         pytest.raises(Unread, match="does not tell its battery"),
     ):
-        PiSugar(address, timeout_s=LONG_S).read()
+        PiSugarProbe(address, timeout_s=LONG_S).read()
 
 
 # NUT
@@ -324,9 +324,9 @@ def test_a_pisugar_that_says_nothing_of_use_is_a_reason(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_supply_of_nut_is_asked_by_its_name(tmp_path: Path, said: str, percent: object, on_mains: object) -> None:
     upsc = a_program(tmp_path / "upsc", f'[ "$1" = ups@host ] || exit 1\ncat <<END\n{said}\nEND')
-    assert Nut("ups@host", upsc, timeout_s=LONG_S).read() == {"battery_percent": percent, "on_mains": on_mains}
+    assert NutUpsProbe("ups@host", upsc, timeout_s=LONG_S).read() == {"battery_percent": percent, "on_mains": on_mains}
     with pytest.raises(Unread, match="upsc ended with exit code 1"):
-        Nut("ups@gone", upsc, timeout_s=LONG_S).read()
+        NutUpsProbe("ups@gone", upsc, timeout_s=LONG_S).read()
 
 
 # the link
@@ -358,7 +358,7 @@ def test_the_kind_of_the_link_is_told_by_its_folder(tmp_path: Path, interface: s
     (folder / has).parent.mkdir(exist_ok=True)
     (folder / has).touch()
     routes = files(tmp_path, routes=ROUTES.replace("eth0", interface)) / "routes"
-    assert Link(tmp_path / "net", routes, tmp_path / "six").read() == {"link_kind": kind}
+    assert DefaultRouteProbe(tmp_path / "net", routes, tmp_path / "six").read() == {"link_kind": kind}
 
 
 @pytest.mark.parametrize(
@@ -369,22 +369,22 @@ def test_network_manager_is_asked_for_the_interface_and_its_guess_counts(
 ) -> None:
     script = f'[ "$*" = "-t -f GENERAL.METERED device show wlan0" ] && echo "GENERAL.METERED:{word}"'
     nmcli = a_program(tmp_path / "nmcli", script)
-    assert Metering(nmcli, MISSING, interface=lambda: "wlan0", timeout_s=LONG_S).read() == {"metered": metered}
+    assert MeteredLinkProbe(nmcli, MISSING, interface=lambda: "wlan0", timeout_s=LONG_S).read() == {"metered": metered}
 
 
 @pytest.mark.parametrize(("number", "metered"), [(1, True), (2, False), (3, True), (4, False)])
 def test_without_nmcli_the_bus_is_asked(tmp_path: Path, number: int, metered: bool) -> None:
     busctl = a_program(tmp_path / "busctl", f"echo u {number}")
-    assert Metering(MISSING, busctl, interface=lambda: "wlan0", timeout_s=LONG_S).read() == {"metered": metered}
+    assert MeteredLinkProbe(MISSING, busctl, interface=lambda: "wlan0", timeout_s=LONG_S).read() == {"metered": metered}
 
 
 def test_whoever_does_not_know_of_metering_is_named(tmp_path: Path) -> None:
     nmcli = a_program(tmp_path / "nmcli", "echo GENERAL.METERED:unknown")
     busctl = a_program(tmp_path / "busctl", "echo u 0")
     with pytest.raises(Unread, match="nmcli says 'unknown'; NetworkManager says 'u 0'"):
-        Metering(nmcli, busctl, interface=lambda: "wlan0", timeout_s=LONG_S).read()
+        MeteredLinkProbe(nmcli, busctl, interface=lambda: "wlan0", timeout_s=LONG_S).read()
     with pytest.raises(Unread, match="is not installed; no-such-program-here is not installed"):
-        Metering(MISSING, MISSING, interface=lambda: "wlan0").read()
+        MeteredLinkProbe(MISSING, MISSING, interface=lambda: "wlan0").read()
 
 
 WIRELESS = """Inter-| sta-|   Quality        |   Discarded packets               | Missed | WE
@@ -396,13 +396,13 @@ WIRELESS = """Inter-| sta-|   Quality        |   Discarded packets              
 
 def test_the_signal_is_the_level_of_the_interface(tmp_path: Path) -> None:
     table = files(tmp_path, wireless=WIRELESS) / "wireless"
-    assert Wifi(table, interface=lambda: "wlan0").read() == {"wifi_signal_dbm": -56.0}
-    assert Wifi(table, interface=lambda: "wlan1").read() == {"wifi_signal_dbm": -66.0}
+    assert WifiSignalProbe(table, interface=lambda: "wlan0").read() == {"wifi_signal_dbm": -56.0}
+    assert WifiSignalProbe(table, interface=lambda: "wlan1").read() == {"wifi_signal_dbm": -66.0}
     for interface, told in (("wlan2", "shows no level"), ("eth0", "eth0 is not Wi-Fi")):
         with pytest.raises(Unread, match=told):
-            Wifi(table, interface=partial(str, interface)).read()
+            WifiSignalProbe(table, interface=partial(str, interface)).read()
     with pytest.raises(Unread, match="this device has no Wi-Fi"):
-        Wifi(tmp_path / "none").read()
+        WifiSignalProbe(tmp_path / "none").read()
 
 
 # the clock

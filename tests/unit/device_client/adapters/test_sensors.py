@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from device_client.adapters.sensors.device_sensors import DeviceSensors
-from device_client.adapters.sensors.probe_settings import Sources
+from device_client.adapters.sensors.probe_settings import ProbeSettings
 from device_client.adapters.sensors.probes.base import Findings, Probe, Unread
 from device_client.adapters.sensors.probes.clock import zone_of
-from device_client.adapters.sensors.probes.cpu import Processor
-from device_client.adapters.sensors.probes.memory_and_disk import Room
-from device_client.adapters.sensors.probes.owner_command import Command
-from device_client.adapters.sensors.probes.power_supply import PowerSupply
+from device_client.adapters.sensors.probes.cpu import CpuProbe
+from device_client.adapters.sensors.probes.memory_and_disk import MemoryAndDiskProbe
+from device_client.adapters.sensors.probes.owner_command import OwnerCommandProbe
+from device_client.adapters.sensors.probes.power_supply import PowerSupplyProbe
 from device_client.core.conditions.model_quality import Quality
 from device_client.core.conditions.readings import Readings, Unknown
 
@@ -123,7 +123,7 @@ def charged(percent: object) -> Callable[[], Findings]:
 
 
 def with_probes(tmp_path: Path, *probes: Probe, timeout_s: float = 60.0) -> DeviceSensors:
-    return DeviceSensors(tmp_path, probes=probes, sources=Sources(timeout_s=timeout_s))
+    return DeviceSensors(tmp_path, probes=probes, sources=ProbeSettings(timeout_s=timeout_s))
 
 
 @pytest.mark.parametrize("lie", [250, -1, float("nan"), float("inf"), "plenty", True, [12], 10**400, b"12", {}])
@@ -137,7 +137,7 @@ def test_a_probe_that_fails_is_unknown_and_the_others_are_heard(tmp_path: Path, 
     def fail() -> Findings:
         raise failure
 
-    readings = with_probes(tmp_path, Scripted(fail), Room(tmp_path)).read()
+    readings = with_probes(tmp_path, Scripted(fail), MemoryAndDiskProbe(tmp_path)).read()
     assert isinstance(readings.battery_percent, Unknown)
     assert isinstance(readings.on_mains, Unknown)
     assert isinstance(readings.disk_free_bytes, int)
@@ -170,7 +170,7 @@ def test_a_file_that_never_ends_its_opening_is_left_behind(tmp_path: Path) -> No
     supply.mkdir(parents=True)
     (supply / "type").write_text("Battery")
     os.mkfifo(supply / "capacity")  # opening it waits for a writer that never comes
-    sensors = with_probes(tmp_path, PowerSupply(supply.parent), timeout_s=0.1)
+    sensors = with_probes(tmp_path, PowerSupplyProbe(supply.parent), timeout_s=0.1)
     assert isinstance(sensors.read().battery_percent, Unknown)
     os.close(os.open(supply / "capacity", os.O_WRONLY))  # let the thread go
 
@@ -189,16 +189,16 @@ def test_who_is_named_first_is_heard_and_speaks_also_by_failing(tmp_path: Path) 
 # the owner's own program
 
 
-def a_command(path: Path, script: str) -> Command:
+def a_command(path: Path, script: str) -> OwnerCommandProbe:
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
-    return Command([str(path)], timeout_s=60.0)
+    return OwnerCommandProbe([str(path)], timeout_s=60.0)
 
 
 def test_the_owners_program_gives_readings_and_what_it_told_is_unknown_once_it_fails(tmp_path: Path) -> None:
     script = tmp_path / "mine"
     command = a_command(script, """echo '{"battery_percent": 12.5, "on_mains": false, "colour": "red"}'""")
-    sensors = with_probes(tmp_path, command, Scripted(*[charged(99)] * 3), Room(tmp_path))
+    sensors = with_probes(tmp_path, command, Scripted(*[charged(99)] * 3), MemoryAndDiskProbe(tmp_path))
     assert (sensors.read().battery_percent, sensors.read().on_mains) == (12.5, False)
     a_command(script, "exit 1")
     readings = sensors.read()
@@ -208,7 +208,9 @@ def test_the_owners_program_gives_readings_and_what_it_told_is_unknown_once_it_f
 
 @pytest.mark.parametrize("said", ["not JSON", "[1]", "", '{"battery_percent": '])
 def test_a_program_that_never_answered_gives_the_reason_of_what_nobody_knows(tmp_path: Path, said: str) -> None:
-    readings = with_probes(tmp_path, a_command(tmp_path / "mine", f"echo '{said}'"), Room(tmp_path)).read()
+    readings = with_probes(
+        tmp_path, a_command(tmp_path / "mine", f"echo '{said}'"), MemoryAndDiskProbe(tmp_path)
+    ).read()
     assert isinstance(readings.battery_percent, Unknown)
     assert "the probe command prints no JSON" in readings.battery_percent.reason
     assert isinstance(readings.disk_free_bytes, int)
@@ -278,6 +280,6 @@ def test_the_load_is_taken_before_the_programs_of_other_probes_make_one(tmp_path
         (tmp_path / "stat").write_text("cpu  999 0 0 1000 0 0 0 0 0 0\n")
         return {}
 
-    processor = Processor(tmp_path / "stat", tmp_path, tmp_path)
+    processor = CpuProbe(tmp_path / "stat", tmp_path, tmp_path)
     (tmp_path / "stat").write_text("cpu  10 0 0 90 0 0 0 0 0 0\n")
     assert with_probes(tmp_path, Scripted(busy), processor).read().cpu_percent == 10.0

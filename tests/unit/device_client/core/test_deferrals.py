@@ -11,7 +11,7 @@ import pytest
 from device_client.core import effects as do
 from device_client.core.conditions.readings import Unknown
 from device_client.core.events import ChunkKept, TallyTaken
-from device_client.core.policy import Conditional, Periodic, Smart, Strategy, Thresholds, Window
+from device_client.core.policy import Conditional, Periodic, Smart, Strategy, Thresholds, TimeWindow
 from device_client.core.state import Phase
 from device_client.core.state_machine import wake_s
 from device_client.core.status import status_of
@@ -21,7 +21,7 @@ from tests.builders import NOON, a_device, a_hash, a_plan, a_policy, a_tally
 from tests.life import LONG_S, Life, only
 
 BERLIN = ZoneInfo("Europe/Berlin")
-NIGHT = Periodic(windows=(Window(60, 330),))  # 01:00-05:30
+NIGHT = Periodic(windows=(TimeWindow(60, 330),))  # 01:00-05:30
 ROAD = (Phase.ASSIGNED, Phase.DEFERRED, Phase.FETCHING, Phase.STALLED, Phase.PROVING, Phase.SHADOWING, Phase.PROBATION)
 
 
@@ -144,17 +144,17 @@ def test_the_opening_is_right_across_both_changes_of_the_clock() -> None:
     life = asked(NIGHT)
     shows(life, "2026-03-28T20:00")
     assert opens_in_s(life) == 5 * 3600, "01:00 is still before the change"
-    life = asked(Periodic(windows=(Window(300, 330),)))
+    life = asked(Periodic(windows=(TimeWindow(300, 330),)))
     shows(life, "2026-03-28T20:00")
     assert opens_in_s(life) == 8 * 3600
-    life = asked(Periodic(windows=(Window(300, 330),)))
+    life = asked(Periodic(windows=(TimeWindow(300, 330),)))
     shows(life, "2026-10-24T20:00")
     assert opens_in_s(life) == 10 * 3600
 
 
 @pytest.mark.parametrize("was", ["1970-01-01T01:00", "2038-01-19T04:14", "2026-06-01T22:00", "2026-06-01T23:59"])
 def test_a_clock_that_is_set_while_the_device_waits_is_noticed_within_minutes(was: str) -> None:
-    life = asked(Periodic(windows=(Window(120, 150),)))
+    life = asked(Periodic(windows=(TimeWindow(120, 150),)))
     shows(life, was)
     assert opens_in_s(life) > GLANCE_S
     assert only(do.TakeReadings, life.waits())
@@ -190,7 +190,7 @@ def test_without_a_local_time_no_window_is_open_and_it_is_looked_for_again() -> 
 
 # hours as a condition, with any strategy
 
-BY_NIGHT = (Window(60, 330),)  # 01:00-05:30
+BY_NIGHT = (TimeWindow(60, 330),)  # 01:00-05:30
 KINDS: list[Strategy] = [Conditional(), Periodic(every_s=6 * 3600.0), Smart()]
 
 
@@ -213,7 +213,7 @@ def test_with_any_strategy_hours_are_waited_for_and_their_beginning_is_told(kind
 def test_hours_begin_when_the_clock_shows_them_across_both_changes_of_the_clock(
     kind: Strategy, evening: str, hours: int
 ) -> None:
-    life = asked(kind, hours=(Window(300, 330),))
+    life = asked(kind, hours=(TimeWindow(300, 330),))
     shows(life, evening)
     assert opens_in_s(life) == hours * 3600
 
@@ -238,7 +238,7 @@ def test_a_smart_interval_does_not_grow_while_nothing_may_begin() -> None:
 
 @pytest.mark.parametrize("was", ["1970-01-01T01:30", "2026-06-01T12:00"])
 def test_a_clock_that_is_set_is_noticed_where_hours_are_set(was: str) -> None:
-    life = asked(Periodic(every_s=86_400.0), hours=(Window(120, 150),))
+    life = asked(Periodic(every_s=86_400.0), hours=(TimeWindow(120, 150),))
     shows(life, was)
     assert only(do.TakeReadings, life.waits())
     assert life.now_s <= 1_000.0 + max(GLANCE_S, 1_800.0)

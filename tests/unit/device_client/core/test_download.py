@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from device_client.core.download import chunk_scheduler as download
-from device_client.core.download.chunk_scheduler import Ask, Download
+from device_client.core.download.chunk_scheduler import ChunkRequest, Download
 from device_client.core.policy import DownloadLimits
 from protocol.messages.device import WANTS_MAX
 from protocol.messages.manifest import CHUNK_BYTES
@@ -35,7 +35,7 @@ def test_no_more_than_the_window_is_asked_for() -> None:
     fetch, ask = download.ask(opened(10), T, LIMITS)
     assert ask.sweep == chunks(10)[:4]
     fetch, ask = download.ask(fetch, T, LIMITS)
-    assert ask == Ask()
+    assert ask == ChunkRequest()
     fetch, ask = download.ask(download.kept(fetch, chunks(10)[0]), T, LIMITS)
     assert ask.sweep == (chunks(10)[4],)
     assert len(fetch.asked) == 4
@@ -45,7 +45,7 @@ def test_a_rate_cap_asks_for_one_chunk_at_a_time_and_then_waits() -> None:
     capped = DownloadLimits(window=4, rate_max_bytes_s=CHUNK_BYTES // 2)
     fetch, ask = download.ask(opened(3), T, capped)
     assert ask.sweep == chunks(3)[:1]
-    assert download.ask(fetch, T + 1.9, capped)[1] == Ask()
+    assert download.ask(fetch, T + 1.9, capped)[1] == ChunkRequest()
     assert download.wake_s(fetch, capped) == T + 2.0
     assert download.ask(fetch, T + 2.0, capped)[1].sweep == chunks(3)[1:2]
 
@@ -54,7 +54,7 @@ def test_what_does_not_come_within_the_grace_after_the_sweep_is_absent() -> None
     fetch = download.swept(asked(4), chunks(4), T, LIMITS)
     fetch = download.kept(fetch, chunks(4)[0])
     assert download.wake_s(fetch, LIMITS) == T + LIMITS.absent_grace_s
-    assert download.ask(fetch, T + 0.9, LIMITS)[1] == Ask()
+    assert download.ask(fetch, T + 0.9, LIMITS)[1] == ChunkRequest()
     fetch, ask = download.ask(fetch, T + 1.0, LIMITS)
     assert ask.wants == chunks(4)[1:]
     assert fetch.retry_at_s == T + 1.0 + LIMITS.retry_min_s
@@ -64,13 +64,13 @@ def test_a_sweep_speaks_only_of_its_own_chunks() -> None:
     fetch = download.swept(asked(4), chunks(4)[:2], T, LIMITS)
     fetch, ask = download.ask(fetch, T + 2.0, LIMITS)
     assert names(fetch) == set(chunks(4)[2:])
-    assert ask == Ask()
+    assert ask == ChunkRequest()
 
 
 def test_without_any_word_a_chunk_is_given_up_after_its_timeout() -> None:
     fetch = asked(2)
     assert download.wake_s(fetch, LIMITS) == T + LIMITS.chunk_timeout_s
-    assert download.ask(fetch, T + 59.0, LIMITS)[1] == Ask()
+    assert download.ask(fetch, T + 59.0, LIMITS)[1] == ChunkRequest()
     assert download.ask(fetch, T + 60.0, LIMITS)[1].wants == chunks(2)
 
 
@@ -78,7 +78,7 @@ def test_a_chunk_that_lied_is_asked_for_again_in_the_next_round() -> None:
     fetch = download.lied(asked(1), chunks(1)[0])
     fetch, ask = download.ask(fetch, T, LIMITS)
     assert ask.wants == chunks(1)
-    assert download.ask(fetch, T + 9.9, LIMITS)[1] == Ask()
+    assert download.ask(fetch, T + 9.9, LIMITS)[1] == ChunkRequest()
     assert download.ask(fetch, T + 10.0, LIMITS)[1].sweep == chunks(1)
 
 
@@ -143,7 +143,7 @@ def test_a_round_that_brought_something_starts_patience_anew() -> None:
 def test_wants_are_bounded_and_the_round_ends_when_so_many_are_lacking() -> None:
     limits = DownloadLimits(window=32)
     fetch, now_s = asked(1_000, limits), T
-    ask = Ask()
+    ask = ChunkRequest()
     while not ask.wants:
         now_s += limits.chunk_timeout_s
         fetch, ask = download.ask(fetch, now_s, limits)
@@ -154,7 +154,7 @@ def test_wants_are_bounded_and_the_round_ends_when_so_many_are_lacking() -> None
 def test_what_was_put_back_is_asked_for_first_in_the_next_round() -> None:
     limits = DownloadLimits(window=32)
     fetch, now_s = asked(200, limits), T
-    ask = Ask()
+    ask = ChunkRequest()
     while not ask.wants:
         now_s += limits.chunk_timeout_s
         fetch, ask = download.ask(fetch, now_s, limits)
@@ -184,4 +184,4 @@ def test_progress_never_passes_a_hundred_and_an_empty_blob_is_none() -> None:
 
 def test_nothing_to_do_is_nothing_to_wake_for() -> None:
     assert download.wake_s(Download("x"), LIMITS) is None
-    assert download.ask(Download("x"), T, LIMITS)[1] == Ask()
+    assert download.ask(Download("x"), T, LIMITS)[1] == ChunkRequest()

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from device_client.core.conditions.conditions import Verdict
-from device_client.core.policy import Conditional, Periodic, Window
+from device_client.core.policy import Conditional, Periodic, TimeWindow
 from device_client.core.strategy.strategies import Occasion, decide
 from tests.builders import NOON
 
 YES, NO = Verdict(True, "all conditions hold"), Verdict(False, "CPU load 91 % is over 80 %")
-NIGHT = Window(23 * 60, 5 * 60)
+NIGHT = TimeWindow(23 * 60, 5 * 60)
 NOON_MINUTE = 12 * 60
 
 
@@ -35,25 +35,25 @@ def an_occasion(verdict: Verdict = YES, **more: Any) -> Occasion:
 @pytest.mark.parametrize(
     ("window", "minute", "inside"),
     [
-        (Window(60, 120), 59, False),
-        (Window(60, 120), 60, True),
-        (Window(60, 120), 119, True),
-        (Window(60, 120), 120, False),
+        (TimeWindow(60, 120), 59, False),
+        (TimeWindow(60, 120), 60, True),
+        (TimeWindow(60, 120), 119, True),
+        (TimeWindow(60, 120), 120, False),
         (NIGHT, 23 * 60, True),
         (NIGHT, 0, True),
         (NIGHT, 5 * 60 - 1, True),
         (NIGHT, 5 * 60, False),
         (NIGHT, NOON_MINUTE, False),
-        (Window(0, 0), NOON_MINUTE, True),  # 00:00-24:00
-        (Window(60, 60), 59, True),
+        (TimeWindow(0, 0), NOON_MINUTE, True),  # 00:00-24:00
+        (TimeWindow(60, 60), 59, True),
     ],
 )
-def test_a_window_holds_its_minutes_also_over_midnight(window: Window, minute: int, inside: bool) -> None:
+def test_a_window_holds_its_minutes_also_over_midnight(window: TimeWindow, minute: int, inside: bool) -> None:
     assert window.holds(minute) is inside
 
 
 def test_outside_the_windows_nothing_begins_and_the_next_opening_is_told() -> None:
-    decision = decide(Periodic(windows=(NIGHT, Window(13 * 60, 14 * 60))), an_occasion())
+    decision = decide(Periodic(windows=(NIGHT, TimeWindow(13 * 60, 14 * 60))), an_occasion())
     assert not decision.begin
     assert decision.reason == "outside the update windows; the next opens at 13:00 local time"
     assert decision.next_check_s == 10_000.0 + 3_600.0

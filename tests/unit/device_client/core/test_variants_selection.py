@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from device_client.core.conditions.readings import Readings, Unknown
 from device_client.core.policy import Policy
-from device_client.core.variants.selection import Choice, choose
+from device_client.core.variants.selection import VariantSelection, choose
 from protocol.messages.manifest import Manifest, Requirements, Variant
 from tests.builders import a_golden, a_hash, a_manifest, a_policy, a_variant, an_encoding, fit_readings
 
@@ -19,9 +19,9 @@ def chosen(
     policy: Policy | None = None,
     readings: Readings | None = None,
     bases: frozenset[str] = frozenset(),
-) -> Choice:
+) -> VariantSelection:
     choice = choose(manifest, policy or a_policy(), readings or fit_readings(), bases)
-    assert isinstance(choice, Choice), choice
+    assert isinstance(choice, VariantSelection), choice
     return choice
 
 

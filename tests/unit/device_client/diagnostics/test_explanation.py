@@ -16,10 +16,10 @@ from device_client.core.events import LinkDown, LinkUp, PlanRefused
 from device_client.core.policy import Thresholds, UnknownOf
 from device_client.core.state import Phase
 from device_client.core.status import status_of
-from device_client.diagnostics.explanation import Answer, Look, explain
+from device_client.diagnostics.explanation import Explanation, Snapshot, explain
 from device_client.diagnostics.explanation_text import in_words, lines, span
 from device_client.diagnostics.remedies import SETTING, WHAT
-from device_client.engine.status_log import Entry, following
+from device_client.engine.status_log import LogEntry, following
 from tests.builders import NOON, a_device, a_plan, a_policy, fit_readings
 from tests.life import Life
 from tests.states import OLD, brought_to, empty, loses, settled
@@ -27,7 +27,7 @@ from tests.states import OLD, brought_to, empty, loses, settled
 BERLIN: Final = ZoneInfo("Europe/Berlin")
 
 
-def entry_of(life: Life, before: Entry | None = None, *, at_s: float = 0.0, check_in_s: float = 30.0) -> Entry:
+def entry_of(life: Life, before: LogEntry | None = None, *, at_s: float = 0.0, check_in_s: float = 30.0) -> LogEntry:
     """What the logbook holds then."""
     now = NOON + timedelta(seconds=at_s)
     due = life.state.moment.next_check_s
@@ -35,14 +35,14 @@ def entry_of(life: Life, before: Entry | None = None, *, at_s: float = 0.0, chec
     return following(before, status_of(life.policy, life.state, at=now, next_check=next_check), life.state.moment)
 
 
-def look_at(life: Life, *, runs: str = "4711", **readings: Any) -> Look:
+def look_at(life: Life, *, runs: str = "4711", **readings: Any) -> Snapshot:
     """Five seconds later, from another process."""
     entry = entry_of(life, entry_of(Life()))
     now = NOON + timedelta(seconds=5)
-    return Look(life.policy, life.device, entry, fit_readings(**readings), runs, now)
+    return Snapshot(life.policy, life.device, entry, fit_readings(**readings), runs, now)
 
 
-def page(answer: Answer, *, width: int = 80) -> list[str]:
+def page(answer: Explanation, *, width: int = 80) -> list[str]:
     return list(lines("pi-1", answer, NOON + timedelta(seconds=5), BERLIN, width))
 
 

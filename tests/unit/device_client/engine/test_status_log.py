@@ -6,13 +6,13 @@ from datetime import timedelta
 
 from device_client.core.events import LinkDown
 from device_client.core.state import Phase
-from device_client.engine.status_log import PAUSE_S, Entry, read
+from device_client.engine.status_log import PAUSE_S, LogEntry, read
 from protocol.errors import NoRoom
 from tests.builders import NOON, fit_readings
 from tests.engine_room import EngineRoom
 
 
-def written(room: EngineRoom) -> Entry:
+def written(room: EngineRoom) -> LogEntry:
     entry = read(room.journal.noted("digits"))
     assert entry is not None
     return entry

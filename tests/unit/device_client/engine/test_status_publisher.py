@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from device_client.core.conditions.readings import Unknown
-from device_client.engine.status_publisher import Herald
-from device_client.ports.context import Clock, Outlet
+from device_client.engine.status_publisher import StatusPublisher
+from device_client.ports.context import Clock, LinkOutput
 from protocol.messages.device import Status
 from protocol.topics import Topics
 from tests.builders import NOON, a_status
@@ -17,8 +17,10 @@ from tests.builders import NOON, a_status
 def told(*statuses: Status) -> list[bool]:
     """Which of these are published, one after the other."""
     said: list[bytes] = []
-    outlet = Outlet(lambda _topic, line, _retain: said.append(line), lambda _: None, lambda: None, lambda: Unknown("-"))
-    herald = Herald("pi-1", "digits", Topics(), outlet, Clock(lambda: 0.0, lambda: NOON))
+    outlet = LinkOutput(
+        lambda _topic, line, _retain: said.append(line), lambda _: None, lambda: None, lambda: Unknown("-")
+    )
+    herald = StatusPublisher("pi-1", "digits", Topics(), outlet, Clock(lambda: 0.0, lambda: NOON))
     news = []
     for status in statuses:
         before = len(said)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from device_client.feedback.drift_detector import LEARN, LIMIT, PageHinkley, Standing
+from device_client.feedback.drift_detector import LEARN, LIMIT, DriftState, PageHinkley
 
 Floats = NDArray[np.float64]
 
@@ -126,6 +126,6 @@ def test_a_standing_that_cannot_be_changes_nothing(wrong: dict[str, float]) -> N
 
 def test_a_given_reference_is_kept_and_only_the_sum_goes_on() -> None:
     detector = a_detector(0.0)
-    detector.resume(Standing(sum=30.0, drifting=True, count=LEARN, mean=7.0, squares=9.0))
+    detector.resume(DriftState(sum=30.0, drifting=True, count=LEARN, mean=7.0, squares=9.0))
     assert detector.score == pytest.approx(0.6)
     assert detector.take(0.5) == pytest.approx(0.6), "half a deviation over the given mean is the slack"

@@ -6,15 +6,15 @@ import logging
 
 import pytest
 
-from device_client.feedback.drift_detector import Standing
-from device_client.feedback.drift_state import Standings, read, written
+from device_client.feedback.drift_detector import DriftState
+from device_client.feedback.drift_state import DriftStates, read, written
 
-DOUBT = Standing(sum=12.5, drifting=False, count=200, mean=0.05, squares=1.25)
-DISTANCE = Standing(sum=50.0, drifting=True, count=200, mean=0.96, squares=0.0)
+DOUBT = DriftState(sum=12.5, drifting=False, count=200, mean=0.05, squares=1.25)
+DISTANCE = DriftState(sum=50.0, drifting=True, count=200, mean=0.96, squares=0.0)
 
 
 def test_what_is_written_is_read_as_it_was_in_its_order() -> None:
-    given = (Standings("1.0.0", "int8", DOUBT, DISTANCE), Standings("2.0.0", "float32", DOUBT))
+    given = (DriftStates("1.0.0", "int8", DOUBT, DISTANCE), DriftStates("2.0.0", "float32", DOUBT))
     assert read(written(given)) == given
     assert len(written(given)) < 1_024
 

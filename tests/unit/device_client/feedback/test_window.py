@@ -8,18 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from device_client.feedback.drift_detector import LEARN
-from device_client.feedback.window import Counts, Window, to_message
+from device_client.feedback.window import FeedbackCounter, FeedbackWindow, to_message
 from protocol.feedback.aggregation import BUCKET_LAST, OTHER, bucket, percentile_ms
 from protocol.messages.device import Sample
 
 DIGITS = tuple(str(digit) for digit in range(10))
 
 
-def some_counts(labels: tuple[str, ...] = DIGITS, distance: tuple[float, float] | None = None) -> Counts:
-    return Counts("1.0.0", "int8", labels, now_s=1_700_000_000.0, distance=distance)
+def some_counts(labels: tuple[str, ...] = DIGITS, distance: tuple[float, float] | None = None) -> FeedbackCounter:
+    return FeedbackCounter("1.0.0", "int8", labels, now_s=1_700_000_000.0, distance=distance)
 
 
-def busy_window(classes: int = 10) -> Window:
+def busy_window(classes: int = 10) -> FeedbackWindow:
     """A minute at 330 answers a second, of every kind that there is."""
     counts = some_counts(tuple(str(index) for index in range(classes)), distance=(1.0, 0.3))
     for turn in range(20_000):
@@ -78,7 +78,7 @@ def test_taking_a_window_starts_the_next_one_at_nothing() -> None:
     counts.observe(0.001, 3, 0.75)
     counts.take(1_700_000_060.0)
     after = counts.take(1_700_000_090.0)
-    assert after == Window("1.0.0", "int8", 1_700_000_060.0, 1_700_000_090.0)
+    assert after == FeedbackWindow("1.0.0", "int8", 1_700_000_060.0, 1_700_000_090.0)
 
 
 def test_looking_at_the_counts_takes_nothing_away() -> None:
@@ -104,7 +104,7 @@ def test_threads_that_count_together_lose_nothing() -> None:
 
 
 def test_windows_of_two_versions_do_not_add_up() -> None:
-    ours, theirs = some_counts().take(1.0), Counts("1.1.0", "int8", now_s=0.0).take(1.0)
+    ours, theirs = some_counts().take(1.0), FeedbackCounter("1.1.0", "int8", now_s=0.0).take(1.0)
     with pytest.raises(ValueError, match=r"1\.0\.0 cannot be added to one of 1\.1\.0"):
         ours.merge(theirs)
 

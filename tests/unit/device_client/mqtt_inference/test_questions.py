@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from device_client.mqtt_inference import request as asked
-from device_client.mqtt_inference.event_router import Reception
-from device_client.mqtt_inference.request_handler import REMEMBERED_MAX, Clerk
-from device_client.mqtt_inference.request_worker import WAITING_MAX, Desk
-from device_client.serving.prediction import Form, Prediction
+from device_client.mqtt_inference.event_router import EventRouter
+from device_client.mqtt_inference.request_handler import REMEMBERED_MAX, RequestHandler
+from device_client.mqtt_inference.request_worker import WAITING_MAX, RequestWorker
+from device_client.serving.prediction import AnswerFormat, Prediction
 from protocol.errors import BadInput, BadModel, FerryError, MissingPart
-from protocol.messages.inference import OUTPUT_VALUES_MAX, Answer
+from protocol.messages.inference import OUTPUT_VALUES_MAX, InferenceResponse
 from protocol.messages.manifest import Contract, Tensor
 from protocol.mqtt.link import Connected, Disconnected, LinkEvent, Received, ReplyTo
 from protocol.topics import LINE_AIM_BYTES, LINE_MAX_BYTES, Topics
@@ -97,7 +97,7 @@ def test_what_has_not_the_numbers_goes_to_the_serving_which_names_the_shape(x: A
     with pytest.raises(
         BadInput, match=r"is no array|holds values of type|has the shape .*takes float32 of shape \(2, 2\)"
     ):
-        Form(ONE).arrange(asked.arrange(x, ONE))
+        AnswerFormat(ONE).arrange(asked.arrange(x, ONE))
 
 
 # --- where an answer goes
@@ -144,11 +144,11 @@ def test_a_correlation_is_bounded() -> None:
 # --- answers
 
 
-def an_answer(outputs: tuple[Any, ...]) -> Answer:
+def an_answer(outputs: tuple[Any, ...]) -> InferenceResponse:
     whole = a_prediction()
     arrays = tuple(np.asarray(each) for each in outputs)
     said = asked.said_of(Prediction(arrays[0], arrays, 1, 0.7, "tulip", "1.0.0", whole.variant, 1))
-    return Answer(id="a", device="pi-1", model="digits", **said)
+    return InferenceResponse(id="a", device="pi-1", model="digits", **said)
 
 
 def test_floats_have_four_digits_and_keep_their_nesting_and_whole_numbers_stay() -> None:
@@ -173,7 +173,7 @@ def test_outputs_are_whole_up_to_a_limit_and_left_out_beyond_it() -> None:
 
 def test_an_answer_is_read_as_it_was_written() -> None:
     answer = an_answer((np.zeros(3, np.float32),))
-    assert Answer.from_line(answer.to_line()) == answer
+    assert InferenceResponse.from_line(answer.to_line()) == answer
     assert answer.class_ == 1
 
 
@@ -218,7 +218,7 @@ class Room:
     def __init__(self) -> None:
         self.oracle = Oracle()
         self.said = queue.SimpleQueue[tuple[str, Any, bytes]]()
-        self.desk = Desk("pi-1", "digits", Topics(), Clerk("pi-1", "digits", self.oracle), self._say)
+        self.desk = RequestWorker("pi-1", "digits", Topics(), RequestHandler("pi-1", "digits", self.oracle), self._say)
         self.desk.start()
 
     def _say(self, topic: str, payload: bytes, correlation: bytes) -> None:
@@ -345,7 +345,7 @@ def test_a_closed_desk_drops_what_waits(room: Room) -> None:
 
 def test_questions_go_to_their_desk_and_all_else_to_the_device(room: Room) -> None:
     link, forwarded = RecordingLink(), list[LinkEvent]()
-    reception = Reception(forwarded.append)
+    reception = EventRouter(forwarded.append)
     reception.attach(link, [room.desk])
     status = Received("fleet/v1/devices/pi-1/digits/status", b"{}", retained=True)
     events: list[LinkEvent] = [Connected(), status, Disconnected("gone"), Connected()]
@@ -362,7 +362,7 @@ def test_questions_go_to_their_desk_and_all_else_to_the_device(room: Room) -> No
 
 def test_a_device_where_nothing_is_set_listens_to_no_questions() -> None:
     link, forwarded = RecordingLink(), list[LinkEvent]()
-    reception = Reception(forwarded.append)
+    reception = EventRouter(forwarded.append)
     reception.attach(link, [])
     asked_for_nothing = Received(INPUT, b"?", retained=False)
     for event in (Connected(), asked_for_nothing):

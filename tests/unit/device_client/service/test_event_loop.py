@@ -11,12 +11,12 @@ import pytest
 
 from device_client.core.conditions.readings import Unknown
 from device_client.core.state import Phase
-from device_client.engine.engine import Outlet
-from device_client.feedback.window import Window
+from device_client.feedback.window import FeedbackWindow
 from device_client.ports.adapters import OutboxEntry
-from device_client.reporting.feedback_reporter import Reporter
+from device_client.ports.context import LinkOutput
+from device_client.reporting.feedback_reporter import FeedbackReporter
 from device_client.reporting.outbox import UNDER_WAY_MAX
-from device_client.service.event_loop import Inbound, Posted, Runner, drive
+from device_client.service.event_loop import EventLoop, Inbound, Posted, drive
 from device_client.service.presence import READ_BACK_WITHIN_S, Identity, LinkWatch, ReadBack
 from protocol.errors import NoRoom
 from protocol.messages.device import Feedback, Outcome, Presence, Status
@@ -85,7 +85,7 @@ class DeviceRoom:
         self.identity = Identity("pi-1", "s2", "edgeferry 0", "test runtime 0")
         self.journal = DiaryJournal(self.disk, self.diary)
         self.rooms: dict[str, EngineRoom] = {}
-        outlet = Outlet(
+        outlet = LinkOutput(
             lambda topic, payload, retained: self.runner.say(topic, payload, retained),
             lambda topics: self.runner.sweep(topics),
             lambda: self.runner.outbox_filled(),
@@ -97,8 +97,8 @@ class DeviceRoom:
         if len(self.rooms) == 1:
             self.disk, self.journal = first.disk, first.journal
         clock, topics = self.time.clock(), first.topics
-        reporter = Reporter("pi-1", "s2", topics, self.journal, clock, every_s=every_s)
-        self.runner = Runner(self.identity, topics, clock, self.watch, reporter, self.journal)
+        reporter = FeedbackReporter("pi-1", "s2", topics, self.journal, clock, every_s=every_s)
+        self.runner = EventLoop(self.identity, topics, clock, self.watch, reporter, self.journal)
         self.runner.attach(
             self.link,
             {model: room.engine for model, room in self.rooms.items()},
@@ -408,8 +408,8 @@ def test_a_cut_link_can_show_nothing() -> None:
 # feedback
 
 
-def a_window(inferences: int = 5, version: str = "1.0.0") -> Window:
-    return Window(version=version, variant="float32", start_s=0.0, end_s=60.0, inferences=inferences)
+def a_window(inferences: int = 5, version: str = "1.0.0") -> FeedbackWindow:
+    return FeedbackWindow(version=version, variant="float32", start_s=0.0, end_s=60.0, inferences=inferences)
 
 
 def test_feedback_is_reported_every_so_often() -> None:

@@ -6,12 +6,12 @@ from collections import deque
 
 import pytest
 
-from device_client.serving.cpu_budget import BURST_S, Allowance
+from device_client.serving.cpu_budget import BURST_S, CpuBudget
 
 
 def used_s(cpu_percent: float, cost_s: float, *, every_s: float, lasts_s: float, queue: int = 32) -> tuple[float, int]:
     """An input every so often, and a thread that runs what was taken, one after the other."""
-    allowance, waiting = Allowance(cpu_percent, 0.0), deque[float]()
+    allowance, waiting = CpuBudget(cpu_percent, 0.0), deque[float]()
     spent_s, free_at_s, taken = 0.0, 0.0, 0
     for at in range(int(lasts_s / every_s)):
         now_s = at * every_s
@@ -47,7 +47,7 @@ def test_rare_inputs_are_all_taken_however_heavy() -> None:
 
 
 def test_before_a_price_is_known_one_runs_alone() -> None:
-    allowance = Allowance(50.0, 0.0)
+    allowance = CpuBudget(50.0, 0.0)
     paid_s = allowance.take(0.0)
     assert paid_s is not None
     assert allowance.take(0.0) is None
@@ -56,7 +56,7 @@ def test_before_a_price_is_known_one_runs_alone() -> None:
 
 
 def test_what_was_left_out_is_paid_back() -> None:
-    allowance = Allowance(50.0, 0.0)
+    allowance = CpuBudget(50.0, 0.0)
     for _ in range(1_000):
         paid_s = allowance.take(0.0)
         assert paid_s is not None
@@ -64,7 +64,7 @@ def test_what_was_left_out_is_paid_back() -> None:
 
 
 def test_a_clock_that_stands_still_or_goes_back_gives_nothing() -> None:
-    allowance = Allowance(10.0, 100.0)
+    allowance = CpuBudget(10.0, 100.0)
     paid_s = allowance.take(100.0)
     assert paid_s is not None
     allowance.settle(paid_s, 5.0)

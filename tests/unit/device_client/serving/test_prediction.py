@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from device_client.serving.prediction import Form
+from device_client.serving.prediction import AnswerFormat
 from protocol.errors import BadInput
 from protocol.messages.manifest import Contract, Tensor
 
 OUTPUT = Tensor(name="o", shape=(1, 2), dtype="float32")
 
 
-def a_form(*dtypes: str) -> Form:
+def a_form(*dtypes: str) -> AnswerFormat:
     inputs = tuple(Tensor(name=f"i{at}", shape=(1, 2), dtype=dtype) for at, dtype in enumerate(dtypes))
-    return Form(Contract(inputs=inputs, outputs=(OUTPUT,)))
+    return AnswerFormat(Contract(inputs=inputs, outputs=(OUTPUT,)))
 
 
 BEYOND: list[tuple[str, Any, str]] = [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from device_client.core.policy import Conditional, Periodic, Window
+from device_client.core.policy import Conditional, Periodic, TimeWindow
 from device_client.settings.loader import DeviceSettings, load
 from device_client.settings.sections import OF_KIND, StrategySection
 from protocol.errors import BadSettings
@@ -182,7 +182,7 @@ def test_what_the_file_says_becomes_the_policy_of_each_model(tmp_path: Path) -> 
     assert (digits.model, digits.memory_budget_bytes, digits.groups) == ("digits", None, ("canary",))
     assert (birds.model, birds.memory_budget_bytes, birds.download.window) == ("birds", 30_000_000, 4)
     assert isinstance(digits.strategy, Periodic)
-    assert digits.strategy.windows == (Window(1_320, 360), Window(720, 0))
+    assert digits.strategy.windows == (TimeWindow(1_320, 360), TimeWindow(720, 0))
     assert isinstance(read(tmp_path, GOOD).policy(settings.models[0]).strategy, Conditional)
 
 
@@ -205,7 +205,7 @@ def test_hours_are_a_condition_whatever_the_strategy(tmp_path: Path) -> None:
         + '[strategy]\nkind = "smart"\nzone = "Europe/Berlin"\n[conditions]\nhours = ["22:00-06:00", "12:00-24:00"]'
     )
     settings = read(tmp_path, text)
-    assert settings.policy(settings.models[0]).thresholds.hours == (Window(1_320, 360), Window(720, 0))
+    assert settings.policy(settings.models[0]).thresholds.hours == (TimeWindow(1_320, 360), TimeWindow(720, 0))
 
 
 def test_a_window_until_midnight_holds_until_midnight(tmp_path: Path) -> None:

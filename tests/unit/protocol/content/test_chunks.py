@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from protocol.content.chunks import FANOUT, HASH_BYTES, Cut, check, check_shape, children, cut, leaf_count, name
+from protocol.content.chunks import FANOUT, HASH_BYTES, ChunkedBlob, check, check_shape, children, cut, leaf_count, name
 from protocol.errors import BadInput, BlobDamaged, ChunkDamaged
 from protocol.messages.manifest import BLOB_MAX_BYTES, CHUNK_BYTES, TREE_MAX_DEPTH, Tree
 from protocol.topics import CHUNK_MAX_BYTES
@@ -26,7 +26,7 @@ def a_file(path: Path, size_bytes: int) -> Path:
     return path
 
 
-def leaves_by_walking(pieces: Cut) -> list[str]:
+def leaves_by_walking(pieces: ChunkedBlob) -> list[str]:
     """The slices as a device finds them: from the signed root down, through the lists of hashes."""
     level = [pieces.tree.root]
     for _ in range(pieces.tree.depth):

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from device_client.feedback.window import Counts, Window, to_message
+from device_client.feedback.window import FeedbackCounter, FeedbackWindow, to_message
 from protocol.feedback.aggregation import OTHER, merge
-from protocol.feedback.truncation import WINDOW_MAX_BYTES, shortened
+from protocol.feedback.truncation import WINDOW_MAX_BYTES, truncated
 from protocol.messages.device import Feedback
 
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -16,9 +16,9 @@ KATAKANA = tuple(f"カテゴリー番号{number}" for number in range(1_000))
 LONG_NAME = "a-name-as-long-as-a-topic-level-may-be-" + "x" * 25
 
 
-def a_minute(labels: tuple[str, ...], spread: float) -> Window:
+def a_minute(labels: tuple[str, ...], spread: float) -> FeedbackWindow:
     """330 answers a second whose latencies are spread over `spread` octaves (one standard deviation)."""
-    counts = Counts("1.0.0", "float32", labels, now_s=1_700_000_000.0, distance=(1.0, 0.3))
+    counts = FeedbackCounter("1.0.0", "float32", labels, now_s=1_700_000_000.0, distance=(1.0, 0.3))
     rng = random.Random(7)
     for turn in range(20_000):
         counts.observe(50e-6 * 2 ** rng.gauss(0, spread), rng.randrange(len(labels)), rng.random())
@@ -38,7 +38,7 @@ def test_whatever_the_labels_and_latencies_a_window_fits_and_every_total_is_exac
     labels: tuple[str, ...], spread: float
 ) -> None:
     whole = message(labels, spread, model=LONG_NAME)
-    short = shortened(whole, WINDOW_MAX_BYTES)
+    short = truncated(whole, WINDOW_MAX_BYTES)
     assert len(short.to_line()) <= WINDOW_MAX_BYTES
     assert Feedback.from_line(short.to_line()).to_line() == short.to_line()
     assert sum(short.classes.values()) == sum(short.latency_histogram.values()) == 20_000
@@ -48,17 +48,17 @@ def test_whatever_the_labels_and_latencies_a_window_fits_and_every_total_is_exac
 
 def test_what_fits_is_left_alone() -> None:
     whole = message(tuple("0123456789"), 0.3)
-    assert shortened(whole, WINDOW_MAX_BYTES) is whole
+    assert truncated(whole, WINDOW_MAX_BYTES) is whole
 
 
 def test_the_most_frequent_classes_keep_their_names_longest() -> None:
     window = message(KATAKANA, 0.3)
-    named = [name for name in shortened(window, 2_048).classes if name != OTHER]
+    named = [name for name in truncated(window, 2_048).classes if name != OTHER]
     assert 0 < len(named) < 64
     assert named == list(window.classes)[: len(named)]
 
 
 def test_windows_that_were_shortened_add_up() -> None:
-    one, other = (shortened(message(labels, 3.0), WINDOW_MAX_BYTES) for labels in (FASHION, FASHION[:3]))
+    one, other = (truncated(message(labels, 3.0), WINDOW_MAX_BYTES) for labels in (FASHION, FASHION[:3]))
     both = merge(one, other)
     assert sum(both.classes.values()) == sum(both.latency_histogram.values()) == 40_000

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 
-from protocol.mqtt.backoff import STEADY_S, Patience, failures_after
+from protocol.mqtt.backoff import STEADY_S, Backoff, failures_after
 
 
 def test_waits_grow_from_half_a_second_to_a_minute() -> None:
-    patience = Patience()
+    patience = Backoff()
     for failures, bound_s in ((1, 1.0), (2, 2.0), (4, 8.0), (7, 60.0), (1_000, 60.0)):
         waits = [patience.pause_s(failures, random.Random(seed), final=False) for seed in range(200)]
         assert all(0.5 <= wait_s <= bound_s for wait_s in waits)
@@ -16,12 +16,12 @@ def test_waits_grow_from_half_a_second_to_a_minute() -> None:
 
 
 def test_a_fleet_does_not_come_back_as_one() -> None:
-    waits = {round(Patience().pause_s(7, random.Random(seed), final=False), 1) for seed in range(200)}
+    waits = {round(Backoff().pause_s(7, random.Random(seed), final=False), 1) for seed in range(200)}
     assert len(waits) > 100
 
 
 def test_wrong_credentials_are_tried_again_about_once_a_minute() -> None:
-    waits = [Patience().pause_s(1, random.Random(seed), final=True) for seed in range(200)]
+    waits = [Backoff().pause_s(1, random.Random(seed), final=True) for seed in range(200)]
     assert all(45 <= wait_s <= 75 for wait_s in waits)
 
 

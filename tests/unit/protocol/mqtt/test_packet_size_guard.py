@@ -9,18 +9,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from protocol.mqtt.packet_size_guard import PacketGuard, Passed
+from protocol.mqtt.packet_size_guard import PacketSizeGuard, Passed
 
 LIMIT_BYTES = 1_000
 PING = b"\xd0\x00"
 
 
 @pytest.fixture
-def line() -> Iterator[tuple[socket.socket, PacketGuard]]:
+def line() -> Iterator[tuple[socket.socket, PacketSizeGuard]]:
     """The sending end, and the guard on the other."""
     sender, receiver = socket.socketpair()
     receiver.settimeout(30)
-    guard = PacketGuard(receiver, LIMIT_BYTES)
+    guard = PacketSizeGuard(receiver, LIMIT_BYTES)
     yield sender, guard
     sender.close()
     guard.close()
@@ -43,7 +43,7 @@ def length(size: int) -> bytes:
             return bytes(out)
 
 
-def read(guard: PacketGuard, size: int) -> bytes:
+def read(guard: PacketSizeGuard, size: int) -> bytes:
     """Read as an MQTT library does: byte by byte up to the length, then the rest; until `size` bytes are here."""
     data = bytearray()
     while len(data) < size:
@@ -56,7 +56,7 @@ def read(guard: PacketGuard, size: int) -> bytes:
     return bytes(data)
 
 
-def test_packets_within_the_limit_pass_unchanged(line: tuple[socket.socket, PacketGuard]) -> None:
+def test_packets_within_the_limit_pass_unchanged(line: tuple[socket.socket, PacketSizeGuard]) -> None:
     sender, guard = line
     packets = PING + publish("a/b", b"x" * 900) + publish("a/b", b"", 7) + PING
     sender.sendall(packets)
@@ -65,7 +65,7 @@ def test_packets_within_the_limit_pass_unchanged(line: tuple[socket.socket, Pack
 
 
 @pytest.mark.parametrize("packet_id", [0, 258])
-def test_a_long_message_is_passed_over_and_noted(line: tuple[socket.socket, PacketGuard], packet_id: int) -> None:
+def test_a_long_message_is_passed_over_and_noted(line: tuple[socket.socket, PacketSizeGuard], packet_id: int) -> None:
     sender, guard = line
     long = publish("a/long/topic", b"x" * LIMIT_BYTES, packet_id)
     sender.sendall(PING + long + long + PING)
@@ -75,7 +75,7 @@ def test_a_long_message_is_passed_over_and_noted(line: tuple[socket.socket, Pack
     assert guard.take_passed() == []
 
 
-def test_a_long_message_in_many_pieces_is_passed_over(line: tuple[socket.socket, PacketGuard]) -> None:
+def test_a_long_message_in_many_pieces_is_passed_over(line: tuple[socket.socket, PacketSizeGuard]) -> None:
     sender, guard = line
     stream = publish("a/b", b"x" * 1_200, 3) + publish("c", b"short")
 
@@ -90,7 +90,7 @@ def test_a_long_message_in_many_pieces_is_passed_over(line: tuple[socket.socket,
     assert [passed.packet_id for passed in guard.take_passed()] == [3]
 
 
-def test_a_hundred_megabytes_cost_no_memory(line: tuple[socket.socket, PacketGuard]) -> None:
+def test_a_hundred_megabytes_cost_no_memory(line: tuple[socket.socket, PacketSizeGuard]) -> None:
     sender, guard = line
     piece, pieces = bytes(1_000_000), 100
     head = b"\x30" + length(3 + len(piece) * pieces) + b"\x00\x01a"
@@ -112,7 +112,7 @@ def test_a_hundred_megabytes_cost_no_memory(line: tuple[socket.socket, PacketGua
     assert [passed.size_bytes for passed in guard.take_passed()] == [3 + len(piece) * pieces]
 
 
-def test_a_length_without_end_breaks_the_connection(line: tuple[socket.socket, PacketGuard]) -> None:
+def test_a_length_without_end_breaks_the_connection(line: tuple[socket.socket, PacketSizeGuard]) -> None:
     sender, guard = line
     sender.sendall(b"\x30\xff\xff\xff\xff\xff")
     with pytest.raises(ConnectionError, match="length cannot be read"):
@@ -120,14 +120,14 @@ def test_a_length_without_end_breaks_the_connection(line: tuple[socket.socket, P
     assert isinstance(guard.failure, ConnectionError)
 
 
-def test_a_long_packet_that_is_no_message_breaks_the_connection(line: tuple[socket.socket, PacketGuard]) -> None:
+def test_a_long_packet_that_is_no_message_breaks_the_connection(line: tuple[socket.socket, PacketSizeGuard]) -> None:
     sender, guard = line
     sender.sendall(b"\x90" + length(LIMIT_BYTES + 1))
     with pytest.raises(ConnectionError, match="1001 bytes that is no message"):
         guard.recv(1)
 
 
-def test_the_end_of_the_stream_is_told_as_a_socket_does(line: tuple[socket.socket, PacketGuard]) -> None:
+def test_the_end_of_the_stream_is_told_as_a_socket_does(line: tuple[socket.socket, PacketSizeGuard]) -> None:
     sender, guard = line
     sender.sendall(publish("a", b"x" * 2_000)[:-1])
     sender.shutdown(socket.SHUT_WR)

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from protocol.mqtt.send_queue import ASKS_MAX, Ask, LinkQueue
+from protocol.mqtt.send_queue import ASKS_MAX, QueuedRequest, SendQueue
 from protocol.mqtt.unacknowledged import Outgoing
 
 RUNG: list[None] = []
 
 
-def a_queue(*, online: bool = True) -> LinkQueue:
-    queue = LinkQueue(lambda: RUNG.append(None))
+def a_queue(*, online: bool = True) -> SendQueue:
+    queue = SendQueue(lambda: RUNG.append(None))
     if online:
         queue.came_online()
     return queue
 
 
-def drained(queue: LinkQueue, window: int = 20) -> list[Ask | Outgoing]:
+def drained(queue: SendQueue, window: int = 20) -> list[QueuedRequest | Outgoing]:
     taken = []
     while (item := queue.next(window)) is not None:
         taken.append(item)
     return taken
 
 
-def receipts(items: list[Ask | Outgoing]) -> list[int]:
+def receipts(items: list[QueuedRequest | Outgoing]) -> list[int]:
     return [item.receipt for item in items if isinstance(item, Outgoing)]
 
 
@@ -69,7 +69,7 @@ def test_calls_keep_their_order_until_publishes_have_to_wait() -> None:
     queue.ask("subscribe", ("a",), 1)
     second = queue.publish("a", b"", 1, False)
     queue.publish("a", b"", 0, False)
-    kinds = [item.verb if isinstance(item, Ask) else item.qos for item in drained(queue, window=1)]
+    kinds = [item.verb if isinstance(item, QueuedRequest) else item.qos for item in drained(queue, window=1)]
     assert kinds == [1, "subscribe", 0]
     assert queue.settle(first)
     assert receipts(drained(queue, window=1)) == [second]

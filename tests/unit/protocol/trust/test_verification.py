@@ -26,7 +26,7 @@ from protocol.errors import (
 from protocol.messages.plan import Plan
 from protocol.trust.authority import Authority
 from protocol.trust.bundle import role_of, target_files
-from protocol.trust.metadata_editor import Desk, Lifetimes
+from protocol.trust.metadata_editor import Lifetimes, MetadataEditor
 from protocol.trust.verification import Accepted, verify
 from tests.builders import DAY, NOON, KeyRing, a_bundle, a_manifest, a_plan, a_rule, an_authority, some_keys
 
@@ -84,7 +84,7 @@ def without_signatures(content: bytes, keep: int = 0) -> bytes:
 
 def resealed(authority: Authority, files: Mapping[str, bytes], plan: Plan) -> bytes:
     """What a thief of the snapshot and timestamp keys announces: other files under a good snapshot and timestamp."""
-    desk = Desk({**authority.metadata, **files}, authority.signers, Lifetimes(), NOON)
+    desk = MetadataEditor({**authority.metadata, **files}, authority.signers, Lifetimes(), NOON)
     desk.seal()
     return replace(authority, metadata=desk.files)._bundle(plan.model, target_files(plan, manifests_of(plan)))
 
@@ -151,7 +151,7 @@ def test_rollback_by_a_thief_of_the_timestamp_key_is_refused() -> None:
         "snapshot.json": file_of(first, "snapshot")[1],
         "model-digits.json": file_of(first, "model-digits")[1],
     }
-    desk = Desk(old_files, authority.signers, Lifetimes(), NOON)
+    desk = MetadataEditor(old_files, authority.signers, Lifetimes(), NOON)
     desk.stamp()
     forged = replace(authority, metadata=desk.files)._bundle("digits", target_files(older, manifests_of(older)))
     device.refuses(forged, BundleReplayed, "snapshot 2 where 3 was accepted")
@@ -237,7 +237,9 @@ def test_a_wrong_key_is_refused_for_every_role() -> None:
         metadata.sign(stranger(role)[0])
         forged_file = metadata.to_bytes(JSONSerializer(compact=True))
         if role == "snapshot":
-            desk = Desk({**authority.metadata, "snapshot.json": forged_file}, authority.signers, Lifetimes(), NOON)
+            desk = MetadataEditor(
+                {**authority.metadata, "snapshot.json": forged_file}, authority.signers, Lifetimes(), NOON
+            )
             desk.stamp()
             forged = replace(authority, metadata=desk.files)._bundle("digits", target_files(plan, manifests_of(plan)))
         else:
@@ -427,7 +429,7 @@ def test_a_signed_manifest_that_speaks_of_another_version_is_refused() -> None:
     plan = a_plan(sequence=2)
     files = target_files(plan, manifests_of(plan)) | {"digits/manifest-1.0.0.json": a_manifest("2.0.0").to_line()}
     signed = Targets(targets={path: TargetFile.from_data(path, data, ["sha256"]) for path, data in files.items()})
-    desk = Desk(authority.metadata, authority.signers, Lifetimes(), NOON)
+    desk = MetadataEditor(authority.metadata, authority.signers, Lifetimes(), NOON)
     desk.sign_targets(role_of("digits"), signed, desk.delegation("digits"))
     desk.seal()
     bundle = replace(authority, metadata=desk.files)._bundle("digits", files)

@@ -11,7 +11,7 @@ from protocol.errors import BadInput, BadSettings, Busy
 from publisher.commands.common_options import plainly
 from publisher.commands.value_parsers import counted, duration_s, share
 from publisher.settings import Settings
-from publisher.views.progress_bars import LineVoice
+from publisher.views.progress_bars import LineProgress
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_numbers_are_said_as_people_say_them() -> None:
 
 def test_without_a_terminal_progress_is_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
     times = iter([0.0, 1.0, 11.0, 11.0, 12.0])
-    with LineVoice(clock=lambda: next(times)).bar("uploading", is_bytes=True) as on_progress:
+    with LineProgress(clock=lambda: next(times)).bar("uploading", is_bytes=True) as on_progress:
         on_progress(1_000_000, 4_000_000, "uploading")
         on_progress(2_000_000, 4_000_000, "uploading")
         on_progress(3_000_000, 4_000_000, "uploading")

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from protocol.errors import UnknownVersion
 from publisher.adapters.registry import Registry
-from publisher.operations.context import an_office
+from publisher.operations.context import open_context
 from publisher.operations.init import init
-from publisher.operations.progress import Silent
+from publisher.operations.progress import SilentProgress
 from publisher.operations.show import ModelShown, show_model
 from publisher.settings import Settings
 from publisher.views import json_output as facts
@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def shown(folder: Path, model: str) -> ModelShown:
-    with an_office(Settings.read({"registry": str(folder)}, {}), Silent(), broker=False) as office:
+    with open_context(Settings.read({"registry": str(folder)}, {}), SilentProgress(), broker=False) as office:
         return show_model(office, model)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from publisher.core.release.gates import Figures, Gates, Standing, failures, way_out
+from publisher.core.release.gates import Figures, GateResult, Gates, failures, way_out
 
-BEFORE = Standing("1.0.0", {"float32": 0.95, "int8": 0.94})
+BEFORE = GateResult("1.0.0", {"float32": 0.95, "int8": 0.94})
 
 
 def of(**accuracies: float | None) -> dict[str, Figures]:
@@ -39,7 +39,7 @@ def test_a_floor_counts_for_every_variant_and_for_what_is_not_known() -> None:
 
 def test_an_accuracy_that_nobody_knows_passes_when_no_floor_is_asked() -> None:
     assert failures(of(original=None), BEFORE, Gates()) == ()
-    assert failures(of(original=0.1), Standing("1.0.0", {"original": None}), Gates()) == ()
+    assert failures(of(original=0.1), GateResult("1.0.0", {"original": None}), Gates()) == ()
 
 
 def test_what_is_too_large_for_the_wire_is_told_with_both_sizes() -> None:
@@ -84,4 +84,4 @@ def test_a_number_that_misses_by_little_is_told_with_enough_digits_to_see_it() -
 
 
 def test_a_drop_of_just_what_is_allowed_passes() -> None:
-    assert failures(of(int8=0.96), Standing("1.0.0", {"int8": 0.98}), Gates(max_drop=0.02)) == ()
+    assert failures(of(int8=0.96), GateResult("1.0.0", {"int8": 0.98}), Gates(max_drop=0.02)) == ()

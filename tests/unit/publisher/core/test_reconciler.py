@@ -15,13 +15,13 @@ from publisher.core.sync.reconciler import (
     ChunksWanted,
     Compare,
     Compared,
-    Failed,
-    Keeper,
-    KeeperEffect,
-    KeeperEvent,
     PutChunks,
     PutModels,
     PutTrees,
+    ReconcileEffect,
+    ReconcileEvent,
+    ReconcileFailed,
+    Reconciler,
     Renew,
     Ticked,
     step,
@@ -31,15 +31,15 @@ from tests.builders import a_hash
 FRESH = 1.0
 
 
-def lived(*events: tuple[float, KeeperEvent]) -> tuple[Keeper, list[tuple[KeeperEffect, ...]]]:
-    keeper, told = Keeper(), []
+def lived(*events: tuple[float, ReconcileEvent]) -> tuple[Reconciler, list[tuple[ReconcileEffect, ...]]]:
+    keeper, told = Reconciler(), []
     for now_s, event in events:
         keeper, effects = step(keeper, event, now_s)
         told.append(effects)
     return keeper, told
 
 
-def effects_of(*events: tuple[float, KeeperEvent]) -> tuple[KeeperEffect, ...]:
+def effects_of(*events: tuple[float, ReconcileEvent]) -> tuple[ReconcileEffect, ...]:
     """What the last of these events led to."""
     return lived(*events)[1][-1]
 
@@ -103,7 +103,7 @@ def test_a_standing_connection_is_compared_now_and_then() -> None:
 
 
 def test_what_failed_is_looked_at_again_soon() -> None:
-    failed = ((0.0, BrokerJoined()), (5.0, Failed()))
+    failed = ((0.0, BrokerJoined()), (5.0, ReconcileFailed()))
     assert effects_of(*failed, (5 + COMPARE_AGAIN_S - 1, Ticked(FRESH))) == ()
     assert effects_of(*failed, (5 + COMPARE_AGAIN_S, Ticked(FRESH))) == (Compare(),)
 

@@ -13,8 +13,15 @@ from publisher.learning.compression.ladder import steps_of
 from publisher.learning.compression.prune import LEAST_BATCHES, schedule
 from publisher.learning.recipe.train_settings import TrainSettings
 from publisher.learning.variants.rung import Impossible, Rung, wilson
-from publisher.learning.variants.schedule import Timetable
-from publisher.learning.variants.variant_spec import PARENT, RUNGS, Stage, Way, of_sparsity, ways
+from publisher.learning.variants.schedule import Schedule
+from publisher.learning.variants.variant_spec import (
+    PARENT,
+    RUNGS,
+    Transformation,
+    VariantSpec,
+    of_sparsity,
+    variant_specs,
+)
 
 
 def a_rung(**changes: object) -> Rung:
@@ -56,19 +63,19 @@ def test_pruning_draws_its_last_mask_at_full_sparsity_and_has_time_to_recover(ba
 @pytest.mark.parametrize(
     ("name", "stage", "ending"),
     [
-        ("float32", Stage(), "float32"),
-        ("dynamic", Stage(), "dynamic"),
-        ("qat", Stage(aware=True), "qat"),
-        ("pruned-50", Stage(sparsity_percent=50), "float32"),
-        ("pruned", Stage(sparsity_percent=80), "float32"),
-        ("pruned-clustered-qat", Stage(sparsity_percent=80, clustered=True, aware=True), "qat"),
-        ("clustered-float16", Stage(clustered=True), "float16"),
-        ("student", Stage("student"), "float32"),
-        ("distilled-pruned-60-int8", Stage("distilled", 60), "int8"),
+        ("float32", Transformation(), "float32"),
+        ("dynamic", Transformation(), "dynamic"),
+        ("qat", Transformation(aware=True), "qat"),
+        ("pruned-50", Transformation(sparsity_percent=50), "float32"),
+        ("pruned", Transformation(sparsity_percent=80), "float32"),
+        ("pruned-clustered-qat", Transformation(sparsity_percent=80, clustered=True, aware=True), "qat"),
+        ("clustered-float16", Transformation(clustered=True), "float16"),
+        ("student", Transformation("student"), "float32"),
+        ("distilled-pruned-60-int8", Transformation("distilled", 60), "int8"),
     ],
 )
-def test_a_name_says_how_a_rung_is_made(name: str, stage: Stage, ending: str) -> None:
-    assert Way.parse(name) == Way(name, stage, ending)
+def test_a_name_says_how_a_rung_is_made(name: str, stage: Transformation, ending: str) -> None:
+    assert VariantSpec.parse(name) == VariantSpec(name, stage, ending)
 
 
 @pytest.mark.parametrize(
@@ -77,27 +84,27 @@ def test_a_name_says_how_a_rung_is_made(name: str, stage: Stage, ending: str) ->
 )
 def test_a_name_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(BadInput, match="there is no rung") as refused:
-        Way.parse(name)
+        VariantSpec.parse(name)
     assert "float32" in refused.value.hint or "did you mean" in refused.value.hint
 
 
 def test_a_slip_of_the_pen_is_understood() -> None:
     with pytest.raises(BadInput) as refused:
-        Way.parse("prunned-80-int8")
+        VariantSpec.parse("prunned-80-int8")
     assert refused.value.hint == "did you mean pruned-80-int8?"
 
 
 def test_every_rung_has_a_technique_of_its_own() -> None:
-    techniques = {Way.parse(name).technique() for name in RUNGS}
+    techniques = {VariantSpec.parse(name).technique() for name in RUNGS}
     assert len(techniques) == len(RUNGS) >= 10
-    told = Way.parse("pruned-clustered-qat").technique()
+    told = VariantSpec.parse("pruned-clustered-qat").technique()
     assert told == (
         "80 % of the weights pruned to zero; weights of 16 values a layer; 8-bit integers throughout, trained for them"
     )
 
 
 def test_the_parent_is_made_first_and_nothing_twice() -> None:
-    assert [way.name for way in ways(["int8", "qat", "int8"])] == [PARENT, "int8", "qat"]
+    assert [way.name for way in variant_specs(["int8", "qat", "int8"])] == [PARENT, "int8", "qat"]
 
 
 def test_a_share_of_ones_own_adds_rungs() -> None:
@@ -107,15 +114,20 @@ def test_a_share_of_ones_own_adds_rungs() -> None:
 
 
 def test_networks_are_made_in_the_order_in_which_they_need_each_other() -> None:
-    timetable = Timetable(TrainSettings())
-    path = timetable.path(Way.parse("pruned-80-clustered-qat").stage)
-    assert path == (Stage(), Stage(sparsity_percent=80), Stage(sparsity_percent=80, clustered=True), path[-1])
+    timetable = Schedule(TrainSettings())
+    path = timetable.path(VariantSpec.parse("pruned-80-clustered-qat").stage)
+    assert path == (
+        Transformation(),
+        Transformation(sparsity_percent=80),
+        Transformation(sparsity_percent=80, clustered=True),
+        path[-1],
+    )
     assert path[-1].aware
-    assert timetable.path(Stage("distilled", seed_offset=3)) == (Stage("distilled", seed_offset=3),)
+    assert timetable.path(Transformation("distilled", seed_offset=3)) == (Transformation("distilled", seed_offset=3),)
 
 
 def test_a_network_that_rungs_share_is_counted_once() -> None:
-    timetable = Timetable(TrainSettings(epochs=20))
+    timetable = Schedule(TrainSettings(epochs=20))
     assert steps_of([PARENT, "int8"], timetable) == 4
     assert steps_of(["pruned-80"], timetable) == 4 + 10
     assert steps_of(["pruned-80", "pruned-80-int8"], timetable) == 6 + 10

@@ -5,19 +5,19 @@ from __future__ import annotations
 import pytest
 
 from publisher.learning.recipe.train_settings import TrainSettings
-from publisher.learning.variants.schedule import ANEW, Earlier, Timetable
-from publisher.learning.variants.variant_spec import RUNGS, Stage, Way
+from publisher.learning.variants.schedule import ANEW, Earlier, Schedule
+from publisher.learning.variants.variant_spec import RUNGS, Transformation, VariantSpec
 
 FRESH = TrainSettings(epochs=20, learning_rate=0.001)
 GENTLE = TrainSettings(epochs=5, learning_rate=0.0001)
 
 
-def stage(name: str) -> Stage:
-    return Way.parse(name).stage
+def stage(name: str) -> Transformation:
+    return VariantSpec.parse(name).stage
 
 
-def after(*kept: str) -> Timetable:
-    return Timetable(FRESH, Earlier("1.0.0", frozenset(kept), GENTLE))
+def after(*kept: str) -> Schedule:
+    return Schedule(FRESH, Earlier("1.0.0", frozenset(kept), GENTLE))
 
 
 @pytest.mark.parametrize("name", [*RUNGS, "distilled-pruned-60-clustered-qat", "student-pruned-int8"])
@@ -31,7 +31,7 @@ def test_what_an_earlier_version_has_is_trained_as_gently_as_its_parent() -> Non
         assert times.path(stage(name)) == (stage(name),)
         assert (times.epochs(stage(name)), times.learning_rate(stage(name))) == (5, 0.0001)
     assert (times.epochs(stage("pruned-50")), times.learning_rate(stage("pruned-50"))) == (10, 0.001)
-    assert times.epochs(Stage()) == 0
+    assert times.epochs(Transformation()) == 0
 
 
 def test_what_it_has_not_is_made_from_what_goes_on() -> None:
@@ -41,7 +41,7 @@ def test_what_it_has_not_is_made_from_what_goes_on() -> None:
 
 
 def test_another_draw_of_a_student_goes_on_from_nothing() -> None:
-    assert not after("student").goes_on(Stage("student", seed_offset=1))
+    assert not after("student").goes_on(Transformation("student", seed_offset=1))
 
 
 @pytest.mark.parametrize(
@@ -70,4 +70,4 @@ def test_what_a_rung_goes_on_from_is_told(name: str, origin: str) -> None:
 
 
 def test_a_ladder_from_scratch_tells_of_no_origin() -> None:
-    assert Timetable(FRESH).origin(stage("pruned-80")) is None
+    assert Schedule(FRESH).origin(stage("pruned-80")) is None
