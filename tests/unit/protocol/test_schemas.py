@@ -39,8 +39,8 @@ EXAMPLES: dict[str, Line] = {
     "feedback": a_feedback(classes={"3": 90, "7": 10}, accuracy=0.9, labelled=10, correct=9),
     "outcome": an_outcome("rejected", reason="agreement 0.31 is under 0.80"),
     "wants": a_wants(),
-    "question": InferenceRequest(id="a", x=[[0.1, 0.2]], label=3),
-    "answer": an_answer(),
+    "inferencerequest": InferenceRequest(id="a", x=[[0.1, 0.2]], label=3),
+    "inferenceresponse": an_answer(),
 }
 
 
