@@ -177,7 +177,7 @@ def main() -> NoReturn:
         typer.echo(f"error: {failed.strerror or failed}{where}", err=True)
         sys.exit(FerryError.exit_code)
     except Exception as bug:  # the last door: a person gets a sentence, and -v the traceback
-        logging.getLogger("edgeferry").debug("where it happened", exc_info=True)
+        logging.getLogger(__name__).debug("where it happened", exc_info=True)
         typer.echo(f"error: {type(bug).__name__}: {bug}", err=True)
         typer.echo("hint: this is a fault of EdgeFerry; please report it", err=True)
         sys.exit(FerryError.exit_code)
@@ -218,4 +218,4 @@ def _width() -> int:
 def _log_to_stderr(verbose: bool) -> None:
     level = logging.DEBUG if verbose else logging.INFO
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("edgeferry").setLevel(level)
+    logging.getLogger("device_client").setLevel(level)

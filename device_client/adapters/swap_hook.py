@@ -24,7 +24,7 @@ from protocol.errors import BadSettings
 STDERR: Final = 2  # stdout is for data of ours; what the command says goes where our log goes
 _JOIN_S: Final = 5.0  # closing: how long a killed command may take to be gone
 
-log = logging.getLogger("edgeferry.device")
+log = logging.getLogger(__name__)
 
 
 class SwapHook:

@@ -14,7 +14,7 @@ from protocol.errors import BundleExpired, FerryError, NoRoom, Untrusted
 PASSING_S: Final[dict[type[FerryError], float]] = {NoRoom: 10.0, BundleExpired: 60.0}
 """Refusals that time may lift, room that is made or a clock that is set; seconds between two looks."""
 
-log = logging.getLogger("edgeferry.device")
+log = logging.getLogger(__name__)
 
 
 class BundleRetry:

@@ -32,7 +32,7 @@ from protocol.errors import FerryError, NoRoom, Untrusted
 from protocol.messages.device import Status
 from protocol.topics import Topics
 
-log = logging.getLogger("edgeferry.device")
+log = logging.getLogger(__name__)
 
 DISK_RETRY_S: Final = 10.0
 REPEATED: Final = (

@@ -16,7 +16,7 @@ from device_client.ports.context import Clock
 from protocol.content.encodings import RAW
 from protocol.errors import BlobDamaged, ChunkDamaged, FerryError
 
-log = logging.getLogger("edgeferry.device")
+log = logging.getLogger(__name__)
 
 CURRENT_RETRY_S: Final = 10.0
 

@@ -14,7 +14,7 @@ from device_client.core.state import Device
 from device_client.ports.adapters import Journal, OutboxEntry
 from protocol.messages.base import first_complaint
 
-log = logging.getLogger("edgeferry.device")
+log = logging.getLogger(__name__)
 
 
 class StateRepository:

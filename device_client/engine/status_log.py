@@ -20,7 +20,7 @@ from protocol.errors import FerryError
 from protocol.messages.base import Frozen, Utc
 from protocol.messages.device import Status
 
-log = logging.getLogger("edgeferry.device")
+log = logging.getLogger(__name__)
 
 PAUSE_S: Final = 60.0  # between two writes about readings and times: a device's flash wears out
 PASSED: Final = timedelta(minutes=5)  # so long after it a check that was promised is told anew

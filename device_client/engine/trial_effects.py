@@ -18,7 +18,7 @@ from device_client.ports.adapters import ModelFile, NotTried, Proof, ProofOrder,
 from device_client.ports.context import Adapters
 from protocol.errors import FerryError
 
-log = logging.getLogger("edgeferry.device")
+log = logging.getLogger(__name__)
 
 
 class TrialEffects:

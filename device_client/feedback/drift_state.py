@@ -18,7 +18,7 @@ from protocol.messages.base import first_complaint
 
 VERSIONS_MAX: Final = 4  # live, previous, and what was tried of late
 
-log = logging.getLogger("edgeferry.device")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

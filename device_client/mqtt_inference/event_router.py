@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from device_client.mqtt_inference.request_worker import RequestWorker
 from protocol.mqtt.link import Connected, Link, LinkEvent, Received, Sink
 
-log = logging.getLogger("edgeferry.device")
+log = logging.getLogger(__name__)
 
 
 class EventRouter:

@@ -18,7 +18,7 @@ from protocol.messages.manifest import Contract
 
 REMEMBERED_MAX: Final = 8_192  # answers that a label may still come for: as many as the serving knows
 
-log = logging.getLogger("edgeferry.device")
+log = logging.getLogger(__name__)
 
 
 class Answering(Protocol):

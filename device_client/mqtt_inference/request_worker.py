@@ -28,7 +28,7 @@ _JOIN_S: Final = 2.0  # how long closing waits for the question under way
 Say = Callable[[str, bytes, bytes], None]
 """Publish at QoS 0, not retained: topic, payload, correlation."""
 
-log = logging.getLogger("edgeferry.device")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

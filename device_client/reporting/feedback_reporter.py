@@ -17,7 +17,7 @@ from protocol.topics import Kind, Topics
 
 OWED_MAX: Final = 32  # windows: of each version of each model one is enough, as long as they fit into a message
 
-log = logging.getLogger("edgeferry.device")
+log = logging.getLogger(__name__)
 
 
 class FeedbackReporter:

@@ -15,7 +15,7 @@ from device_client.ports.adapters import Journal, OutboxEntry
 from protocol.errors import FerryError
 
 UNDER_WAY_MAX: Final = 32
-log = logging.getLogger("edgeferry.device")
+log = logging.getLogger(__name__)
 
 Publish = Callable[[str, bytes], int]
 """Topic and payload, at QoS 1, not retained; the receipt comes back."""

@@ -48,7 +48,7 @@ ROOT_MAX_BYTES: Final = 512_000
 JOURNAL: Final = "journal.db"
 NICE: Final = 5
 
-log = logging.getLogger("edgeferry.device")
+log = logging.getLogger(__name__)
 
 
 class DeviceService:

@@ -23,7 +23,7 @@ from device_client.service.presence import Identity, LinkWatch, ReadBack
 from protocol.mqtt.link import Connected, Delivered, Disconnected, Link, LinkEvent, Received, Refused, Swept
 from protocol.topics import Kind, Topics
 
-log = logging.getLogger("edgeferry.device")
+log = logging.getLogger(__name__)
 
 IDLE_TICK_S: Final = 1.0
 SHORTEST_WAIT_S: Final = 0.01

@@ -13,7 +13,7 @@ from device_client.ports.adapters import Delegate, ModelFile
 from device_client.serving.prediction import AnswerFormat, Array
 from protocol.errors import BadModel, ContractDiffers, FerryError
 
-log = logging.getLogger("edgeferry.device")
+log = logging.getLogger(__name__)
 
 
 class InterpreterPool:

@@ -32,7 +32,7 @@ GOLDEN: Final = (sqrt(5) - 1) / 2  # its multiples are spread evenly, and in ste
 RARE_S: Final = 10.0  # where inputs are rarer than that, each is sampled: a share of few would be too few
 _JOIN_S: Final = 2.0  # how long closing waits for the input under way
 
-log = logging.getLogger("edgeferry.device")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

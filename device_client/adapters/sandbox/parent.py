@@ -45,7 +45,7 @@ _OUT_OF_MEMORY: Final = (b"MemoryError", b"bad_alloc")
 REASON_MAX_CHARS: Final = 300
 Told = Callable[[Proof | NotTried], None]
 
-log = logging.getLogger("edgeferry.device")
+log = logging.getLogger(__name__)
 
 
 class TrialProcess:
