@@ -87,24 +87,43 @@ class Thresholds:
     __pydantic_config__ = _NO_STRANGERS
 
     cpu_max_percent: Percent = 80.0
+    """Load of all processors, at most."""
     cpu_hysteresis_percent: Percent = 5.0
+    """Hysteresis of `cpu_max_percent`."""
     temperature_max_c: Annotated[float, Field(ge=-50, le=1_000)] = 75.0
+    """Temperature of the processor, at most."""
     temperature_hysteresis_c: Annotated[float, Field(ge=0)] = 5.0
+    """Hysteresis of `temperature_max_c`."""
     round_trip_max_ms: Seconds = 2_000.0
+    """Time until the broker acknowledges a message, at most."""
     round_trip_hysteresis_ms: Seconds = 500.0
-    throughput_min_bytes_s: Bytes = 0  # 0: no condition
+    """Hysteresis of `round_trip_max_ms`."""
+    throughput_min_bytes_s: Bytes = 0
+    """Rate of a download in the last 15 minutes; 0: no condition."""
     wifi_signal_min_dbm: Annotated[float, Field(ge=-120, le=0)] = -85.0
+    """Signal where the link is Wi-Fi, at least."""
     wifi_signal_hysteresis_dbm: Annotated[float, Field(ge=0)] = 3.0
+    """Hysteresis of `wifi_signal_min_dbm`."""
     metered_allowed: bool = False
+    """Allow metered and cellular links."""
     battery_min_percent: Percent = 30.0
+    """Charge where there is no mains power, at least."""
     battery_hysteresis_percent: Percent = 5.0
+    """Hysteresis of `battery_min_percent`."""
     memory_min_bytes: Bytes = 64 * 1024 * 1024
+    """Free memory, at least; more where the variant needs more."""
     memory_hysteresis_bytes: Bytes = 8 * 1024 * 1024
+    """Hysteresis of `memory_min_bytes`."""
     disk_min_bytes: Bytes = 64 * 1024 * 1024
+    """Disk space that stays free besides the update."""
     disk_hysteresis_bytes: Bytes = 8 * 1024 * 1024
-    hours: Hours = ()  # none: any hour will do
+    """Hysteresis of `disk_min_bytes`."""
+    hours: Hours = ()
+    """Local times of updates, such as `"22:00-06:00"`; none: always."""
     unknown: Answer = "allow"
+    """What a reading that cannot be taken means."""
     unknown_of: UnknownOf = UnknownOf()
+    """The same for one condition, as in `unknown_of.battery`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +164,21 @@ class DownloadLimits:
     __pydantic_config__ = _NO_STRANGERS
 
     window: Annotated[int, Field(ge=1, le=32)] = 8
-    rate_max_bytes_s: Bytes = 0  # 0: no cap
+    """Chunks requested at a time."""
+    rate_max_bytes_s: Bytes = 0
+    """Rate of downloads, at most; 0: unlimited."""
     chunk_timeout_s: Seconds = 60.0
+    """Time that a window of chunks may take."""
     absent_grace_s: Seconds = 1.0  # after the UNSUBACK: aedes does not order it behind messages
+    """Time after the UNSUBACK until a missing chunk counts as absent."""
     retry_min_s: Seconds = 10.0
+    """First pause between rounds."""
     retry_max_s: Seconds = 300.0
+    """Longest pause between rounds."""
     barren_rounds_max: Positive = 8
+    """Rounds without a chunk until the download is `stalled`."""
     stalled_retry_s: Seconds = 900.0
+    """Pause until a stalled download is retried."""
 
     def __post_init__(self) -> None:
         """Raises ValueError where a pause is to grow to less than it begins with."""
@@ -171,29 +198,53 @@ class TrialLimits:
     __pydantic_config__ = _NO_STRANGERS
 
     proof_wall_max_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
+    """Time of the proof's child process, at most."""
     proof_memory_max_bytes: Bytes = 512 * 1024 * 1024
+    """Memory that a candidate adds to that process, at most."""
     shadow_deadline_s: Seconds = 1_800.0
+    """Time of shadowing, at most: then there is not enough evidence."""
     shadow_share: ShareSampled = 1.0
+    """Share of live inputs that a candidate is given."""
     shadow_cpu_percent: CpuPercent = 25.0
+    """Share of one core for shadows; fewer inputs are sampled instead."""
     labels_wait_s: Seconds = 30.0
+    """Time without a label after which agreement decides."""
     equal_refused_max: ErrorRate = 0.05
+    """Error rate: an equally good model is rejected or rolled back."""
     worse_adopted_max: ErrorRate = 0.05
+    """Error rate: a worse model is adopted or committed."""
     accuracy_drop_max: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    """Worse, with labels: so many fewer right answers, as a share."""
     agreement_good: Share = 0.95
+    """As good, without labels: this share of equal answers or more."""
     agreement_min: Share = 0.80
+    """Worse, without labels: this share of equal answers or fewer."""
     confidence_drop_max: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """Worse, without labels: so much less confidence on average."""
     errors_max: Count = 3
+    """Failed inputs that are tolerated."""
     latency_ratio_max: Annotated[float, Field(ge=1)] = 4.0
+    """Slow: over so many times the other model's processor time."""
     latency_floor_ms: Annotated[float, Field(ge=0)] = 20.0
+    """Time under which no input is slow."""
     without_evidence: Literal["adopt", "reject"] = "adopt"
+    """What to do when shadowing had not enough evidence."""
     probation_share: ShareSampled = 0.25
+    """Share of live inputs that the previous model is given on probation."""
     probation_inferences: Positive = 100
+    """Inferences on probation where no other model can be compared."""
     probation_min_s: Seconds = 60.0
+    """Time on probation, at least."""
     probation_deadline_s: Seconds = 3_600.0
+    """Time on probation, at most: then there is not enough evidence."""
     probation_without_evidence: Literal["commit", "roll_back"] = "commit"
+    """What to do when probation had not enough evidence."""
     hang_s: Annotated[float, Field(ge=1, le=86_400)] = 30.0
+    """Time of one live input; beyond, the model hangs, and has failed."""
     restarts_max: Count = 10
+    """Ends of the process during a trial that are tolerated."""
     poll_s: Pause = 1.0
+    """Interval of checks of the counts."""
 
     def __post_init__(self) -> None:
         """Raises ValueError that names the settings which exclude each other."""

@@ -37,14 +37,23 @@ class DeviceSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=ENVIRONMENT, env_nested_delimiter="__")
 
     device: Name
+    """Name of the device."""
     groups: tuple[Name, ...] = ()
+    """Groups of the device, which a plan may name."""
     broker: str = "mqtt://127.0.0.1:1883"
+    """Address of the broker; `mqtts://` for TLS."""
     user: str | None = None
+    """User at the broker."""
     password: SecretStr | None = None
+    """Password at the broker."""
     root: Path = Path("root.json")
+    """File: the root of trust, from the device's enrolment."""
     topic_root: Name = "fleet"
+    """First level of every topic."""
     state: Path = Path("state")
+    """Folder: models, journal and the file `hold`."""
     probe_file: Path | None = None
+    """JSON file that overrides readings, for tests and demonstrations."""
     models: tuple[ModelSection, ...] = Field(default=(ModelSection(name="digits"),), min_length=1, max_length=32)
     strategy: StrategySection = StrategySection()
     conditions: Thresholds = Field(default_factory=Thresholds)

@@ -47,7 +47,9 @@ class DelegateSection(Section):
     """One of `delegates`: a library by its path, or by a name that the system finds."""
 
     library: Annotated[str, Field(min_length=1)]
+    """Path of the library, or a name that the system's loader finds."""
     options: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    """Options of the library; it gets them as texts."""
 
     def delegate(self) -> Delegate:
         """As the runtime takes it: every option is a text."""
@@ -58,18 +60,31 @@ class ModelSection(Section):
     """`[[models]]`: one model that this device runs."""
 
     name: Name
+    """Name of the model."""
     variant: Name | None = None
+    """Take only this variant."""
     prefer: Literal["accuracy", "size"] = "accuracy"
+    """Which of the variants that fit is taken."""
     memory_budget_mb: float | None = Field(default=None, gt=0)
+    """Memory that the model may use; not set: half of what is free."""
     latency_budget_ms: float | None = Field(default=None, gt=0)
+    """Time of a prediction: the publisher's p95, then the proof's median."""
     cpu_budget_percent: float | None = Field(default=None, gt=0)
+    """Share of one core for all inferences together."""
     inferences_per_s: float | None = Field(default=None, gt=0)
+    """Rate of inferences at which `cpu_budget_percent` must suffice."""
     variant_recheck_s: Annotated[float, Field(ge=1, le=YEAR_S)] = 3_600.0
+    """Interval of checks whether another variant would fit better."""
     threads: int = Field(default=1, ge=1, le=64)
+    """Threads of the runtime within one prediction."""
     delegates: tuple[DelegateSection, ...] = Field(default=(), max_length=8)
+    """Libraries that run the model on other hardware."""
     mqtt_inference: bool = False
+    """Answer inference requests on the topic `input`."""
     on_swap: tuple[str, ...] = ()
+    """Program and arguments, run when another version answers."""
     on_swap_timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 60.0
+    """Time after which that program is ended."""
 
     def opened_on(self) -> tuple[Delegate, ...]:
         """The hardware that it is to run on, in the runtime's terms; none is the processor."""
@@ -103,17 +118,29 @@ class StrategySection(Section):
     """`[strategy]`: when to begin."""
 
     kind: Literal["periodic", "conditional", "smart"] = "conditional"
+    """Begin once conditions hold, at intervals, or by the model's quality."""
     every_s: Seconds = 6 * 3600.0
+    """Periodic: interval of checks."""
     windows: Hours = ()
+    """Periodic: local times of checks, such as `"01:00-05:30"`; none: always."""
     zone: str | None = None
+    """IANA zone of `windows` and `conditions.hours`; not set: the system's."""
     hold_s: Seconds = 0.0
+    """Conditional: time that conditions must have held."""
     recheck_s: Pause = 30.0
+    """Conditional: interval of checks."""
     interval_min_s: Pause = 900.0
+    """Smart: interval of checks while the live model does badly."""
     interval_max_s: Pause = 86_400.0
+    """Smart: interval of checks while it does well."""
     quality_good: Share = 0.95
+    """Smart: quality from which on the interval is the longest."""
     quality_bad: Share = 0.75
+    """Smart: quality from which down the interval is the shortest."""
     comfort_score: Share = 0.2
+    """Smart: score under which comfort conditions are waived."""
     inferences_min: Positive = 30
+    """Smart: with fewer inferences the score is 0.5."""
 
     @field_validator("zone")
     @classmethod
@@ -159,17 +186,24 @@ class FeedbackSection(Section):
     """`[feedback]`: how often a window is closed and reported, and what it may take of time and disk."""
 
     every_s: Pause = 60.0
+    """Length of a window."""
     look_every: Annotated[int, Field(ge=1)] = 8
+    """One of so many inputs is compared with the training set."""
     window_max_bytes: Annotated[int, Field(ge=768, le=LINE_MAX_BYTES)] = WINDOW_MAX_BYTES
+    """Size of one message; larger windows are told in less detail."""
     budget_bytes: Annotated[int, Field(ge=32_768)] = 262_144
+    """Windows kept while offline; beyond, the oldest are merged."""
 
 
 class TlsSection(Section):
     """`[tls]`: files for mqtts; relative to the folder of the settings file."""
 
     ca: Path | None = None
+    """PEM file: authority of the broker's certificate; not set: the system's."""
     cert: Path | None = None
+    """PEM file: certificate of this device."""
     key: Path | None = None
+    """PEM file: its private key."""
 
 
 def _as_option(value: bool | float | str) -> str:

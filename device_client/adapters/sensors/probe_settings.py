@@ -30,9 +30,13 @@ class ProbeSettings:
     __pydantic_config__ = ConfigDict(extra="forbid")  # a typo in a settings file is refused, not ignored
 
     command: tuple[str, ...] = ()
+    """Program and arguments that print readings as JSON; overrides the rest."""
     nut: str | None = None
+    """Supply of the Network UPS Tools, such as `"ups@localhost"`."""
     pisugar: str = "/tmp/pisugar-server.sock"
+    """Socket or `host:port` of a PiSugar server; `""`: none."""
     timeout_s: Annotated[float, Field(ge=0.1, le=60)] = 2.0
+    """Time of a probe; beyond, its readings are unknown."""
 
     def probes(self, state_folder: Path) -> list[Probe]:
         """The first that speaks for a reading is heard: what the owner names comes before what is found."""
