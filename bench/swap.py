@@ -31,7 +31,7 @@ from tflite_runtime.interpreter import Interpreter
 
 from device_client import EdgeModel
 from device_client.adapters.runtime.tflite import open_model, runtime_name
-from device_client.ports.adapters import ModelFile
+from device_client.ports.serving import ModelFile
 from device_client.serving.live_serving import LiveServing
 from protocol.messages.manifest import InputStatistics
 

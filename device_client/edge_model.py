@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from device_client.adapters.storage.disk import refusal
+from device_client.paths import HOLD
 from device_client.service.shared_service import SharedService
 from device_client.serving.live_serving import Prediction
 from device_client.settings.loader import load
@@ -44,7 +45,7 @@ class EdgeModel:
             raise BadSettings(f"{config} has no model {chosen!r}", hint=f"it has {', '.join(names)}")
         self._share = SharedService(settings)
         self._serving = self._share.station.servings[chosen]
-        self._hold = settings.state / "hold"
+        self._hold = settings.state / HOLD
 
     def predict(self, x: NDArray[np.float32] | Sequence[NDArray[np.float32]]) -> Prediction:
         """Answer one input (of the contract's shape, without the batch) or a batch of them, float32.

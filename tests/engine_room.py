@@ -13,13 +13,16 @@ from typing import Any
 from device_client.core.conditions.model_quality import Quality
 from device_client.core.conditions.readings import Readings, Unknown
 from device_client.core.events import ChunksSwept, Event
+from device_client.core.outbox_entry import OutboxEntry
 from device_client.core.policy import Policy
 from device_client.core.state import Phase
 from device_client.core.trial.tally import Tally
 from device_client.engine.engine import Engine
 from device_client.feedback.window import FeedbackWindow
-from device_client.ports.adapters import Held, ModelFile, NotTried, OutboxEntry, Proof, ProofOrder, Swapped
 from device_client.ports.context import Adapters, Clock, LinkOutput
+from device_client.ports.proof import NotTried, Proof, ProofOrder
+from device_client.ports.serving import ModelFile, Swapped
+from device_client.ports.storage import Held
 from protocol.errors import BadModel, FerryError, SignatureRefused
 from protocol.messages.device import Outcome, Status
 from protocol.messages.manifest import Encoding, Tree

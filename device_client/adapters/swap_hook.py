@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from device_client.ports.adapters import Swapped
+from device_client.ports.serving import Swapped
 from protocol.errors import BadSettings
 
 STDERR: Final = 2  # stdout is for data of ours; what the command says goes where our log goes

@@ -17,7 +17,8 @@ from device_client.adapters.storage.disk import refusal
 from device_client.adapters.storage.journal import Journal
 from device_client.adapters.swap_hook import found_program
 from device_client.core.conditions.readings import Unknown
-from device_client.service.device_service import JOURNAL, read_root
+from device_client.paths import JOURNAL
+from device_client.service.device_service import read_root
 from device_client.settings.loader import DeviceSettings
 from device_client.settings.sections import ModelSection
 from protocol.errors import Busy, FerryError

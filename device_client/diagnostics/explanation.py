@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from device_client.core.conditions.conditions import COMFORT, SAFETY, Condition, ConditionQuery, Needs
 from device_client.core.conditions.readings import Readings, Unknown
+from device_client.core.log_entry import LogEntry
 from device_client.core.phases.assignment import HELD, needs
 from device_client.core.policy import Policy
 from device_client.core.state import ON_TRIAL, Device, Moment, Phase, State
@@ -19,7 +20,6 @@ from device_client.core.status import IN_PROGRESS
 from device_client.core.variants.selection import VariantSelection
 from device_client.core.variants.switching import choice_for
 from device_client.diagnostics.remedies import against
-from device_client.engine.status_log import LogEntry
 from protocol.messages.plan import Assignment
 
 NOT_ASKED: Final = Unknown("only the running client measures it")

@@ -13,8 +13,8 @@ from device_client.core.conditions.readings import Readings
 from device_client.core.state import Device, Installed
 from device_client.diagnostics.explanation import Snapshot
 from device_client.engine.status_log import read
-from device_client.ports.adapters import ModelFile
-from device_client.service.device_service import JOURNAL, model_folder
+from device_client.paths import JOURNAL, model_file
+from device_client.ports.serving import ModelFile
 from device_client.settings.loader import DeviceSettings
 from protocol.errors import BadInput, BlobDamaged, MissingPart
 from protocol.messages.base import first_complaint
@@ -55,7 +55,7 @@ def summary(settings: DeviceSettings, model: str) -> dict[str, Any]:
         "next_check": next_check.isoformat() if next_check else None,
         "plan_sequence": device.plan.sequence if device.plan else 0,
         "refused": [refusal.model_dump() for refusal in device.refusals],
-        "file": str(model_folder(settings, model) / "files" / device.live.variant.sha256) if device.live else None,
+        "file": str(model_file(settings.state, model, device.live.variant.sha256)) if device.live else None,
     }
 
 
@@ -75,7 +75,7 @@ def answer(settings: DeviceSettings, model: str, x: NDArray[np.float32]) -> dict
     from device_client.serving.live_serving import LiveServing
 
     live = installed(settings, model)
-    path = model_folder(settings, model) / "files" / live.variant.sha256
+    path = model_file(settings.state, model, live.variant.sha256)
     if not is_whole(path, live.variant.sha256):
         raise BlobDamaged(
             f"the file of {model} {live.version} is gone, or holds other bytes than were signed: {path}",

@@ -26,8 +26,8 @@ from device_client.engine.state_repository import StateRepository
 from device_client.engine.status_log import StatusLog
 from device_client.engine.status_publisher import StatusPublisher
 from device_client.engine.trial_effects import TrialEffects
-from device_client.ports.adapters import Swapped
 from device_client.ports.context import Adapters
+from device_client.ports.serving import Swapped
 from protocol.errors import FerryError, NoRoom, Untrusted
 from protocol.messages.device import Status
 from protocol.topics import Topics

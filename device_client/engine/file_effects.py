@@ -11,8 +11,8 @@ from typing import Final
 
 from device_client.core import effects as do
 from device_client.core import events as happened
-from device_client.ports.adapters import Held, Store
 from device_client.ports.context import Clock
+from device_client.ports.storage import Held, Store
 from protocol.content.encodings import RAW
 from protocol.errors import BlobDamaged, ChunkDamaged, FerryError
 

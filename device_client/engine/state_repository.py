@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import ValidationError
 
+from device_client.core.outbox_entry import OutboxEntry
 from device_client.core.state import Device
-from device_client.ports.adapters import Journal, OutboxEntry
+from device_client.ports.journal import Journal
 from protocol.messages.base import first_complaint
 
 log = logging.getLogger(__name__)

@@ -13,11 +13,11 @@ from typing import Final
 from pydantic import ValidationError
 
 from device_client.core.conditions.readings import Unknown
+from device_client.core.log_entry import LogEntry
 from device_client.core.state import Moment
-from device_client.ports.adapters import Journal
 from device_client.ports.context import Clock
+from device_client.ports.journal import Journal
 from protocol.errors import FerryError
-from protocol.messages.base import Frozen, Utc
 from protocol.messages.device import Status
 
 log = logging.getLogger(__name__)
@@ -25,22 +25,6 @@ log = logging.getLogger(__name__)
 PAUSE_S: Final = 60.0  # between two writes about readings and times: a device's flash wears out
 PASSED: Final = timedelta(minutes=5)  # so long after it a check that was promised is told anew
 LASTING: Final = tuple(name for name in Status.model_fields if name not in {"at", "next_check", "update_percentage"})
-
-
-class LogEntry(Frozen):
-    """Where one model stood. A `since` is None where the time before it was not seen."""
-
-    status: Status
-    state_since: Utc | None = None
-    live_since: Utc | None = None
-    plan_since: Utc | None = None
-    link_up: bool = False
-    link_since: Utc | None = None
-    link_trouble: str = ""
-    notice: str = ""  # why the last bundle was not taken
-    crossed: tuple[str, ...] = ()  # conditions whose limit was crossed at the last look
-    round_trip_ms: float | None = None
-    throughput_bytes_s: float | None = None
 
 
 class StatusLog:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from device_client.core.effects import Announce
-from device_client.ports.adapters import OutboxEntry
+from device_client.core.outbox_entry import OutboxEntry
 from device_client.ports.context import Clock, LinkOutput
 from protocol.messages.device import Outcome, Status, Wants
 from protocol.topics import Kind, Topics

@@ -14,8 +14,10 @@ from device_client.core.events import Event, ModelFailed, ProofEnded, ProofNotTr
 from device_client.core.state import Installed, Target
 from device_client.core.trial.proof_limits import FREE, ProofLimits
 from device_client.engine.file_effects import FileEffects
-from device_client.ports.adapters import ModelFile, NotTried, Proof, ProofOrder, Store
 from device_client.ports.context import Adapters
+from device_client.ports.proof import NotTried, Proof, ProofOrder
+from device_client.ports.serving import ModelFile
+from device_client.ports.storage import Store
 from protocol.errors import FerryError
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from device_client.core.conditions.readings import Unknown
-from device_client.ports.adapters import Journal, Prover, Sensors, Serving, Store, Swapped
+from device_client.ports.journal import Journal
+from device_client.ports.proof import Prover
+from device_client.ports.sensors import Sensors
+from device_client.ports.serving import Serving, Swapped
+from device_client.ports.storage import Store
 from protocol.trust.verification import Accepted
 
 Verify = Callable[[bytes, Mapping[str, bytes]], Accepted]

@@ -7,9 +7,11 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from device_client.core.outbox_entry import OutboxEntry
 from device_client.feedback.window import FeedbackWindow, to_message
-from device_client.ports.adapters import Journal, OutboxEntry, Serving
 from device_client.ports.context import Clock
+from device_client.ports.journal import Journal
+from device_client.ports.serving import Serving
 from device_client.reporting.window_merging import merged
 from protocol.errors import FerryError
 from protocol.feedback.truncation import WINDOW_MAX_BYTES, truncated

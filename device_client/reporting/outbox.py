@@ -11,7 +11,8 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from device_client.ports.adapters import Journal, OutboxEntry
+from device_client.core.outbox_entry import OutboxEntry
+from device_client.ports.journal import Journal
 from protocol.errors import FerryError
 
 UNDER_WAY_MAX: Final = 32

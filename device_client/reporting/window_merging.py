@@ -6,11 +6,10 @@ of those in the older half.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from device_client.ports.adapters import OutboxEntry
+from device_client.core.outbox_entry import OutboxEntry
 from protocol.errors import BadInput
 from protocol.feedback.aggregation import merge
 from protocol.messages.device import Feedback
@@ -38,7 +37,7 @@ def make_room(waiting: Sequence[OutboxEntry], free_bytes: int) -> list[Merged]:
 def merged(waiting: Sequence[OutboxEntry]) -> list[OutboxEntry]:
     """The same counts in as few windows as messages have room for, oldest first."""
     fewest = list(waiting)
-    while pairs := make_room(fewest, sys.maxsize):
+    while pairs := make_room(fewest, sum(len(entry.payload) for entry in fewest)):
         instead = {pair.older_id: pair.entry for pair in pairs}
         gone = {pair.newer_id for pair in pairs}
         fewest = [instead.get(entry.event_id, entry) for entry in fewest if entry.event_id not in gone]

@@ -20,7 +20,7 @@ from device_client.adapters.process_priority import give_way
 from device_client.adapters.runtime.tflite import check_delegates, runtime_name
 from device_client.adapters.sandbox.parent import TrialProcess
 from device_client.adapters.sensors.device_sensors import DeviceSensors
-from device_client.adapters.storage.file_store import CURRENT, FileStore
+from device_client.adapters.storage.file_store import FileStore
 from device_client.adapters.storage.journal import Journal
 from device_client.adapters.swap_hook import SwapHook
 from device_client.core.events import Event
@@ -29,8 +29,9 @@ from device_client.engine.engine import Engine
 from device_client.mqtt_inference.event_router import EventRouter
 from device_client.mqtt_inference.request_handler import RequestHandler
 from device_client.mqtt_inference.request_worker import RequestWorker
-from device_client.ports.adapters import Swapped
+from device_client.paths import CURRENT, JOURNAL, model_folder
 from device_client.ports.context import Adapters, Clock, LinkOutput, no_observer
+from device_client.ports.serving import Swapped
 from device_client.reporting.feedback_reporter import FeedbackReporter
 from device_client.service.event_loop import EventLoop, Inbound, Posted, drive
 from device_client.service.presence import Identity, LinkWatch
@@ -45,7 +46,6 @@ from protocol.trust.bundle import signed_part
 from protocol.trust.verification import Accepted, verify
 
 ROOT_MAX_BYTES: Final = 512_000
-JOURNAL: Final = "journal.db"
 NICE: Final = 5
 
 log = logging.getLogger(__name__)
@@ -164,7 +164,7 @@ class DeviceService:
         )
         self.servings[model] = serving
         adapters = Adapters(
-            store=FileStore(model_folder(self.settings, model)),
+            store=FileStore(model_folder(self.settings.state, model)),
             prover=TrialProcess(delegates=delegates),
             serving=serving,
             sensors=self._sensors,
@@ -189,7 +189,7 @@ class DeviceService:
         """Whom to tell of swaps."""
         if not section.on_swap:
             return no_observer
-        current = model_folder(self.settings, section.name) / CURRENT
+        current = model_folder(self.settings.state, section.name) / CURRENT
         command = SwapHook(section.name, section.on_swap, current, timeout_s=section.on_swap_timeout_s)
         self._swap_commands.append(command)
         return command.tell
@@ -213,11 +213,6 @@ def check_delegates_of(models: Iterable[ModelSection]) -> None:
                 f"delegates of {section.name}: {missing.message}",
                 hint="mend `delegates` in device.toml, or take them out to compute on the processor",
             ) from None
-
-
-def model_folder(settings: DeviceSettings, model: str) -> Path:
-    """Where the files of a model are; `current.tflite` stands in it."""
-    return settings.state / "models" / model
 
 
 def shadow_terms(limits: TrialLimits) -> ShadowSettings:

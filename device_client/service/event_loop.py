@@ -15,8 +15,9 @@ from typing import Final
 
 from device_client.core.events import ChunksSwept, Event, LinkDown
 from device_client.engine.engine import Engine
-from device_client.ports.adapters import Journal, Serving
 from device_client.ports.context import Clock
+from device_client.ports.journal import Journal
+from device_client.ports.serving import Serving
 from device_client.reporting.feedback_reporter import FeedbackReporter
 from device_client.reporting.outbox import Outbox
 from device_client.service.presence import Identity, LinkWatch, ReadBack

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from threading import Lock
 
 from device_client.adapters.runtime.tflite import OpenModel, open_model
-from device_client.ports.adapters import Delegate, ModelFile
+from device_client.ports.serving import Delegate, ModelFile
 from device_client.serving.prediction import AnswerFormat, Array
 from protocol.errors import BadModel, ContractDiffers, FerryError
 

@@ -24,7 +24,7 @@ from device_client.core.conditions.model_quality import Quality
 from device_client.core.trial.tally import Tally
 from device_client.feedback.drift_state import VERSIONS_MAX, DriftStates, read, written
 from device_client.feedback.window import FeedbackCounter, FeedbackWindow
-from device_client.ports.adapters import Delegate, ModelFile
+from device_client.ports.serving import Delegate, ModelFile
 from device_client.serving.interpreter_pool import InterpreterPool
 from device_client.serving.prediction import Array, Prediction, entropy_millibits, finite
 from device_client.serving.shadow import Shadow, ShadowSettings

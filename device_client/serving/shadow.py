@@ -20,7 +20,7 @@ from typing import Final
 from device_client.adapters.process_priority import give_way
 from device_client.core.trial.tally import DROP_BINS, Tally
 from device_client.feedback.window import FeedbackCounter
-from device_client.ports.adapters import Delegate, ModelFile
+from device_client.ports.serving import Delegate, ModelFile
 from device_client.serving.cpu_budget import CpuBudget
 from device_client.serving.interpreter_pool import InterpreterPool
 from device_client.serving.prediction import Array, agree, finite

@@ -24,7 +24,7 @@ from device_client.core.policy import (
     Smart,
     Strategy,
 )
-from device_client.ports.adapters import Delegate
+from device_client.ports.serving import Delegate
 from protocol.feedback.truncation import WINDOW_MAX_BYTES
 from protocol.messages.base import Name
 from protocol.topics import LINE_MAX_BYTES

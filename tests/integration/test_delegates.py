@@ -16,7 +16,8 @@ import pytest
 from device_client.adapters.runtime.tflite import check_delegates, open_model
 from device_client.adapters.sandbox.parent import TrialProcess
 from device_client.diagnostics.doctor import Check, examine
-from device_client.ports.adapters import Delegate, ModelFile, NotTried, Proof, ProofOrder
+from device_client.ports.proof import NotTried, Proof, ProofOrder
+from device_client.ports.serving import Delegate, ModelFile
 from device_client.service.device_service import DeviceService
 from device_client.serving.live_serving import LiveServing
 from device_client.settings.loader import load

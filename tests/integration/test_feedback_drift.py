@@ -15,7 +15,7 @@ from device_client.adapters.runtime.tflite import open_model
 from device_client.feedback.drift_detector import LEARN
 from device_client.feedback.drift_state import VERSIONS_MAX, read
 from device_client.feedback.window import to_message
-from device_client.ports.adapters import ModelFile
+from device_client.ports.serving import ModelFile
 from device_client.serving.live_serving import LiveServing
 from tests.integration import fleet_models
 

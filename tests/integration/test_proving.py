@@ -22,7 +22,7 @@ import pytest
 from device_client.adapters.runtime.tflite import open_model
 from device_client.adapters.sandbox.parent import CHILD, TrialProcess
 from device_client.core.trial.proof_limits import ProofLimits, proof_limits
-from device_client.ports.adapters import NotTried, Proof, ProofOrder
+from device_client.ports.proof import NotTried, Proof, ProofOrder
 from protocol.messages.manifest import Contract, Requirements
 from tests.builders import a_manifest, a_policy, a_variant, fit_readings
 from tests.integration import models
@@ -449,7 +449,7 @@ import sys
 from pathlib import Path
 from queue import Queue
 from device_client.adapters.sandbox.parent import TrialProcess
-from device_client.ports.adapters import ProofOrder
+from device_client.ports.proof import ProofOrder
 from protocol.messages.manifest import Contract
 told = Queue()
 contract = Contract.model_validate_json(sys.argv[1])
@@ -463,7 +463,7 @@ DEVICE = """
 import json, sys, time
 from pathlib import Path
 from device_client.adapters.sandbox.parent import TrialProcess
-from device_client.ports.adapters import ProofOrder
+from device_client.ports.proof import ProofOrder
 from protocol.messages.manifest import Contract
 contract = Contract.model_validate_json(sys.argv[2])
 order = ProofOrder(Path(sys.argv[1]), Path(sys.argv[3]), "float32", 0.02, contract, 200_000_000, 600.0)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from device_client.adapters.runtime.tflite import open_model
 from device_client.core.trial.tally import DROP_BINS
 from device_client.feedback.window import FeedbackWindow
-from device_client.ports.adapters import ModelFile, Serving
+from device_client.ports.serving import ModelFile, Serving
 from device_client.serving.live_serving import ANSWERS_MAX, LiveServing, Prediction
 from device_client.serving.shadow import GOLDEN, RARE_S, ShadowSettings
 from protocol.errors import BadInput, BadModel, MissingPart

@@ -13,7 +13,7 @@ import pytest
 
 from device_client.adapters.swap_hook import SwapHook
 from device_client.diagnostics.doctor import examine
-from device_client.ports.adapters import Swapped
+from device_client.ports.serving import Swapped
 from device_client.service.device_service import DeviceService
 from device_client.settings.loader import load
 from protocol.errors import BadSettings

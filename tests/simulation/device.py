@@ -12,12 +12,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from device_client.core.conditions.readings import Readings
+from device_client.core.outbox_entry import OutboxEntry
 from device_client.core.policy import Policy
 from device_client.core.trial.tally import Tally
 from device_client.engine.engine import Engine
 from device_client.feedback.window import FeedbackWindow
-from device_client.ports.adapters import Held, ModelFile, NotTried, OutboxEntry, Proof, ProofOrder
 from device_client.ports.context import Adapters, Clock, LinkOutput, Verify
+from device_client.ports.proof import NotTried, Proof, ProofOrder
+from device_client.ports.serving import ModelFile
+from device_client.ports.storage import Held
 from device_client.reporting.feedback_reporter import FeedbackReporter
 from device_client.service.event_loop import EventLoop, Inbound, Posted
 from device_client.service.presence import Identity, LinkWatch

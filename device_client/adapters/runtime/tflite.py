@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device_client.adapters.runtime.self_test_model import probe_model
-from device_client.ports.adapters import Delegate
+from device_client.ports.serving import Delegate
 from protocol.errors import BadModel, MissingPart
 from protocol.messages.manifest import Contract, Tensor
 

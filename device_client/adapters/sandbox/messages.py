@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from device_client.ports.adapters import Delegate
+from device_client.ports.serving import Delegate
 from protocol.messages.base import Frozen
 from protocol.messages.manifest import Contract
 

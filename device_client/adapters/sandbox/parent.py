@@ -34,7 +34,8 @@ from device_client.adapters.sandbox.messages import (
     used_more,
 )
 from device_client.core.events import ChildEnd
-from device_client.ports.adapters import Delegate, NotTried, Proof, ProofOrder
+from device_client.ports.proof import NotTried, Proof, ProofOrder
+from device_client.ports.serving import Delegate
 
 CHILD: Final = (sys.executable, "-m", "device_client.adapters.sandbox.child")
 INTERPRETER_BYTES: Final = 536_870_912  # address space of Python, numpy and the runtime: 130-155 MB measured, 4 x left

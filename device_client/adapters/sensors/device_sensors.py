@@ -21,8 +21,8 @@ from device_client.adapters.sensors.probes.owner_command import OwnerCommandProb
 from device_client.adapters.sensors.probes.validation import NAMES, PLAIN, believed
 from device_client.adapters.sensors.timed_probe import TimedProbe
 from device_client.core.conditions.readings import Readings, Unknown
+from device_client.paths import HOLD
 
-HOLD_FILE: Final = "hold"
 HOLD_MAX_CHARACTERS: Final = 200
 _NOT_MEASURED: Final = Unknown("not measured here")
 
@@ -54,7 +54,7 @@ class DeviceSensors:
     def read(self) -> Readings:
         """Take every reading; never raises, never blocks for longer than the probes are given."""
         found = self._heard(self._answers())
-        told: dict[str, Any] = {"held": _held(self._state_folder / HOLD_FILE)} | {
+        told: dict[str, Any] = {"held": _held(self._state_folder / HOLD)} | {
             "clock_synchronised": attempt(synchronised),
             "local_time": believed("local_time", self._wall(self._zone), "the system", self._zone),
         }
@@ -64,7 +64,7 @@ class DeviceSensors:
 
     def held(self) -> str:
         """The application's own hold, or the probe file's; no other probe is asked."""
-        held = _held(self._state_folder / HOLD_FILE)
+        held = _held(self._state_folder / HOLD)
         return held or self._overridden(Readings()).held
 
     def clock_synchronised(self) -> bool | Unknown:

@@ -15,13 +15,13 @@ from typing import Final
 
 from device_client.adapters.storage.disk import full_disk_is_no_room, rename_for_good, sync_folder
 from device_client.adapters.storage.partial_file import PartialFile
-from device_client.ports.adapters import Held
+from device_client.paths import CURRENT, FILES
+from device_client.ports.storage import Held
 from protocol.content.encodings import RAW, decode
 from protocol.errors import BlobDamaged
 from protocol.messages.manifest import Encoding, Tree
 from protocol.topics import SHA256
 
-CURRENT: Final = "current.tflite"
 _NEXT_CURRENT: Final = ".current.tflite.next"
 
 
@@ -40,7 +40,7 @@ class FileStore:
     def __init__(self, folder: Path) -> None:
         """Make the folder, and clean up what a power cut left half-written."""
         self.folder = folder
-        self._files = folder / "files"
+        self._files = folder / FILES
         self._partials = folder / "partial"
         self._open: PartialFile | None = None
         for each in (self._files, self._partials):

@@ -15,7 +15,7 @@ from typing import Final
 
 from device_client.adapters.storage import folder_lock
 from device_client.adapters.storage.database import Database, glance
-from device_client.ports.adapters import OutboxEntry
+from device_client.core.outbox_entry import OutboxEntry
 from device_client.reporting.window_merging import Merged, make_room
 
 FEEDBACK_BUDGET_BYTES: Final = 262_144

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from device_client.adapters.storage.disk import check_room, full_disk_is_no_room, reserve
-from device_client.ports.adapters import Held
+from device_client.ports.storage import Held
 from protocol.content import chunks
 from protocol.errors import BlobDamaged
 from protocol.messages.manifest import CHUNK_BYTES, Tree

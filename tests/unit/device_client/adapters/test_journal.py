@@ -16,7 +16,7 @@ from threading import Thread
 import pytest
 
 from device_client.adapters.storage.journal import Journal, Seen, peek
-from device_client.ports.adapters import OutboxEntry
+from device_client.core.outbox_entry import OutboxEntry
 from protocol.errors import BadInput, Busy, FerryError, NoRoom
 
 PROJECT = Path(__file__).resolve().parents[4]
@@ -125,7 +125,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from device_client.adapters.storage.journal import Journal
-from device_client.ports.adapters import OutboxEntry
+from device_client.core.outbox_entry import OutboxEntry
 journal = Journal(Path(sys.argv[1]))
 for number in range(100_000):
     entry = OutboxEntry(f"e-{number}", "topic", b"x" * 200, 0.0, "event")

@@ -13,13 +13,14 @@ import pytest
 from device_client.core.conditions.conditions import COMFORT, SAFETY
 from device_client.core.conditions.readings import Unknown
 from device_client.core.events import LinkDown, LinkUp, PlanRefused
+from device_client.core.log_entry import LogEntry
 from device_client.core.policy import Thresholds, UnknownOf
 from device_client.core.state import Phase
 from device_client.core.status import status_of
 from device_client.diagnostics.explanation import Explanation, Snapshot, explain
 from device_client.diagnostics.explanation_text import in_words, lines, span
 from device_client.diagnostics.remedies import SETTING, WHAT
-from device_client.engine.status_log import LogEntry, following
+from device_client.engine.status_log import following
 from tests.builders import NOON, a_device, a_plan, a_policy, fit_readings
 from tests.life import Life
 from tests.states import OLD, brought_to, empty, loses, settled

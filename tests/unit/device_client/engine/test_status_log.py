@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from device_client.core.events import LinkDown
+from device_client.core.log_entry import LogEntry
 from device_client.core.state import Phase
-from device_client.engine.status_log import PAUSE_S, LogEntry, read
+from device_client.engine.status_log import PAUSE_S, read
 from protocol.errors import NoRoom
 from tests.builders import NOON, fit_readings
 from tests.engine_room import EngineRoom

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from device_client.adapters.storage.journal import Journal
-from device_client.ports.adapters import OutboxEntry
+from device_client.core.outbox_entry import OutboxEntry
 from device_client.reporting.outbox import UNDER_WAY_MAX, Outbox
 from device_client.reporting.window_merging import make_room
 from protocol.feedback.aggregation import with_figures

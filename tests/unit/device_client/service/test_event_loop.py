@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import pytest
 
 from device_client.core.conditions.readings import Unknown
+from device_client.core.outbox_entry import OutboxEntry
 from device_client.core.state import Phase
 from device_client.feedback.window import FeedbackWindow
-from device_client.ports.adapters import OutboxEntry
 from device_client.ports.context import LinkOutput
 from device_client.reporting.feedback_reporter import FeedbackReporter
 from device_client.reporting.outbox import UNDER_WAY_MAX

@@ -1,0 +1,76 @@
+"""The live model, as the engine swaps it and as applications call it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from device_client.core.conditions.model_quality import Quality
+from device_client.core.trial.tally import Tally
+from device_client.feedback.window import FeedbackWindow
+from protocol.messages.manifest import Contract, InputStatistics
+
+
+@dataclass(frozen=True, slots=True)
+class Delegate:
+    """A library that computes a model, or parts of it, on other hardware.
+
+    `options` are the library's own, as it documents them.
+    """
+
+    library: str
+    options: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Swapped:
+    """A version that now serves; the device's state at that moment, and the reason."""
+
+    version: str
+    variant: str
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A whole, verified file and what an application needs to know of it."""
+
+    path: Path
+    version: str
+    variant: str
+    contract: Contract
+    labels: tuple[str, ...] = ()
+    statistics: InputStatistics | None = None  # of the training set, for input drift
+
+
+class Serving(Protocol):
+    """The live model and its shadow. No prediction ever waits for these calls."""
+
+    def swap(self, model: ModelFile) -> None:
+        """Open and warm up a file beside the live one, then replace one reference.
+
+        Raises BadModel; the old model then goes on serving.
+        """
+
+    def start_shadow(self, model: ModelFile, share: float) -> None:
+        """Run this model too on a share (over 0 to 1) of live inputs; reset the tally.
+
+        Raises BadModel.
+        """
+
+    def stop_shadow(self) -> None:
+        """Close the shadow."""
+
+    def tally(self) -> Tally:
+        """The counts since the shadow started, or since the swap without a shadow."""
+
+    def take_window(self, *, at_least: int) -> FeedbackWindow | None:
+        """Close and return the feedback window; None with fewer inferences than that."""
+
+    def standings(self) -> bytes | None:
+        """The drift detectors' state, to be saved; None before the first model."""
+
+    def quality(self) -> Quality | None:
+        """The live model's recent quality; None before its first inference."""

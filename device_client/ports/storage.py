@@ -1,0 +1,66 @@
+"""The file store of one model: partial downloads, whole files by hash, the current one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from protocol.messages.manifest import Encoding, Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How much of a tree is on disk, checked by hash.
+
+    `missing`: chunks to fetch next; a list chunk comes before its leaves.
+    """
+
+    missing: tuple[str, ...]
+    kept_chunks: int
+    total_chunks: int
+
+
+class Store(Protocol):
+    """The files of one model on one device."""
+
+    def open_partial(self, tree: Tree, *, decoded_bytes: int = 0) -> Held:
+        """Rehash what is on disk of a tree and return what is missing.
+
+        Reserves disk space first, and `decoded_bytes` beside the partial for `finish`
+        (0 when the encoding is raw). Raises NoRoom, BlobDamaged.
+        """
+
+    def keep(self, sha256: str, payload: bytes) -> bool:
+        """Check a chunk and write it to the open partial.
+
+        Returns False when it is already there or not part of the tree. Raises
+        ChunkDamaged when the bytes do not match the hash, NoRoom when the disk is full,
+        BlobDamaged when the signed tree is malformed.
+        """
+
+    def held(self) -> Held:
+        """What the open partial is still missing, without reading it again."""
+
+    def finish(self, encoding: Encoding, sha256: str, size_bytes: int) -> None:
+        """Decode the complete partial into a whole file.
+
+        Writes, syncs, verifies, renames, syncs the folder. Raises NoRoom, or BlobDamaged
+        after deleting the partial.
+        """
+
+    def has(self, sha256: str) -> bool:
+        """Whether the whole file exists and its bytes, read again, have this hash."""
+
+    def path(self, sha256: str) -> Path:
+        """Where the whole file is or would be."""
+
+    def make_current(self, sha256: str) -> None:
+        """Point the `current.tflite` symlink at a whole file, atomically."""
+
+    def keep_only(self, sha256s: Collection[str]) -> None:
+        """Remove every other whole file, and every partial that is not open."""
+
+    def close_partial(self) -> None:
+        """Close the open partial; its bytes stay on disk for a later attempt."""
