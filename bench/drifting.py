@@ -1,9 +1,10 @@
-"""Makes a stream of handwritten digits that drifts: upright, then turned further and further and noisy, then as told.
+"""A stream of handwritten digits whose inputs drift: upright, then increasingly rotated
+and noisy, then as requested.
 
-    python -m bench.drifting --out FILE.npz    # for `device-client run --replay FILE.npz`
+    python -m bench.drifting --out FILE.npz  # for `device-client run --replay`
 
-The digits are those that the built-in recipe holds back. Knows no model, no device
-and no time: a leg has so many inputs.
+The digits are the held-out part of the built-in recipe. A leg is a number of inputs;
+models, devices and time play no role here.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ AT_A_TIME: Final = 2_000  # images in memory while they are turned
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """A stretch of the stream: turned (degrees, anticlockwise) and noisy (standard deviation) from here to there."""
+    """A stretch of the stream: rotation (degrees, anticlockwise) and noise (standard
+    deviation), each from the first value to the second.
+    """
 
     inputs: int
     turned_deg: tuple[float, float] = (0.0, 0.0)
@@ -37,7 +40,9 @@ class Leg:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stream:
-    """`x`: (inputs, 784) float32 in 0..1; `y`: (inputs,) the digits; `turned_deg`, `noise`: (inputs,) what was done."""
+    """`x`: (inputs, 784) float32 in 0..1; `y`: (inputs,) the digits; `turned_deg`,
+    `noise`: (inputs,) the rotation and noise applied.
+    """
 
     x: Float32
     y: Labels
@@ -45,12 +50,12 @@ class Stream:
     noise: Floats
 
     def save(self, path: Path, *, labels: bool = True) -> None:
-        """Write it as a replay wants it."""
+        """Write the .npz file that `--replay` reads."""
         np.savez(path, **({"x": self.x, "y": self.y} if labels else {"x": self.x}))
 
 
 def drifting(legs: Sequence[Leg], seed: int = 1) -> Stream:
-    """Draw held-back digits at random, leg after leg; nearly the same again from the same seed."""
+    """Draw held-out digits at random, leg after leg, from a seed."""
     _, _, x, y = digits.load_data()
     rng = np.random.default_rng(seed)
     turned_deg = np.concatenate([np.linspace(*leg.turned_deg, leg.inputs) for leg in legs])
@@ -60,7 +65,7 @@ def drifting(legs: Sequence[Leg], seed: int = 1) -> Stream:
 
 
 def spoilt(x: Float32, turned_deg: Floats, noise: Floats, rng: np.random.Generator) -> Float32:
-    """Digits (inputs, 784), each turned and noisy in its own measure."""
+    """Rotate and add noise to digits (inputs, 784), each by its own amount."""
     after = x.copy()
     changed = np.flatnonzero((turned_deg != 0.0) | (noise != 0.0))
     for part in np.split(changed, range(AT_A_TIME, len(changed), AT_A_TIME)):
@@ -70,8 +75,8 @@ def spoilt(x: Float32, turned_deg: Floats, noise: Floats, rng: np.random.Generat
 
 
 def turned(x: Float32, turned_deg: Floats) -> Float32:
-    """Digits (inputs, 784), each turned about its middle; straight lines between pixels, nothing beyond the edge."""
-    images = np.pad(x.reshape(-1, SIDE, SIDE), ((0, 0), (1, 2), (1, 2)))  # an empty frame, in which every gap is found
+    """Rotate digits (inputs, 784) about their centre: bilinear, empty outside."""
+    images = np.pad(x.reshape(-1, SIDE, SIDE), ((0, 0), (1, 2), (1, 2)))  # an empty border for out-of-range samples
     angles = np.deg2rad(turned_deg).astype(np.float32)[:, None]
     down, right = (grid.ravel().astype(np.float32) - (SIDE - 1) / 2 for grid in np.mgrid[0:SIDE, 0:SIDE])
     from_down = np.cos(angles) * down + np.sin(angles) * right + (SIDE - 1) / 2
@@ -92,18 +97,18 @@ def turned(x: Float32, turned_deg: Floats) -> Float32:
 
 
 def main() -> None:
-    """A minute upright, a minute of turning, a minute upright, at ten a second."""
+    """Write a minute upright, a minute rotating, a minute upright, at ten a second."""
     parser = argparse.ArgumentParser(description="Make a stream of digits that drifts.")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--inputs", type=int, default=600, help="of each leg")
     parser.add_argument("--turned", type=float, default=45.0, help="degrees at the worst")
     parser.add_argument("--noise", type=float, default=0.2, help="standard deviation at the worst; a pixel is 0 to 1")
     parser.add_argument("--without-labels", action="store_true")
-    asked = parser.parse_args()
-    turning = Leg(asked.inputs, (0.0, asked.turned), (0.0, asked.noise))
-    stream = drifting([Leg(asked.inputs), turning, Leg(asked.inputs)])
-    stream.save(asked.out, labels=not asked.without_labels)
-    print(f"{len(stream.x):,} inputs: {asked.out}")  # noqa: T201 - its answer
+    arguments = parser.parse_args()
+    turning = Leg(arguments.inputs, (0.0, arguments.turned), (0.0, arguments.noise))
+    stream = drifting([Leg(arguments.inputs), turning, Leg(arguments.inputs)])
+    stream.save(arguments.out, labels=not arguments.without_labels)
+    print(f"{len(stream.x):,} inputs: {arguments.out}")  # noqa: T201 - its answer
 
 
 if __name__ == "__main__":

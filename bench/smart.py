@@ -1,10 +1,12 @@
-"""Draws what the smart strategy does with real inputs that drift: docs/images/smart-strategy.png.
+"""Draws how the smart strategy reacts to real inputs that drift:
+docs/images/smart-strategy.png.
 
     python -m bench.smart [--out FILE.png] [--models FOLDER]
 
-A real device but for its clock and broker (tests/real_room.py) lives through five days and a half on real digits with
-real models: once with the true labels of half of its inputs, once with none. Its processor is too busy for comfort all
-the time, and for a while the application holds, which nothing waives.
+A real device with a simulated clock and broker (tests/real_room.py) runs through five
+days and a half of real digits with real models: once with true labels for half of its
+inputs, once with none. Its CPU is above the comfort limit all the time, and for a while
+the application holds updates, which nothing waives.
 """
 
 from __future__ import annotations
@@ -52,7 +54,9 @@ LEGS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One moment. `interval_s` is None while nothing waits to be taken; `drift` is None while none can be told."""
+    """One moment. `interval_s` is None while no update waits; `drift` is None while it
+    cannot be computed.
+    """
 
     at_h: float
     turned_deg: float
@@ -62,8 +66,8 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """It looked, and chose the interval to the next look by a score."""
+class Check:
+    """A check by the strategy, and the interval to the next one that its score gave."""
 
     at_h: float
     interval_s: float
@@ -72,21 +76,21 @@ class Look:
 
 @dataclass(slots=True)
 class Life:
-    """What became of one device. `told`: its outcomes, by version."""
+    """What happened on one device. `outcomes`: the final reports, by version."""
 
     labelled: bool
     samples: list[Sample] = field(default_factory=list)
-    looks: list[Look] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
     taken_h: dict[str, float] = field(default_factory=dict)
-    told: dict[str, str] = field(default_factory=dict)
+    outcomes: dict[str, str] = field(default_factory=dict)
 
-    def looked_at(self, at_h: float) -> Look:
-        """The look that was made then."""
-        return next(look for look in self.looks if look.at_h == at_h)
+    def check_at(self, at_h: float) -> Check:
+        """The check made at that time."""
+        return next(check for check in self.checks if check.at_h == at_h)
 
 
 def a_stream(per_hour: int = PER_HOUR) -> Stream:
-    """Upright, turning, turned, upright again."""
+    """The stream of the picture: upright, rotating, rotated, upright again."""
     begins_h, legs = 0.0, []
     for ends_h, leg in LEGS:
         legs.append(Leg(round((ends_h - begins_h) * per_hour), leg.turned_deg, leg.noise))
@@ -95,7 +99,9 @@ def a_stream(per_hour: int = PER_HOUR) -> Stream:
 
 
 def live(stream: Stream, models: Path, folder: Path, *, labelled: bool, per_hour: int = PER_HOUR) -> Life:
-    """Have a device in `folder` live through the stream. `models`: what fleet_models.make_digits has filled."""
+    """Run a device in `folder` through the stream. `models`: filled by
+    `fleet_models.make_digits`.
+    """
     made = {version: fleet_models.made(models, name) for version, name in MADE_AS.items()}
     room = RealRoom(folder, a_policy(strategy=SMART, trial=PATIENT))
     room.settles("1.0.0", made["1.0.0"])
@@ -112,7 +118,7 @@ def live(stream: Stream, models: Path, folder: Path, *, labelled: bool, per_hour
         room.passes(began_s + (row + 1) * HOUR_S / per_hour - room.now_s)
         room.asks(stream.x[row], int(stream.y[row]) if labelled and row % 2 == 0 else None)
         _note(life, room, at_h, float(stream.turned_deg[row]), looked=room.engine.state.moment.checked_at_s != before_s)
-    life.told = {said.version: f"{said.outcome}: {said.reason}" for said in room.outcomes}
+    life.outcomes = {each.version: f"{each.outcome}: {each.reason}" for each in room.outcomes}
     room.close()
     return life
 
@@ -126,7 +132,7 @@ def _note(life: Life, room: RealRoom, at_h: float, turned_deg: float, *, looked:
     life.samples.append(Sample(at_h, turned_deg, drift, value, moment.interval_s if waits or looked else None))
     if looked and moment.interval_s is not None:
         weighed = score(SMART, moment.readings.quality, expected)
-        life.looks.append(Look(at_h, moment.interval_s, weighed.told))
+        life.checks.append(Check(at_h, moment.interval_s, weighed.told))
     for said in room.statuses:
         if said.state == "fetching" and said.latest_version:
             life.taken_h.setdefault(said.latest_version, at_h)
@@ -134,7 +140,7 @@ def _note(life: Life, room: RealRoom, at_h: float, turned_deg: float, *, looked:
 
 
 def draw(lives: Sequence[Life], out: Path) -> None:
-    """Inputs, drift, score and interval, on one clock."""
+    """Draw inputs, drift, score and interval on one time axis."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -147,18 +153,27 @@ def draw(lives: Sequence[Life], out: Path) -> None:
     for life in lives:
         _draw_life(drifts, scores, waits, life)
     scores.axhline(SMART.comfort_score, color=GREY, lw=1, ls=":")
-    scores.text(END_H, SMART.comfort_score + 0.03, "under this comfort is waived", ha="right", va="bottom", color=GREY)
+    scores.text(
+        END_H,
+        SMART.comfort_score + 0.03,
+        "below this, comfort conditions are waived",
+        ha="right",
+        va="bottom",
+        color=GREY,
+    )
     drifts.axhline(DRIFT_CALM, color=GREY, lw=1, ls=":")
-    drifts.text(END_H, DRIFT_CALM + 0.03, "up to here it is calm", ha="right", va="bottom", color=GREY)
-    drifts.set(ylabel="drift\nit sees", ylim=(-0.06, 1.1), yticks=(0, 0.5, 1))
+    drifts.text(END_H, DRIFT_CALM + 0.03, "no drift below this line", ha="right", va="bottom", color=GREY)
+    drifts.set(ylabel="detected\ndrift", ylim=(-0.06, 1.1), yticks=(0, 0.5, 1))
     scores.set(ylabel="score", ylim=(-0.06, 1.1), yticks=(0, 0.5, 1))
     ticks = (SMART.interval_min_s / HOUR_S, 1, 4, SMART.interval_max_s / HOUR_S)
-    waits.set(ylabel="hours between looks", xlabel="hours", yscale="log", xlim=(0, END_H), ylim=(0.1, 60))
+    waits.set(ylabel="hours between checks", xlabel="hours", yscale="log", xlim=(0, END_H), ylim=(0.1, 60))
     waits.set_yticks(ticks, ("0.25\nfloor", "1", "4", "24\nceiling"))
     waits.minorticks_off()
     waits.set_xticks(range(0, int(END_H) + 1, 12))
     _mark((inputs, drifts, scores, waits), waits, scores)
-    figure.suptitle("A smart device looks the sooner, the worse its model does", x=0.02, ha="left", fontsize=12)
+    figure.suptitle(
+        "The worse its model does, the sooner a smart device checks for updates", x=0.02, ha="left", fontsize=12
+    )
     figure.align_ylabels()
     figure.tight_layout()
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -183,15 +198,15 @@ def _draw_life(drifts: Any, scores: Any, waits: Any, life: Life) -> None:
     waits.step([sample.at_h for sample in life.samples], intervals, where="post", color=color, lw=1.6)
     for version, at_h in life.taken_h.items():
         if at_h > RELEASES_H.get(version, END_H):
-            interval_h = life.looked_at(at_h).interval_s / HOUR_S
+            interval_h = life.check_at(at_h).interval_s / HOUR_S
             waits.plot(at_h, interval_h, "*", ms=15, color=color, zorder=3)
             side, ha = (2, "left") if life.labelled else (-2, "right")
-            told = f"{version} is taken,\ncomfort waived"
-            waits.text(at_h + side, interval_h, told, color=color, ha=ha, va="center")
+            note = f"{version} is taken,\ncomfort waived"
+            waits.text(at_h + side, interval_h, note, color=color, ha=ha, va="center")
             for axis in (drifts, scores):
                 axis.axvline(at_h, color=color, lw=1, ls="--")
-    looks = [[look.at_h for look in life.looks], [look.interval_s / HOUR_S for look in life.looks]]
-    waits.plot(*looks, "o", ms=4, color=color, label=f"a look, {name}")
+    points = [[check.at_h for check in life.checks], [check.interval_s / HOUR_S for check in life.checks]]
+    waits.plot(*points, "o", ms=4, color=color, label=f"a check, {name}")
 
 
 def _mark(axes: Sequence[Any], waits: Any, scores: Any) -> None:
@@ -207,36 +222,35 @@ def _mark(axes: Sequence[Any], waits: Any, scores: Any) -> None:
 
 
 def main() -> None:
-    """Live, draw, and tell what was seen."""
-    parser = argparse.ArgumentParser(description="Draw what the smart strategy does with real inputs that drift.")
+    """Run, draw, and print the figures."""
+    parser = argparse.ArgumentParser(description="Draw how the smart strategy reacts to real inputs that drift.")
     parser.add_argument("--out", type=Path, default=OUT)
-    parser.add_argument(
-        "--models", type=Path, help="a folder that fleet_models.make_digits has filled, to save training"
-    )
-    asked = parser.parse_args()
+    parser.add_argument("--models", type=Path, help="a folder filled by fleet_models.make_digits, to save training")
+    arguments = parser.parse_args()
     stream = a_stream()
     with tempfile.TemporaryDirectory() as scratch:
-        models = asked.models or Path(scratch)
-        if not asked.models:
+        models = arguments.models or Path(scratch)
+        if not arguments.models:
             fleet_models.make_digits(models)
         lives = [
             live(stream, models, Path(scratch) / f"pi-{labelled}", labelled=labelled) for labelled in (True, False)
         ]
-    draw(lives, asked.out)
+    draw(lives, arguments.out)
     for each in lives:
-        print("with labels" if each.labelled else "without labels")  # noqa: T201 - its answer
-        for line in tell(each):
-            print(f"  {line}")  # noqa: T201 - its answer
-    print(asked.out)  # noqa: T201 - its answer
+        print("with labels" if each.labelled else "without labels")  # noqa: T201 - the result
+        for line in lines_of(each):
+            print(f"  {line}")  # noqa: T201 - the result
+    print(arguments.out)  # noqa: T201 - the result
 
 
-def tell(life: Life) -> list[str]:
-    """The figures behind the picture."""
-    said = [
-        f"hour {look.at_h:6.1f}: looks every {look.interval_s / HOUR_S:5.2f} h: {look.score}" for look in life.looks
+def lines_of(life: Life) -> list[str]:
+    """The figures behind the picture, a line each."""
+    lines = [
+        f"hour {check.at_h:6.1f}: checks every {check.interval_s / HOUR_S:5.2f} h: {check.score}"
+        for check in life.checks
     ]
-    said += [f"hour {at_h:6.1f}: {version} is taken" for version, at_h in life.taken_h.items()]
-    return [*said, *(f"{version} {outcome}" for version, outcome in life.told.items())]
+    lines += [f"hour {at_h:6.1f}: {version} is taken" for version, at_h in life.taken_h.items()]
+    return [*lines, *(f"{version} {outcome}" for version, outcome in life.outcomes.items())]
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
-"""What a swap costs those who ask meanwhile, and what a prediction costs over the runtime alone, on the digits model.
+"""Latency of predictions during swaps, and the overhead of `EdgeModel.predict()` over
+the bare runtime, on the digits model.
 
 Usage: scripts/bench swap [--seconds 10] [--threads 4] [--rate 200]
 
-Threads ask at a steady rate; each latency is from call to answer. Before: nothing else happens. During: four times a
-second one version is swapped for another, which is far more than a device ever does; of these, those that met a swap
-are told apart. After: nothing else again. The overhead is from predictions and bare runs that take turns. Predictions
-go through `EdgeModel.predict()`, as an application's do, on an enrolled device whose broker does not answer.
+Threads predict at a steady rate; a latency is from call to return. Before: no swaps.
+During: four swaps a second, far more than a device ever performs; calls that overlap a
+swap get a row of their own. After: no swaps again. For the overhead, predictions and
+bare runs alternate. Predictions go through `EdgeModel.predict()`, as an application's
+do, on an enrolled device whose broker is unreachable.
 """
 
-# ruff: noqa: T201 - a benchmark is there to print
+# ruff: noqa: T201 - the output of a benchmark is what it prints
 from __future__ import annotations
 
 import argparse
@@ -56,28 +58,28 @@ for version, epochs in (("1.0.0", 6), ("1.1.0", 8)):
     (folder / "statistics.json").write_text(made.statistics.model_dump_json())
 """
 PUBLISHER: Final = (sys.executable, "-c", "from publisher.cli import main; main()")
-NO_BROKER: Final = "mqtt://127.0.0.1:9"  # the discard port: nobody answers
+NO_BROKER: Final = "mqtt://127.0.0.1:9"  # the discard port: no listener
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From one moment to another, in seconds of one clock."""
+    """An interval, in seconds of one monotonic clock."""
 
     begun_s: float
     ended_s: float
 
     @property
     def took_s(self) -> float:
-        """How long it was."""
+        """Its duration in seconds."""
         return self.ended_s - self.begun_s
 
     def meets(self, other: Span) -> bool:
-        """Whether they have a moment in common."""
+        """Whether the two intervals overlap."""
         return self.begun_s <= other.ended_s and other.begun_s <= self.ended_s
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TimedCall:
     """One prediction."""
 
     span: Span
@@ -117,60 +119,60 @@ def swap(
 ) -> None:
     """Print the latencies before, during and after."""
     threads, rate_hz = arguments.threads, arguments.rate
-    phases: dict[str, list[Asked]] = {}
+    phases: dict[str, list[TimedCall]] = {}
     swaps: list[Span] = []
     for phase in ("before", "during", "after"):
         over = threading.Event()
         with ThreadPoolExecutor(threads + 1) as pool:
-            asking = [pool.submit(_ask, model, x, over, threads / rate_hz, at / rate_hz) for at in range(threads)]
+            running = [pool.submit(_predict, model, x, over, threads / rate_hz, at / rate_hz) for at in range(threads)]
             swapping = pool.submit(_swap, serving, files, over) if phase == "during" else None
             time.sleep(arguments.seconds)
             over.set()
-            phases[phase] = [asked for each in asking for asked in each.result()]
+            phases[phase] = [call for each in running for call in each.result()]
             swaps += swapping.result() if swapping else []
         if phase == "during":
-            phases["met a swap"] = [asked for asked in phases[phase] if any(map(asked.span.meets, swaps))]
+            phases["met a swap"] = [call for call in phases[phase] if any(map(call.span.meets, swaps))]
     print(f"  {rate_hz:.0f} predictions a second from {threads} threads; {len(swaps)} swaps, each about", end=" ")
     print(f"{1e3 * float(np.median([span.took_s for span in swaps])):.1f} ms")
     _print_phases(phases)
 
 
-def _print_phases(phases: dict[str, list[Asked]]) -> None:
+def _print_phases(phases: dict[str, list[TimedCall]]) -> None:
     print("             predictions  failed   p50 ms   p99 ms   max ms   of before: p50    p99    max")
     before = _figures(phases["before"])
-    for phase, asked in phases.items():
-        if not asked:
+    for phase, call in phases.items():
+        if not call:
             print(f"  {phase:10} {0:11}")
             continue
-        figures = _figures(asked)
-        told = "".join(f"{figure:9.3f}" for figure in figures)
+        figures = _figures(call)
+        cells = "".join(f"{figure:9.3f}" for figure in figures)
         ratios = "".join(f"{ours / theirs:7.2f}" for ours, theirs in zip(figures, before, strict=True))
-        print(f"  {phase:10} {len(asked):11} {sum(each.failed for each in asked):7}{told}           {ratios}")
+        print(f"  {phase:10} {len(call):11} {sum(each.failed for each in call):7}{cells}           {ratios}")
     ratio = _figures(phases["during"])[1] / before[1]
     print(f"  p99 during over before: {ratio:.2f}; aim: at most {AIM_P99_RATIO}\n")
 
 
-def _figures(asked: list[Asked]) -> tuple[float, float, float]:
+def _figures(call: list[TimedCall]) -> tuple[float, float, float]:
     """p50, p99 and maximum in milliseconds."""
-    latencies_s = [each.span.took_s for each in asked]
+    latencies_s = [each.span.took_s for each in call]
     p50, p99, most = (float(figure) for figure in 1e3 * np.quantile(latencies_s, (0.5, 0.99, 1.0)))
     return p50, p99, most
 
 
-def _ask(model: EdgeModel, x: Floats, over: threading.Event, every_s: float, offset_s: float) -> list[Asked]:
-    """Ask until `over`."""
-    asked: list[Asked] = []
+def _predict(model: EdgeModel, x: Floats, over: threading.Event, every_s: float, offset_s: float) -> list[TimedCall]:
+    """Predict at the given rate until `over` is set."""
+    call: list[TimedCall] = []
     due_s = time.perf_counter() + offset_s
     while not over.wait(max(0.0, due_s - time.perf_counter())):
         begun_s, failed = time.perf_counter(), False
         try:
-            model.predict(x[len(asked) % len(x)])
-        except Exception as failure:  # noqa: BLE001 - whatever it is, it is what this program counts
+            model.predict(x[len(call) % len(x)])
+        except Exception as failure:  # noqa: BLE001 - failures of any kind are what is counted
             failed = True
             print(f"  failed: {failure}", file=sys.stderr)
-        asked.append(Asked(Span(begun_s, time.perf_counter()), failed))
+        call.append(TimedCall(Span(begun_s, time.perf_counter()), failed))
         due_s += every_s
-    return asked
+    return call
 
 
 def _swap(serving: LiveServing, files: list[ModelFile], over: threading.Event) -> list[Span]:
@@ -184,7 +186,7 @@ def _swap(serving: LiveServing, files: list[ModelFile], over: threading.Event) -
 
 
 def _timed(bare: Callable[[Floats], object], ours: Callable[[Floats], object], x: Floats) -> tuple[Floats, Floats]:
-    """Both in turn, so that a busy moment of the machine meets both alike."""
+    """Time both alternately, so that load on the machine affects both alike."""
     took: tuple[list[float], list[float]] = ([], [])
     rows = list(x[:200])
     for _ in range(ROUNDS):
@@ -217,15 +219,15 @@ def _file(folder: Path, version: str, variant: str) -> ModelFile:
 
 
 def _enroll(folder: Path) -> Path:
-    """The settings of a device, as `publisher enroll` writes them."""
-    told = {**os.environ, "EDGEFERRY_BROKER": NO_BROKER, "EDGEFERRY_REGISTRY": str(folder / "registry")}
+    """Return the settings file of a device, written by `publisher enroll`."""
+    environment = {**os.environ, "EDGEFERRY_BROKER": NO_BROKER, "EDGEFERRY_REGISTRY": str(folder / "registry")}
     for words in (("init",), ("enroll", "bench", "--model", "digits", "--out", str(folder / "bench"))):
-        subprocess.run([*PUBLISHER, *words], env=told, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([*PUBLISHER, *words], env=environment, check=True, stdout=subprocess.DEVNULL)
     return folder / "bench" / "device.toml"
 
 
 def _make(folder: Path) -> None:
-    """Train two versions, in a process of its own: TensorFlow is no friend of tflite-runtime."""
+    """Train two versions in their own process: TensorFlow and tflite-runtime clash."""
     print("training two versions of the digits model ...", file=sys.stderr)
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     subprocess.run([sys.executable, "-c", MAKE, str(folder)], env=quiet, check=True, stderr=subprocess.DEVNULL)

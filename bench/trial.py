@@ -1,14 +1,16 @@
-"""How many inputs a trial takes to its verdict, and how often it is wrong, beside a test of a fixed size.
+"""Inputs that a trial needs for its verdict and its error rates, beside a test of fixed
+size.
 
     python -m bench.trial [--trials N] [--seed N] [--json]
 
-The judges are the device's own, with the settings that a device has by itself, and look after every single input:
-more often than a device does, which is the hardest for the error rates. What the two models do on each input is drawn.
-Looks that saw the same counts are judged once, so that thousands of trials take a minute or two.
+The verdict functions are the device's, with its default settings, evaluated after every
+single input: more often than on a device, the hardest case for the error rates. The
+outcomes of the two models on each input are random. Equal counts are evaluated once, so
+that thousands of trials take a minute or two.
 
-The fixed size is that of a one-sided test of a paired difference of proportions with the same rates of error and the
-same margin, in the normal approximation: Connor, Biometrics 43 (1987), for pairs that agree or not, with the margin in
-place of the difference as for tests of non-inferiority.
+The fixed size is that of a one-sided test of a paired difference of proportions with
+the same error rates and margin, in the normal approximation: Connor, Biometrics 43
+(1987), with the margin in place of the difference as for tests of non-inferiority.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from device_client.core.trial.verdict import TrialVerdict, judge_probation, judg
 
 TRIALS: Final = 2_000
 SEED: Final = 20_261_122
-INPUTS_MAX: Final = 2_000  # to a trial; beyond, it is told as undecided
+INPUTS_MAX: Final = 2_000  # per trial; beyond, it counts as undecided
 LIMITS: Final = TrialLimits()
 ELAPSED_S: Final = max(LIMITS.labels_wait_s, LIMITS.probation_min_s)
 BLOCK: Final = 50  # inputs drawn at a time, of the trials that are still open
@@ -41,7 +43,9 @@ Judge = Callable[[Tally], TrialVerdict | None]
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """How often a new model and the old one differ. Labelled: only the one is right; unlabelled: `differ` alone."""
+    """How often a new model and the old one differ. With labels: the shares on which
+    only one is right; without: `differ` alone.
+    """
 
     name: str
     only_old_right: float = 0.0
@@ -50,18 +54,20 @@ class Pairing:
 
     @property
     def labelled(self) -> bool:
-        """Whether labels come."""
+        """Whether true labels arrive."""
         return not self.differ
 
     @property
     def discordant(self) -> float:
-        """Share of inputs on which just one is right, or on which they differ."""
+        """Share of inputs on which exactly one is right, or on which they differ."""
         return self.differ or self.only_old_right + self.only_new_right
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A candidate as good as the live model, one that is five points worse, and the size of a fixed test for both."""
+    """A candidate as good as the live model, one that is five points worse, and the
+    size of a fixed test that tells them apart.
+    """
 
     name: str
     equal: Pairing
@@ -71,7 +77,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of many trials. `median_inputs`: to a verdict, of those that got one."""
+    """Rates over many trials. `median_inputs`: to a verdict, of those that reached one."""
 
     adopted: float
     refused: float
@@ -85,8 +91,9 @@ def _z(rate: float) -> float:
 
 
 def a_labelled(name: str, discordant: float) -> Scene:
-    """The live model is right on 95 %. Of the equal one's errors this share is its own, half on either side; the worse
-    one has five points more, and where the old one's errors allow it as many that it alone gets right.
+    """A scene in which the live model is right on 95 %. `discordant` is the share of
+    inputs on which exactly one of the equal pair is right; the worse candidate is wrong
+    on five points more.
     """
     side = discordant / 2
     equal = Pairing("as good", only_old_right=side, only_new_right=side)
@@ -95,19 +102,19 @@ def a_labelled(name: str, discordant: float) -> Scene:
 
 
 def an_unlabelled(name: str, good: float, bad: float) -> Scene:
-    """They agree on this share."""
+    """A scene without labels: the shares of agreement of the two candidates."""
     equal, worse = Pairing("alike", differ=1 - good), Pairing("unlike", differ=1 - bad)
     return Scene(name, equal, worse, fixed_share(1 - good, 1 - bad))
 
 
 def fixed_paired(equal: Pairing, worse: Pairing, margin: float) -> int:
-    """Labelled inputs that a test at their end needs to tell the two apart."""
+    """Labelled inputs that a test of fixed size needs to tell the two apart."""
     spread = sqrt(equal.discordant), sqrt(worse.discordant - margin * margin)
     return ceil(((_z(LIMITS.equal_refused_max) * spread[0] + _z(LIMITS.worse_adopted_max) * spread[1]) / margin) ** 2)
 
 
 def fixed_share(good: float, bad: float) -> int:
-    """The same of a plain share."""
+    """Unlabelled inputs that a test of fixed size needs to tell two shares apart."""
     spread = sqrt(good * (1 - good)), sqrt(bad * (1 - bad))
     z = _z(LIMITS.equal_refused_max), _z(LIMITS.worse_adopted_max)
     return ceil(((z[0] * spread[0] + z[1] * spread[1]) / (bad - good)) ** 2)
@@ -124,12 +131,12 @@ SCENES: Final = (
 
 
 def in_shadow(tally: Tally) -> TrialVerdict | None:
-    """Before the swap: the new model is the shadow."""
+    """The verdict before the swap: the new model is the shadow."""
     return judge_shadow(tally, ELAPSED_S, LIMITS)
 
 
 def on_probation(tally: Tally) -> TrialVerdict | None:
-    """After it: the new model is live."""
+    """The verdict after the swap: the new model is live."""
     mirrored = replace(tally, only_live_correct=tally.only_shadow_correct, only_shadow_correct=tally.only_live_correct)
     return judge_probation(mirrored, ELAPSED_S, LIMITS)
 
@@ -138,7 +145,7 @@ JUDGES: Final[dict[str, Judge]] = {"shadow": in_shadow, "probation": on_probatio
 
 
 def run(judge: Judge, pairing: Pairing, *, trials: int, seed: int, inputs_max: int = INPUTS_MAX) -> Result:
-    """Let this many trials go on, input by input, until each has its verdict."""
+    """Run the trials input by input until each has its verdict."""
     rng = np.random.default_rng(seed)
     open_ = np.arange(trials)
     counts = np.zeros((trials, 2), dtype=np.int64)  # only old right (or differed), only new right
@@ -158,12 +165,12 @@ def run(judge: Judge, pairing: Pairing, *, trials: int, seed: int, inputs_max: i
         open_ = open_[~decided]
         if not len(open_):
             break
-    told = length > 0
+    decided = length > 0
     return Result(
-        adopted=float(np.mean(told & allowed)),
-        refused=float(np.mean(told & ~allowed)),
-        undecided=float(np.mean(~told)),
-        median_inputs=float(median(length[told].tolist())) if told.any() else 0.0,
+        adopted=float(np.mean(decided & allowed)),
+        refused=float(np.mean(decided & ~allowed)),
+        undecided=float(np.mean(~decided)),
+        median_inputs=float(median(length[decided].tolist())) if decided.any() else 0.0,
         trials=trials,
     )
 
@@ -175,7 +182,7 @@ _REFUSED: Final = 2
 def _judged(
     judge: Judge, pairing: Pairing, begun: int, against: NDArray[np.int64], for_it: NDArray[np.int64]
 ) -> NDArray[np.int8]:
-    """The verdict at each look: 0 none yet. Looks that saw the same counts are judged once."""
+    """The verdict after each input: 0 none yet. Equal counts are evaluated once."""
     seen = np.broadcast_to(np.arange(begun + 1, begun + against.shape[1] + 1), against.shape)
     keys = (seen * 10_000 + against) * 10_000 + for_it
     once, where = np.unique(keys, return_inverse=True)
@@ -208,7 +215,7 @@ def _code(verdict: TrialVerdict | None) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One scene before one judge."""
+    """The results of one scene under one verdict function."""
 
     scene: str
     judge: str
@@ -217,7 +224,7 @@ class Row:
     fixed_inputs: int
 
     def line(self) -> str:
-        """For people."""
+        """One line of the printed table."""
         equal, worse = self.equal, self.worse
         return (
             f"{self.scene:<33} {self.judge:<9} equal refused {equal.refused:5.1%}  worse adopted {worse.adopted:5.1%}  "
@@ -226,7 +233,7 @@ class Row:
         )
 
     def cells(self) -> list[str]:
-        """As the table of docs/TRIAL.md has them."""
+        """The cells of one row of the table in the documentation of trials."""
         equal, worse = self.equal, self.worse
         rates = f"{equal.refused:.1%}", f"{worse.adopted:.1%}", f"{equal.undecided:.1%}, {worse.undecided:.1%}"
         refused, adopted, undecided = (rate.replace("%", " %") for rate in rates)
@@ -235,7 +242,7 @@ class Row:
 
 
 def judged(scene: Scene, judge: str, *, trials: int = TRIALS, seed: int = SEED) -> Row:
-    """Both candidates of a scene before one judge."""
+    """Run both candidates of a scene under one verdict function."""
     seeds = np.random.SeedSequence((seed, *f"{scene.name} {judge}".encode())).generate_state(2)
     equal, worse = (
         run(JUDGES[judge], pairing, trials=trials, seed=int(own))
@@ -245,22 +252,22 @@ def judged(scene: Scene, judge: str, *, trials: int = TRIALS, seed: int = SEED) 
 
 
 def main() -> None:
-    """Simulate and print."""
+    """Simulate and print the table."""
     parser = argparse.ArgumentParser(description="How many inputs a trial takes, and how often it is wrong.")
     parser.add_argument("--trials", type=int, default=TRIALS)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--json", action="store_true")
-    wanted = parser.parse_args()
-    if not wanted.json:
-        say(f"{wanted.trials} trials each, seed {wanted.seed}, undecided after {INPUTS_MAX} inputs")
+    arguments = parser.parse_args()
+    if not arguments.json:
+        show(f"{arguments.trials} trials each, seed {arguments.seed}, undecided after {INPUTS_MAX} inputs")
     for scene, judge in itertools.product(SCENES, JUDGES):
-        row = judged(scene, judge, trials=wanted.trials, seed=wanted.seed)
-        say(json.dumps(asdict(row) | {"seed": wanted.seed}) if wanted.json else row.line())
+        row = judged(scene, judge, trials=arguments.trials, seed=arguments.seed)
+        show(json.dumps(asdict(row) | {"seed": arguments.seed}) if arguments.json else row.line())
 
 
-def say(text: str) -> None:
-    """At once, for the next row takes a while."""
-    print(text, flush=True)  # noqa: T201 - its answer
+def show(text: str) -> None:
+    """Print at once: the next row takes a while."""
+    print(text, flush=True)  # noqa: T201 - the result
 
 
 if __name__ == "__main__":

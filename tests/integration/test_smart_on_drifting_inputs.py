@@ -139,10 +139,10 @@ def test_drift_shrinks_the_interval_to_the_floor_takes_what_comfort_deferred_and
 @pytest.mark.parametrize("labelled", [True, False])
 def test_the_picture_in_the_docs_shows_what_it_says(labelled: bool, digits: Path, tmp_path: Path) -> None:
     life = smart.live(smart.a_stream(), digits, tmp_path / "pi", labelled=labelled)
-    before = [look.interval_s for look in life.looks if look.at_h <= smart.TURNS_H[0]]
-    after = [look.interval_s for look in life.looks if look.at_h >= smart.RELEASES_H["3.0.0"]]
+    before = [check.interval_s for check in life.checks if check.at_h <= smart.TURNS_H[0]]
+    after = [check.interval_s for check in life.checks if check.at_h >= smart.RELEASES_H["3.0.0"]]
     assert before[-1] == after[-1] == smart.SMART.interval_max_s
     assert smart.TURNS_H[0] < life.taken_h["2.0.0"] <= smart.HELD_H[1] + 1.0
-    assert life.looked_at(life.taken_h["2.0.0"]).interval_s < HOUR_S, "comfort is waived near the floor alone"
-    assert "2.0.0" in life.told, "it comes to an end of its own"
+    assert life.check_at(life.taken_h["2.0.0"]).interval_s < HOUR_S, "comfort is waived near the floor alone"
+    assert "2.0.0" in life.outcomes, "it comes to an end of its own"
     assert "3.0.0" not in life.taken_h

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bench.drifting import Leg, drifting, turned
-from bench.smart import END_H, RELEASES_H, TURNED_DEG, Life, Look, Sample, a_stream, draw, tell
+from bench.smart import END_H, RELEASES_H, TURNED_DEG, Check, Life, Sample, a_stream, draw, lines_of
 from publisher.recipes import digits
 
 
@@ -52,19 +52,19 @@ def test_what_was_lived_through_is_drawn_and_told(tmp_path: Path) -> None:
     out = tmp_path / "of" / "smart.png"
     draw(lives, out)
     assert out.read_bytes().startswith(b"\x89PNG")
-    told = "\n".join(tell(lives[0]))
-    assert "hour   40.0: looks every  0.25 h: score 0.00 (drift 0.90)" in told
-    assert "hour   40.0: 2.0.0 is taken" in told
-    assert "2.0.0 adopted: it is better" in told
+    text = "\n".join(lines_of(lives[0]))
+    assert "hour   40.0: checks every  0.25 h: score 0.00 (drift 0.90)" in text
+    assert "hour   40.0: 2.0.0 is taken" in text
+    assert "2.0.0 adopted: it is better" in text
 
 
 def a_life(*, labelled: bool) -> Life:
-    """It looks once, at the worst moment."""
+    """It checks once, at the worst moment."""
     calm = [Sample(hour, 0.0, 0.0, 1.0, 86_400.0 if hour >= RELEASES_H["2.0.0"] else None) for hour in range(40)]
     return Life(
         labelled,
         [*calm, Sample(40.0, 20.0, 0.9, 0.0, 900.0), Sample(41.0, 20.0, None, 0.5, None)],
-        looks=[Look(40.0, 900.0, "score 0.00 (drift 0.90)")],
+        checks=[Check(40.0, 900.0, "score 0.00 (drift 0.90)")],
         taken_h={"1.0.0": 0.0, "2.0.0": 40.0},
-        told={"2.0.0": "adopted: it is better"},
+        outcomes={"2.0.0": "adopted: it is better"},
     )
