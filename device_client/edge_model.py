@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from device_client.adapters.storage.disk import refusal
+from device_client.adapters.storage.disk import os_error
 from device_client.paths import HOLD
 from device_client.service.shared_service import SharedService
 from device_client.serving.live_serving import Prediction
@@ -81,14 +81,14 @@ class EdgeModel:
             self._hold.write_text(reason + "\n", encoding="utf-8")
         except OSError as refused:
             if not self._hold.exists():  # it is the file that holds
-                raise refusal(refused, f"updates cannot be held by {self._hold}") from None
+                raise os_error(refused, f"updates cannot be held by {self._hold}") from None
 
     def release_hold(self) -> None:
         """Let updates begin again. Raises NoRoom or BadInput where the file cannot be removed."""
         try:
             self._hold.unlink(missing_ok=True)
         except OSError as refused:
-            raise refusal(refused, f"the hold {self._hold} cannot be removed") from None
+            raise os_error(refused, f"the hold {self._hold} cannot be removed") from None
 
     def close(self) -> None:
         """Let go of it; with the last model of a device, say goodbye to the broker and end the updater.

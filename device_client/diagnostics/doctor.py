@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from device_client.adapters.runtime.tflite import check_delegates, check_runtime
 from device_client.adapters.sensors.device_sensors import DeviceSensors
-from device_client.adapters.storage.disk import refusal
+from device_client.adapters.storage.disk import os_error
 from device_client.adapters.storage.journal import Journal
 from device_client.adapters.swap_hook import found_program
 from device_client.core.conditions.readings import Unknown
@@ -79,7 +79,7 @@ def _try(name: str, attempt: Callable[[], str]) -> Check:
     except FerryError as refused:
         return Check(name, "bad", refused.message, refused.hint)
     except OSError as failed:
-        told = refusal(failed, f"{failed.filename or 'the folder'} cannot be used")
+        told = os_error(failed, f"{failed.filename or 'the folder'} cannot be used")
         return Check(name, "bad", told.message, told.hint)
 
 

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.signer import CryptoSigner
 
 from protocol.errors import BadSettings, MissingPart, VersionOccupied
+from protocol.host.files import rename_durably, sync_folder
 from protocol.topics import check_name
 
 FILE_MODE: Final = 0o600
@@ -77,7 +78,7 @@ class KeyStore:
             return []
         for path in old:
             path.unlink()
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
         return old
 
     def files(self, role: str) -> list[Path]:
@@ -122,13 +123,4 @@ def _write(path: Path, pem: bytes) -> None:
         file.write(pem)
         file.flush()
         os.fsync(file.fileno())
-    fresh.rename(path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    rename_durably(fresh, path)

@@ -13,12 +13,13 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-from device_client.adapters.storage.disk import full_disk_is_no_room, rename_for_good, sync_folder
+from device_client.adapters.storage.disk import full_disk_is_no_room
 from device_client.adapters.storage.partial_file import PartialFile
 from device_client.paths import CURRENT, FILES
 from device_client.ports.storage import Held
 from protocol.content.encodings import RAW, decode
 from protocol.errors import BlobDamaged
+from protocol.host.files import rename_durably, sync_folder
 from protocol.messages.manifest import Encoding, Tree
 from protocol.topics import SHA256
 
@@ -86,7 +87,7 @@ class FileStore:
             self._open = None
             raise
         partial.close()
-        rename_for_good(ready, self.path(sha256))
+        rename_durably(ready, self.path(sha256))
         partial.discard()
         self._open = None
 
@@ -109,7 +110,7 @@ class FileStore:
         following = self.folder / _NEXT_CURRENT
         following.unlink(missing_ok=True)
         following.symlink_to(target)
-        rename_for_good(following, current)
+        rename_durably(following, current)
 
     def keep_only(self, sha256s: Collection[str]) -> None:
         """Remove every whole file but these, and every partial that is not open."""

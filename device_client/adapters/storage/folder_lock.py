@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from device_client.adapters.storage.disk import refusal
+from device_client.adapters.storage.disk import os_error
 from protocol.errors import Busy
 
 _UNWRITABLE: Final = frozenset({errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO})
@@ -24,7 +24,7 @@ def hold(path: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         held = _open(path)
     except OSError as refused:
-        raise refusal(refused, f"the folder {path.parent} cannot be used") from None
+        raise os_error(refused, f"the folder {path.parent} cannot be used") from None
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from device_client.adapters.storage import folder_lock
-from device_client.adapters.storage.database import Database, glance
+from device_client.adapters.storage.database import Database, foreign_reader
 from device_client.core.outbox_entry import OutboxEntry
 from device_client.reporting.window_merging import Merged, make_room
 
@@ -191,7 +191,7 @@ def peek(path: Path, model: str) -> Seen:
     """State and logbook of a model, for a look from another process while the device runs. Raises BadInput."""
     if not path.exists():
         return Seen()
-    with glance(path) as database:
+    with foreign_reader(path) as database:
         state = _first(database, "SELECT json FROM state WHERE model = ?", model)
         has_logbook = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'logbook'").fetchone()
         return Seen(state, _first(database, _NOTED, model) if has_logbook else None)

@@ -13,6 +13,7 @@ from tempfile import NamedTemporaryFile
 from typing import IO, BinaryIO, Final
 
 from protocol.errors import BadInput, BadName, NoRoom
+from protocol.host.files import rename_durably
 from protocol.topics import SHA256
 from publisher.adapters.registry.table import Table
 
@@ -73,21 +74,11 @@ class Blobs(Table):
             fresh = Path(beside.name)
             try:
                 sha256 = _copy(source, beside)
-                fresh.rename(self.blob_path(sha256))
+                rename_durably(fresh, self.blob_path(sha256))
             except BaseException:
                 fresh.unlink(missing_ok=True)
                 raise
-            sync_folder(blobs)
         return sha256
-
-
-def sync_folder(folder: Path) -> None:
-    """Have a rename in `folder` on disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _copy(source: BinaryIO, target: IO[bytes]) -> str:

@@ -1,4 +1,4 @@
-"""The registry's SQLite file: tables, their version, troubles in plain English. What the rows mean is the shelves'."""
+"""The registry's SQLite file: its tables, their migrations, and its errors as FerryErrors."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from threading import RLock
 from typing import Any, Final
 
 from protocol.errors import BadInput, Busy, Damaged, FerryError, NoRoom
+from protocol.host.sqlite import Fault, fault_of, format_of, make_durable, open_database, transaction
 
 BUSY_TIMEOUT_S: Final = 30
 CACHE_BYTES: Final = 8 * 1024 * 1024
@@ -44,24 +45,20 @@ MIGRATIONS: Final = (
     CREATE INDEX trainings_of_model ON trainings (model, number);
     """,
 )
-"""One script per step of the schema's version; an older registry runs the ones it lacks. Never edit one: add."""
+"""One script per schema version; an older registry runs those it lacks. Add, never edit."""
 
 
 class Database:
-    """One connection, shared by this process's threads, one transaction at a time."""
+    """One connection for all threads of this process, one transaction at a time.
+
+    Its methods raise NoRoom, Busy, BadInput or Damaged, never SQLite's errors.
+    """
 
     def __init__(self, path: Path, *, create: bool = False, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         self.path = path
         self._lock = RLock()
-        with self._plain_english():
-            mode = "rwc" if create else "rw"
-            self._connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode={mode}",
-                uri=True,
-                timeout=busy_timeout_s,
-                isolation_level=None,
-                check_same_thread=False,
-            )
+        with self._translated_errors():
+            self._connection = open_database(path, busy_timeout_s=busy_timeout_s, mode="rwc" if create else "rw")
             try:
                 self._prepare()
             except BaseException:
@@ -69,69 +66,61 @@ class Database:
                 raise
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         with self._lock:
             self._connection.close()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All that happens inside is on disk at the end, or nothing is. Raises NoRoom, Busy, Damaged."""
-        with self._lock, self._plain_english():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.commit()
-            except BaseException:
-                self._connection.rollback()
-                raise
+        """Commit the block as a whole, on the disk when it ends, or nothing of it."""
+        with self._lock, self._translated_errors(), transaction(self._connection) as connection:
+            yield connection
 
     def rows(self, query: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """What a query finds."""
-        with self._lock, self._plain_english():
+        """Return all rows of a query."""
+        with self._lock, self._translated_errors():
             return self._connection.execute(query, arguments).fetchall()
 
     def _prepare(self) -> None:
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = FULL")  # an announced plan must survive the power
+        make_durable(self._connection)  # an announced plan must survive a power cut
         self._connection.execute(f"PRAGMA cache_size = -{CACHE_BYTES // 1024}")
-        if self._version() > len(MIGRATIONS):
+        written = format_of(self._connection)
+        if written > len(MIGRATIONS):
             raise BadInput(
-                f"{self.path} was written by a newer EdgeFerry (its format is {self._version()},"
+                f"{self.path} was written by a newer EdgeFerry (its format is {written},"
                 f" this one knows {len(MIGRATIONS)})",
                 hint="upgrade this installation",
             )
-        if self._version() < len(MIGRATIONS):
+        if written < len(MIGRATIONS):
             self._migrate()
 
     def _migrate(self) -> None:
         with self.transaction() as connection:
-            for number in range(self._version(), len(MIGRATIONS)):  # asked again: another process may have been quicker
+            # read again under the lock: another process may have migrated it
+            for number in range(format_of(connection), len(MIGRATIONS)):
                 for statement in MIGRATIONS[number].split(";"):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {number + 1}")
 
-    def _version(self) -> int:
-        return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
-
     @contextmanager
-    def _plain_english(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as trouble:
-            raise _translated(trouble, self.path) from trouble
+        except sqlite3.Error as error:
+            raise _translated(error, self.path) from error
 
 
-def _translated(trouble: sqlite3.Error, path: Path) -> FerryError:
-    text = str(trouble)
-    if "full" in text:
-        return NoRoom(f"no room to write {path}", hint="free some space on that disk and run the command again")
-    if "locked" in text or "busy" in text:
-        return Busy(f"another command keeps writing {path}", hint="wait for it, or end it")
-    if "unable to open" in text or "readonly" in text:
-        return BadInput(f"{path} cannot be written: {text}", hint="run this as the user who owns the registry")
-    if "disk I/O" in text:
-        return Damaged(f"the disk under {path} fails: {text}", hint="look at the system's log, and at your backup")
+def _translated(error: sqlite3.Error, path: Path) -> FerryError:
+    match fault_of(error):
+        case Fault.FULL:
+            return NoRoom(f"no room to write {path}", hint="free some space on that disk and run the command again")
+        case Fault.BUSY:
+            return Busy(f"another command keeps writing {path}", hint="wait for it, or end it")
+        case Fault.UNWRITABLE:
+            return BadInput(f"{path} cannot be written: {error}", hint="run this as the user who owns the registry")
+        case Fault.IO_ERROR:
+            return Damaged(f"the disk under {path} fails: {error}", hint="look at the system's log, and at your backup")
     return Damaged(
-        f"the registry's database {path} is damaged: {text}",
+        f"the registry's database {path} is damaged: {error}",
         hint="bring the registry back from your backup; devices keep running what they have",
     )

@@ -230,7 +230,7 @@ def test_a_journal_that_cannot_be_read_is_one_line_and_a_way_out(
     said = say(capfd, monkeypatch, command, "--config", config)
     assert (said.code, said.out) == (2, "")
     assert "journal.db cannot be used: file is not a database\n" in said.err
-    assert "hint: `device-client run` puts it aside and begins anew" in said.err
+    assert "hint: `device-client run` puts it aside and starts a new one" in said.err
 
 
 def test_status_tells_the_next_check_in_the_time_of_the_device(

@@ -306,7 +306,7 @@ from pathlib import Path
 from device_client.adapters.storage.journal import Journal
 journal = Journal(Path(sys.argv[1]))
 journal.save("digits", b"early", trusted={"root.json": b"r"})
-journal._database._let_go()  # all that was logged is in the file now
+journal._database._disconnect()  # all that was logged is in the file now
 journal.save("digits", b"known")
 if sys.argv[2] == "stops":
     journal.close()
@@ -371,7 +371,7 @@ def test_a_damaged_journal_that_cannot_be_put_aside_is_said_and_tried_again(path
     journal.save("digits", b"known")
     aside = path.with_name("journal.db.damaged")
     aside.mkdir()  # in the way
-    journal._database._let_go()
+    journal._database._disconnect()
     path.write_bytes(b"this is no database")
     for _ in range(2):
         with pytest.raises(FerryError, match="cannot be put aside"):
