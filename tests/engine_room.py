@@ -59,7 +59,7 @@ class DiaryJournal(MemoryJournal):
         super().__init__(disk, Power(World(0)))
         self._diary = diary
         self.failure: FerryError | OSError | None = None
-        self.note_failure: FerryError | OSError | None = None
+        self.log_failure: FerryError | OSError | None = None
         self.unreadable: FerryError | OSError | None = None
         self.saves = 0
 
@@ -75,11 +75,11 @@ class DiaryJournal(MemoryJournal):
         self.saves += 1
         super().save(model, state_json, outbox, trusted)
 
-    def note(self, model: str, entry: bytes) -> None:
+    def save_log_entry(self, model: str, entry: bytes) -> None:
         """Or not."""
-        if self.note_failure is not None:
-            raise self.note_failure
-        super().note(model, entry)
+        if self.log_failure is not None:
+            raise self.log_failure
+        super().save_log_entry(model, entry)
 
     def waiting(self) -> list[OutboxEntry]:
         """Or not."""
@@ -87,10 +87,10 @@ class DiaryJournal(MemoryJournal):
             raise self.unreadable
         return super().waiting()
 
-    def enqueue(self, entries: Sequence[OutboxEntry], standings: Mapping[str, bytes] | None = None) -> None:
+    def enqueue(self, entries: Sequence[OutboxEntry], drift_states: Mapping[str, bytes] | None = None) -> None:
         """Or not."""
         self._write("enqueue")
-        super().enqueue(entries, standings)
+        super().enqueue(entries, drift_states)
 
     def delivered(self, event_id: str) -> None:
         """Or not."""
@@ -191,7 +191,7 @@ class DiaryServing:
         """The next that a test has put there."""
         return self.windows.pop(0) if self.windows and self.windows[0].inferences >= at_least else None
 
-    def standings(self) -> bytes | None:
+    def drift_states(self) -> bytes | None:
         """The same at all times."""
         return b"[]"
 
@@ -244,7 +244,7 @@ class StillSensors:
         """As a test has set them."""
         return self.readings
 
-    def held(self) -> str:
+    def hold_reason(self) -> str:
         """The application's word."""
         return self.readings.held
 
@@ -258,7 +258,7 @@ class EngineRoom:
         *,
         model: str = "digits",
         disk: Disk | None = None,
-        outlet: LinkOutput | None = None,
+        output: LinkOutput | None = None,
         clock: StandingClock | None = None,
     ) -> None:
         self.policy = policy or a_policy(model=model)
@@ -274,7 +274,7 @@ class EngineRoom:
         self.refusal: FerryError | None = None  # of every bundle
         self.looks = 0  # at bundles
         self.round_trip_ms: float | Unknown = 12.0
-        self._outlet = outlet or LinkOutput(
+        self._output = output or LinkOutput(
             self._say, self._sweep, lambda: self.diary.append("flush"), self._round_trip_ms
         )
         self.topics = Topics()
@@ -291,7 +291,7 @@ class EngineRoom:
             sensors=self.sensors,
             journal=self.journal,
             verify=self._verify,
-            outlet=self._outlet,
+            output=self._output,
             clock=self.time.clock(),
             swapped=self.swaps.append,
         )

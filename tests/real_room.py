@@ -148,7 +148,7 @@ class RealRoom:
         self._sensors = DeviceSensors(
             self._folder, self._folder / "probe.json", probes=(), clock_s=clock.monotonic_s, wall=self._local_time
         )
-        remembered = self._journal.standings(MODEL)
+        remembered = self._journal.drift_states(MODEL)
         self.serving = LiveServing(
             clock_s=clock.monotonic_s, wall_s=lambda: self._utc().timestamp(), remembered=remembered
         )
@@ -156,8 +156,8 @@ class RealRoom:
         identity, watch = Identity(DEVICE, session, "edgeferry", "tflite"), LinkWatch()
         reporter = FeedbackReporter(DEVICE, session, self._topics, self._journal, clock, every_s=self._report_every_s)
         self._runner = EventLoop(identity, self._topics, clock, watch, reporter, self._journal)
-        outlet = LinkOutput(
-            self._runner.say, self._runner.sweep, self._runner.outbox_filled, lambda: watch.round_trip_ms
+        output = LinkOutput(
+            self._runner.publish, self._runner.sweep, self._runner.outbox_filled, lambda: watch.round_trip_ms
         )
         adapters = Adapters(
             store=FileStore(self._folder / "models"),
@@ -166,7 +166,7 @@ class RealRoom:
             sensors=self._sensors,
             journal=self._journal,
             verify=self._verify,
-            outlet=outlet,
+            output=output,
             clock=clock,
         )
         post = partial(Posted, MODEL)

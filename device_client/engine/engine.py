@@ -59,7 +59,7 @@ class Engine:
         self._memory = StateRepository(policy.model, adapters.journal)
         self._blobs = FileEffects(policy.model, adapters.store, adapters.clock)
         self._trials = TrialEffects(adapters, self._blobs, post)
-        self._herald = StatusPublisher(policy.device, policy.model, topics, adapters.outlet, adapters.clock)
+        self._herald = StatusPublisher(policy.device, policy.model, topics, adapters.output, adapters.clock)
         self._logbook = StatusLog(policy.model, adapters.journal, adapters.clock)
         self._second_look = BundleRetry(policy.model, adapters.clock)
         self._todo: deque[tuple[happened.Event, Mapping[str, bytes] | None]] = deque()
@@ -175,7 +175,7 @@ class Engine:
             log.info("%s: %s: %s", self.model, after.device.phase.value, after.device.reason)
         self.state = after
         if outcomes:
-            self._a.outlet.outbox_filled()
+            self._a.output.outbox_filled()
         for effect in effects:
             self._perform(effect)
 
@@ -212,7 +212,7 @@ class Engine:
             case do.TakeReadings():
                 self._follow(happened.ReadingsTaken(self._readings()))
             case do.TakeTally():
-                self._follow(happened.TallyTaken(self._a.serving.tally(), self._a.sensors.held()))
+                self._follow(happened.TallyTaken(self._a.serving.tally(), self._a.sensors.hold_reason()))
             case do.OpenBlob():
                 self._follow(self._blobs.open(effect))
             case do.LookAgain():
@@ -222,7 +222,7 @@ class Engine:
             case do.KeepOnly():
                 self._blobs.keep_only(effect)
             case do.SweepChunks(sha256s):
-                self._a.outlet.sweep(tuple(self._topics.chunk(sha256) for sha256 in sha256s))
+                self._a.output.sweep(tuple(self._topics.chunk(sha256) for sha256 in sha256s))
             case do.SendWants(sha256s):
                 self._herald.want(sha256s)
             case do.Prove(target, limits):
@@ -259,5 +259,5 @@ class Engine:
         if readings.quality is None:
             readings = replace(readings, quality=self._a.serving.quality())
         if isinstance(readings.round_trip_ms, Unknown):
-            readings = replace(readings, round_trip_ms=self._a.outlet.round_trip_ms())
+            readings = replace(readings, round_trip_ms=self._a.output.round_trip_ms())
         return readings

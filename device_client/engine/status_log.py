@@ -38,7 +38,7 @@ class StatusLog:
 
     def load(self) -> None:
         """Take up what an earlier life wrote."""
-        self._written = read(self._journal.noted(self._model))
+        self._written = read(self._journal.load_log_entry(self._model))
 
     def keep(self, status: Status, moment: Moment) -> None:
         """Write what is new: at once what changes seldom, the rest once a minute."""
@@ -52,7 +52,7 @@ class StatusLog:
             return
         self._written, self._written_at_s = entry, now_s
         try:
-            self._journal.note(self._model, entry.model_dump_json(exclude_none=True).encode())
+            self._journal.save_log_entry(self._model, entry.model_dump_json(exclude_none=True).encode())
         except (FerryError, OSError) as full:
             log.warning("%s: the logbook was not written: %s", self._model, full)
 

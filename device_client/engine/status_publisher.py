@@ -24,9 +24,9 @@ _NO_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class StatusPublisher:
     """The voice of one model on one device."""
 
-    def __init__(self, device: str, model: str, topics: Topics, outlet: LinkOutput, clock: Clock) -> None:
+    def __init__(self, device: str, model: str, topics: Topics, output: LinkOutput, clock: Clock) -> None:
         self._device, self._model = device, model
-        self._topics, self._outlet, self._clock = topics, outlet, clock
+        self._topics, self._output, self._clock = topics, output, clock
         self._said: Status | None = None
         self._said_at_s = 0.0
         self.due_s: float | None = None  # when progress that had to wait is told
@@ -47,12 +47,12 @@ class StatusPublisher:
                 self.due_s = self._said_at_s + PROGRESS_PAUSE_S
                 return
         self._said, self._said_at_s = status, now_s
-        self._outlet.say(self._topic(Kind.STATUS), status.to_line(), True)
+        self._output.publish(self._topic(Kind.STATUS), status.to_line(), True)
 
     def want(self, sha256s: tuple[str, ...]) -> None:
         """Tell whoever serves what the broker does not have."""
         wants = Wants(chunks=sha256s, device=self._device, model=self._model)
-        self._outlet.say(self._topic(Kind.WANTS), wants.to_line(), False)
+        self._output.publish(self._topic(Kind.WANTS), wants.to_line(), False)
 
     def outcome(self, effect: Announce) -> OutboxEntry:
         """A final outcome, under an id that is the same however often it is put."""

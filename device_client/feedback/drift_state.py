@@ -34,9 +34,9 @@ class DriftStates:
 _FORM: Final = TypeAdapter(tuple[DriftStates, ...])
 
 
-def written(standings: Iterable[DriftStates]) -> bytes:
+def written(drift_states: Iterable[DriftStates]) -> bytes:
     """As the journal keeps it."""
-    return _FORM.dump_json(tuple(standings))
+    return _FORM.dump_json(tuple(drift_states))
 
 
 def read(content: bytes | None) -> tuple[DriftStates, ...]:

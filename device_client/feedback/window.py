@@ -224,7 +224,7 @@ class FeedbackCounter:
         return max((each.score for each in detectors if each and each.score is not None), default=None)
 
     @property
-    def standings(self) -> DriftStates:
+    def drift_states(self) -> DriftStates:
         """Where the detectors stand, to be remembered."""
         with self._lock:
             distance = self._distance.standing() if self._distance else None

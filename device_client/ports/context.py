@@ -1,4 +1,4 @@
-"""What an engine stands among: two clocks, an outlet to the link, the adapters of one model. Does nothing."""
+"""What an engine stands among: two clocks, an output to the link, the adapters of one model. Does nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Clock:
 class LinkOutput:
     """What an engine may ask of the link. `say` keeps nothing: status and wants are said anew when they change."""
 
-    say: Callable[[str, bytes, bool], None]  # topic, payload, retained; at QoS 1
+    publish: Callable[[str, bytes, bool], None]  # topic, payload, retained; at QoS 1
     sweep: Callable[[tuple[str, ...]], None]
     outbox_filled: Callable[[], None]
     round_trip_ms: Callable[[], float | Unknown]
@@ -50,7 +50,7 @@ class Adapters:
     sensors: Sensors
     journal: Journal
     verify: Verify
-    outlet: LinkOutput
+    output: LinkOutput
     clock: Clock
     swapped: Callable[[Swapped], None] = no_observer
     """Told after each swap, also at a start, once `current` points at the file; must not wait or raise."""

@@ -26,22 +26,22 @@ class Journal(Protocol):
     ) -> None:
         """Store all of this in one transaction. Raises NoRoom or another FerryError."""
 
-    def note(self, model: str, entry: bytes) -> None:
+    def save_log_entry(self, model: str, entry: bytes) -> None:
         """Replace the model's log entry. Raises NoRoom or another FerryError."""
 
-    def noted(self, model: str) -> bytes | None:
+    def load_log_entry(self, model: str) -> bytes | None:
         """The model's log entry; None before the first."""
 
-    def enqueue(self, entries: Sequence[OutboxEntry], standings: Mapping[str, bytes] | None = None) -> None:
+    def enqueue(self, entries: Sequence[OutboxEntry], drift_states: Mapping[str, bytes] | None = None) -> None:
         """Put reports in the outbox, without a new state. Ignores known `event_id`s.
 
-        `standings`: the drift detectors' state at that time, by model.
+        `drift_states`: the drift detectors' state at that time, by model.
         """
 
     def waiting(self) -> list[OutboxEntry]:
         """The reports that no broker has acknowledged, oldest first."""
 
-    def sending(self, event_ids: Collection[str]) -> frozenset[str]:
+    def mark_sent(self, event_ids: Collection[str]) -> frozenset[str]:
         """Mark reports as sent, so that they are never merged; return those still here."""
 
     def delivered(self, event_id: str) -> None:

@@ -13,5 +13,5 @@ class Sensors(Protocol):
     def read(self) -> Readings:
         """Take every reading; blocks for a moment at most."""
 
-    def held(self) -> str:
+    def hold_reason(self) -> str:
         """Why the application holds updates, or empty. Cheap: called at every tally."""

@@ -69,7 +69,7 @@ class Serving(Protocol):
     def take_window(self, *, at_least: int) -> FeedbackWindow | None:
         """Close and return the feedback window; None with fewer inferences than that."""
 
-    def standings(self) -> bytes | None:
+    def drift_states(self) -> bytes | None:
         """The drift detectors' state, to be saved; None before the first model."""
 
     def quality(self) -> Quality | None:

@@ -61,7 +61,7 @@ class FeedbackReporter:
         if not entries:
             return False
         try:
-            stood = {model: serving.standings() for model, serving in servings.items()}
+            stood = {model: serving.drift_states() for model, serving in servings.items()}
             self._journal.enqueue(entries, {model: known for model, known in stood.items() if known is not None})
         except (FerryError, OSError) as full:
             self._owe(entries, full)

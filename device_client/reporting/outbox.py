@@ -77,7 +77,7 @@ class Outbox:
         """Those that may go out. Feedback is marked first: merged after it was seen, it would be counted twice."""
         windows = [entry.event_id for entry in entries if entry.kind == "feedback"]
         try:
-            there = self._journal.sending(windows) if windows else frozenset[str]()
+            there = self._journal.mark_sent(windows) if windows else frozenset[str]()
         except (FerryError, OSError) as failed:
             log.error("%d windows of feedback wait, for they cannot be marked as sent: %s", len(windows), failed)
             there = frozenset[str]()

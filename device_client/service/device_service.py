@@ -126,8 +126,8 @@ class DeviceService:
             window_max_bytes=settings.feedback.window_max_bytes,
         )
         runner = EventLoop(identity, topics, self._clock, watch, reporter, self.journal)
-        outlet = LinkOutput(runner.say, runner.sweep, runner.outbox_filled, lambda: watch.round_trip_ms)
-        engines = {section.name: self._engine(section.name, topics, outlet) for section in settings.models}
+        output = LinkOutput(runner.publish, runner.sweep, runner.outbox_filled, lambda: watch.round_trip_ms)
+        engines = {section.name: self._engine(section.name, topics, output) for section in settings.models}
         will = Will(topics.presence(settings.device), identity.presence(online=False, clock=None))
         tls = settings.tls
         reception = EventRouter(self._inbox.put)
@@ -152,7 +152,7 @@ class DeviceService:
         reception.attach(link, self._desks)
         return runner
 
-    def _engine(self, model: str, topics: Topics, outlet: LinkOutput) -> Engine:
+    def _engine(self, model: str, topics: Topics, output: LinkOutput) -> Engine:
         section = next(section for section in self.settings.models if section.name == model)
         delegates = section.opened_on()
         serving = LiveServing(
@@ -160,7 +160,7 @@ class DeviceService:
             delegates=delegates,
             look_every=self.settings.feedback.look_every,
             terms=shadow_terms(self.settings.trial),
-            remembered=self.journal.standings(model),
+            remembered=self.journal.drift_states(model),
         )
         self.servings[model] = serving
         adapters = Adapters(
@@ -170,7 +170,7 @@ class DeviceService:
             sensors=self._sensors,
             journal=self.journal,
             verify=partial(self._verify, model),
-            outlet=outlet,
+            output=output,
             clock=self._clock,
             swapped=self._follower(section),
         )

@@ -122,7 +122,7 @@ class EventLoop:
         times = [due_s for engine in self._engines.values() if (due_s := engine.wake_s()) is not None]
         return min([*times, self._reporter.due_s])
 
-    def say(self, topic: str, payload: bytes, retain: bool) -> None:
+    def publish(self, topic: str, payload: bytes, retain: bool) -> None:
         """For the engines: publish at QoS 1."""
         self._watch.sent(self._publish(topic, payload, retain=retain), self._clock.monotonic_s())
 

@@ -84,7 +84,7 @@ class LiveServing:
 
         `threads`: of the runtime within one prediction; `delegates`: other hardware, for live model and shadow alike;
         `parallel_max`: predictions at a time, an interpreter each. `look_every`: of how many inputs one is held against
-        the training set. `terms`: those of a shadow. `remembered`: what `standings` gave in an earlier life.
+        the training set. `terms`: those of a shadow. `remembered`: what `drift_states` gave in an earlier life.
         """
         self._clock_s = clock_s
         self._wall_s = wall_s
@@ -98,7 +98,7 @@ class LiveServing:
         self._changing = threading.Lock()  # held by those who replace the stage, never by a prediction
         self._ready = threading.Event()
         self._retired: deque[FeedbackCounter] = deque(maxlen=RETIRED_MAX)
-        self._standings = {(each.version, each.variant): each for each in read(remembered)}
+        self._drift_states = {(each.version, each.variant): each for each in read(remembered)}
         self._recent: tuple[
             FeedbackWindow, ...
         ] = ()  # replaced as a whole, so that a look at it need not wait for a swap
@@ -195,7 +195,7 @@ class LiveServing:
             self._recent = ()
             if before:
                 self._remember(before.window)
-            known = self._standings.get((model.version, model.variant))
+            known = self._drift_states.get((model.version, model.variant))
             self._stage = _ServingState(loaded, self._counts(model, known), self._counts(model), _profile(model))
             self._ready.set()
             if before:
@@ -269,12 +269,12 @@ class LiveServing:
             self._recent = (*self._recent, window)[-RECENT_MAX:]
             return window
 
-    def standings(self) -> bytes | None:
+    def drift_states(self) -> bytes | None:
         """Where the drift detectors stand, to be remembered over a restart; None before the first model."""
         with self._changing:
             if self._stage:
                 self._remember(self._stage.window)
-            return written(self._standings.values()) if self._standings else None
+            return written(self._drift_states.values()) if self._drift_states else None
 
     def quality(self) -> Quality | None:
         """How well the live model did over its latest windows; None before its first inference.
@@ -327,10 +327,10 @@ class LiveServing:
 
     def _remember(self, counts: FeedbackCounter) -> None:
         """The latest last; the oldest is forgotten when there are too many."""
-        self._standings.pop((counts.version, counts.variant), None)
-        self._standings[counts.version, counts.variant] = counts.standings
-        while len(self._standings) > VERSIONS_MAX:
-            del self._standings[next(iter(self._standings))]
+        self._drift_states.pop((counts.version, counts.variant), None)
+        self._drift_states[counts.version, counts.variant] = counts.drift_states
+        while len(self._drift_states) > VERSIONS_MAX:
+            del self._drift_states[next(iter(self._drift_states))]
 
     def _counts(self, model: ModelFile, known: DriftStates | None = None) -> FeedbackCounter:
         trained = model.statistics

@@ -124,7 +124,7 @@ def a_little_turned(x: Float32) -> Float32:
 def test_a_restart_does_not_take_inputs_that_have_drifted_for_the_usual_ones(stream: Stream) -> None:
     assert stream.ask(stream.x, windows=3) < 0.2
     assert stream.ask(a_little_turned(stream.x), windows=2) > 0.8
-    remembered = stream.serving.standings()
+    remembered = stream.serving.drift_states()
     for known, expected in ((remembered, pytest.approx(1.0, abs=0.2)), (None, pytest.approx(0.0, abs=0.4))):
         again = Stream(LiveServing(remembered=known), stream.x, stream.y, stream.file)
         again.serving.swap(stream.file)
@@ -143,5 +143,5 @@ def test_a_swap_begins_anew_and_the_way_back_goes_on(stream: Stream) -> None:
     assert stream.ask(a_little_turned(stream.x)) > 0.8
     for number in range(VERSIONS_MAX + 2):
         stream.serving.swap(replace(usual, version=f"3.{number}.0"))
-    kept = [each.version for each in read(stream.serving.standings())]
+    kept = [each.version for each in read(stream.serving.drift_states())]
     assert kept == [f"3.{number}.0" for number in range(2, VERSIONS_MAX + 2)]

@@ -94,15 +94,15 @@ class MemoryJournal:
         self._put(outbox)
         self._power.risk()
 
-    def note(self, model: str, entry: bytes) -> None:
+    def save_log_entry(self, model: str, entry: bytes) -> None:
         """For people; nothing of the simulation depends on it."""
         self._disk.noted[model] = entry
 
-    def noted(self, model: str) -> bytes | None:
+    def load_log_entry(self, model: str) -> bytes | None:
         """What was noted."""
         return self._disk.noted.get(model)
 
-    def enqueue(self, entries: Sequence[OutboxEntry], standings: Mapping[str, bytes] | None = None) -> None:
+    def enqueue(self, entries: Sequence[OutboxEntry], drift_states: Mapping[str, bytes] | None = None) -> None:
         """Reports alone."""
         self._put(entries)
 
@@ -110,7 +110,7 @@ class MemoryJournal:
         """What no broker has acknowledged."""
         return list(self._disk.outbox.values())
 
-    def sending(self, event_ids: Collection[str]) -> frozenset[str]:
+    def mark_sent(self, event_ids: Collection[str]) -> frozenset[str]:
         """Nothing is merged here."""
         return frozenset(self._disk.outbox).intersection(event_ids)
 
@@ -266,7 +266,7 @@ class ScriptedServing:
         """Feedback is not what is simulated here."""
         return None
 
-    def standings(self) -> None:
+    def drift_states(self) -> None:
         """The same."""
 
     def quality(self) -> None:
@@ -290,7 +290,7 @@ class ScriptedSensors:
             metered=False,
         )
 
-    def held(self) -> str:
+    def hold_reason(self) -> str:
         """The application never does."""
         return ""
 
@@ -339,7 +339,7 @@ class SimDevice:
             sensors=ScriptedSensors(self._world),
             journal=journal,
             verify=self._verify,
-            outlet=LinkOutput(runner.say, runner.sweep, runner.outbox_filled, lambda: watch.round_trip_ms),
+            output=LinkOutput(runner.publish, runner.sweep, runner.outbox_filled, lambda: watch.round_trip_ms),
             clock=clock,
         )
         model = self._policy.model

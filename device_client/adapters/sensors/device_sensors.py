@@ -62,7 +62,7 @@ class DeviceSensors:
         readings = Readings(**(dict.fromkeys(PLAIN, self._why_not()) | told | found))
         return self._overridden(readings)
 
-    def held(self) -> str:
+    def hold_reason(self) -> str:
         """The application's own hold, or the probe file's; no other probe is asked."""
         held = _held(self._state_folder / HOLD)
         return held or self._overridden(Readings()).held

@@ -92,30 +92,30 @@ class Journal:
         query = "SELECT name, metadata FROM trusted WHERE model = ? ORDER BY name"
         return dict(self._database.read(lambda database: database.execute(query, (model,)).fetchall()))
 
-    def note(self, model: str, entry: bytes) -> None:
+    def save_log_entry(self, model: str, entry: bytes) -> None:
         """Keep this entry of the model's logbook instead of the one before."""
         self._database.write(
             lambda database: database.execute("INSERT OR REPLACE INTO logbook VALUES (?, ?)", (model, entry))
         )
 
-    def noted(self, model: str) -> bytes | None:
+    def load_log_entry(self, model: str) -> bytes | None:
         """What `note` was last given for the model."""
         return self._database.read(lambda database: _first(database, _NOTED, model))
 
-    def enqueue(self, entries: Sequence[OutboxEntry], standings: Mapping[str, bytes] | None = None) -> None:
+    def enqueue(self, entries: Sequence[OutboxEntry], drift_states: Mapping[str, bytes] | None = None) -> None:
         """Put reports in the outbox without a new state. One that is there already, by `event_id`, is not put twice.
 
-        `standings`: by model, where its drift detectors stood by then; what is said of other models stays.
+        `drift_states`: by model, where its drift detectors stood by then; what is said of other models stays.
         """
 
         def work(database: sqlite3.Connection) -> None:
             self._enqueue(database, entries)
-            rows = list((standings or {}).items())
+            rows = list((drift_states or {}).items())
             database.executemany("INSERT OR REPLACE INTO standings VALUES (?, ?)", rows)
 
         self._database.write(work)
 
-    def standings(self, model: str) -> bytes | None:
+    def drift_states(self, model: str) -> bytes | None:
         """Where the drift detectors of a model stood when feedback was last put here; None when they never did."""
         return self._database.read(
             lambda database: _first(database, "SELECT json FROM standings WHERE model = ?", model)
@@ -126,7 +126,7 @@ class Journal:
         query = "SELECT event_id, topic, payload, at_s, kind FROM outbox ORDER BY id"
         return [OutboxEntry(*row) for row in self._database.read(lambda database: database.execute(query).fetchall())]
 
-    def sending(self, event_ids: Collection[str]) -> frozenset[str]:
+    def mark_sent(self, event_ids: Collection[str]) -> frozenset[str]:
         """Which of these reports are still waiting. From now on somebody may have seen them: they are never merged."""
 
         def work(database: sqlite3.Connection) -> frozenset[str]:

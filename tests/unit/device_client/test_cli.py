@@ -181,7 +181,7 @@ def remember(config: Path, life: Life) -> Journal:
     journal = Journal(config.with_name("state") / "journal.db")
     journal.save("digits", life.device.model_dump_json().encode())
     status = status_of(life.policy, life.state, at=datetime.now(UTC), next_check=datetime.now(UTC) + timedelta(hours=3))
-    journal.note("digits", following(None, status, life.state.moment).model_dump_json().encode())
+    journal.save_log_entry("digits", following(None, status, life.state.moment).model_dump_json().encode())
     return journal
 
 

@@ -238,7 +238,7 @@ def test_a_journal_that_may_not_grow_says_so(path: Path) -> None:
 
 def test_another_process_may_look_at_the_state(journal: Journal, tmp_path: Path) -> None:
     journal.save("digits", b"seen")
-    journal.note("digits", b"noted")
+    journal.save_log_entry("digits", b"noted")
     assert peek(journal.path, "digits") == Seen(b"seen", b"noted")
     assert peek(journal.path, "plants") == Seen()
     assert peek(tmp_path / "nowhere.db", "digits") == Seen()
@@ -260,13 +260,13 @@ def test_any_thread_may_write(journal: Journal) -> None:
 def test_where_the_detectors_stood_is_kept_with_the_report_and_by_model(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     journal = Journal(path)
-    assert journal.standings("digits") is None
+    assert journal.drift_states("digits") is None
     journal.enqueue([], {"digits": b"early", "faces": b"of faces"})
     journal.enqueue([], {"digits": b"late"})
     journal.enqueue([])
     journal.close()
     again = Journal(path)
-    assert (again.standings("digits"), again.standings("faces")) == (b"late", b"of faces")
+    assert (again.drift_states("digits"), again.drift_states("faces")) == (b"late", b"of faces")
     again.close()
 
 

@@ -54,11 +54,11 @@ def test_a_state_folder_that_is_gone_is_a_reason_not_a_crash(tmp_path: Path) -> 
 def test_the_application_holds_with_a_file_and_its_reason(tmp_path: Path) -> None:
     sensors = DeviceSensors(tmp_path)
     (tmp_path / "hold").write_text("a patient is being measured\nsecond line\n")
-    assert sensors.read().held == sensors.held() == "a patient is being measured"
+    assert sensors.read().held == sensors.hold_reason() == "a patient is being measured"
     (tmp_path / "hold").write_text("")
     assert sensors.read().held == "the hold file gives no reason"
     (tmp_path / "hold").unlink()
-    assert sensors.read().held == sensors.held() == ""
+    assert sensors.read().held == sensors.hold_reason() == ""
     (tmp_path / "hold").mkdir()
     assert sensors.read().held == "the hold file cannot be read: Is a directory"
 

@@ -14,7 +14,7 @@ from tests.engine_room import EngineRoom
 
 
 def written(room: EngineRoom) -> LogEntry:
-    entry = read(room.journal.noted("digits"))
+    entry = read(room.journal.load_log_entry("digits"))
     assert entry is not None
     return entry
 
@@ -83,10 +83,10 @@ def test_an_entry_that_cannot_be_written_or_read_stops_nothing() -> None:
     room = deferred()
     room.disk.noted["digits"] = b"{"
     room.boot()
-    room.journal.note_failure = NoRoom("the disk is full")
+    room.journal.log_failure = NoRoom("the disk is full")
     room.starts()
     room.sensors.readings = fit_readings()
     room.waits(30.0)
     room.sends_chunks()
     assert room.phase is Phase.PROVING
-    assert read(room.journal.noted("digits")) is None
+    assert read(room.journal.load_log_entry("digits")) is None

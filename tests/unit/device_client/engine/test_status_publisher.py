@@ -17,10 +17,10 @@ from tests.builders import NOON, a_status
 def told(*statuses: Status) -> list[bool]:
     """Which of these are published, one after the other."""
     said: list[bytes] = []
-    outlet = LinkOutput(
+    output = LinkOutput(
         lambda _topic, line, _retain: said.append(line), lambda _: None, lambda: None, lambda: Unknown("-")
     )
-    herald = StatusPublisher("pi-1", "digits", Topics(), outlet, Clock(lambda: 0.0, lambda: NOON))
+    herald = StatusPublisher("pi-1", "digits", Topics(), output, Clock(lambda: 0.0, lambda: NOON))
     news = []
     for status in statuses:
         before = len(said)

@@ -111,7 +111,7 @@ def test_what_may_have_been_seen_is_never_merged(tmp_path: Path) -> None:
     minutes = [a_minute(number) for number in range(60)]
     seen = [window.event_id for window in minutes[:3]]
     journal.enqueue([entry_of(window) for window in minutes[:4]])
-    assert journal.sending([*seen, "never heard of"]) == frozenset(seen)
+    assert journal.mark_sent([*seen, "never heard of"]) == frozenset(seen)
     journal.close()
     journal = Journal(path, feedback_budget_bytes=6_000)
     for window in minutes[4:]:

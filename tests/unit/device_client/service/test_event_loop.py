@@ -85,14 +85,14 @@ class DeviceRoom:
         self.identity = Identity("pi-1", "s2", "edgeferry 0", "test runtime 0")
         self.journal = DiaryJournal(self.disk, self.diary)
         self.rooms: dict[str, EngineRoom] = {}
-        outlet = LinkOutput(
-            lambda topic, payload, retained: self.runner.say(topic, payload, retained),
+        output = LinkOutput(
+            lambda topic, payload, retained: self.runner.publish(topic, payload, retained),
             lambda topics: self.runner.sweep(topics),
             lambda: self.runner.outbox_filled(),
             lambda: self.watch.round_trip_ms,
         )
         for model in models or ("digits",):
-            self.rooms[model] = EngineRoom(model=model, outlet=outlet, clock=self.time)
+            self.rooms[model] = EngineRoom(model=model, output=output, clock=self.time)
         first = next(iter(self.rooms.values()))
         if len(self.rooms) == 1:
             self.disk, self.journal = first.disk, first.journal
@@ -345,7 +345,7 @@ def test_an_adoption_is_heard_at_least_once_over_a_link_that_is_cut_again_and_ag
 
 def test_the_round_trip_is_measured_on_what_is_said_anyway(device: DeviceRoom) -> None:
     device.watch.cut()
-    device.runner.say(STATUS, b"{}", True)
+    device.runner.publish(STATUS, b"{}", True)
     receipt = len(device.link.published)
     device.time.now_s += 0.25
     device.runner.take(Delivered(receipt))
@@ -370,7 +370,7 @@ def test_a_time_that_spans_a_reconnect_is_not_a_round_trip() -> None:
 
 def test_a_refusal_is_an_answer_too(device: DeviceRoom) -> None:
     device.watch.cut()
-    device.runner.say(STATUS, b"{}", True)
+    device.runner.publish(STATUS, b"{}", True)
     device.time.now_s += 0.1
     device.runner.take(Refused(len(device.link.published), "not authorised"))
     assert device.watch.round_trip_ms == pytest.approx(100.0)
