@@ -199,7 +199,7 @@ ERRORS: Final = (
     Row("Error", I, "live file lost", loses(OLD), (),
         f"{LOST}; nothing serves", None, ()),
     Row("Error", A, "memory too small", lambda life: life.reads(memory_free_bytes=1_000_000), (D, *WHOLE),
-        "free memory 1 MB is under 67 MB"),
+        "free memory 1 MB is under 67.1 MB"),
     Row("Error", A, "live file lost", loses(OLD), WHOLE,
         f"{LOST}; 0.9.0 serves instead", "0.9.0", begins=seasoned),
     Row("Error", D, "application holds", lambda life: life.reads(held="an operation"), WHOLE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from device_client.core.state import Installed, Target
+from device_client.core.state import Installed, State, Target
 from device_client.core.trial.proof_limits import ProofLimits
 from protocol.messages.device import Evidence, OutcomeKind
 from protocol.messages.manifest import Encoding
@@ -128,3 +128,4 @@ Effect = (
     | Announce
 )
 Effects = tuple[Effect, ...]
+Step = tuple[State, Effects]  # what the device becomes, and what it asks for

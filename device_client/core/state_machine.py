@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from device_client.core.download import chunk_scheduler as download
 from device_client.core.download import throughput as pace
-from device_client.core.effects import Effects, Swap, TakeReadings
+from device_client.core.effects import Effects, Step, Swap, TakeReadings
 from device_client.core.events import (
     BlobBroken,
     BlobOpened,
@@ -40,7 +40,6 @@ from device_client.core.state import RESTING, WAITING, Phase, State, Target
 from device_client.core.variants import switching as refit
 from device_client.core.variants.selection import unfit
 
-Step = tuple[State, Effects]
 Reaction = Callable[[Policy, State, Any, float], Step]
 
 

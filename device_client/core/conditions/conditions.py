@@ -12,6 +12,7 @@ from typing import Final
 from device_client.core.conditions.readings import Readings, Unknown
 from device_client.core.conditions.time_windows import is_open, opening, until_open_s
 from device_client.core.policy import Thresholds
+from protocol.sizes import size_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def memory(asked: ConditionQuery) -> Verdict:
         return _unknown("memory", "free memory", free, asked)
     needed = asked.needs.memory_bytes
     floor = needed if asked.needs.relieves else max(limits.memory_min_bytes, needed)
-    return Limit("memory", "free memory", floor, limits.memory_hysteresis_bytes, _mb).under(free, asked.crossed)
+    return Limit("memory", "free memory", floor, limits.memory_hysteresis_bytes, size_text).under(free, asked.crossed)
 
 
 def disk(asked: ConditionQuery) -> Verdict:
@@ -120,7 +121,7 @@ def disk(asked: ConditionQuery) -> Verdict:
     if isinstance(free, Unknown):
         return _unknown("disk", "free disk", free, asked)
     floor = limits.disk_min_bytes + asked.needs.disk_bytes
-    return Limit("disk", "free disk", floor, limits.disk_hysteresis_bytes, _mb).under(free, asked.crossed)
+    return Limit("disk", "free disk", floor, limits.disk_hysteresis_bytes, size_text).under(free, asked.crossed)
 
 
 def cpu(asked: ConditionQuery) -> Verdict:
@@ -184,7 +185,7 @@ def throughput(asked: ConditionQuery) -> Verdict:
     speed, floor = asked.readings.throughput_bytes_s, asked.thresholds.throughput_min_bytes_s
     if isinstance(speed, Unknown):
         return Verdict(True, f"throughput is unknown: {speed.reason}")
-    return Limit("throughput", "throughput from the broker", floor, 0, _kb_s).under(speed, asked.crossed)
+    return Limit("throughput", "throughput from the broker", floor, 0, _bytes_s).under(speed, asked.crossed)
 
 
 def hours(asked: ConditionQuery) -> Verdict:
@@ -249,9 +250,5 @@ def _percent(value: float) -> str:
     return f"{value:.0f} %"
 
 
-def _mb(size_bytes: float) -> str:
-    return f"{size_bytes / 1e6:,.0f} MB"
-
-
-def _kb_s(bytes_s: float) -> str:
-    return f"{bytes_s / 1e3:,.0f} kB/s"
+def _bytes_s(bytes_s: float) -> str:
+    return f"{size_text(bytes_s)}/s"

@@ -8,7 +8,7 @@ from typing import Final
 
 from device_client.core.conditions.conditions import ConditionQuery, Needs, Verdict, judge
 from device_client.core.conditions.readings import Unknown
-from device_client.core.effects import Effects, StopTrial, TakeReadings
+from device_client.core.effects import Effects, Step, StopTrial, TakeReadings
 from device_client.core.phases import fetching
 from device_client.core.phases import probation as living
 from device_client.core.policy import Policy, Smart
@@ -19,7 +19,6 @@ from device_client.core.variants import switching as refit
 from device_client.core.variants.selection import VariantSelection
 from protocol.messages.plan import Assignment, Plan
 
-Step = tuple[State, Effects]
 NO_VARIANT_RECHECK_S: Final = 600.0
 READINGS_RETRY_S: Final = 5.0
 HELD: Final = "the publisher holds this release"

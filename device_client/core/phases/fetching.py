@@ -10,11 +10,11 @@ from device_client.core.download import throughput as pace
 from device_client.core.download.chunk_scheduler import Download
 from device_client.core.effects import (
     Effect,
-    Effects,
     FinishBlob,
     LookAgain,
     OpenBlob,
     SendWants,
+    Step,
     StopTrial,
     SweepChunks,
     TakeReadings,
@@ -40,7 +40,6 @@ from device_client.core.variants import switching as refit
 from protocol.messages.device import Evidence
 from protocol.messages.manifest import Encoding
 
-Step = tuple[State, Effects]
 NO_ROOM_RECHECK_S: Final = 600.0
 
 

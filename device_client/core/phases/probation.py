@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from device_client.core.effects import Announce, Effects, KeepOnly, StartShadow, StopTrial, Swap, TakeTally
+from device_client.core.effects import Announce, Effects, KeepOnly, StartShadow, Step, StopTrial, Swap, TakeTally
 from device_client.core.events import ModelFailed, TallyTaken
 from device_client.core.policy import Policy
 from device_client.core.state import Device, Installed, Phase, State, Target
@@ -13,7 +13,6 @@ from device_client.core.trial.verdict import judge_probation
 from device_client.core.variants import switching as refit
 from protocol.messages.device import Evidence, OutcomeKind
 
-Step = tuple[State, Effects]
 COMMITTED_KEPT: Final = 32  # version names
 
 

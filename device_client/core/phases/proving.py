@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from device_client.core.effects import Announce, Effects, Prove, StartShadow, StopTrial, TakeReadings, TakeTally
+from device_client.core.effects import Announce, Prove, StartShadow, Step, StopTrial, TakeReadings, TakeTally
 from device_client.core.events import ModelFailed, ProofEnded, ProofNotTried, TallyTaken, TimePassed
 from device_client.core.phases import probation as living
 from device_client.core.policy import Policy
@@ -16,7 +16,6 @@ from device_client.core.variants import switching as refit
 from device_client.core.variants.selection import too_slow_here
 from protocol.messages.device import Evidence
 
-Step = tuple[State, Effects]
 NOT_TRIED_RECHECK_S: Final = 600.0
 
 

@@ -12,6 +12,7 @@ from typing import Final
 from device_client.core.conditions.readings import Readings, Unknown
 from device_client.core.policy import Policy
 from protocol.messages.manifest import Manifest, Variant
+from protocol.sizes import size_text
 
 SLACK_BYTES: Final = 32 * 1024 * 1024  # arenas and what kernels prepare; a tiny model passes with 5 MB of it
 RESERVE_BYTES: Final = 8 * 1024 * 1024  # of free memory: stays with the application
@@ -38,8 +39,8 @@ def proof_limits(policy: Policy, manifest: Manifest, variant: Variant, readings:
     room_bytes = _room_bytes(readings)
     need_bytes = SLACK_BYTES // 2 + variant.size_bytes + variant.requires.memory_bytes
     if room_bytes is not None and room_bytes < need_bytes <= policy.trial.proof_memory_max_bytes:
-        free_bytes = room_bytes + RESERVE_BYTES
-        return f"the proof of {variant.name} takes up to {_mb(need_bytes)} of memory, {_mb(free_bytes)} are free"
+        need, free = size_text(need_bytes), size_text(room_bytes + RESERVE_BYTES)
+        return f"the proof of {variant.name} takes up to {need} of memory, {free} are free"
     memory_max_bytes, memory_by = _memory(policy, variant, room_bytes)
     wall_max_s, wall_by = _wall(policy, manifest, variant)
     return ProofLimits(memory_max_bytes, wall_max_s, memory_by, wall_by)
@@ -52,7 +53,7 @@ def _memory(policy: Policy, variant: Variant, room_bytes: int | None) -> tuple[i
         bounds.append((max(SLACK_BYTES // 2, room_bytes), FREE))
     if measured_bytes and not policy.delegated:
         limit = SLACK_BYTES + TIMES_FILE * variant.size_bytes + TIMES_MEMORY * measured_bytes
-        bounds.append((limit, f"its manifest says that it takes {_mb(measured_bytes)}"))
+        bounds.append((limit, f"its manifest says that it takes {size_text(measured_bytes)}"))
     return min(bounds)
 
 
@@ -71,7 +72,3 @@ def _room_bytes(readings: Readings) -> int | None:
     """None where nobody knows."""
     free = readings.memory_free_bytes
     return None if isinstance(free, Unknown) else free - RESERVE_BYTES
-
-
-def _mb(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:.3g} MB" if size_bytes < 100_000_000 else f"{size_bytes / 1e6:,.0f} MB"

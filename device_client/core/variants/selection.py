@@ -10,6 +10,7 @@ from device_client.core.conditions.readings import Readings, Unknown
 from device_client.core.policy import Policy
 from device_client.core.state import Finding
 from protocol.messages.manifest import Encoding, Manifest, Variant, cheapest
+from protocol.sizes import size_text
 
 TOLD_MAX_CHARS: Final = 300  # with what a reason says besides it fits into a status
 RUNTIME: Final = "tflite"  # what `requires.runtime` must say; both names of the runtime mean it
@@ -70,7 +71,8 @@ def _problem(variant: Variant, policy: Policy, readings: Readings) -> str:
     if requires.runtime != RUNTIME:
         return f"{variant.name} needs the runtime {requires.runtime}, this client has {RUNTIME}"
     if budget_bytes is not None and requires.memory_bytes > budget_bytes:
-        return f"{variant.name} needs {_mb(requires.memory_bytes)} of memory, {_mb(budget_bytes)} may be used"
+        need, budget = size_text(requires.memory_bytes), size_text(budget_bytes)
+        return f"{variant.name} needs {need} of memory, {budget} may be used"
     return _too_slow(variant, policy.latency_budget_ms)
 
 
@@ -114,12 +116,6 @@ def _because(policy: Policy, variant: Variant, fitting: int, problems: list[str]
     word = "the smallest" if policy.prefer == "size" else "the most accurate"
     why = "the only one that fits" if fitting == 1 else f"{word} of {fitting} that fit"
     return "; ".join((f"variant {variant.name}, {why}", *problems))[:TOLD_MAX_CHARS]
-
-
-def _mb(size_bytes: int) -> str:
-    """Small models differ by fractions."""
-    megabytes = size_bytes / 1e6
-    return f"{megabytes:,.0f} MB" if megabytes >= 100 else f"{megabytes:.3g} MB"
 
 
 def _half(free_bytes: int | Unknown) -> int | None:

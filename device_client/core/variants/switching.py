@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from device_client.core.conditions.readings import Readings, Unknown
-from device_client.core.effects import Announce, Effects, KeepOnly, StopTrial, Swap, TakeReadings
+from device_client.core.effects import Announce, Effects, KeepOnly, Step, StopTrial, Swap, TakeReadings
 from device_client.core.events import ReadingsTaken, TimePassed
 from device_client.core.policy import Policy
 from device_client.core.state import Device, Finding, Installed, Phase, State, Target
@@ -18,7 +18,6 @@ from protocol.messages.device import OutcomeKind
 from protocol.messages.manifest import Variant
 from protocol.messages.plan import Assignment
 
-Step = tuple[State, Effects]
 CONFIRM_S: Final = 60.0  # a second look before anything is begun: a situation lasts, a moment does not
 DOUBLED_MAX: Final = 6  # each change doubles the time to the next look, so that two variants cannot take turns for ever
 MARGIN: Final = 1.25  # a variant that needs more memory must fit with room to spare, or the two would take turns

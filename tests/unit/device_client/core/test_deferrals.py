@@ -106,7 +106,7 @@ def test_the_pace_of_a_download_is_what_the_next_one_is_weighed_by() -> None:
     life.reads(held="demo")
     life.waits()
     life.reads(throughput_bytes_s=Unknown("not measured here"))
-    assert life.device.reason == "throughput from the broker 6 kB/s is under 123 kB/s"
+    assert life.device.reason == "throughput from the broker 6.14 kB/s is under 123 kB/s"
     life.waits(900.0)
     life.reads(throughput_bytes_s=Unknown("not measured here"))
     assert life.phase is Phase.FETCHING, "a slow link is tried again"
