@@ -189,7 +189,7 @@ class DiaryServing:
 
     def take_window(self, *, at_least: int) -> FeedbackWindow | None:
         """The next that a test has put there."""
-        return self.windows.pop(0) if self.windows and self.windows[0].inferences >= at_least else None
+        return self.windows.pop(0) if self.windows and self.windows[0].sums.inferences >= at_least else None
 
     def drift_states(self) -> bytes | None:
         """The same at all times."""

@@ -52,7 +52,7 @@ class PageHinkley:
         """0 where all is as it was, 1 where the limit is reached; None while the reference is being learnt."""
         return self._sum / LIMIT if self._count == LEARN else None
 
-    def standing(self) -> DriftState:
+    def state(self) -> DriftState:
         """What another detector of the same stream can go on from."""
         return DriftState(self._sum, self.drifting, self._count, self._mean, self._squares)
 
@@ -66,7 +66,7 @@ class PageHinkley:
             self._count, self._mean, self._squares = known.count, known.mean, known.squares
             self._std = max(math.sqrt(known.squares / known.count), self._std_floor)
 
-    def take(self, number: float) -> float | None:
+    def update(self, number: float) -> float | None:
         """Weigh one more number; the score, as `score`."""
         if self._count < LEARN:
             self._learn(number)

@@ -34,12 +34,12 @@ class DriftStates:
 _FORM: Final = TypeAdapter(tuple[DriftStates, ...])
 
 
-def written(drift_states: Iterable[DriftStates]) -> bytes:
+def dump(states: Iterable[DriftStates]) -> bytes:
     """As the journal keeps it."""
-    return _FORM.dump_json(tuple(drift_states))
+    return _FORM.dump_json(tuple(states))
 
 
-def read(content: bytes | None) -> tuple[DriftStates, ...]:
+def load(content: bytes | None) -> tuple[DriftStates, ...]:
     """What was written; nothing where it cannot be read, of a newer client perhaps: the references are learnt anew."""
     if content is None:
         return ()

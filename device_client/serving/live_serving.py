@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 import os
 import threading
 import time
@@ -22,9 +23,10 @@ from numpy.typing import ArrayLike
 
 from device_client.core.conditions.model_quality import Quality
 from device_client.core.trial.tally import Tally
-from device_client.feedback.drift_state import VERSIONS_MAX, DriftStates, read, written
-from device_client.feedback.window import FeedbackCounter, FeedbackWindow
+from device_client.feedback.drift_state import VERSIONS_MAX, DriftStates, dump, load
+from device_client.feedback.window import FeedbackWindow
 from device_client.ports.serving import Delegate, ModelFile
+from device_client.serving.feedback_counter import FeedbackCounter
 from device_client.serving.interpreter_pool import InterpreterPool
 from device_client.serving.prediction import Array, Prediction, entropy_millibits, finite
 from device_client.serving.shadow import Shadow, ShadowSettings
@@ -98,7 +100,7 @@ class LiveServing:
         self._changing = threading.Lock()  # held by those who replace the stage, never by a prediction
         self._ready = threading.Event()
         self._retired: deque[FeedbackCounter] = deque(maxlen=RETIRED_MAX)
-        self._drift_states = {(each.version, each.variant): each for each in read(remembered)}
+        self._drift_states = {(each.version, each.variant): each for each in load(remembered)}
         self._recent: tuple[
             FeedbackWindow, ...
         ] = ()  # replaced as a whole, so that a look at it need not wait for a swap
@@ -242,14 +244,14 @@ class LiveServing:
         asked_at_s = min(tuple(stage.asked_at_s.values()), default=None)
         under_way_s = 0.0 if asked_at_s is None else self._clock_s() - asked_at_s
         if stage.shadow:
-            drifting = bool(stage.window.look(0.0).drifting)
+            drifting = bool(stage.window.sums().drifting)
             tally = stage.shadow.tally(stage.since)
             return replace(tally, live_drifting=drifting, live_under_way_s=under_way_s)
-        seen = stage.since.look(0.0)
+        seen = stage.since.sums()
         return Tally(
             live_inferences=seen.inferences,
             live_errors=seen.errors,
-            live_latency_ms_p95=seen.latency_ms_p95,
+            live_latency_ms_p95=seen.latency_ms(0.95),
             live_under_way_s=under_way_s,
         )
 
@@ -274,7 +276,7 @@ class LiveServing:
         with self._changing:
             if self._stage:
                 self._remember(self._stage.window)
-            return written(self._drift_states.values()) if self._drift_states else None
+            return dump(self._drift_states.values()) if self._drift_states else None
 
     def quality(self) -> Quality | None:
         """How well the live model did over its latest windows; None before its first inference.
@@ -284,19 +286,16 @@ class LiveServing:
         stage, closed = self._stage, self._recent
         if stage is None:
             return None
-        now = stage.window.look(self._wall_s())
-        recent = reduce(
-            FeedbackWindow.merge,
-            [old for old in closed if (old.version, old.variant) == (now.version, now.variant)],
-            now,
-        )
+        live = stage.window
+        mine = [window.sums for window in closed if (window.version, window.variant) == (live.version, live.variant)]
+        recent = reduce(operator.add, mine, live.sums())
         if not recent.inferences:
             return None
         return Quality(
-            accuracy=recent.correct / recent.labelled if recent.labelled >= TOLD_FROM else None,
-            drift=stage.window.drift,
-            agreement=recent.agreed / recent.compared if recent.compared >= TOLD_FROM else None,
-            confidence=recent.confidence_sum / recent.confident if recent.confident else None,
+            accuracy=recent.accuracy if recent.labelled >= TOLD_FROM else None,
+            drift=live.drift,
+            agreement=recent.agreement if recent.compared >= TOLD_FROM else None,
+            confidence=recent.confidence_mean,
             inferences=recent.inferences,
         )
 
@@ -360,9 +359,9 @@ class LiveServing:
         stage.window.observe(took_s, top, confidence)
         stage.since.observe(cpu_s, None, None)
         if id_ % self._look_every == 0:
-            look = stage.profile.look(inputs[0][at].ravel())
+            measured = stage.profile.measure(inputs[0][at].ravel())
             entropy = None if confidence is None else entropy_millibits(row[0])
-            stage.window.inspect(look.level, look.bin, look.distance, entropy)
+            stage.window.observe_input(measured, entropy)
         if stage.shadow:
             stage.shadow.offer(id_, [each[at : at + 1] for each in inputs], row, top, cpu_s)
         label = None

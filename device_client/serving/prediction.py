@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from device_client.feedback.window import FeedbackCounter
+from device_client.serving.feedback_counter import FeedbackCounter
 from protocol.errors import BadInput
 from protocol.messages.manifest import Contract, Tensor
 

@@ -19,9 +19,9 @@ from typing import Final
 
 from device_client.adapters.process_priority import give_way
 from device_client.core.trial.tally import DROP_BINS, Tally
-from device_client.feedback.window import FeedbackCounter
 from device_client.ports.serving import Delegate, ModelFile
 from device_client.serving.cpu_budget import CpuBudget
+from device_client.serving.feedback_counter import FeedbackCounter
 from device_client.serving.interpreter_pool import InterpreterPool
 from device_client.serving.prediction import Array, agree, finite
 
@@ -144,7 +144,7 @@ class Shadow:
 
     def tally(self, live: FeedbackCounter) -> Tally:
         """The counts so far, with those of the live model over the same time."""
-        seen, since_s = live.look(0.0), self._under_way_since_s
+        seen, since_s = live.sums(), self._under_way_since_s
         with self._lock:
             return Tally(
                 inputs=self._inputs,
@@ -159,8 +159,8 @@ class Shadow:
                 shadow_slow=self._shadow_slow,
                 live_inferences=seen.inferences,
                 live_errors=seen.errors,
-                live_latency_ms_p95=seen.latency_ms_p95,
-                shadow_latency_ms_p95=self._latency.look(0.0).latency_ms_p95,
+                live_latency_ms_p95=seen.latency_ms(0.95),
+                shadow_latency_ms_p95=self._latency.sums().latency_ms(0.95),
                 shadow_under_way_s=0.0 if since_s is None else self._clock_s() - since_s,
             )
 

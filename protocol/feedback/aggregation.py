@@ -1,11 +1,13 @@
-"""How windows of feedback add up: buckets, figures drawn from the sums, and the window of two. Pure.
+"""The sums of a feedback window, how two of them add up, and the figures that follow. Pure.
 
-Every count and histogram is a whole number, so that sums are the same in any order and grouping; what is no sum follows
-from the sums, except `drift` and `drifting`, of which the worst is kept. Does not count anything itself.
+A device counts into `FeedbackSums`, and `message_fields` writes them into a `Feedback`
+message; `merge` adds two messages by way of their sums, so there is one addition. Counts
+and histograms are whole numbers: any order and grouping gives the same result. `drift`
+and `drifting` are no sums; the worse one is kept.
 
-Latency buckets: bucket k counts latencies from 2^(k/4) up to, not including, 2^((k+1)/4) microseconds, 0 ≤ k ≤ 95. What
-is faster falls into bucket 0, what is slower than 14 s into bucket 95. A percentile is read at its bucket's geometric
-middle, and is therefore right to within 9 %.
+Latency buckets: bucket k counts latencies from 2^(k/4) up to, not including, 2^((k+1)/4)
+microseconds, 0 ≤ k ≤ 95. Faster ones count in bucket 0, those over 14 s in bucket 95. A
+percentile is read at its bucket's geometric middle, and is right to within 9 %.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Final
+from typing import Any, Final
 
 from protocol.messages.device import Feedback, Sample
 
@@ -27,6 +30,135 @@ CLASSES_MAX: Final = 64  # named in a message; the rest is summed under OTHER, s
 OTHER: Final = "*"
 
 
+@dataclass(frozen=True, slots=True)
+class FeedbackSums:
+    """What was counted in a window. `inferences` includes those that failed (`errors`).
+
+    `compared`: inputs that a shadow also answered. `classes`: answers by class name.
+    `latency`: count by bucket. `confidences`: 10 bins, or empty. `drift`: the highest
+    score, 0-1; like `drifting`, None where no detector was ready.
+    """
+
+    inferences: int = 0
+    errors: int = 0
+    labelled: int = 0
+    correct: int = 0
+    compared: int = 0
+    agreed: int = 0
+    classes: Mapping[str, int] = field(default_factory=dict)
+    latency: Mapping[int, int] = field(default_factory=dict)
+    confidences: tuple[int, ...] = ()
+    confidence_millionths: int = 0
+    drift: float | None = None
+    drifting: bool | None = None
+    sample: Sample | None = None
+
+    def __add__(self, other: FeedbackSums) -> FeedbackSums:
+        return FeedbackSums(
+            inferences=self.inferences + other.inferences,
+            errors=self.errors + other.errors,
+            labelled=self.labelled + other.labelled,
+            correct=self.correct + other.correct,
+            compared=self.compared + other.compared,
+            agreed=self.agreed + other.agreed,
+            classes=dict(Counter(self.classes) + Counter(other.classes)),
+            latency=dict(Counter(self.latency) + Counter(other.latency)),
+            confidences=_add_bins(self.confidences, other.confidences),
+            confidence_millionths=self.confidence_millionths + other.confidence_millionths,
+            drift=max((score for score in (self.drift, other.drift) if score is not None), default=None),
+            drifting=None if self.drifting is other.drifting is None else bool(self.drifting or other.drifting),
+            sample=_add_samples(self.sample, other.sample),
+        )
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the labelled inferences that were correct, 0-1."""
+        return self.correct / self.labelled if self.labelled else None
+
+    @property
+    def agreement(self) -> float | None:
+        """Share of the compared inferences that a shadow answered alike, 0-1."""
+        return self.agreed / self.compared if self.compared else None
+
+    @property
+    def confidence_mean(self) -> float | None:
+        """Mean confidence, 0-1, of the inferences that came with one."""
+        confident = sum(self.confidences)
+        return self.confidence_millionths / CONFIDENCE_UNIT / confident if confident else None
+
+    def latency_ms(self, share: float) -> float | None:
+        """Latency that `share` (0-1) of the answered inferences stayed under."""
+        return percentile_ms(self.latency, share)
+
+
+def sums_of(message: Feedback) -> FeedbackSums:
+    """The sums in a message."""
+    return FeedbackSums(
+        inferences=message.inferences,
+        errors=message.errors,
+        labelled=message.labelled,
+        correct=message.correct,
+        compared=message.compared,
+        agreed=message.agreed,
+        classes=message.classes,
+        latency={int(index): count for index, count in message.latency_histogram.items()},
+        confidences=message.confidence_histogram,
+        confidence_millionths=round(message.confidence_sum * CONFIDENCE_UNIT),
+        drift=message.drift,
+        drifting=message.drifting,
+        sample=message.sample,
+    )
+
+
+def message_fields(sums: FeedbackSums) -> dict[str, Any]:
+    """The fields of `Feedback` that hold the sums, and the figures that follow from them.
+
+    Classes beyond the 64 most frequent are counted under `*`, so the total stays exact.
+    """
+    classes, sample = most_frequent(sums.classes), sums.sample
+    return {
+        "inferences": sums.inferences,
+        "errors": sums.errors,
+        "labelled": sums.labelled,
+        "correct": sums.correct,
+        "compared": sums.compared,
+        "agreed": sums.agreed,
+        "classes": classes,
+        "latency_histogram": {str(index): count for index, count in sorted(sums.latency.items())},
+        "confidence_sum": sums.confidence_millionths / CONFIDENCE_UNIT,
+        "confidence_histogram": sums.confidences,
+        "drift": None if sums.drift is None else round(sums.drift, 4),
+        "drifting": sums.drifting,
+        "sample": sample,
+        "accuracy": None if sums.accuracy is None else round(sums.accuracy, 6),
+        "agreement": None if sums.agreement is None else round(sums.agreement, 6),
+        "latency_ms_p50": _short(sums.latency_ms(0.50)),
+        "latency_ms_p95": _short(sums.latency_ms(0.95)),
+        "latency_ms_p99": _short(sums.latency_ms(0.99)),
+        "confidence_mean": _short(sums.confidence_mean),
+        "entropy_bits": _short(entropy_bits(classes.values())),
+        "input_shift": _short(sample.level_sum / sample.inputs / 1000) if sample and sample.inputs else None,
+    }
+
+
+def merge(one: Feedback, other: Feedback) -> Feedback:
+    """The message of both windows, under an id of its own.
+
+    Raises ValueError unless both are of one version and variant on one device.
+    """
+    if _subject(one) != _subject(other):
+        raise ValueError(f"a window of {_subject(one)} cannot be added to one of {_subject(other)}")
+    event_id = hashlib.sha256("\0".join(sorted((one.event_id, other.event_id))).encode()).hexdigest()[:20]
+    return one.model_copy(
+        update=message_fields(sums_of(one) + sums_of(other))
+        | {
+            "window_start": min(one.window_start, other.window_start),
+            "window_end": max(one.window_end, other.window_end),
+            "event_id": event_id,
+        }
+    )
+
+
 def bucket(latency_s: float) -> int:
     """The latency bucket, 0-95, of a duration in seconds."""
     us = latency_s * 1e6
@@ -34,7 +166,7 @@ def bucket(latency_s: float) -> int:
 
 
 def percentile_ms(histogram: Mapping[int, int], share: float) -> float | None:
-    """The latency in milliseconds under which `share` (0-1) of a histogram lies; None when it is empty."""
+    """The latency in milliseconds that `share` (0-1) of a histogram stays under."""
     left = math.ceil(share * sum(histogram.values()))
     for index, count in sorted(histogram.items()):
         left -= count
@@ -44,86 +176,26 @@ def percentile_ms(histogram: Mapping[int, int], share: float) -> float | None:
 
 
 def entropy_bits(counts: Iterable[int]) -> float | None:
-    """How evenly answers are spread: 0 where all are alike, log2(n) for n equally frequent ones; None without any."""
+    """Entropy of the answers: 0 for one class, log2(n) for n equally frequent ones."""
     given = sorted(count for count in counts if count > 0)  # sorted: a sum of floats depends on its order
     total = sum(given)
     return -sum(count / total * math.log2(count / total) for count in given) + 0.0 if total else None
 
 
 def most_frequent(classes: Mapping[str, int], most: int = CLASSES_MAX) -> dict[str, int]:
-    """The classes that a message names, most frequent first, and the rest as one."""
+    """The `most` most frequent classes in descending order, the rest summed under `*`."""
     ranked = sorted(classes.items(), key=lambda item: (item[0] == OTHER, -item[1], item[0]))
     rest = sum(count for _, count in ranked[most:])
     named = dict(ranked[:most])
     return named | {OTHER: named.get(OTHER, 0) + rest} if rest else named
 
 
-def merge(one: Feedback, other: Feedback) -> Feedback:
-    """The window of both, under an id of its own. Raises ValueError unless both tell of one version on one device.
-
-    Where more than 64 classes come together, the less frequent ones go under `*`: the total stays exact.
-    """
-    if _subject(one) != _subject(other):
-        raise ValueError(f"a window of {_subject(one)} cannot be added to one of {_subject(other)}")
-    both = one.model_copy(
-        update={
-            "inferences": one.inferences + other.inferences,
-            "errors": one.errors + other.errors,
-            "labelled": one.labelled + other.labelled,
-            "correct": one.correct + other.correct,
-            "compared": one.compared + other.compared,
-            "agreed": one.agreed + other.agreed,
-            "classes": most_frequent(Counter(one.classes) + Counter(other.classes)),
-            "latency_histogram": _by_bucket(Counter(one.latency_histogram) + Counter(other.latency_histogram)),
-            "confidence_histogram": add(one.confidence_histogram, other.confidence_histogram),
-            "confidence_sum": (_millionths(one) + _millionths(other)) / CONFIDENCE_UNIT,
-            "drift": worst_drift(one.drift, other.drift),
-            "drifting": worst_drifting(one.drifting, other.drifting),
-            "sample": add_samples(one.sample, other.sample),
-            "window_start": min(one.window_start, other.window_start),
-            "window_end": max(one.window_end, other.window_end),
-            "event_id": hashlib.sha256("\0".join(sorted((one.event_id, other.event_id))).encode()).hexdigest()[:20],
-        }
-    )
-    return with_figures(both)
-
-
-def with_figures(window: Feedback) -> Feedback:
-    """The same with every figure that follows from its sums."""
-    latency = {int(index): count for index, count in window.latency_histogram.items()}
-    confident = sum(window.confidence_histogram)
-    sample = window.sample
-    return window.model_copy(
-        update={
-            "accuracy": _share(window.correct, window.labelled),
-            "agreement": _share(window.agreed, window.compared),
-            "latency_ms_p50": _short(percentile_ms(latency, 0.50)),
-            "latency_ms_p95": _short(percentile_ms(latency, 0.95)),
-            "latency_ms_p99": _short(percentile_ms(latency, 0.99)),
-            "confidence_mean": _short(window.confidence_sum / confident) if confident else None,
-            "entropy_bits": _short(entropy_bits(window.classes.values())),
-            "input_shift": _short(sample.level_sum / sample.inputs / 1000) if sample and sample.inputs else None,
-        }
-    )
-
-
-def add(one: Sequence[int], other: Sequence[int]) -> tuple[int, ...]:
-    """Two histograms bin by bin; one that is shorter, as when nothing was counted, has nothing there."""
+def _add_bins(one: Sequence[int], other: Sequence[int]) -> tuple[int, ...]:
+    """Adds bin by bin; an empty histogram counts as zeros."""
     return tuple(ours + theirs for ours, theirs in zip_longest(one, other, fillvalue=0))
 
 
-def worst_drift(one: float | None, other: float | None) -> float | None:
-    """The higher of two scores."""
-    return max((score for score in (one, other) if score is not None), default=None)
-
-
-def worst_drifting(one: bool | None, other: bool | None) -> bool | None:
-    """Whether either said so; None when neither could tell."""
-    return None if one is other is None else bool(one or other)
-
-
-def add_samples(one: Sample | None, other: Sample | None) -> Sample | None:
-    """Two samples as one."""
+def _add_samples(one: Sample | None, other: Sample | None) -> Sample | None:
     if one is None or other is None:
         return one or other
     entropies = [each.entropy_sum for each in (one, other) if each.entropy_sum is not None]
@@ -131,7 +203,7 @@ def add_samples(one: Sample | None, other: Sample | None) -> Sample | None:
         inputs=one.inputs + other.inputs,
         level_sum=one.level_sum + other.level_sum,
         level_squares=one.level_squares + other.level_squares,
-        levels=add(one.levels, other.levels),
+        levels=_add_bins(one.levels, other.levels),
         distance_sum=one.distance_sum + other.distance_sum,
         entropy_sum=sum(entropies) if entropies else None,
     )
@@ -139,18 +211,6 @@ def add_samples(one: Sample | None, other: Sample | None) -> Sample | None:
 
 def _subject(window: Feedback) -> tuple[str, str, str, str | None]:
     return window.device, window.model, window.version, window.variant
-
-
-def _millionths(window: Feedback) -> int:
-    return round(window.confidence_sum * CONFIDENCE_UNIT)
-
-
-def _by_bucket(histogram: Mapping[str, int]) -> dict[str, int]:
-    return dict(sorted(histogram.items(), key=lambda item: int(item[0])))
-
-
-def _share(part: int, whole: int) -> float | None:
-    return round(part / whole, 6) if whole else None
 
 
 def _short(value: float | None) -> float | None:

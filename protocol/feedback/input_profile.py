@@ -48,7 +48,7 @@ class Profile:
             self._means = np.array(statistics.segment_means, np.float32)
             self._weights = _weights(np.array(statistics.segment_stds, np.float32))
 
-    def look(self, flat: NDArray[Any]) -> InputSample:
+    def measure(self, flat: NDArray[Any]) -> InputSample:
         """`flat`: (values,) finite numbers."""
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is bounded below
             sums = np.add.reduceat(flat, self._starts, dtype=np.float32)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bench.drifting import spoilt
 from device_client.adapters.runtime.tflite import open_model
 from device_client.feedback.drift_detector import LEARN
-from device_client.feedback.drift_state import VERSIONS_MAX, read
+from device_client.feedback.drift_state import VERSIONS_MAX, load
 from device_client.feedback.window import to_message
 from device_client.ports.serving import ModelFile
 from device_client.serving.live_serving import LiveServing
@@ -100,7 +100,7 @@ def test_being_drifting_stands_in_the_windows_of_that_time_alone(stream: Stream)
             stream.serving.predict(x[row])
         window = stream.serving.take_window(at_least=1)
         assert window is not None
-        told.append(window.drifting)
+        told.append(window.sums.drifting)
     assert told[:3] == [False, False, True]
     assert told[-1] is False
 
@@ -143,5 +143,5 @@ def test_a_swap_begins_anew_and_the_way_back_goes_on(stream: Stream) -> None:
     assert stream.ask(a_little_turned(stream.x)) > 0.8
     for number in range(VERSIONS_MAX + 2):
         stream.serving.swap(replace(usual, version=f"3.{number}.0"))
-    kept = [each.version for each in read(stream.serving.drift_states())]
+    kept = [each.version for each in load(stream.serving.drift_states())]
     assert kept == [f"3.{number}.0" for number in range(2, VERSIONS_MAX + 2)]

@@ -151,7 +151,7 @@ def test_a_wrong_input_is_named_counted_and_harms_nothing(
     assert serving.tally().live_errors == 0  # no version is to blame
     window = serving.take_window(at_least=1)
     assert window is not None
-    assert (window.inferences, window.errors) == (2, 1)
+    assert (window.sums.inferences, window.sums.errors) == (2, 1)
 
 
 def test_a_file_that_is_no_model_leaves_the_live_one(serving: LiveServing, folder: Path, tmp_path: Path) -> None:
@@ -216,13 +216,13 @@ def test_the_windows_of_two_versions_are_told_apart(serving: LiveServing, folder
     first, second = serving.take_window(at_least=100), serving.take_window(at_least=5)
     assert first is not None
     assert second is not None
-    assert (first.version, first.inferences, first.labelled) == ("1.0.0", 3, 1)
-    assert (second.version, second.inferences) == ("1.1.0", 5)
+    assert (first.version, first.sums.inferences, first.sums.labelled) == ("1.0.0", 3, 1)
+    assert (second.version, second.sums.inferences) == ("1.1.0", 5)
     assert serving.take_window(at_least=1) is None
     assert serving.label(old[1], 0) is True  # late, and still counted to the version that gave the answer
     late = serving.take_window(at_least=1)
     assert late is not None
-    assert (late.version, late.inferences, late.labelled) == ("1.0.0", 0, 1)
+    assert (late.version, late.sums.inferences, late.sums.labelled) == ("1.0.0", 0, 1)
 
 
 def test_a_window_that_is_too_small_stays_open(serving: LiveServing, folder: Path) -> None:
@@ -232,9 +232,9 @@ def test_a_window_that_is_too_small_stays_open(serving: LiveServing, folder: Pat
     serving.predict(X)
     window = serving.take_window(at_least=5)
     assert window is not None
-    assert window.inferences == 5
-    assert sum(window.classes.values()) == 5
-    assert set(window.classes) <= set(FLOWERS)
+    assert window.sums.inferences == 5
+    assert sum(window.sums.classes.values()) == 5
+    assert set(window.sums.classes) <= set(FLOWERS)
 
 
 def test_labels_are_counted_by_prediction_by_id_and_by_name(serving: LiveServing, folder: Path) -> None:
@@ -248,7 +248,7 @@ def test_labels_are_counted_by_prediction_by_id_and_by_name(serving: LiveServing
     assert serving.label(123_456_789, 0) is False
     window = serving.take_window(at_least=1)
     assert window is not None
-    assert (window.labelled, window.correct) == (3, 2)
+    assert (window.sums.labelled, window.sums.correct) == (3, 2)
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_a_model_that_gives_a_value_has_no_classes(serving: LiveServing, folder:
     assert serving.label(answer, 0) is False
     window = serving.take_window(at_least=1)
     assert window is not None
-    assert (window.inferences, dict(window.classes), window.labelled) == (1, {}, 0)
+    assert (window.sums.inferences, dict(window.sums.classes), window.sums.labelled) == (1, {}, 0)
 
 
 def test_a_shadow_that_is_the_same_model_agrees_on_everything(serving: LiveServing, folder: Path) -> None:
@@ -438,7 +438,7 @@ def test_a_shadow_keeps_to_its_share_of_a_core(folder: Path) -> None:
     assert serving.tally().live_inferences > 200
     shadowed = serving.take_window(at_least=1)
     assert shadowed is not None
-    assert 10 <= shadowed.compared <= 20, "what there is for a burst, 20/128 s, and no more"
+    assert 10 <= shadowed.sums.compared <= 20, "what there is for a burst, 20/128 s, and no more"
     serving.close()
 
 
@@ -522,10 +522,10 @@ def test_at_two_hundred_a_second_from_four_threads_no_swap_loses_a_prediction(
             seen = serving.tally().live_inferences
             until(lambda: serving.tally().live_inferences >= seen + 4)  # noqa: B023 - called at once
             serving.swap(files[turn % 2])
-            counted += sum(window.inferences for window in all_windows(serving))
+            counted += sum(window.sums.inferences for window in all_windows(serving))
         over.set()
         asked = sum(worker.result(WAIT_S) for worker in workers)
-    counted += sum(window.inferences for window in all_windows(serving))
+    counted += sum(window.sums.inferences for window in all_windows(serving))
     assert counted == asked >= 80
 
 
@@ -549,7 +549,7 @@ def test_more_threads_than_interpreters_take_turns_and_all_get_their_answers(fol
         assert sum(worker.result(WAIT_S) for worker in [pool.submit(ask) for _ in range(6)]) == 1_800
     window = serving.take_window(at_least=1)
     assert window is not None
-    assert (window.inferences, window.errors) == (1_800, 0)
+    assert (window.sums.inferences, window.sums.errors) == (1_800, 0)
     serving.close()
 
 
@@ -588,7 +588,7 @@ def test_agreement_with_a_shadow_stands_in_the_windows(serving: LiveServing, fol
     quality, window = serving.quality(), serving.take_window(at_least=1)
     assert quality is not None
     assert window is not None
-    assert (quality.agreement, window.compared, window.agreed) == (1.0, 25, 25)
+    assert (quality.agreement, window.sums.compared, window.sums.agreed) == (1.0, 25, 25)
 
 
 def test_every_so_manieth_input_is_looked_at_more_closely(folder: Path) -> None:
@@ -597,10 +597,10 @@ def test_every_so_manieth_input_is_looked_at_more_closely(folder: Path) -> None:
     serving.predict(some_inputs(21))
     window = serving.take_window(at_least=1)
     assert window is not None
-    assert window.sample is not None
-    assert window.sample.inputs == sum(window.sample.levels) == 5
-    assert window.sample.entropy_sum is not None
-    assert 0 < window.sample.entropy_sum / 5 <= 1_585, "thousandths of the bits of three classes"
+    assert window.sums.sample is not None
+    assert window.sums.sample.inputs == sum(window.sums.sample.levels) == 5
+    assert window.sums.sample.entropy_sum is not None
+    assert 0 < window.sums.sample.entropy_sum / 5 <= 1_585, "thousandths of the bits of three classes"
     serving.close()
 
 
@@ -625,7 +625,7 @@ def test_after_closing_there_is_no_model(serving: LiveServing, folder: Path) -> 
         serving.predict(X)
     last = serving.take_window(at_least=1)
     assert last is not None
-    assert last.inferences == 1
+    assert last.sums.inferences == 1
 
 
 def test_clocks_are_the_callers(folder: Path) -> None:
@@ -636,7 +636,7 @@ def test_clocks_are_the_callers(folder: Path) -> None:
         serving.predict(X)
     window = serving.take_window(at_least=1)
     assert window is not None
-    assert window.latency_ms_p50 == pytest.approx(10.0, rel=0.09)
+    assert window.sums.latency_ms(0.5) == pytest.approx(10.0, rel=0.09)
     assert (window.start_s, window.end_s) == (1_700_000_000.0, 1_700_000_000.0)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections import Counter
+from dataclasses import replace
 from functools import reduce
 from random import Random
 
@@ -11,8 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device_client.feedback.window import LEVEL_BINS, FeedbackCounter, FeedbackWindow, to_message
-from protocol.feedback.aggregation import BUCKET_LAST, CLASSES_MAX, CONFIDENCE_BINS, bucket, entropy_bits, merge
+from device_client.feedback.window import FeedbackWindow, to_message
+from device_client.serving.feedback_counter import FeedbackCounter
+from protocol.feedback.aggregation import (
+    BUCKET_LAST,
+    CLASSES_MAX,
+    CONFIDENCE_BINS,
+    FeedbackSums,
+    bucket,
+    entropy_bits,
+    merge,
+    sums_of,
+)
+from protocol.feedback.input_profile import LEVEL_BINS, InputSample
 from protocol.messages.device import Feedback, Sample
 from tests.builders import a_feedback
 
@@ -30,13 +43,9 @@ MOMENTS = st.floats(1e5, 2e9)
 
 
 @st.composite
-def windows(draw: st.DrawFn) -> FeedbackWindow:
+def sums(draw: st.DrawFn) -> FeedbackSums:
     labelled, compared = draw(COUNT), draw(COUNT)
-    return FeedbackWindow(
-        version="1.0.0",
-        variant="int8",
-        start_s=draw(MOMENTS),
-        end_s=draw(MOMENTS),
+    return FeedbackSums(
         inferences=draw(COUNT),
         errors=draw(COUNT),
         labelled=labelled,
@@ -53,20 +62,26 @@ def windows(draw: st.DrawFn) -> FeedbackWindow:
     )
 
 
-MESSAGES = windows().map(lambda window: to_message(window, "pi-1", "digits", "e-1"))
+WINDOWS = st.builds(FeedbackWindow, st.just("1.0.0"), st.just("int8"), MOMENTS, MOMENTS, sums())
+MESSAGES = WINDOWS.map(lambda window: to_message(window, "pi-1", "digits", "e-1"))
 ANSWERS = st.lists(st.tuples(st.floats(0, 20), st.integers(0, 5), st.floats(0, 1)), max_size=600)
 
 
-@given(windows(), windows())
-def test_the_order_of_merging_makes_no_difference(one: FeedbackWindow, two: FeedbackWindow) -> None:
-    assert one.merge(two) == two.merge(one)
+@given(sums(), sums())
+def test_the_order_of_adding_makes_no_difference(one: FeedbackSums, two: FeedbackSums) -> None:
+    assert one + two == two + one
 
 
-@given(windows(), windows(), windows())
-def test_the_grouping_of_merging_makes_no_difference(
-    one: FeedbackWindow, two: FeedbackWindow, three: FeedbackWindow
-) -> None:
-    assert one.merge(two).merge(three) == one.merge(two.merge(three))
+@given(sums(), sums(), sums())
+def test_the_grouping_of_adding_makes_no_difference(one: FeedbackSums, two: FeedbackSums, three: FeedbackSums) -> None:
+    assert (one + two) + three == one + (two + three)
+
+
+@given(sums())
+def test_a_message_holds_the_sums_that_were_counted(counted: FeedbackSums) -> None:
+    read = sums_of(to_message(FeedbackWindow("1.0.0", "int8", 0.0, 60.0, counted), "pi-1", "digits", "e-1"))
+    rounded = None if counted.drift is None else round(counted.drift, 4)
+    assert read == replace(counted, drift=rounded)
 
 
 def nameless(message: Feedback) -> Feedback:
@@ -84,12 +99,14 @@ def test_messages_in_any_order_and_grouping_make_the_same_message(messages: list
     assert nameless(heap[0]) == nameless(in_turn)
 
 
-@given(windows(), windows())
+@given(WINDOWS, WINDOWS)
 def test_a_device_and_a_reader_of_its_messages_come_to_the_same_window(
     one: FeedbackWindow, two: FeedbackWindow
 ) -> None:
-    ours, theirs = (to_message(window, "pi-1", "digits", "e-1") for window in (one, two))
-    assert nameless(merge(ours, theirs)) == nameless(to_message(one.merge(two), "pi-1", "digits", "e-1"))
+    start_s, end_s = min(one.start_s, two.start_s), max(one.end_s, two.end_s)
+    whole = FeedbackWindow("1.0.0", "int8", start_s, end_s, one.sums + two.sums)
+    ours, theirs, both = (to_message(window, "pi-1", "digits", "e-1") for window in (one, two, whole))
+    assert nameless(merge(ours, theirs)) == nameless(both)
 
 
 @given(MESSAGES, MESSAGES)
@@ -115,13 +132,13 @@ def test_windows_of_unlike_subjects_do_not_add_up(unlike: Feedback) -> None:
 
 
 def counted(answers: list[tuple[float, int, float]], cuts: list[int]) -> list[FeedbackWindow]:
-    """One stream of answers, closed at each cut; every eighth answer is looked at more closely."""
+    """One stream of answers, closed at each cut; every eighth input is sampled."""
     counts = FeedbackCounter("1.0.0", "int8", now_s=0.0, distance=(1.0, 0.3))
     closed = []
     for at, answer in enumerate(answers):
         counts.observe(*answer)
         if at % 8 == 0:
-            counts.inspect(at, at % LEVEL_BINS, at * 10, at)
+            counts.observe_input(InputSample(at, at % LEVEL_BINS, at * 10), at)
         if at in cuts:
             closed.append(counts.take(float(at)))
     return [*closed, counts.take(float(len(answers)))]
@@ -131,7 +148,8 @@ def counted(answers: list[tuple[float, int, float]], cuts: list[int]) -> list[Fe
 def test_the_windows_of_one_stretch_make_the_window_of_the_whole(
     answers: list[tuple[float, int, float]], cuts: list[int]
 ) -> None:
-    assert reduce(FeedbackWindow.merge, counted(answers, cuts)) == counted(answers, [])[0]
+    parts = [window.sums for window in counted(answers, cuts)]
+    assert reduce(operator.add, parts) == counted(answers, [])[0].sums
 
 
 @given(st.floats(min_value=0, max_value=10), st.floats(min_value=0, max_value=10))

@@ -33,7 +33,7 @@ def input_statistics(x: Floats) -> InputStatistics:
 def _with_looks(statistics: InputStatistics, flat: Floats) -> InputStatistics:
     """The same with how its own samples look beside it, through the eyes of a device."""
     profile = Profile(flat.shape[1], statistics)
-    looks = [profile.look(row) for row in flat]
+    looks = [profile.measure(row) for row in flat]
     distances = np.array([look.distance for look in looks]) / UNIT
     bins = np.bincount([look.bin for look in looks], minlength=LEVEL_BINS)
     figures = {

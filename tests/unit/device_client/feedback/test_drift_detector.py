@@ -19,13 +19,13 @@ def a_detector(mean: float | None = 0.0, std: float = 1.0) -> PageHinkley:
 
 
 def feed(detector: PageHinkley, numbers: Floats) -> list[float | None]:
-    return [detector.take(float(number)) for number in numbers]
+    return [detector.update(float(number)) for number in numbers]
 
 
 def until_alarm(detector: PageHinkley, numbers: Floats) -> int | None:
     """After how many numbers it was raised; None when it never was."""
     for count, number in enumerate(numbers, start=1):
-        detector.take(float(number))
+        detector.update(float(number))
         if detector.drifting:
             return count
     return None
@@ -72,7 +72,7 @@ def test_the_alarm_ends_at_half_of_the_limit_and_does_not_flicker() -> None:
     feed(detector, np.full(100, 3.0))
     states = []
     for _ in range(int(2 * LIMIT)):
-        detector.take(0.0)
+        detector.update(0.0)
         states.append(detector.drifting)
     changes = [after for before, after in itertools.pairwise([True, *states]) if after != before]
     assert changes == [False]
@@ -81,8 +81,8 @@ def test_the_alarm_ends_at_half_of_the_limit_and_does_not_flicker() -> None:
 
 def test_one_outlier_is_no_drift() -> None:
     detector = a_detector()
-    assert detector.take(1e9) == pytest.approx(3.5 / LIMIT)
-    assert detector.take(float("inf")) == pytest.approx(7.0 / LIMIT)
+    assert detector.update(1e9) == pytest.approx(3.5 / LIMIT)
+    assert detector.update(float("inf")) == pytest.approx(7.0 / LIMIT)
 
 
 def test_a_stream_that_never_varied_may_vary_by_the_floor() -> None:
@@ -105,7 +105,7 @@ def test_a_detector_goes_on_where_another_one_stood(stop_at: int, mean: float | 
     whole, first, second = a_detector(mean), a_detector(mean), a_detector(mean)
     expected = feed(whole, stream)
     feed(first, stream[:stop_at])
-    second.resume(first.standing())
+    second.resume(first.state())
     assert second.drifting == first.drifting
     assert feed(second, stream[stop_at:]) == pytest.approx(expected[stop_at:])
     assert second.drifting
@@ -119,13 +119,13 @@ def test_a_detector_goes_on_where_another_one_stood(stop_at: int, mean: float | 
 def test_a_standing_that_cannot_be_changes_nothing(wrong: dict[str, float]) -> None:
     detector = a_detector(None)
     feed(detector, normal(LEARN + 10))
-    before = detector.standing()
+    before = detector.state()
     detector.resume(replace(before, **{"sum": 1.0, "drifting": True, **wrong}))  # type: ignore[arg-type]  # wrong on purpose
-    assert detector.standing() == before
+    assert detector.state() == before
 
 
 def test_a_given_reference_is_kept_and_only_the_sum_goes_on() -> None:
     detector = a_detector(0.0)
     detector.resume(DriftState(sum=30.0, drifting=True, count=LEARN, mean=7.0, squares=9.0))
     assert detector.score == pytest.approx(0.6)
-    assert detector.take(0.5) == pytest.approx(0.6), "half a deviation over the given mean is the slack"
+    assert detector.update(0.5) == pytest.approx(0.6), "half a deviation over the given mean is the slack"

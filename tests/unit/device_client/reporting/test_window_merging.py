@@ -15,7 +15,7 @@ from device_client.adapters.storage.journal import Journal
 from device_client.core.outbox_entry import OutboxEntry
 from device_client.reporting.outbox import UNDER_WAY_MAX, Outbox
 from device_client.reporting.window_merging import make_room
-from protocol.feedback.aggregation import with_figures
+from protocol.feedback.aggregation import message_fields, sums_of
 from protocol.messages.device import Feedback
 from tests.builders import NOON, a_feedback
 
@@ -27,22 +27,21 @@ TOPIC = "fleet/v1/devices/pi-1/digits/feedback"
 def a_minute(number: int, *, version: str = "1.0.0") -> Feedback:
     """What a busy minute may look like: each one another."""
     count = 100 + number % 37
-    return with_figures(
-        a_feedback(
-            version,
-            inferences=count + 1,
-            errors=1,
-            labelled=number % 5,
-            correct=max(0, number % 5 - 1),
-            classes={str(digit): count // 10 for digit in range(10)},
-            latency_histogram={str(29 + number % 7): count - 3, "45": 2, "60": 1},
-            confidence_histogram=(*[0] * 7, number % 3, 5, count - number % 3 - 5),
-            confidence_sum=count - number / 1_000_000,
-            window_start=NOON + timedelta(minutes=number),
-            window_end=NOON + timedelta(minutes=number + 1),
-            event_id=hashlib.sha256(f"{version} {number}".encode()).hexdigest()[:20],
-        )
+    counted = a_feedback(
+        version,
+        inferences=count + 1,
+        errors=1,
+        labelled=number % 5,
+        correct=max(0, number % 5 - 1),
+        classes={str(digit): count // 10 for digit in range(10)},
+        latency_histogram={str(29 + number % 7): count - 3, "45": 2, "60": 1},
+        confidence_histogram=(*[0] * 7, number % 3, 5, count - number % 3 - 5),
+        confidence_sum=count - number / 1_000_000,
+        window_start=NOON + timedelta(minutes=number),
+        window_end=NOON + timedelta(minutes=number + 1),
+        event_id=hashlib.sha256(f"{version} {number}".encode()).hexdigest()[:20],
     )
+    return counted.model_copy(update=message_fields(sums_of(counted)))
 
 
 def entry_of(window: Feedback, at_s: float = 0.0) -> OutboxEntry:
@@ -53,7 +52,7 @@ def windows_of(entries: list[OutboxEntry]) -> list[Feedback]:
     return [Feedback.from_line(entry.payload) for entry in entries if entry.kind == "feedback"]
 
 
-def sums_of(windows: list[Feedback]) -> Counter[str]:
+def totals_of(windows: list[Feedback]) -> Counter[str]:
     sums: Counter[str] = Counter()
     for window in windows:
         for name in ("inferences", "errors", "labelled", "correct"):
@@ -78,7 +77,7 @@ def test_a_week_offline_fits_the_budget_and_every_count_is_exact(journal: Journa
         journal.enqueue([entry_of(window) for window in minutes[hour : hour + 60]])
         assert sum(len(entry.payload) for entry in journal.waiting()) <= BUDGET_BYTES
     left = windows_of(journal.waiting())
-    assert sums_of(left) == sums_of(minutes)
+    assert totals_of(left) == totals_of(minutes)
     assert journal.feedback_dropped() == 0
     assert len(left) < WEEK_MINUTES / 20
     assert len({window.event_id for window in left}) == len(left)
@@ -99,7 +98,7 @@ def test_versions_and_models_are_never_mixed(tmp_path: Path) -> None:
     left = windows_of(journal.waiting())
     for version in ("1.0.0", "1.1.0"):
         ours, theirs = ([w for w in each if w.version == version] for each in (minutes, left))
-        assert sums_of(ours) == sums_of(theirs)
+        assert totals_of(ours) == totals_of(theirs)
     assert journal.feedback_dropped() == 0
     journal.close()
 
@@ -118,7 +117,7 @@ def test_what_may_have_been_seen_is_never_merged(tmp_path: Path) -> None:
         journal.enqueue([entry_of(window)])
     left = windows_of(journal.waiting())
     assert left[:3] == minutes[:3]
-    assert sums_of(left) == sums_of(minutes)
+    assert totals_of(left) == totals_of(minutes)
     journal.delivered(seen[0])
     assert windows_of(journal.waiting())[:2] == minutes[1:3]
     journal.close()
@@ -162,7 +161,7 @@ def test_a_broker_that_comes_and_goes_counts_every_inference_once(tmp_path: Path
         receipt += 1
         outbox.delivered(receipt)
     assert journal.waiting() == []
-    assert sums_of(list(broker.heard.values())) == sums_of(minutes)
+    assert totals_of(list(broker.heard.values())) == totals_of(minutes)
     assert len(broker.heard) < 300, "some were merged"
     journal.close()
 

@@ -19,6 +19,7 @@ from device_client.reporting.outbox import UNDER_WAY_MAX
 from device_client.service.event_loop import EventLoop, Inbound, Posted, drive
 from device_client.service.presence import READ_BACK_WITHIN_S, Identity, LinkWatch, ReadBack
 from protocol.errors import NoRoom
+from protocol.feedback.aggregation import FeedbackSums
 from protocol.messages.device import Feedback, Outcome, Presence, Status
 from protocol.mqtt.link import Connected, Delivered, Disconnected, Received, Refused, Swept
 from tests.builders import a_hash, a_presence
@@ -409,7 +410,7 @@ def test_a_cut_link_can_show_nothing() -> None:
 
 
 def a_window(inferences: int = 5, version: str = "1.0.0") -> FeedbackWindow:
-    return FeedbackWindow(version=version, variant="float32", start_s=0.0, end_s=60.0, inferences=inferences)
+    return FeedbackWindow(version, "float32", 0.0, 60.0, FeedbackSums(inferences=inferences))
 
 
 def test_feedback_is_reported_every_so_often() -> None:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from device_client.feedback import window as feedback
 from protocol.feedback.input_profile import LEVEL_BINS, LOOK_MAX, Profile
 from protocol.messages.manifest import InputStatistics
 from publisher.learning.data.input_statistics import SAMPLES_MAX, input_statistics
@@ -29,7 +28,7 @@ def statistics(digits: tuple[Float32, Float32]) -> InputStatistics:
 
 def mean_looks(profile: Profile, x: Float32) -> tuple[float, float]:
     """Level and distance, in their plain units."""
-    looks = [profile.look(row) for row in x]
+    looks = [profile.measure(row) for row in x]
     return float(np.mean([look.level for look in looks])) / 1_000, float(
         np.mean([look.distance for look in looks])
     ) / 1_000
@@ -63,29 +62,29 @@ def test_they_travel_in_the_manifest_in_half_a_kilobyte(statistics: InputStatist
 
 
 def test_without_statistics_a_level_is_the_plain_mean() -> None:
-    look = Profile(4).look(np.array([0.1, 0.2, 0.3, 0.4], np.float32))
+    look = Profile(4).measure(np.array([0.1, 0.2, 0.3, 0.4], np.float32))
     assert (look.level, look.distance) == (250, 0)
 
 
 def test_statistics_of_inputs_of_another_size_are_passed_over(statistics: InputStatistics) -> None:
-    assert Profile(4, statistics).look(np.ones(4, np.float32)).level == 1_000
+    assert Profile(4, statistics).measure(np.ones(4, np.float32)).level == 1_000
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.uint8])
 def test_inputs_of_any_type_and_one_value_will_do(dtype: type) -> None:
-    assert Profile(1).look(np.array([1], dtype)).level == 1_000
+    assert Profile(1).measure(np.array([1], dtype)).level == 1_000
 
 
 def test_what_is_far_beyond_everything_is_bounded() -> None:
     for value in (3e38, -3e38):
-        look = Profile(784).look(np.full(784, value, np.float32))
+        look = Profile(784).measure(np.full(784, value, np.float32))
         assert abs(look.level) == LOOK_MAX
         assert look.bin in (0, LEVEL_BINS - 1)
 
 
 def test_a_training_set_that_never_varies_has_statistics_too() -> None:
     statistics = input_statistics(np.full((10, 6), 0.5, np.float32))
-    assert Profile(6, statistics).look(np.full(6, 0.5, np.float32)).level == 0
+    assert Profile(6, statistics).measure(np.full(6, 0.5, np.float32)).level == 0
 
 
 def test_a_large_training_set_is_thinned_out_evenly() -> None:
@@ -93,7 +92,3 @@ def test_a_large_training_set_is_thinned_out_evenly() -> None:
     statistics = input_statistics(x)
     assert statistics.samples <= SAMPLES_MAX
     assert statistics.mean == pytest.approx(0.5, abs=1e-3)
-
-
-def test_the_bins_of_a_window_are_those_of_an_input() -> None:
-    assert feedback.LEVEL_BINS == LEVEL_BINS

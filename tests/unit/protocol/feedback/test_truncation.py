@@ -6,8 +6,10 @@ import random
 
 import pytest
 
-from device_client.feedback.window import FeedbackCounter, FeedbackWindow, to_message
+from device_client.feedback.window import FeedbackWindow, to_message
+from device_client.serving.feedback_counter import FeedbackCounter
 from protocol.feedback.aggregation import OTHER, merge
+from protocol.feedback.input_profile import InputSample
 from protocol.feedback.truncation import WINDOW_MAX_BYTES, truncated
 from protocol.messages.device import Feedback
 
@@ -24,7 +26,7 @@ def a_minute(labels: tuple[str, ...], spread: float) -> FeedbackWindow:
         counts.observe(50e-6 * 2 ** rng.gauss(0, spread), rng.randrange(len(labels)), rng.random())
         counts.compare(turn % 50 > 0)
         if turn % 8 == 0:
-            counts.inspect(turn % 4_000 - 2_000, turn % 7, 1_300, 400)
+            counts.observe_input(InputSample(turn % 4_000 - 2_000, turn % 7, 1_300), 400)
     return counts.take(1_700_000_060.0)
 
 

@@ -1,4 +1,4 @@
-"""Feedback: what is counted, how it stands on the wire, and that threads lose nothing."""
+"""Feedback: what is counted, the message that is made of it, and that threads lose nothing."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from device_client.feedback.drift_detector import LEARN
-from device_client.feedback.window import FeedbackCounter, FeedbackWindow, to_message
-from protocol.feedback.aggregation import BUCKET_LAST, OTHER, bucket, percentile_ms
+from device_client.feedback.window import FeedbackWindow, to_message
+from device_client.serving.feedback_counter import FeedbackCounter
+from protocol.feedback.aggregation import OTHER
+from protocol.feedback.input_profile import InputSample
 from protocol.messages.device import Sample
 
 DIGITS = tuple(str(digit) for digit in range(10))
@@ -27,35 +29,11 @@ def busy_window(classes: int = 10) -> FeedbackWindow:
         counts.observe(latency_s, turn % classes, 0.9 if turn % 4 else (turn % 400) / 400)
         counts.compare(turn % 50 > 0)
         if turn % 8 == 0:
-            counts.inspect(turn % 4_000 - 2_000, turn % 7, 1_300, 400)
+            counts.observe_input(InputSample(turn % 4_000 - 2_000, turn % 7, 1_300), 400)
     counts.label(True)
     counts.label(False)
     counts.fail()
     return counts.take(1_700_000_060.0)
-
-
-def test_a_bucket_holds_what_its_formula_says() -> None:
-    for index in range(1, BUCKET_LAST):
-        lower_s = 2 ** (index / 4) / 1e6
-        upper_s = 2 ** ((index + 1) / 4) / 1e6
-        assert bucket(lower_s * 1.001) == index
-        assert bucket(upper_s * 0.999) == index
-
-
-def test_the_fastest_and_the_slowest_have_a_bucket_too() -> None:
-    assert bucket(0.0) == 0
-    assert bucket(-1.0) == 0  # a clock may be set back
-    assert bucket(3600.0) == BUCKET_LAST
-
-
-def test_a_percentile_is_right_to_within_nine_percent() -> None:
-    histogram: dict[int, int] = {}
-    for ms in range(1, 101):
-        index = bucket(ms / 1000)
-        histogram[index] = histogram.get(index, 0) + 1
-    assert percentile_ms(histogram, 0.50) == pytest.approx(50, rel=0.09)
-    assert percentile_ms(histogram, 0.95) == pytest.approx(95, rel=0.09)
-    assert percentile_ms({}, 0.5) is None
 
 
 def test_a_window_counts_answers_failures_and_labels() -> None:
@@ -66,10 +44,10 @@ def test_a_window_counts_answers_failures_and_labels() -> None:
     counts.fail()
     counts.label(True)
     window = counts.take(1_700_000_060.0)
-    assert (window.inferences, window.errors, window.labelled, window.correct) == (4, 1, 1, 1)
-    assert window.classes == {"3": 2}
-    assert window.confidence_sum == pytest.approx(1.0)
-    assert sum(window.latency.values()) == 3
+    assert (window.sums.inferences, window.sums.errors, window.sums.labelled, window.sums.correct) == (4, 1, 1, 1)
+    assert window.sums.classes == {"3": 2}
+    assert window.sums.confidence_mean == pytest.approx(0.5)
+    assert sum(window.sums.latency.values()) == 3
     assert (window.start_s, window.end_s) == (1_700_000_000.0, 1_700_000_060.0)
 
 
@@ -84,7 +62,7 @@ def test_taking_a_window_starts_the_next_one_at_nothing() -> None:
 def test_looking_at_the_counts_takes_nothing_away() -> None:
     counts = some_counts()
     counts.observe(0.001, 3, 0.75)
-    assert counts.look(1_700_000_001.0).inferences == 1
+    assert counts.sums().inferences == 1
     assert counts.inferences == 1
 
 
@@ -98,15 +76,9 @@ def test_threads_that_count_together_lose_nothing() -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
     window = counts.take(1_700_000_001.0)
-    assert window.inferences == 8_000
-    assert window.classes == {"0": 2_000, "1": 2_000, "2": 2_000, "3": 2_000}
-    assert window.confidence_millionths == 8_000 * 500_000
-
-
-def test_windows_of_two_versions_do_not_add_up() -> None:
-    ours, theirs = some_counts().take(1.0), FeedbackCounter("1.1.0", "int8", now_s=0.0).take(1.0)
-    with pytest.raises(ValueError, match=r"1\.0\.0 cannot be added to one of 1\.1\.0"):
-        ours.merge(theirs)
+    assert window.sums.inferences == 8_000
+    assert window.sums.classes == {"0": 2_000, "1": 2_000, "2": 2_000, "3": 2_000}
+    assert window.sums.confidence_millionths == 8_000 * 500_000
 
 
 def test_a_message_of_ten_classes_stays_under_a_kilobyte() -> None:
@@ -151,15 +123,15 @@ def test_confidences_fall_into_ten_bins() -> None:
     for confidence in (0.0, 0.099, 0.5, 0.901, 1.0):
         counts.observe(0.001, 1, confidence)
     window = counts.take(1_700_000_060.0)
-    assert window.confidences == (2, 0, 0, 0, 0, 1, 0, 0, 0, 2)
-    assert window.confident == 5
+    assert window.sums.confidences == (2, 0, 0, 0, 0, 1, 0, 0, 0, 2)
+    assert window.sums.confidence_mean == pytest.approx(0.5)
 
 
 def test_a_look_at_an_input_is_counted_in_whole_numbers() -> None:
     counts = some_counts()
     counts.observe(0.001, 1, 0.5)
-    counts.inspect(-1_500, 2, 900, 1_000)
-    counts.inspect(500, 4, 1_100, None)
+    counts.observe_input(InputSample(-1_500, 2, 900), 1_000)
+    counts.observe_input(InputSample(500, 4, 1_100), None)
     message = to_message(counts.take(1_700_000_060.0), "pi-1", "digits", "e-1")
     assert message.sample == Sample(
         inputs=2, level_sum=-1_000, level_squares=2_500_000, levels=(0, 0, 1, 0, 1, 0, 0, 0), distance_sum=2_000,
@@ -171,23 +143,23 @@ def test_a_look_at_an_input_is_counted_in_whole_numbers() -> None:
 def test_a_window_tells_the_worst_drift_in_it_and_the_next_one_begins_where_it_stood() -> None:
     counts = some_counts(distance=(1.0, 0.3))
     for _ in range(40):
-        counts.inspect(0, 4, 3_000, None)
+        counts.observe_input(InputSample(0, 4, 3_000), None)
     for _ in range(60):
-        counts.inspect(0, 4, 1_000, None)
+        counts.observe_input(InputSample(0, 4, 1_000), None)
     first = counts.take(1_700_000_060.0)
-    assert (first.drift, first.drifting) == (1.0, True)
+    assert (first.sums.drift, first.sums.drifting) == (1.0, True)
     assert counts.drift == pytest.approx(0.4), "it has come back since"
-    counts.inspect(0, 4, 1_000, None)
+    counts.observe_input(InputSample(0, 4, 1_000), None)
     second = counts.take(1_700_000_120.0)
-    assert second.drift == pytest.approx(0.39)
-    assert second.drifting is False
+    assert second.sums.drift == pytest.approx(0.39)
+    assert second.sums.drifting is False
 
 
 def test_a_model_that_grows_unsure_drifts_as_soon_as_it_is_known_how_sure_it_was() -> None:
     counts = some_counts()
     for _ in range(LEARN):
         counts.observe(0.001, 1, 0.95)
-    assert counts.take(1_700_000_060.0).drift is None
+    assert counts.take(1_700_000_060.0).sums.drift is None
     for _ in range(30):
         counts.observe(0.001, 1, 0.6)
-    assert counts.take(1_700_000_120.0).drifting is True
+    assert counts.take(1_700_000_120.0).sums.drifting is True
