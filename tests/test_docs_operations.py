@@ -1,26 +1,16 @@
-"""docs/OPERATIONS.md says what the programs do: exit codes, settings, lifetimes, messages; and its programs work."""
+"""docs/RELEASES.md, KEYS.md and BACKUPS.md say what the programs do: gates, lifetimes, how to recover; their programs work."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
 
 import pytest
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
-from device_client.adapters.sensors.probe_settings import ProbeSettings
-from device_client.core.policy import DownloadLimits, Thresholds, TrialLimits
-from device_client.settings.loader import DeviceSettings, load
-from device_client.settings.sections import FeedbackSection, ModelSection, StrategySection, TlsSection
-from protocol.errors import FerryError, Untrusted
+from protocol.errors import Untrusted
 from protocol.messages.plan import Plan
 from protocol.trust.authority import Authority
 from protocol.trust.metadata_editor import Lifetimes
@@ -29,134 +19,34 @@ from publisher.adapters.registry import Registry
 from publisher.core.release.gates import MAX_DROP
 from publisher.core.rollout import plan_edits as planning
 from publisher.operations.init import init
-from publisher.settings import DEFAULTS, KEYS, variable
 from tests.builders import a_manifest, a_plan
-from tests.pages import PAGES, PROJECT, page
-
-
-def test_the_exit_codes_are_those_of_the_tree_of_errors() -> None:
-    told = {name: int(code) for code, name, _ in page("docs/OPERATIONS.md").table("code", "error") if name}
-    kinds: list[type[FerryError]] = [FerryError, *FerryError.__subclasses__()]
-    tree = {kind.__name__: kind.exit_code for kind in kinds}
-    assert told == tree
+from tests.pages import PROJECT, page
 
 
 def test_the_lifetimes_are_those_that_signatures_get() -> None:
     lifetimes = Lifetimes()
-    for key, _, _, days in page("docs/OPERATIONS.md").table("key", "signs"):
+    for key, _, _, days in page("docs/KEYS.md").table("key", "signs"):
         role = key.strip("`").removesuffix(".pem").replace("<model>", "digits")
         assert lifetimes.of(role) == timedelta(days=int(days)), role
 
 
 def test_the_recipes_and_gates_are_those_that_come_along() -> None:
-    text = page("docs/OPERATIONS.md").text
+    text = " ".join(page("docs/RELEASES.md").text.split())
     recipes = {path.stem for path in (PROJECT / "publisher/recipes").glob("*.py")} - {"__init__"}
-    told = re.search(r"The recipes that come along are ([^;]+);", text)
+    told = re.search(r"The bundled recipes are ([^;]+);", text)
     assert told
     assert set(re.findall(r"`(\w+)`", told[1])) == recipes
     assert f"no more than {MAX_DROP * 100:g} points" in text
     assert f"`--max-accuracy-drop {MAX_DROP:g}`" in text
 
 
-def test_the_settings_of_the_publisher_are_all_told() -> None:
-    rows = page("docs/OPERATIONS.md").table("flag", "environment")
-    assert [(flag, env) for flag, env, _ in rows] == [(f"`--{key}`", f"`{variable(key)}`") for key in KEYS]
-    told = {flag.strip("`-"): default.strip("`") for flag, _, default in rows if default.startswith("`")}
-    assert told == DEFAULTS
-
-
-SECTIONS: Final[dict[str, type]] = {
-    "Top of the file": DeviceSettings,
-    "`[[models]]`": ModelSection,
-    "`[strategy]`": StrategySection,
-    "`[conditions]`": Thresholds,
-    "`[probes]`": ProbeSettings,
-    "`[download]`": DownloadLimits,
-    "`[trial]`": TrialLimits,
-    "`[feedback]`": FeedbackSection,
-    "`[tls]`": TlsSection,
-}
-
-
-@pytest.mark.parametrize("heading", SECTIONS)
-def test_every_setting_of_a_device_is_told_with_its_default(heading: str) -> None:
-    told = {key.strip("`"): default.strip("`") for key, default, _ in page("docs/OPERATIONS.md").under(heading)}
-    assert told == dict(_settings(SECTIONS[heading]))
-
-
-def test_no_section_of_a_device_is_forgotten() -> None:
-    sections = {heading.strip("`[]") for heading in SECTIONS if heading.startswith("`")}
-    fields = DeviceSettings.model_fields
-    assert sections == {name for name, field in fields.items() if not _is_plain(field)}
-
-
-def _settings(section: type) -> Iterator[tuple[str, str]]:
-    if dataclasses.is_dataclass(section):
-        yield from ((field.name, _as_toml(field.default)) for field in dataclasses.fields(section))
-        return
-    assert issubclass(section, BaseModel)
-    for name, field in section.model_fields.items():
-        if section is not DeviceSettings or _is_plain(field):
-            yield name, _as_toml(field.default)
-
-
-def _is_plain(field: FieldInfo) -> bool:
-    """Whether it stands at the top of the file, not in a section of its own."""
-    default = field.get_default(call_default_factory=True)
-    return (
-        not isinstance(default, BaseModel)
-        and not dataclasses.is_dataclass(default)
-        and default != (ModelSection(name="digits"),)
-    )
-
-
-def _as_toml(value: Any) -> str:
-    if value is PydanticUndefined:
-        return "must be given"
-    if value is None:
-        return "not set"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if dataclasses.is_dataclass(value):
-        return "{}"
-    if isinstance(value, int | float):
-        return str(int(value)) if value == int(value) else f"{value:g}"
-    return json.dumps(list(value) if isinstance(value, tuple) else str(value))
-
-
-def test_the_messages_of_the_troubleshooting_table_are_said_by_the_code() -> None:
-    source = "".join(
-        path.read_text()
-        for room in ("protocol", "device_client", "publisher")
-        for path in (PROJECT / room).rglob("*.py")
-    )
-    fragments = [
-        fragment
-        for row in page("docs/OPERATIONS.md").table("it says", "it means")
-        for fragment in re.findall(r"`([^`]+)`", row[0])
-    ]
-    assert len(fragments) > 20
-    # put together from their parts
-    words = {"is over": '"over"', "is under": '"under"', "while opening the file": '"opening the file"'}
-    for fragment in fragments:
-        assert words.get(fragment, fragment) in source, fragment
-
-
-def test_the_settings_on_the_pages_are_settings(tmp_path: Path) -> None:
-    found = [fence for each in PAGES for fence in each.fences if fence.info == "toml device.toml"]
-    for fence in found:
-        file = tmp_path / "device.toml"
-        file.write_text(f'device = "pi-1"\n{fence.text}')
-        assert load(file).device == "pi-1"
-
-
 def test_the_program_for_new_keys_is_followed_by_a_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    program = next(fence for fence in page("docs/OPERATIONS.md").fences if fence.info == "python rotate")
+    program = next(fence for fence in page("docs/KEYS.md").fences if fence.info == "python rotate")
     init(Path("registry"), topic_root="fleet", now=datetime.now(UTC))
     root, trusted = _released(Path("registry")), dict[str, bytes]()
     for role in ("timestamp", "snapshot", "targets", "model-digits", "root"):
-        exec(compile(program.text.replace('"timestamp"', f'"{role}"'), "OPERATIONS.md", "exec"), {})
+        exec(compile(program.text.replace('"timestamp"', f'"{role}"'), "KEYS.md", "exec"), {})
         with Registry.open(Path("registry")) as registry:
             staged = registry.unannounced()
             assert [one.model for one in staged] == ["digits"], "the next command announces it"

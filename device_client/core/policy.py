@@ -168,7 +168,7 @@ class DownloadLimits:
     rate_max_bytes_s: Bytes = 0
     """Rate of downloads, at most; 0: unlimited."""
     chunk_timeout_s: Seconds = 60.0
-    """Time that a window of chunks may take."""
+    """Time in which a requested chunk must arrive."""
     absent_grace_s: Seconds = 1.0  # after the UNSUBACK: aedes does not order it behind messages
     """Time after the UNSUBACK until a missing chunk counts as absent."""
     retry_min_s: Seconds = 10.0
