@@ -1,4 +1,4 @@
-"""docs/RELEASES.md, KEYS.md and BACKUPS.md say what the programs do: gates, lifetimes, how to recover; their programs work."""
+"""docs/RELEASES.md, KEYS.md and BACKUPS.md say what the programs do: gates, lifetimes, key rotation, recovery."""
 
 from __future__ import annotations
 
