@@ -48,7 +48,7 @@ def test_the_program_for_new_keys_is_followed_by_a_device(tmp_path: Path, monkey
     for role in ("timestamp", "snapshot", "targets", "model-digits", "root"):
         exec(compile(program.text.replace('"timestamp"', f'"{role}"'), "KEYS.md", "exec"), {})
         with Registry.open(Path("registry")) as registry:
-            staged = registry.unannounced()
+            staged = registry.announcements.pending()
             assert [one.model for one in staged] == ["digits"], "the next command announces it"
             assert len(registry.keys.files(role)) == 1, "the old key is gone"
         accepted = verify(
@@ -84,7 +84,7 @@ def _released(folder: Path) -> bytes:
     """Announce a first version; return the root that a device is enrolled with."""
     with Registry.open(folder) as registry, registry.lock():
         registry.keys.ensure("model-digits")
-        root = Authority(registry.metadata(), registry.keys.signers).root
+        root = Authority(registry.announcements.metadata(), registry.keys.signers).root
     _stage(folder, a_plan())
     return root
 
@@ -92,14 +92,14 @@ def _released(folder: Path) -> bytes:
 def _edited(folder: Path, change: Callable[[Plan, datetime], Plan]) -> bytes:
     """Edit the plan and return what is announced then."""
     with Registry.open(folder) as registry:
-        plan = registry.plan("digits")
+        plan = registry.announcements.plan("digits")
     assert plan
     return _stage(folder, change(plan, datetime.now(UTC)))
 
 
 def _stage(folder: Path, plan: Plan) -> bytes:
     with Registry.open(folder) as registry, registry.lock():
-        authority = Authority(registry.metadata(), registry.keys.signers)
+        authority = Authority(registry.announcements.metadata(), registry.keys.signers)
         authority, bundle = authority.publish(plan, [a_manifest()], datetime.now(UTC))
-        registry.mark_announced(registry.stage_bundle("digits", plan, bundle, authority.metadata))
+        registry.announcements.mark_announced(registry.announcements.stage("digits", plan, bundle, authority.metadata))
     return bundle

@@ -51,8 +51,8 @@ def enroll(
     wanted = Enrolment(
         device, tuple(group or ()), tuple(model or ()), user or url.user, password, force
     )  # fmt: skip
-    with open_context(common.settings, common.progress(), broker=False) as office:
-        enrolled = carry_out(office, wanted, out)
+    with open_context(common.settings, common.progress(), broker=False) as context:
+        enrolled = carry_out(context, wanted, out)
     facts = {
         "device": enrolled.device,
         "folder": str(enrolled.folder),
@@ -74,7 +74,7 @@ def status(
     """Show every device: what it runs, what it should run, and why it does not."""
     from protocol.topics import Topics
     from publisher.adapters.broker_client import BrokerClient
-    from publisher.adapters.registry import Registry
+    from publisher.adapters.registry import Registry, is_registry
     from publisher.operations.context import ROOT_SETTING
     from publisher.operations.fleet_status import Reader
     from publisher.settings import TOPIC_ROOT
@@ -82,11 +82,11 @@ def status(
     settings, root = common.settings, common.settings.root
     enrolled: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
-    if (settings.registry / "registry.db").exists():  # a colleague without one sees the fleet too
+    if is_registry(settings.registry):  # a colleague without one sees the fleet too
         with Registry.open(settings.registry) as registry:
-            root = root or registry.setting(ROOT_SETTING)
-            enrolled = tuple(device.name for device in registry.devices())
-            models = tuple(registry.models())
+            root = root or registry.settings.get(ROOT_SETTING)
+            enrolled = tuple(device.name for device in registry.devices.all())
+            models = tuple(registry.versions.models())
     with BrokerClient.connect(settings.broker, tls=settings.tls) as broker:
         reader = Reader(broker, Topics(root or TOPIC_ROOT), enrolled, models)
         now = reader.read()
@@ -110,11 +110,11 @@ def show(
     from publisher.views import tables
     from publisher.views.lineage_text import lines
 
-    with open_context(common.settings, common.progress(), broker=False) as office:
+    with open_context(common.settings, common.progress(), broker=False) as context:
         if version is None:
-            _show_model(common, show_model(office, model))
+            _show_model(common, show_model(context, model))
             return
-        found = show_version(office, model, version)
+        found = show_version(context, model, version)
     told = {**facts.of_manifest(found.manifest), "audience": list(found.audience), "lineage": found.lineage}
     common.show(told, lambda: Group(tables.manifest(found.manifest, found.audience), Text(lines(found.lineage))))
 

@@ -174,16 +174,16 @@ def release(
     )
     named = _variants(variants)
     _loudness(common)
-    with open_context(common.settings, common.progress(), broker=False) as office:
-        check_order(office, order)
-        start = _start(office.registry, model, from_version, recipe or RECIPE) if from_version else None
-        kept = _calibration(office.registry, model, from_version, new=new_calibration)
+    with open_context(common.settings, common.progress(), broker=False) as context:
+        check_order(context, order)
+        start = _start(context.registry, model, from_version, recipe or RECIPE) if from_version else None
+        kept = _calibration(context.registry, model, from_version, new=new_calibration)
     start = replace(start, calibration=None) if start and new_calibration else start
     training = Training(recipe or RECIPE, epochs, seed, scramble_labels or None, start, kept, named)
-    with open_context(common.settings, common.progress(), broker=True) as office:
-        choose = selecting(office, order) if variants == AUTO else None
+    with open_context(common.settings, common.progress(), broker=True) as context:
+        choose = selecting(context, order) if variants == AUTO else None
         make = brought.make(named, choose, kept) or _from_recipe(replace(training, choose=choose))
-        _show(common, carry_out(office, order, make), str(order.audience))
+        _show(common, carry_out(context, order, make), str(order.audience))
 
 
 def _variants(text: str | None) -> tuple[str, ...]:
@@ -225,20 +225,19 @@ def _show(common: Common, released: Released, audience: str) -> None:
     from publisher.views import json_output as facts
     from publisher.views import tables
 
-    manifest, sent = released.manifest, released.sent
+    manifest, uploaded = released.manifest, released.uploaded
     told = {
         **facts.of_manifest(manifest),
         "accuracy": released.accuracy,
         "audience": audience,
         "plan_sequence": released.plan.sequence,
-        "uploaded_chunks": sent.chunks,
-        "uploaded_bytes": sent.size_bytes,
+        "uploaded_chunks": uploaded.chunks,
+        "uploaded_bytes": uploaded.size_bytes,
         "missed_gates": list(released.missed_gates),
     }
     head = f"released {manifest.model} {manifest.version} to {audience} (plan {released.plan.sequence})"
-    tail = (
-        f"{counted(sent.chunks, 'chunk')} uploaded, {tables.size(sent.size_bytes)}; watch it: publisher status --watch"
-    )
+    sent = f"{counted(uploaded.chunks, 'chunk')} uploaded, {tables.size(uploaded.size_bytes)}"
+    tail = f"{sent}; watch it: publisher status --watch"
     common.show(told, lambda: Group(Text(head), tables.variants(manifest), Text(tail)))
 
 

@@ -10,7 +10,7 @@ from publisher.commands.common_options import Common, command
 from publisher.commands.value_parsers import counted
 
 if TYPE_CHECKING:
-    from publisher.operations.announce.plan_announcement import Change
+    from publisher.operations.announce.plan_announcement import PlanEdit
 
 Model = Annotated[str, typer.Argument(help="the model's name", show_default=False)]
 Devices = Annotated[list[str], typer.Argument(help="names of devices", show_default=False)]
@@ -62,13 +62,13 @@ def unpin(common: Common, model: Model, devices: Devices) -> None:
 
 def show(common: Common, model: Model) -> None:
     """Show a model's plan: who runs what, and how it came to that. Asks no broker."""
-    from publisher.operations.announce.plan_announcement import standing
+    from publisher.operations.announce.plan_announcement import current_plan
     from publisher.operations.context import open_context
     from publisher.views import json_output as facts
     from publisher.views import tables
 
-    with open_context(common.settings, common.progress(), broker=False) as office:
-        plan = standing(office, model)
+    with open_context(common.settings, common.progress(), broker=False) as context:
+        plan = current_plan(context, model)
     common.show(facts.of_plan(plan), lambda: tables.plan(plan))
 
 
@@ -102,7 +102,7 @@ def advance(
     _edit(common, model, lambda plan: planning.advance(plan, audience, utc_now()))
 
 
-def _edit(common: Common, model: str, change: Change) -> None:
+def _edit(common: Common, model: str, change: PlanEdit) -> None:
     from rich.text import Text
 
     from protocol.topics import check_name
@@ -111,9 +111,9 @@ def _edit(common: Common, model: str, change: Change) -> None:
     from publisher.views import json_output as facts
 
     check_name(model, "model")
-    with open_context(common.settings, common.progress(), broker=True) as office:
-        done = edit(office, model, change)
+    with open_context(common.settings, common.progress(), broker=True) as context:
+        done = edit(context, model, change)
     what = done.plan.history[-1].what
-    told = {**facts.of_plan(done.plan), "what": what, "uploaded_chunks": done.sent.chunks}
-    text = f"{model}: {what} (plan {done.plan.sequence}); {counted(done.sent.chunks, 'chunk')} uploaded"
+    told = {**facts.of_plan(done.plan), "what": what, "uploaded_chunks": done.uploaded.chunks}
+    text = f"{model}: {what} (plan {done.plan.sequence}); {counted(done.uploaded.chunks, 'chunk')} uploaded"
     common.show(told, lambda: Text(text))

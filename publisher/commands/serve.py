@@ -31,12 +31,12 @@ def serve(common: Common) -> None:
     if not common.verbose:
         logging.getLogger().setLevel(logging.INFO)
     signal.signal(signal.SIGTERM, _stop)
-    with open_context(common.settings, common.progress(), broker=False) as office:
-        service = Service(office, ReconcileEffects(office))
+    with open_context(common.settings, common.progress(), broker=False) as context:
+        service = Service(context, ReconcileEffects(context))
         logging.getLogger(__name__).info("serving %s", common.settings.registry)
         with suppress(KeyboardInterrupt):  # a clean end: whatever was under way can be done again
             service.run()
-    served = service.served
+    served = service.counters
     text = f"stopped; put {counted(served.chunks, 'chunk')} and {counted(served.announcements, 'announcement')}"
     common.show(asdict(served), lambda: Text(text))
 
@@ -52,8 +52,8 @@ def prune(
     from publisher.operations.prune import prune as carry_out
     from publisher.views import tables
 
-    with open_context(common.settings, common.progress(), broker=True) as office:
-        pruned = carry_out(office, dry_run=dry_run)
+    with open_context(common.settings, common.progress(), broker=True) as context:
+        pruned = carry_out(context, dry_run=dry_run)
     verb = "would clear" if dry_run else "cleared"
     files = f"{counted(pruned.blobs, 'file')} ({tables.size(pruned.blob_bytes)}) from the registry"
     text = f"{verb} {counted(pruned.chunks, 'chunk')} from the broker and {files}"

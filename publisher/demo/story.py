@@ -93,7 +93,7 @@ Show = Callable[[Findings, str], None]
 """Shows what was found, while the broker of this address is still there."""
 
 
-def tell_story(folder: Path, voice: Progress, tell: Tell, *, embedded: bool, show: Show) -> Findings:
+def tell_story(folder: Path, progress: Progress, tell: Tell, *, embedded: bool, show: Show) -> Findings:
     """Live through it in `folder`. Raises FerryError when a part of it does not come about in time."""
     began_s = time.monotonic()
     found = Findings()
@@ -102,10 +102,13 @@ def tell_story(folder: Path, voice: Progress, tell: Tell, *, embedded: bool, sho
         settings = Settings.read({"broker": url, "registry": str(folder / "registry")}, {})
         port = settings.broker.port
         tell(f"A broker: {found.broker} on port {port}. To watch, in another terminal:\n{watch_command(port)}")
-        recipe = _found_fleet(folder, settings, voice)
+        recipe = _found_fleet(folder, settings, progress)
         tell(f"A registry with its keys, and {len(DEVICES)} enrolled devices: {', '.join(DEVICES)}.")
-        with FleetObserver(settings.broker, Topics()) as witness, open_context(settings, voice, broker=True) as office:
-            stage = _Act(office, witness, processes, recipe, tell)
+        with (
+            FleetObserver(settings.broker, Topics()) as witness,
+            open_context(settings, progress, broker=True) as context,
+        ):
+            stage = _Act(context, witness, processes, recipe, tell)
             for device in DEVICES:
                 start_device(
                     processes, folder / device, folder / "heldout.npz", rate_hz=RATE_HZ, label_share=LABEL_SHARE
@@ -114,7 +117,7 @@ def tell_story(folder: Path, voice: Progress, tell: Tell, *, embedded: bool, sho
             stage.better_release()
             stage.bad_release()
             stage.sum_up(found)
-            found.rows = _table(office.broker, settings)
+            found.rows = _table(context.broker, settings)
         found.seconds = round(time.monotonic() - began_s, 1)
         show(found, url)
     return found
@@ -125,13 +128,13 @@ def watch_command(port: int) -> str:
     return f"  mosquitto_sub -p {port} -t 'fleet/v1/devices/#' -F '%t %p'"
 
 
-def _found_fleet(folder: Path, settings: Settings, voice: Progress) -> Recipe:
+def _found_fleet(folder: Path, settings: Settings, progress: Progress) -> Recipe:
     init(settings.registry, topic_root=Topics().root, now=datetime.now(UTC))
     recipe = load_recipe(MODEL)
     heldout_npz(recipe, folder / "heldout.npz")
-    with open_context(settings, voice, broker=False) as office:
+    with open_context(settings, progress, broker=False) as context:
         for device in DEVICES:
-            enroll(office, Enrolment(device, models=(MODEL,)), folder / device)
+            enroll(context, Enrolment(device, models=(MODEL,)), folder / device)
             toml = folder / device / SETTINGS
             text = toml.read_text()
             at = text.index("[[models]]")  # sections come before the list of models
@@ -143,9 +146,9 @@ class _Act:
     """The three acts."""
 
     def __init__(
-        self, office: PublisherContext, witness: FleetObserver, processes: Processes, recipe: Recipe, tell: Tell
+        self, context: PublisherContext, witness: FleetObserver, processes: Processes, recipe: Recipe, tell: Tell
     ) -> None:
-        self._office, self._witness, self._processes = office, witness, processes
+        self._context, self._witness, self._processes = context, witness, processes
         self._recipe, self._tell = recipe, tell
 
     def good_release(self) -> None:
@@ -191,7 +194,7 @@ class _Act:
         self._processes.check_alive()
         order = ReleaseRequest(MODEL, version, force=scramble_labels, notes="demo")
         return release(
-            self._office,
+            self._context,
             order,
             lambda progress: make_from_recipe(
                 self._recipe, epochs=epochs, scramble_labels=scramble_labels, on_progress=progress
@@ -208,7 +211,7 @@ class _Act:
 def _made(released: Released) -> str:
     accuracy = f"{released.accuracy:.1%} of the held-back digits right" if released.accuracy is not None else "made"
     variants = ", ".join(f"{variant.name} {variant.size_bytes / 1e3:.0f} kB" for variant in released.manifest.variants)
-    sent = f"{released.sent.chunks} chunks, {released.sent.size_bytes / 1e6:.1f} MB uploaded"
+    sent = f"{released.uploaded.chunks} chunks, {released.uploaded.size_bytes / 1e6:.1f} MB uploaded"
     return f"  {accuracy}; {variants}; {sent}."
 
 

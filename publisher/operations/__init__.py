@@ -1,4 +1,4 @@
-"""What a command does, one module each: steps over the registry, the broker and the learning room.
+"""What a command does, one module each: steps over the registry, the broker and `learning`.
 
-Nothing here draws or parses a command line: results are dataclasses, and what is going on is told to a `Voice`.
+Operations return dataclasses and report to a `Progress`; they parse and print nothing.
 """

@@ -1,13 +1,10 @@
-"""Where an operation works: an open registry, a broker where it needs one, the clock, a voice, and the lock.
-
-Whoever takes the lock first finishes or undoes what a killed command left (`recovery`).
-"""
+"""`PublisherContext`: the open registry, broker connection, settings and clock that operations work with."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from protocol.errors import MissingPart
@@ -22,35 +19,35 @@ ROOT_SETTING = "topic_root"  # of the registry
 
 
 def utc_now() -> datetime:
-    """The time, for what is signed."""
+    """The current time, aware of its zone, as signatures need it."""
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class PublisherContext:
-    """An open registry and what is around it."""
+    """Dependencies of an operation. `connection` is None when it was opened without a broker."""
 
     registry: Registry
     topics: Topics
     settings: Settings
-    voice: Progress = field(default_factory=SilentProgress)
+    progress: Progress = field(default_factory=SilentProgress)
     clock: Callable[[], datetime] = utc_now
-    connected: BrokerClient | None = None
+    connection: BrokerClient | None = None
 
     @property
     def broker(self) -> BrokerClient:
-        """The broker; an operation that asks for it was opened with one."""
-        assert self.connected is not None, "this office was opened without a broker"
-        return self.connected
+        """The broker connection, for operations that require one."""
+        assert self.connection is not None, "this context was opened without a broker"
+        return self.connection
 
     @property
     def broker_id(self) -> str:
-        """Which broker an upload went to."""
+        """Identifies the broker in the registry's record of uploads."""
         return f"{self.settings.broker.address}/{self.topics.root}"
 
     def authority(self) -> Authority:
-        """The authority as the registry has it. Ask under the lock when you mean to sign. Raises MissingPart."""
-        metadata = self.registry.metadata()
+        """The signing authority as stored. Call it under the lock before signing. Raises MissingPart."""
+        metadata = self.registry.announcements.metadata()
         if not metadata:
             raise MissingPart(
                 f"{self.registry.folder} has no root of trust: `publisher init` was stopped half way",
@@ -58,28 +55,16 @@ class PublisherContext:
             )
         return Authority(metadata, self.registry.keys.signers)
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Keep other commands off; first bring to an end what a killed one left. Raises Busy."""
-        from publisher.operations.announce.crash_recovery import recover
-
-        with self.registry.lock(self.settings.wait_s, self._on_wait):
-            recover(self)
-            yield
-
-    def _on_wait(self, holder: str) -> None:
-        self.voice.say(f"waiting for {holder}, up to {self.settings.wait_s:g} s …")
-
 
 @contextmanager
-def open_context(settings: Settings, voice: Progress, *, broker: bool) -> Iterator[PublisherContext]:
-    """Open the registry, and connect where `broker` is asked for: before any work that would be in vain."""
+def open_context(settings: Settings, progress: Progress, *, broker: bool) -> Iterator[PublisherContext]:
+    """Open the registry, and connect first when `broker` is set, so that a missing broker costs no work."""
     with ExitStack() as opened:
         registry = opened.enter_context(Registry.open(settings.registry))
-        topics = Topics(settings.root or registry.setting(ROOT_SETTING) or TOPIC_ROOT)
-        office = PublisherContext(registry, topics, settings, voice)
-        office.authority()  # an unfinished registry is told before anything else
+        topics = Topics(settings.root or registry.settings.get(ROOT_SETTING) or TOPIC_ROOT)
+        context = PublisherContext(registry, topics, settings, progress)
+        context.authority()  # report an unfinished registry before connecting
         if broker:
-            connected = opened.enter_context(BrokerClient.connect(settings.broker, tls=settings.tls))
-            office = PublisherContext(registry, topics, settings, voice, connected=connected)
-        yield office
+            client = opened.enter_context(BrokerClient.connect(settings.broker, tls=settings.tls))
+            context = replace(context, connection=client)
+        yield context

@@ -1,4 +1,4 @@
-"""Writes the folder that is copied to a device: `device.toml` and the root of trust. Talks to no broker."""
+"""Writes the folder to copy to a device: `device.toml` and the root of trust. Needs no broker."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from publisher.operations.context import PublisherContext
 DEFAULT_MODEL: Final = "digits"  # until something is released
 SETTINGS: Final = "device.toml"
 ROOT: Final = "root.json"
-CA: Final = "ca.pem"  # who vouches for the broker, where that is no public authority
+CA: Final = "ca.pem"  # of the broker's certificate, when it is not a public one
 _PRIVATE: Final = 0o600
 _PUBLIC: Final = 0o644
 
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """What a device is told. The password is never shown."""
+    """What to write. The password is never shown."""
 
     device: str
     groups: tuple[str, ...] = ()
@@ -44,59 +44,59 @@ class EnrolmentResult:
     has_password: bool
 
 
-def enroll(office: PublisherContext, wanted: Enrolment, folder: Path) -> EnrolmentResult:
-    """Write the folder and remember the device. Raises BadName, BadInput when another root is there."""
-    check_name(wanted.device, "device")
-    for group in wanted.groups:
+def enroll(context: PublisherContext, enrolment: Enrolment, folder: Path) -> EnrolmentResult:
+    """Write the folder and record the device. Raises BadName; BadInput over another root."""
+    check_name(enrolment.device, "device")
+    for group in enrolment.groups:
         check_name(group, "group")
-    for model in wanted.models:
+    for model in enrolment.models:
         check_name(model, "model")
-    models = wanted.models or tuple(office.registry.models()) or (DEFAULT_MODEL,)
-    root = office.authority().root
+    models = enrolment.models or tuple(context.registry.versions.models()) or (DEFAULT_MODEL,)
+    root = context.authority().root
     try:
-        _write(office, wanted, models, root, folder)
+        _write(context, enrolment, models, root, folder)
     except OSError as refused:
         raise BadInput(f"{folder} cannot be written: {refused.strerror}", hint="choose another --out") from None
-    # one row in one transaction: no need to wait for a release that trains
-    office.registry.add_device(wanted.device, wanted.groups, office.clock())
-    return EnrolmentResult(wanted.device, folder, models, wanted.groups, wanted.password is not None)
+    # one transaction needs no lock: it would wait for a release that trains
+    context.registry.devices.add(enrolment.device, enrolment.groups, context.clock())
+    return EnrolmentResult(enrolment.device, folder, models, enrolment.groups, enrolment.password is not None)
 
 
-def device_toml(office: PublisherContext, wanted: Enrolment, models: Sequence[str]) -> str:
-    """The device's settings; whatever else may stand there is in the device client's documentation."""
-    url = office.settings.broker
+def device_toml(context: PublisherContext, enrolment: Enrolment, models: Sequence[str]) -> str:
+    """The text of the device's settings file."""
+    url = context.settings.broker
     scheme = "mqtts" if url.tls else "mqtt"
     lines = [
         "# Written by `publisher enroll`; paths are relative to this file.",
-        f"device = {_quoted(wanted.device)}",
-        f"groups = [{', '.join(_quoted(group) for group in wanted.groups)}]",
+        f"device = {_quoted(enrolment.device)}",
+        f"groups = [{', '.join(_quoted(group) for group in enrolment.groups)}]",
         f"broker = {_quoted(f'{scheme}://{url.address}')}",
     ]
-    if wanted.user is not None:
+    if enrolment.user is not None:
         lines += [
             "# What the broker asks of this device. Keep this file to yourself.",
-            f"user = {_quoted(wanted.user)}",
+            f"user = {_quoted(enrolment.user)}",
         ]
-    if wanted.password is not None:
-        lines.append(f"password = {_quoted(wanted.password)}")
-    lines += [f"root = {_quoted(ROOT)}", f"topic_root = {_quoted(office.topics.root)}", 'state = "state"']
-    if office.settings.tls.ca:
+    if enrolment.password is not None:
+        lines.append(f"password = {_quoted(enrolment.password)}")
+    lines += [f"root = {_quoted(ROOT)}", f"topic_root = {_quoted(context.topics.root)}", 'state = "state"']
+    if context.settings.tls.ca:
         lines += ["", "[tls]", f"ca = {_quoted(CA)}"]
     for model in models:
         lines += ["", "[[models]]", f"name = {_quoted(model)}"]
     return "\n".join(lines) + "\n"
 
 
-def _write(office: PublisherContext, wanted: Enrolment, models: Sequence[str], root: bytes, folder: Path) -> None:
+def _write(context: PublisherContext, enrolment: Enrolment, models: Sequence[str], root: bytes, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    _check_root(folder / ROOT, root, force=wanted.force)
+    _check_root(folder / ROOT, root, force=enrolment.force)
     _write_file(folder / ROOT, root, _PUBLIC)
-    if ca := office.settings.tls.ca:
+    if ca := context.settings.tls.ca:
         _write_file(folder / CA, _read(ca), _PUBLIC)
-    text, path = device_toml(office, wanted, models).encode(), folder / SETTINGS
+    text, path = device_toml(context, enrolment, models).encode(), folder / SETTINGS
     if path.exists() and path.read_bytes() != text:
-        path.replace(folder / f"{SETTINGS}.old")  # somebody may have edited it
-    _write_file(path, text, _PRIVATE if wanted.password is not None else _PUBLIC)
+        path.replace(folder / f"{SETTINGS}.old")  # it may have been edited
+    _write_file(path, text, _PRIVATE if enrolment.password is not None else _PUBLIC)
 
 
 def _read(path: Path) -> bytes:
@@ -107,7 +107,7 @@ def _read(path: Path) -> bytes:
 
 
 def _check_root(path: Path, root: bytes, *, force: bool) -> None:
-    """Another root there belongs to another registry: the device would believe this one no more."""
+    """Refuse to replace another root: its device would no longer trust its own registry."""
     if not force and path.exists() and path.read_bytes() != root:
         raise BadInput(
             f"{path} is the root of another registry, or an older one",
@@ -116,7 +116,7 @@ def _check_root(path: Path, root: bytes, *, force: bool) -> None:
 
 
 def _write_file(path: Path, content: bytes, mode: int) -> None:
-    """Written beside and renamed; nobody else can read it in between."""
+    """Write a temporary file and rename it, so that `mode` holds from the start."""
     fresh = path.with_name(f".{path.name}.new")
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
@@ -127,5 +127,5 @@ def _write_file(path: Path, content: bytes, mode: int) -> None:
 
 
 def _quoted(text: str) -> str:
-    """A TOML string: what JSON escapes, TOML reads the same; DEL is the one exception."""
+    """A TOML string: TOML reads what JSON escapes, except for DEL."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,4 +1,4 @@
-"""How an operation tells a person what is going on. The terminal's voices are in `publisher.views.progress_bars`."""
+"""How operations report progress. `publisher.views.progress_bars` shows it on a terminal."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ OnProgress = Callable[[int, int, str], None]  # done, total, what
 
 
 class Progress(Protocol):
-    """Somebody may be watching."""
+    """Receives progress of a long operation."""
 
-    def say(self, text: str) -> None:
-        """Tell something, once."""
+    def report(self, text: str) -> None:
+        """Show a line of text."""
 
     def bar(self, what: str, *, is_bytes: bool = False) -> AbstractContextManager[OnProgress]:
-        """Show how long work goes on, for the length of a block."""
+        """Show a progress bar for the length of a block."""
 
 
 class SilentProgress:
-    """Nobody is watching."""
+    """Discards all progress."""
 
-    def say(self, text: str) -> None:
-        """Tell nobody."""
+    def report(self, text: str) -> None:
+        """Discard."""
 
-    def bar(self, what: str, *, is_bytes: bool = False) -> AbstractContextManager[OnProgress]:  # noqa: ARG002 - a Voice's
-        """Show nothing."""
+    def bar(self, what: str, *, is_bytes: bool = False) -> AbstractContextManager[OnProgress]:  # noqa: ARG002 - a port
+        """Return a callback that does nothing."""
         return nullcontext(lambda *_: None)

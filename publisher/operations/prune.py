@@ -1,4 +1,4 @@
-"""Clears what no standing plan needs: chunks from the broker, and files from the registry. Nothing a device may ask."""
+"""`prune`: clears chunks from the broker, and files from the registry, that nothing refers to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from publisher.adapters.broker_client import RetainedMessage
-from publisher.operations.announce.upload import trees_in
+from publisher.operations.announce.crash_recovery import locked
+from publisher.operations.announce.upload import trees_of_bundle
 from publisher.operations.context import PublisherContext
 
 
@@ -20,38 +21,39 @@ class Pruned:
     dry_run: bool
 
 
-def prune(office: PublisherContext, *, dry_run: bool) -> Pruned:
-    """Clear the broker of chunks that were uploaded for versions that no plan names, and drop orphaned files.
+def prune(context: PublisherContext, *, dry_run: bool) -> Pruned:
+    """Clear chunks of versions that no current plan names, and delete orphaned files.
 
-    An older version can still be rolled back to: its chunks go up again then.
+    A rollback to an older version uploads its chunks again.
     """
-    with office.lock():
-        useless = sorted(office.registry.uploaded(office.broker_id) - needed(office))
-        orphans = office.registry.orphans()
-        size_bytes = sum(office.registry.blob_path(sha256).stat().st_size for sha256 in orphans)
+    registry = context.registry
+    with locked(context):
+        unneeded = sorted(registry.uploads.of_broker(context.broker_id) - _needed_chunks(context))
+        orphans = registry.orphans()
+        size_bytes = sum(registry.blobs.path(sha256).stat().st_size for sha256 in orphans)
         if not dry_run:
-            _clear(office, useless)
+            _clear_chunks(context, unneeded)
             for sha256 in orphans:
-                office.registry.discard_blob(sha256)
-    return Pruned(len(useless), len(orphans), size_bytes, dry_run)
+                registry.discard_blob(sha256)
+    return Pruned(len(unneeded), len(orphans), size_bytes, dry_run)
 
 
-def needed(office: PublisherContext) -> set[str]:
-    """Every chunk that a standing plan needs."""
-    trees = (tree for bundle in office.registry.bundles().values() for tree in trees_in(bundle))
-    return {sha256 for tree in trees for sha256 in office.registry.chunks_of(tree)}
+def _needed_chunks(context: PublisherContext) -> set[str]:
+    registry = context.registry
+    trees = (tree for bundle in registry.announcements.bundles().values() for tree in trees_of_bundle(bundle))
+    return {sha256 for tree in trees for sha256 in registry.chunks.of_tree(tree)}
 
 
-def _clear(office: PublisherContext, sha256s: Iterable[str]) -> None:
-    topics = {office.topics.chunk(sha256): sha256 for sha256 in sha256s}
+def _clear_chunks(context: PublisherContext, sha256s: Iterable[str]) -> None:
+    by_topic = {context.topics.chunk(sha256): sha256 for sha256 in sha256s}
     cleared: list[str] = []
-    with office.voice.bar("clearing chunks") as on_progress:
+    with context.progress.bar("clearing chunks") as on_progress:
 
         def on_acknowledged(message: RetainedMessage) -> None:
-            cleared.append(topics[message.topic])
-            on_progress(len(cleared), len(topics), "clearing chunks")
+            cleared.append(by_topic[message.topic])
+            on_progress(len(cleared), len(by_topic), "clearing chunks")
 
         try:
-            office.broker.put_all((RetainedMessage(topic, b"") for topic in topics), on_acknowledged)
+            context.broker.put_all((RetainedMessage(topic, b"") for topic in by_topic), on_acknowledged)
         finally:
-            office.registry.forget_uploaded(office.broker_id, cleared)
+            context.registry.uploads.remove(cleared, context.broker_id)

@@ -15,7 +15,7 @@ LINE_EVERY_S: Final = 10.0  # without a terminal; of all that is done within it,
 class TerminalProgress:
     """Bars that are drawn over, and gone when the work is done."""
 
-    def say(self, text: str) -> None:
+    def report(self, text: str) -> None:
         """Write a line."""
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
@@ -47,7 +47,7 @@ class LineProgress:
         self._stream = stream
         self._clock = clock
 
-    def say(self, text: str) -> None:
+    def report(self, text: str) -> None:
         """Write a line."""
         stream = self._stream or sys.stderr
         stream.write(f"{text}\n")
@@ -56,7 +56,7 @@ class LineProgress:
     @contextmanager
     def bar(self, what: str, *, is_bytes: bool = False) -> Iterator[OnProgress]:
         """Write a line at the start and then now and then."""
-        self.say(f"{what} …")
+        self.report(f"{what} …")
         told_at_s = self._clock()
 
         def on_progress(done: int, total: int, now: str) -> None:
@@ -64,7 +64,7 @@ class LineProgress:
             if self._clock() - told_at_s >= LINE_EVERY_S:
                 told_at_s = self._clock()
                 amount = f"{done / 1e6:.1f} of {total / 1e6:.1f} MB" if is_bytes else f"{done} of {total}"
-                self.say(f"{now}: {amount}")
+                self.report(f"{now}: {amount}")
 
         yield on_progress
 

@@ -48,8 +48,8 @@ def a_registry(folder: Path, url: str) -> Settings:
 
 def enrolled(settings: Settings, folder: Path, device: str, **changes: Any) -> DeviceFolder:
     """A device's folder with the registry's own root, and settings that lose no time."""
-    with open_context(settings, SilentProgress(), broker=False) as office:
-        enroll(office, Enrolment(device), folder / "enrolled" / device)
+    with open_context(settings, SilentProgress(), broker=False) as context:
+        enroll(context, Enrolment(device), folder / "enrolled" / device)
     root = (folder / "enrolled" / device / "root.json").read_bytes()
     return a_device(folder / device, device, f"mqtt://{settings.broker.address}", root, **changes)
 
@@ -67,8 +67,8 @@ def test_a_broker_that_comes_back_empty_in_mid_download_is_filled_again_and_all_
         for folder in folders:
             alive.callback(end, run_device(folder))
             watcher.state(folder.device, "idle")
-        with open_context(settings, SilentProgress(), broker=True) as office:
-            release(office, ReleaseRequest("digits", "1.0.0"), lambda _: fleet_models.made(digits, "1.0.0"))
+        with open_context(settings, SilentProgress(), broker=True) as context:
+            release(context, ReleaseRequest("digits", "1.0.0"), lambda _: fleet_models.made(digits, "1.0.0"))
         for folder in folders:
             watcher.wait(Kind.STATUS, lambda says: 10 < (says.get("update_percentage") or 0) < 90, device=folder.device)
         broker.kill()

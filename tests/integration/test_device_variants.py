@@ -40,11 +40,11 @@ def made(digits: Path) -> Made:
     return replace(whole, variants=tuple(variants))
 
 
-def enrolled(office: PublisherContext, folder: Path, device: str, budgets: str) -> DeviceFolder:
+def enrolled(context: PublisherContext, folder: Path, device: str, budgets: str) -> DeviceFolder:
     """A device whose settings for digits are `budgets`."""
-    enroll(office, Enrolment(device), folder / "enrolled" / device)
+    enroll(context, Enrolment(device), folder / "enrolled" / device)
     root = (folder / "enrolled" / device / "root.json").read_bytes()
-    pi = a_device(folder / device, device, f"mqtt://{office.settings.broker.address}", root)
+    pi = a_device(folder / device, device, f"mqtt://{context.settings.broker.address}", root)
     pi.config.write_text(f'{pi.config.read_text()}\n[[models]]\nname = "digits"\n{budgets}\n')
     return pi
 
@@ -58,11 +58,11 @@ def test_devices_with_different_budgets_take_different_variants_and_say_why(digi
     with mosquitto() as broker:
         settings = Settings.read({"broker": broker.url, "registry": str(tmp_path / "registry")}, {})
         init(settings.registry, topic_root="fleet", now=datetime.now(UTC))
-        with open_context(settings, SilentProgress(), broker=True) as office:
-            roomy = enrolled(office, tmp_path, "pi-roomy", "memory_budget_mb = 500")
-            tight = enrolled(office, tmp_path, "pi-tight", "memory_budget_mb = 100")
-            quick = enrolled(office, tmp_path, "pi-quick", "memory_budget_mb = 500\nlatency_budget_ms = 5")
-            release(office, ReleaseRequest("digits", "1.0.0"), lambda _: made(digits))
+        with open_context(settings, SilentProgress(), broker=True) as context:
+            roomy = enrolled(context, tmp_path, "pi-roomy", "memory_budget_mb = 500")
+            tight = enrolled(context, tmp_path, "pi-tight", "memory_budget_mb = 100")
+            quick = enrolled(context, tmp_path, "pi-quick", "memory_budget_mb = 500\nlatency_budget_ms = 5")
+            release(context, ReleaseRequest("digits", "1.0.0"), lambda _: made(digits))
         replay = ("--replay", str(digits / "held.npz"), "--rate", "100")
         with watching(settings.broker) as fleet:
             with running(roomy, *replay), running(tight, *replay), running(quick, *replay):

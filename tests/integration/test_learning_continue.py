@@ -172,7 +172,7 @@ def test_the_last_version_that_has_a_set_hands_it_on_with_the_name_of_whose_it_i
 ) -> None:
     assert kept_calibration(registry, "digits") is None
     released(registry, first, calibration_of="0.9.0")
-    registry.add_version(a_manifest("1.1.0"), {"source": "tflite", "file": "bought.tflite"}, NOON)
+    registry.versions.add(a_manifest("1.1.0"), {"source": "tflite", "file": "bought.tflite"}, NOON)
     found = kept_calibration(registry, "digits")
     assert found is not None
     assert (found.version, calibration_npz(found.samples)) == ("0.9.0", first.kept[1])
@@ -187,8 +187,8 @@ def test_another_network_cannot_go_on_and_says_what_differs(tmp_path: Path, star
 
 def released(registry: Registry, made: Made, **changes: str) -> None:
     for kept in made.kept:
-        registry.add_bytes(kept)
-    registry.add_version(a_manifest("1.0.0"), {**made.lineage, **changes}, NOON)
+        registry.blobs.add_bytes(kept)
+    registry.versions.add(a_manifest("1.0.0"), {**made.lineage, **changes}, NOON)
 
 
 def test_a_start_is_found_in_the_registry_and_its_files_are_no_orphans(
@@ -217,7 +217,7 @@ def lost(registry: Registry, made: Made) -> None:
 
 def damaged(registry: Registry, made: Made) -> None:
     released(registry, made)
-    registry.blob_path(made.lineage["calibration_sha256"]).write_bytes(b"something else")
+    registry.blobs.path(made.lineage["calibration_sha256"]).write_bytes(b"something else")
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_one_seed_twice_is_remembered_as_the_same(folder: Path, registry: Regist
     assert again.repetition is not None
     assert (again.repetition.number, again.repetition.same_bytes) == (1, True)
     assert once.metrics["accuracy"] == again.metrics["accuracy"]
-    kept = registry.trainings("sides")
+    kept = registry.trainings.of_model("sides")
     assert [record.number for record in kept] == [1, 2]
     assert kept[0].lineage["recipe_sha256"] == load_recipe(recipe).sha256
     assert {"data_sha256", "versions", "settings", "history", "accuracy"} <= kept[0].lineage.keys()

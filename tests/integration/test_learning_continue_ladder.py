@@ -195,12 +195,12 @@ def test_another_student_cannot_go_on_and_says_so_before_anything_is_trained(tmp
 
 def test_kept_networks_are_found_again_and_are_no_orphans(registry: Registry, first: Made, start: Start) -> None:
     for kept in first.kept:
-        registry.add_bytes(kept)
-    registry.add_version(a_manifest("1.0.0"), first.lineage, NOON)
+        registry.blobs.add_bytes(kept)
+    registry.versions.add(a_manifest("1.0.0"), first.lineage, NOON)
     assert start_from(registry, "digits", "1.0.0", "handwriting").networks == start.networks
     assert registry.orphans() == []
     registry.discard_blob(first.lineage["networks_sha256"]["pruned-80"])
     with pytest.raises(BadInput, match=r"the weights of pruned-80 of digits 1\.0\.0 are not in the registry"):
         start_from(registry, "digits", "1.0.0", "handwriting")
-    registry.forget_version("digits", "1.0.0")
+    registry.versions.remove("digits", "1.0.0")
     assert set(first.lineage["networks_sha256"].values()) & set(registry.orphans())

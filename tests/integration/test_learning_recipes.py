@@ -60,8 +60,8 @@ def enrolled(desk: Desk, name: str) -> DeviceFolder:
 def release_here(desk: Desk, model: str, recipe: Path) -> Released:
     """The release command without a process of its own: TensorFlow is loaded once."""
     settings = Settings.read({"broker": desk.url, "registry": str(desk.registry)}, {})
-    with open_context(settings, SilentProgress(), broker=True) as office:
-        return release(office, ReleaseRequest(model, "1.0.0"), lambda bar: make(Training(str(recipe)), bar))
+    with open_context(settings, SilentProgress(), broker=True) as context:
+        return release(context, ReleaseRequest(model, "1.0.0"), lambda bar: make(Training(str(recipe)), bar))
 
 
 @pytest.mark.parametrize("name", ["from_npz", "from_folder_of_images"])  # the third goes all the way below

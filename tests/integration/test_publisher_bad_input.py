@@ -129,8 +129,8 @@ def test_a_mistake_is_named_with_the_way_out(
     assert hint in "\n".join(said[1:])
     assert len(said) <= 2 or "RECIPE" in line
     with Registry.open(released.registry) as registry:
-        assert registry.versions("flowers") == ["1.0.0"]
-        assert (registry.unannounced(), registry.orphans()) == ([], [])
+        assert registry.versions.of_model("flowers") == ["1.0.0"]
+        assert (registry.announcements.pending(), registry.orphans()) == ([], [])
 
 
 def test_a_missing_key_is_told_before_anything_is_trained(desk: Desk, files: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_version_whose_file_is_lost_can_be_left_behind(desk: Desk, files: Path
     other = files / "other-float32.tflite"
     desk.run("release", "flowers", "--version", "1.1.0", "--tflite", other)
     with Registry.open(desk.registry) as registry:
-        blob = registry.blob_path(registry.manifest("flowers", "1.1.0").variants[0].sha256)
+        blob = registry.blobs.path(registry.versions.manifest("flowers", "1.1.0").variants[0].sha256)
     blob.write_bytes(bytes(blob.stat().st_size))
     with mosquitto() as empty:
         desk.run("rollout", "hold", "flowers", "--broker", empty.url, expect=4)
@@ -203,7 +203,7 @@ def test_a_version_whose_file_is_lost_can_be_left_behind(desk: Desk, files: Path
         assert "cannot be announced" in back.err
         assert "rolled back from 1.1.0 to 1.0.0" in back.out
     with Registry.open(desk.registry) as registry:
-        assert registry.unannounced() == []
+        assert registry.announcements.pending() == []
 
 
 def test_an_unfinished_registry_is_told_and_finished(desk: Desk, tmp_path: Path) -> None:

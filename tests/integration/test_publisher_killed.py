@@ -72,7 +72,7 @@ def test_what_a_killed_release_uploaded_is_not_sent_again(desk: Desk, big: bytes
     file.write_bytes(another_model(big, seed=7))
     _release_and_kill(desk, "1", file, "uploading", 0.1)
     with Registry.open(desk.registry) as registry:
-        assert [staged.model for staged in registry.unannounced()] in ([], ["big"])
+        assert [staged.model for staged in registry.announcements.pending()] in ([], ["big"])
     told = desk.run("rollout", "hold", "big", "--json")
     assert told.json["uploaded_chunks"] == 0  # the stopped release was finished before, and with it its upload
     with connect(desk.url) as broker:
@@ -114,15 +114,15 @@ def _check_whole(broker: BrokerClient, root: bytes) -> None:
 
 def _stored_plan(desk: Desk) -> bool:
     with Registry.open(desk.registry) as registry:
-        return registry.plan("big") is not None
+        return registry.announcements.plan("big") is not None
 
 
 def _check_settled(desk: Desk, version: str) -> str:
     """Nothing is left half done: the version is in the plan and announced, or there is no trace of it."""
     with Registry.open(desk.registry) as registry:
-        assert registry.unannounced() == []
+        assert registry.announcements.pending() == []
         assert registry.orphans() == []
-        plan, known = registry.plan("big"), version in registry.versions("big")
+        plan, known = registry.announcements.plan("big"), version in registry.versions.of_model("big")
         assert known == (plan is not None and version in plan.versions())
         return "finished" if known else "undone"
 
@@ -139,4 +139,4 @@ def test_a_release_that_is_interrupted_says_so_and_leaves_nothing(desk: Desk) ->
     assert err.endswith("error: stopped\n")
     assert "Traceback" not in err
     with Registry.open(desk.registry) as registry:
-        assert (registry.versions("digits"), registry.orphans()) == ([], [])
+        assert (registry.versions.of_model("digits"), registry.orphans()) == ([], [])

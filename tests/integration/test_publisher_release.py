@@ -132,7 +132,7 @@ def test_what_no_plan_needs_is_cleared_and_comes_back_when_it_is_needed(
 
 def test_files_of_a_refused_release_are_pruned(desk: Desk) -> None:
     with Registry.open(desk.registry) as registry:
-        registry.add_bytes(b"left behind")
+        registry.blobs.add_bytes(b"left behind")
     pruned = desk.run("prune", "--json").json
     assert (pruned["blobs"], pruned["blob_bytes"]) == (1, 11)
 
@@ -176,7 +176,7 @@ def test_a_device_is_enrolled_with_what_it_needs(desk: Desk, tmp_path: Path) -> 
     }  # fmt: skip
     assert stat.S_IMODE((folder / "device.toml").stat().st_mode) == 0o600
     assert "se" + '"cret' not in said.out + said.err
-    assert [device.groups for device in Registry.open(desk.registry).devices()] == [("kitchen", "canary")]
+    assert [device.groups for device in Registry.open(desk.registry).devices.all()] == [("kitchen", "canary")]
 
 
 def test_a_device_of_a_private_authority_is_given_its_certificate(desk: Desk, tmp_path: Path) -> None:
@@ -204,10 +204,10 @@ def test_another_registrys_root_is_not_overwritten_unless_asked(desk: Desk, tmp_
 
 def test_a_registry_is_made_once(desk: Desk) -> None:
     with Registry.open(desk.registry) as registry:
-        before = registry.metadata()
+        before = registry.announcements.metadata()
     assert "is a registry already" in desk.run("init", expect=2).err
     with Registry.open(desk.registry) as registry:
-        assert registry.metadata() == before
+        assert registry.announcements.metadata() == before
         assert stat.S_IMODE((desk.registry / "keys").stat().st_mode) == 0o700
 
 

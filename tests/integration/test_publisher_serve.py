@@ -128,13 +128,13 @@ def test_a_release_beside_a_server_is_not_disturbed(desk: Desk, flowers: Path) -
 def test_a_server_announces_what_a_killed_command_left(desk: Desk, flowers: Path) -> None:
     desk.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers)
     with serving(desk) as served:
-        with an_office(desk) as office, office.registry.lock():
-            plan = office.registry.plan("flowers")
+        with an_office(desk) as context, context.registry.lock():
+            plan = context.registry.announcements.plan("flowers")
             assert plan is not None
-            stage(office, plan.model_copy(update={"sequence": 2, "hold": True}))  # and here it dies
+            stage(context, plan.model_copy(update={"sequence": 2, "hold": True}))  # and here it dies
         served.await_line("announced plan 2 of flowers")
     with Registry.open(desk.registry) as registry:
-        assert registry.unannounced() == []
+        assert registry.announcements.pending() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -149,10 +149,10 @@ def test_signatures_are_renewed_in_time_and_devices_accept_them(desk: Desk, flow
     root = desk.enrolled_root()
     later = datetime.now(UTC) + timedelta(days=20)
     with an_office(desk) as now:
-        before = now.registry.bundle("flowers")
+        before = now.registry.announcements.bundle("flowers")
         service = Service(replace(now, clock=lambda: later), ReconcileEffects(replace(now, clock=lambda: later)))
         until_s = time.monotonic() + PATIENCE_S
-        served = service.run(lambda: service.served.announcements == 0 and time.monotonic() < until_s)
+        served = service.run(lambda: service.counters.announcements == 0 and time.monotonic() < until_s)
     assert (served.renewals, served.chunks) == (1, 0)
     with connect(desk.url) as looking:
         bundle = looking.read([TOPICS.desired("flowers")])[TOPICS.desired("flowers")]

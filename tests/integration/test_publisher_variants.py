@@ -60,7 +60,7 @@ def test_auto_ships_what_no_other_rung_beats_and_says_what_it_left_out(desk: Des
     assert max(variant["accuracy"] for variant in shipped.values()) > 0.9
     assert len(shipped) < 13  # some are beaten
     with Registry.open(desk.registry) as registry:
-        told = registry.lineage("halves", "1.0.0")["not_done"]
+        told = registry.versions.lineage("halves", "1.0.0")["not_done"]
     assert len(shipped) + len(told) == 16
     assert any("student is not possible" in line for line in told)  # the recipe has none
     assert any("is not better than" in line for line in told)

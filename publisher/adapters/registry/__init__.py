@@ -1,13 +1,13 @@
-"""The registry: a folder on disk that is the source of truth; the broker only carries what it says.
+"""The registry: a folder on disk that is the source of truth. The broker holds copies.
 
-registry.db   models, versions, trainings, plans, announcements, where each chunk's bytes are; one transaction per step
-blobs/        files by the hash of their bytes
+registry.db   versions, trainings, plans, announcements, the index of chunks
+blobs/        files by the SHA-256 of their bytes
 keys/         private keys (`publisher.adapters.key_store`)
-lock          held by the command that is at work
+lock          held by the command that changes it
 """
 
 from publisher.adapters.registry.announcements import Staged
 from publisher.adapters.registry.devices import DeviceRow
-from publisher.adapters.registry.registry import Registry
+from publisher.adapters.registry.registry import Registry, is_registry
 
-__all__ = ["DeviceRow", "Registry", "Staged"]
+__all__ = ["DeviceRow", "Registry", "Staged", "is_registry"]

@@ -1,4 +1,8 @@
-"""Files by the hash of their bytes: written beside, flushed, renamed, so that a name never stands for half a file."""
+"""Files named by the SHA-256 of their bytes, in one folder.
+
+A file is written under a temporary name, flushed and renamed, so that a name never
+stands for half a file.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, BinaryIO, Final
@@ -15,18 +20,23 @@ from typing import IO, BinaryIO, Final
 from protocol.errors import BadInput, BadName, NoRoom
 from protocol.host.files import rename_durably
 from protocol.topics import SHA256
-from publisher.adapters.registry.table import Table
 
 _PIECE_BYTES: Final = 1024 * 1024
 _UNFINISHED: Final = ".unfinished-"
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, a quota, a limit of the session
 
 
-class Blobs(Table):
-    """The files of models, golden sets and encodings."""
+@dataclass(frozen=True, slots=True)
+class Blobs:
+    """The files of models, golden sets, encodings and weights."""
+
+    folder: Path
 
     def add_file(self, path: Path) -> str:
-        """Copy a file in; return its SHA-256. Adding it again repairs a damaged copy. Raises NoRoom, BadInput."""
+        """Copy a file in and return its SHA-256. Raises NoRoom, BadInput.
+
+        Adding a file again repairs a damaged copy.
+        """
         try:
             with path.open("rb") as source:
                 return self._add(source)
@@ -34,47 +44,46 @@ class Blobs(Table):
             raise BadInput(f"{path} cannot be read: {unreadable.strerror}") from None
 
     def add_bytes(self, content: bytes) -> str:
-        """Keep some bytes; return their SHA-256. Raises NoRoom."""
+        """Store bytes and return their SHA-256. Raises NoRoom."""
         return self._add(io.BytesIO(content))
 
-    def has_blob(self, sha256: str) -> bool:
-        """Whether the file is here; its bytes are not read."""
-        return self.blob_path(sha256).exists()
+    def has(self, sha256: str) -> bool:
+        """Whether the file exists. Does not read its bytes."""
+        return self.path(sha256).exists()
 
-    def blob_path(self, sha256: str) -> Path:
-        """Where the file is, or would be."""
+    def path(self, sha256: str) -> Path:
+        """Where the file is, or would be. Raises BadName."""
         if not SHA256.fullmatch(sha256):
             raise BadName(f"{sha256[:80]!r} is not a SHA-256 in lower-case hex")
-        return self.folder / "blobs" / sha256
+        return self.folder / sha256
 
-    def discard_blob(self, sha256: str) -> None:
-        """Remove a file and what is known of its chunks."""
-        with self._database.transaction() as rows:
-            rows.execute("DELETE FROM slices WHERE blob = ?", (sha256,))
-            rows.execute("DELETE FROM cuts WHERE blob = ?", (sha256,))
-        self.blob_path(sha256).unlink(missing_ok=True)
+    def remove(self, sha256: str) -> None:
+        """Delete a file if it exists."""
+        self.path(sha256).unlink(missing_ok=True)
 
-    def blob_names(self) -> list[str]:
-        """Every file that is here, by hash."""
-        return sorted(path.name for path in (self.folder / "blobs").iterdir() if SHA256.fullmatch(path.name))
+    def names(self) -> list[str]:
+        """The hashes of all files, sorted."""
+        return sorted(path.name for path in self.folder.iterdir() if SHA256.fullmatch(path.name))
 
     def remove_unfinished(self) -> int:
-        """Remove what a killed command left half written; return how many files. Call it under the lock."""
-        left = [path for path in (self.folder / "blobs").iterdir() if path.name.startswith(_UNFINISHED)]
+        """Delete files that a killed command left half written, and return how many.
+
+        Call it under the lock.
+        """
+        left = [path for path in self.folder.iterdir() if path.name.startswith(_UNFINISHED)]
         for path in left:
             path.unlink(missing_ok=True)
         return len(left)
 
     def _add(self, source: BinaryIO) -> str:
-        blobs = self.folder / "blobs"
         with (
-            _no_room_in_plain_english(blobs),
-            NamedTemporaryFile(dir=blobs, prefix=_UNFINISHED, delete=False) as beside,
+            _no_room_as_ferry_error(self.folder),
+            NamedTemporaryFile(dir=self.folder, prefix=_UNFINISHED, delete=False) as temporary,
         ):
-            fresh = Path(beside.name)
+            fresh = Path(temporary.name)
             try:
-                sha256 = _copy(source, beside)
-                rename_durably(fresh, self.blob_path(sha256))
+                sha256 = _copy(source, temporary)
+                rename_durably(fresh, self.path(sha256))
             except BaseException:
                 fresh.unlink(missing_ok=True)
                 raise
@@ -92,7 +101,7 @@ def _copy(source: BinaryIO, target: IO[bytes]) -> str:
 
 
 @contextmanager
-def _no_room_in_plain_english(folder: Path) -> Iterator[None]:
+def _no_room_as_ferry_error(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as trouble:

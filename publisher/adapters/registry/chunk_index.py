@@ -1,18 +1,28 @@
-"""Where the bytes of each chunk are: a slice of a blob, or a small row for a list of hashes. Checked when read."""
+"""Where the bytes of each chunk are: a slice of a blob, or a row with a list of hashes.
+
+The bytes are checked against their hash on every read.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from protocol.content.chunks import ChunkedBlob, children, name
 from protocol.errors import BlobDamaged, UnknownVersion
 from protocol.messages.manifest import Tree
 from publisher.adapters.registry.blobs import Blobs
+from publisher.adapters.registry.database import Database
 
 
-class ChunkIndex(Blobs):
-    """The chunks of every blob; no chunk's bytes are kept twice."""
+@dataclass(frozen=True, slots=True)
+class ChunkIndex:
+    """The chunks of every blob. No chunk's bytes are stored twice."""
 
-    def add_cut(self, blob_sha256: str, cut: ChunkedBlob) -> None:
-        """Remember how a blob is cut, in one transaction."""
+    _database: Database
+    _blobs: Blobs
+
+    def add(self, blob_sha256: str, cut: ChunkedBlob) -> None:
+        """Record how a blob is cut, in one transaction."""
         slices = [(bytes.fromhex(leaf.sha256), blob_sha256, leaf.offset, leaf.size_bytes) for leaf in cut.leaves]
         nodes = [(bytes.fromhex(sha256), content) for sha256, content in cut.nodes.items()]
         with self._database.transaction() as rows:
@@ -20,10 +30,10 @@ class ChunkIndex(Blobs):
             rows.executemany("INSERT OR IGNORE INTO slices VALUES (?, ?, ?, ?)", slices)
             rows.executemany("INSERT OR IGNORE INTO nodes VALUES (?, ?)", nodes)
 
-    def chunk(self, sha256: str) -> bytes | None:
-        """The bytes of a chunk, or None when no blob here has it.
+    def read(self, sha256: str) -> bytes | None:
+        """The bytes of a chunk; None when no blob has it.
 
-        Raises BlobDamaged, naming the file, when what is on disk is not what was cut.
+        Raises BlobDamaged, naming the file, when its bytes have changed.
         """
         key = bytes.fromhex(sha256)
         for (content,) in self._database.rows("SELECT content FROM nodes WHERE sha256 = ?", (key,)):
@@ -34,15 +44,15 @@ class ChunkIndex(Blobs):
             try:
                 return self._read_slice(sha256, blob, position, size_bytes)
             except BlobDamaged as other:
-                damaged = other  # the same chunk may stand in another blob
+                damaged = other  # another blob may hold the same chunk
         if damaged:
             raise damaged
         return None
 
-    def chunks_of(self, tree: Tree) -> list[str]:
-        """Every chunk of a blob, each once, in the order of upload: slices first, the root last.
+    def of_tree(self, tree: Tree) -> list[str]:
+        """Every chunk of a blob once, in upload order: slices first, the root last.
 
-        A root that is on a broker so stands for a blob that is there whole. Raises UnknownVersion when it is not here.
+        So a broker that holds the root holds the whole blob. Raises UnknownVersion.
         """
         levels = [[tree.root]]
         for _ in range(tree.depth):
@@ -50,11 +60,17 @@ class ChunkIndex(Blobs):
         return list(dict.fromkeys(sha256 for level in reversed(levels) for sha256 in level))
 
     def blobs_of(self, tree: Tree) -> set[str]:
-        """The blobs, by hash, that this tree was cut from."""
+        """The hashes of the blobs that have this tree."""
         return {blob for (blob,) in self._database.rows("SELECT blob FROM cuts WHERE root = ?", (tree.root,))}
 
+    def forget_blob(self, sha256: str) -> None:
+        """Remove what is known of a blob's chunks."""
+        with self._database.transaction() as rows:
+            rows.execute("DELETE FROM slices WHERE blob = ?", (sha256,))
+            rows.execute("DELETE FROM cuts WHERE blob = ?", (sha256,))
+
     def _node(self, sha256: str) -> bytes:
-        content = self.chunk(sha256)
+        content = self.read(sha256)
         if content is None:
             raise UnknownVersion(
                 f"the registry does not hold chunk {sha256[:12]}", hint="release the version again under another number"
@@ -62,7 +78,7 @@ class ChunkIndex(Blobs):
         return content
 
     def _read_slice(self, sha256: str, blob: str, position: int, size_bytes: int) -> bytes:
-        path = self.blob_path(blob)
+        path = self._blobs.path(blob)
         try:
             with path.open("rb") as file:
                 file.seek(position)

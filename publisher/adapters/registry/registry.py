@@ -1,4 +1,8 @@
-"""The registry as a whole: made, opened, locked and closed. What it keeps is on its shelves, one module each."""
+"""`Registry`: a registry on disk. It is made, opened, locked and closed as a whole; each table is an attribute.
+
+For example `registry.versions.manifest("digits", "1.0.0")`. Every method of a table that
+changes something is one transaction.
+"""
 
 from __future__ import annotations
 
@@ -11,51 +15,80 @@ from protocol.errors import BadInput
 from publisher.adapters.key_store import FOLDER_MODE, KeyStore
 from publisher.adapters.registry import lock
 from publisher.adapters.registry.announcements import Announcements
+from publisher.adapters.registry.blobs import Blobs
+from publisher.adapters.registry.chunk_index import ChunkIndex
 from publisher.adapters.registry.database import Database
 from publisher.adapters.registry.devices import Devices
+from publisher.adapters.registry.registry_settings import RegistrySettings
 from publisher.adapters.registry.trainings import Trainings
 from publisher.adapters.registry.uploads import Uploads
 from publisher.adapters.registry.versions import Versions
 
 DATABASE: Final = "registry.db"
+BLOBS: Final = "blobs"
+KEYS: Final = "keys"
 
 
-class Registry(Versions, Announcements, Uploads, Trainings, Devices):
-    """A registry on disk. Every method that changes something is one transaction."""
+class Registry:
+    """An open registry."""
+
+    def __init__(self, folder: Path, database: Database) -> None:
+        self.folder = folder
+        self.keys = KeyStore(folder / KEYS)
+        self.blobs = Blobs(folder / BLOBS)
+        self.chunks = ChunkIndex(database, self.blobs)
+        self.versions = Versions(database)
+        self.announcements = Announcements(database)
+        self.uploads = Uploads(database)
+        self.trainings = Trainings(database)
+        self.devices = Devices(database)
+        self.settings = RegistrySettings(database)
+        self._database = database
 
     @classmethod
-    def create(cls, folder: Path) -> Registry:
-        """Make a registry, or go on with one that was killed before it had metadata. Raises BadInput on a whole one."""
+    def create(cls, folder: Path) -> Self:
+        """Make a registry, or finish one that was killed before it had metadata.
+
+        Raises BadInput when there is a finished one.
+        """
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "blobs").mkdir(exist_ok=True)
-            (folder / "keys").mkdir(mode=FOLDER_MODE, exist_ok=True)
+            (folder / BLOBS).mkdir(exist_ok=True)
+            (folder / KEYS).mkdir(mode=FOLDER_MODE, exist_ok=True)
         except OSError as refused:
             raise BadInput(f"no registry can be made at {folder}: {refused.strerror}") from None
         registry = cls(folder, Database(folder / DATABASE, create=True))
-        if registry.metadata():
+        if registry.announcements.metadata():
             registry.close()
             raise BadInput(f"{folder} is a registry already", hint="use it as it is, or choose another folder")
         return registry
 
     @classmethod
-    def open(cls, folder: Path) -> Registry:
-        """Open a registry. Raises BadInput when there is none, Damaged when its database is."""
-        if not (folder / DATABASE).is_file() or not (folder / "blobs").is_dir():
+    def open(cls, folder: Path) -> Self:
+        """Open a registry. Raises BadInput when there is none, Damaged for a broken one."""
+        if not is_registry(folder) or not (folder / BLOBS).is_dir():
             raise BadInput(f"{folder} is no registry", hint=f"make one with: publisher init --registry '{folder}'")
         return cls(folder, Database(folder / DATABASE))
 
     def lock(self, wait_s: float = 0.0, on_wait: Callable[[str], None] | None = None) -> AbstractContextManager[None]:
-        """Keep other commands off for a block's time. `on_wait` is told who holds it. Raises Busy after `wait_s`."""
+        """Exclude other commands for the length of a block. Raises Busy after `wait_s`.
+
+        `on_wait` is called once with the name of the holder if there is one.
+        """
         return lock.hold(self.folder / "lock", wait_s=wait_s, on_wait=on_wait)
 
-    @property
-    def keys(self) -> KeyStore:
-        """The private keys."""
-        return KeyStore(self.folder / "keys")
+    def orphans(self) -> list[str]:
+        """The hashes of blobs that no version needs. Call it under the lock."""
+        needed = self.versions.needed_blobs(self.chunks)
+        return [sha256 for sha256 in self.blobs.names() if sha256 not in needed]
+
+    def discard_blob(self, sha256: str) -> None:
+        """Delete a blob and the index of its chunks."""
+        self.chunks.forget_blob(sha256)
+        self.blobs.remove(sha256)
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         self._database.close()
 
     def __enter__(self) -> Self:
@@ -63,3 +96,8 @@ class Registry(Versions, Announcements, Uploads, Trainings, Devices):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def is_registry(folder: Path) -> bool:
+    """Whether there is a registry in `folder`."""
+    return (folder / DATABASE).is_file()

@@ -1,25 +1,27 @@
-"""Every training that was done beside this registry: what it was made of and what came out, released or not."""
+"""The history of trainings: lineage and file hashes of each, released or not."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from publisher.adapters.registry.table import Table
+from publisher.adapters.registry.database import Database
 from publisher.core.release.reproducibility import TrainingRecord
 
 KEPT: Final = 1_000  # of each model; a record is about 3 KB
 
 
-class Trainings(Table):
-    """The history of trainings. Only hashes of the files are kept."""
+@dataclass(frozen=True, slots=True)
+class Trainings:
+    """Records of trainings. Files are recorded by hash only."""
 
-    def add_training(
-        self, model: str, lineage: Mapping[str, Any], files: Mapping[str, str], now: datetime
-    ) -> TrainingRecord:
-        """Remember a training; the oldest ones beyond the last 1,000 of a model go."""
+    _database: Database
+
+    def add(self, model: str, lineage: Mapping[str, Any], files: Mapping[str, str], now: datetime) -> TrainingRecord:
+        """Record a training, and drop all but the last 1,000 of its model."""
         with self._database.transaction() as rows:
             number = rows.execute(
                 "INSERT INTO trainings (model, at, lineage, files) VALUES (?, ?, ?, ?)",
@@ -33,8 +35,8 @@ class Trainings(Table):
         assert number is not None  # sqlite gives every inserted row one
         return TrainingRecord(number, model, now, dict(lineage), dict(files))
 
-    def trainings(self, model: str) -> list[TrainingRecord]:
-        """The trainings of a model, the newest last."""
+    def of_model(self, model: str) -> list[TrainingRecord]:
+        """The trainings of a model, newest last."""
         query = "SELECT number, at, lineage, files FROM trainings WHERE model = ? ORDER BY number"
         return [
             TrainingRecord(number, model, datetime.fromisoformat(at), json.loads(lineage), json.loads(files))

@@ -1,9 +1,10 @@
-"""Released versions: manifest and lineage. A version never changes once it is here."""
+"""Released versions: manifest and lineage. A stored version never changes."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,15 +12,20 @@ from protocol.errors import UnknownVersion, VersionOccupied
 from protocol.messages.manifest import Manifest
 from protocol.topics import BUNDLE_MAX_BYTES, SHA256
 from publisher.adapters.registry.chunk_index import ChunkIndex
+from publisher.adapters.registry.database import Database
 
 
-class Versions(ChunkIndex):
-    """What was released, and where it came from."""
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """What was released, and how it was made."""
 
-    def add_version(self, manifest: Manifest, lineage: Mapping[str, Any], now: datetime) -> None:
-        """Keep a version. `lineage`: recipe, data, parents, seeds, as JSON; blobs it names by hash are kept with it.
+    _database: Database
 
-        Raises VersionOccupied when there is another of this number; the very same manifest again is nothing new.
+    def add(self, manifest: Manifest, lineage: Mapping[str, Any], now: datetime) -> None:
+        """Store a version. Adding an equal manifest again changes nothing.
+
+        `lineage` is JSON: recipe, data, parents, seeds. Blobs that it names by hash are
+        kept as long as the version. Raises VersionOccupied.
         """
         with self._database.transaction() as rows:
             found = rows.execute(
@@ -36,48 +42,47 @@ class Versions(ChunkIndex):
             )
 
     def manifest(self, model: str, version: str) -> Manifest:
-        """The manifest of a version. Raises UnknownVersion, which names the ones there are."""
+        """The manifest of a version. Raises UnknownVersion, which names the known ones."""
         query = "SELECT manifest FROM versions WHERE model = ? AND version = ?"
         for (line,) in self._database.rows(query, (model, version)):
             return Manifest.from_line(bytes(line), max_bytes=BUNDLE_MAX_BYTES)
         raise self._unknown(model, version)
 
     def lineage(self, model: str, version: str) -> dict[str, Any]:
-        """Where a version came from. Raises UnknownVersion."""
+        """How a version was made. Raises UnknownVersion."""
         query = "SELECT lineage FROM versions WHERE model = ? AND version = ?"
         for (text,) in self._database.rows(query, (model, version)):
             return dict(json.loads(text))
         raise self._unknown(model, version)
 
-    def versions(self, model: str) -> list[str]:
-        """The versions of a model, the newest last; none when the model is unknown."""
-        return [
-            v for (v,) in self._database.rows("SELECT version FROM versions WHERE model = ? ORDER BY number", (model,))
-        ]
+    def of_model(self, model: str) -> list[str]:
+        """The versions of a model, newest last; empty for an unknown model."""
+        query = "SELECT version FROM versions WHERE model = ? ORDER BY number"
+        return [version for (version,) in self._database.rows(query, (model,))]
 
     def models(self) -> list[str]:
-        """Every model of which something was released."""
+        """Every model with a version, by name."""
         return [model for (model,) in self._database.rows("SELECT DISTINCT model FROM versions ORDER BY model")]
 
-    def forget_version(self, model: str, version: str) -> None:
+    def remove(self, model: str, version: str) -> None:
         """Remove a version; its blobs become orphans. Raises UnknownVersion."""
         with self._database.transaction() as rows:
             gone = rows.execute("DELETE FROM versions WHERE model = ? AND version = ?", (model, version))
             if not gone.rowcount:
                 raise self._unknown(model, version)
 
-    def orphans(self) -> list[str]:
-        """Blobs that no version needs, by hash: what a killed or refused release left. Call it under the lock."""
+    def needed_blobs(self, chunks: ChunkIndex) -> set[str]:
+        """The hashes of all blobs that some version needs."""
         needed: set[str] = set()
         for line, lineage in self._database.rows("SELECT manifest, lineage FROM versions"):
             manifest = Manifest.from_line(bytes(line), max_bytes=BUNDLE_MAX_BYTES)
             needed |= {manifest.golden.sha256, *(variant.sha256 for variant in manifest.variants)}
-            needed |= {blob for tree in manifest.trees() for blob in self.blobs_of(tree)}
+            needed |= {blob for tree in manifest.trees() for blob in chunks.blobs_of(tree)}
             needed |= set(_hashes(json.loads(lineage)))
-        return [sha256 for sha256 in self.blob_names() if sha256 not in needed]
+        return needed
 
     def _unknown(self, model: str, version: str) -> UnknownVersion:
-        known = self.versions(model)
+        known = self.of_model(model)
         if known:
             return UnknownVersion(f"{model} has no version {version}", hint=f"there are: {', '.join(known[-10:])}")
         models = ", ".join(self.models()) or "none yet"
@@ -85,7 +90,7 @@ class Versions(ChunkIndex):
 
 
 def _hashes(value: Any) -> Iterator[str]:
-    """Every SHA-256 that stands somewhere in a JSON value."""
+    """Every SHA-256 within a JSON value."""
     if isinstance(value, str) and SHA256.fullmatch(value):
         yield value
     elif isinstance(value, Mapping):

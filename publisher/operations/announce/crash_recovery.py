@@ -1,6 +1,6 @@
-"""What a command does first under the lock: bring to an end what a killed one left half done.
+"""`locked`: the registry's lock for commands; its holder first completes what a killed command left.
 
-A release that was not announced to anybody yet is undone; a plan that was signed and stored is announced.
+A release without a stored plan is undone; a plan that was signed and stored is announced.
 """
 
 from __future__ import annotations
@@ -17,46 +17,61 @@ from publisher.operations.context import PublisherContext
 RELEASING: Final = "releasing"  # setting: `<model> <version>` while its files are stored and no plan names it
 
 
-def recover(office: PublisherContext) -> None:
-    """Undo what is not announced; announce what is staged, where there is a broker. Call it under the lock."""
-    registry = office.registry
-    registry.remove_unfinished()
-    if undone := undo_release(registry):
-        office.voice.say(f"removed what a release of {undone} left when it was stopped")
-    if office.connected is None:
-        return
-    for staged in registry.unannounced():
-        office.voice.say(f"announcing plan {staged.sequence} of {staged.model}, which a stopped command left")
-        try:
-            announce(office, staged)
-        except Damaged as lost:  # it stays to be announced; going back to another version must still be possible
-            office.voice.say(f"plan {staged.sequence} of {staged.model} cannot be announced: {lost}")
+@contextmanager
+def locked(context: PublisherContext) -> Iterator[None]:
+    """Exclude other commands for the length of a block, after recovery. Raises Busy."""
+    wait_s = context.settings.wait_s
+
+    def on_wait(holder: str) -> None:
+        context.progress.report(f"waiting for {holder}, up to {wait_s:g} s …")
+
+    with context.registry.lock(wait_s, on_wait):
+        _recover(context)
+        yield
 
 
 @contextmanager
 def releasing(registry: Registry, model: str, version: str) -> Iterator[None]:
-    """Mark a release as unfinished for the length of a block, which ends with a plan that names it, or undo it."""
-    registry.set_setting(RELEASING, f"{model} {version}")
+    """Mark a release as unfinished until the block has stored a plan that names it.
+
+    If the block raises, the release is undone.
+    """
+    registry.settings.set(RELEASING, f"{model} {version}")
     try:
         yield
     except BaseException:
-        undo_release(registry)
+        _undo_release(registry)
         raise
-    registry.set_setting(RELEASING, "")
+    registry.settings.set(RELEASING, "")
 
 
-def undo_release(registry: Registry) -> str:
-    """Remove a version that was stored but that its plan does not name, with its files; say which."""
-    marked = registry.setting(RELEASING) or ""
+def _recover(context: PublisherContext) -> None:
+    registry, progress = context.registry, context.progress
+    registry.blobs.remove_unfinished()
+    if undone := _undo_release(registry):
+        progress.report(f"removed what a release of {undone} left when it was stopped")
+    if context.connection is None:
+        return
+    for staged in registry.announcements.pending():
+        progress.report(f"announcing plan {staged.sequence} of {staged.model}, which a stopped command left")
+        try:
+            announce(context, staged)
+        except Damaged as lost:  # it stays pending; a rollback to another version must still be possible
+            progress.report(f"plan {staged.sequence} of {staged.model} cannot be announced: {lost}")
+
+
+def _undo_release(registry: Registry) -> str:
+    """Remove a marked version that its plan does not name, with its files; return its name."""
+    marked = registry.settings.get(RELEASING) or ""
     if not marked:
         return ""
     model, _, version = marked.partition(" ")
-    plan = registry.plan(model)
+    plan = registry.announcements.plan(model)
     undone = plan is None or version not in plan.versions()
     if undone:
-        with suppress(UnknownVersion):  # it was stopped before that: only files are left
-            registry.forget_version(model, version)
+        with suppress(UnknownVersion):  # it was killed before the version was stored
+            registry.versions.remove(model, version)
         for sha256 in registry.orphans():
             registry.discard_blob(sha256)
-    registry.set_setting(RELEASING, "")
+    registry.settings.set(RELEASING, "")
     return marked if undone else ""

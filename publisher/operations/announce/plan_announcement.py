@@ -1,4 +1,4 @@
-"""Signs a plan, stores it, and announces it: the one way in which anything gets to the fleet."""
+"""Signs a plan, stores it and announces it. Every change that devices see goes through here."""
 
 from __future__ import annotations
 
@@ -8,45 +8,46 @@ from dataclasses import dataclass
 from protocol.errors import UnknownVersion
 from protocol.messages.plan import Plan
 from publisher.adapters.registry import Staged
-from publisher.operations.announce.topic_ownership import check_ours
-from publisher.operations.announce.upload import Sent, announce
+from publisher.operations.announce.crash_recovery import locked
+from publisher.operations.announce.topic_ownership import check_topic_is_ours
+from publisher.operations.announce.upload import Uploaded, announce
 from publisher.operations.context import PublisherContext
 
-Change = Callable[[Plan], Plan]
+PlanEdit = Callable[[Plan], Plan]
 
 
 @dataclass(frozen=True, slots=True)
 class PlanAnnouncement:
-    """What was announced."""
+    """The announced plan, and what was uploaded for it."""
 
-    before: Plan | None
     plan: Plan
-    sent: Sent
+    uploaded: Uploaded
 
 
-def stage(office: PublisherContext, plan: Plan) -> Staged:
-    """Sign a plan and store it with its bundle, to be announced. Call it under the lock.
+def stage(context: PublisherContext, plan: Plan) -> Staged:
+    """Sign a plan and store it with its bundle as pending. Call it under the lock.
 
-    Raises UnknownVersion when it names a version that is not here, BadInput when the bundle would be too long.
+    Raises UnknownVersion for a version that is not in the registry, BadInput when the
+    bundle would be too long.
     """
-    manifests = [office.registry.manifest(plan.model, version) for version in plan.versions()]
-    authority, bundle = office.authority().publish(plan, manifests, plan.created)
-    return office.registry.stage_bundle(plan.model, plan, bundle, authority.metadata)
+    registry = context.registry
+    manifests = [registry.versions.manifest(plan.model, version) for version in plan.versions()]
+    authority, bundle = context.authority().publish(plan, manifests, plan.created)
+    return registry.announcements.stage(plan.model, plan, bundle, authority.metadata)
 
 
-def edit(office: PublisherContext, model: str, change: Change) -> PlanAnnouncement:
-    """Change the plan that stands, and announce it."""
-    with office.lock():
-        plan = standing(office, model)
-        after = change(plan)
-        check_ours(office, model)
-        return PlanAnnouncement(plan, after, announce(office, stage(office, after)))
+def edit(context: PublisherContext, model: str, change: PlanEdit) -> PlanAnnouncement:
+    """Apply `change` to the current plan of a model, and announce the result."""
+    with locked(context):
+        plan = change(current_plan(context, model))
+        check_topic_is_ours(context, model)
+        return PlanAnnouncement(plan, announce(context, stage(context, plan)))
 
 
-def standing(office: PublisherContext, model: str) -> Plan:
+def current_plan(context: PublisherContext, model: str) -> Plan:
     """The plan of a model. Raises UnknownVersion."""
-    plan = office.registry.plan(model)
+    plan = context.registry.announcements.plan(model)
     if plan is None:
-        models = ", ".join(office.registry.models()) or "none yet"
+        models = ", ".join(context.registry.versions.models()) or "none yet"
         raise UnknownVersion(f"no version of {model!r} is released", hint=f"released are: {models}")
     return plan

@@ -56,7 +56,7 @@ class Compressed:
     facts: dict[str, Any]
 
 
-def compress(compression: Compression, folder: Path, voice: Progress) -> Compressed:
+def compress(compression: Compression, folder: Path, progress: Progress) -> Compressed:
     """Write `<rung>.tflite` for each rung, ladder.json, report.html and the picture.
 
     Raises BadRecipe, BadModel, BadInput.
@@ -64,17 +64,19 @@ def compress(compression: Compression, folder: Path, voice: Progress) -> Compres
     names = _names(compression)
     _make_folder(folder)  # before minutes of training
     brought = compression.brought
-    ladder = _of_recipe(compression, names, voice) if brought is None else _of_file(brought, compression, names, voice)
+    ladder = (
+        _of_recipe(compression, names, progress) if brought is None else _of_file(brought, compression, names, progress)
+    )
     for sentence in made_anew(ladder.facts()):
-        voice.say(sentence)
+        progress.report(sentence)
     return _written(ladder, folder)
 
 
-def _of_recipe(compression: Compression, names: tuple[str, ...], voice: Progress) -> Ladder:
+def _of_recipe(compression: Compression, names: tuple[str, ...], progress: Progress) -> Ladder:
     from publisher.learning.recipe.recipe import load_recipe
 
     recipe = load_recipe(compression.recipe)
-    with voice.bar(f"compressing {recipe.name}") as on_progress:
+    with progress.bar(f"compressing {recipe.name}") as on_progress:
         from publisher.learning.compression.ladder import climb_recipe  # slow to import, so the bar is there first
         from publisher.learning.progress import Steps
 
@@ -89,8 +91,8 @@ def _of_recipe(compression: Compression, names: tuple[str, ...], voice: Progress
         )
 
 
-def _of_file(file: KerasFile, compression: Compression, names: tuple[str, ...], voice: Progress) -> Ladder:
-    with voice.bar(f"compressing {file.path.name}") as on_progress:
+def _of_file(file: KerasFile, compression: Compression, names: tuple[str, ...], progress: Progress) -> Ladder:
+    with progress.bar(f"compressing {file.path.name}") as on_progress:
         from publisher.learning.artifacts.imported_model import (
             trained_from_keras,  # slow to import, so the bar is there first
         )

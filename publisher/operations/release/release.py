@@ -27,10 +27,10 @@ from publisher.core.release.gates import Figures, GateResult, Gates, failures, w
 from publisher.core.release.pareto import Selection, front, select
 from publisher.core.rollout import plan_edits as planning
 from publisher.core.rollout.audience import Audience
-from publisher.operations.announce.crash_recovery import releasing
+from publisher.operations.announce.crash_recovery import locked, releasing
 from publisher.operations.announce.plan_announcement import stage
-from publisher.operations.announce.topic_ownership import check_ours
-from publisher.operations.announce.upload import Sent, announce
+from publisher.operations.announce.topic_ownership import check_topic_is_ours
+from publisher.operations.announce.upload import Uploaded, announce
 from publisher.operations.context import PublisherContext
 from publisher.operations.progress import OnProgress
 from publisher.operations.release import training_history as history
@@ -62,71 +62,71 @@ class Released:
 
     manifest: Manifest
     plan: Plan
-    sent: Sent
+    uploaded: Uploaded
     accuracy: float | None
     missed_gates: tuple[str, ...]
 
 
-def release(office: PublisherContext, order: ReleaseRequest, make: Make) -> Released:
+def release(context: PublisherContext, order: ReleaseRequest, make: Make) -> Released:
     """Carry out an order; `make` trains, or takes a file. What can be refused is refused before it is asked."""
-    with office.lock():
-        _check_free(office.registry, order)
-        check_ours(office, order.model)
-        _prepare_keys(office, order.model)
-        with office.voice.bar("making the variants") as on_progress:
+    with locked(context):
+        _check_free(context.registry, order)
+        check_topic_is_ours(context, order.model)
+        _prepare_keys(context, order.model)
+        with context.progress.bar("making the variants") as on_progress:
             made = make(on_progress)
-        _remember(office, order.model, made)
-        _check_contract(office.registry, order, made)
-        missed = _check_gates(office, order, made)
-        with releasing(office.registry, order.model, order.version):
-            office.voice.say(f"storing {order.model} {order.version}")
-            manifest = _store(office, order, made, missed)
-            office.registry.add_version(manifest, made.lineage, manifest.created)
-            staged = stage(office, _planned(office, order))
-        sent = announce(office, staged)
-        plan = office.registry.plan(order.model)
+        _remember(context, order.model, made)
+        _check_contract(context.registry, order, made)
+        missed = _check_gates(context, order, made)
+        with releasing(context.registry, order.model, order.version):
+            context.progress.report(f"storing {order.model} {order.version}")
+            manifest = _store(context, order, made, missed)
+            context.registry.versions.add(manifest, made.lineage, manifest.created)
+            staged = stage(context, _planned(context, order))
+        uploaded = announce(context, staged)
+        plan = context.registry.announcements.plan(order.model)
         assert plan is not None
-        return Released(manifest, plan, sent, made.accuracy, missed)
+        return Released(manifest, plan, uploaded, made.accuracy, missed)
 
 
-def check_order(office: PublisherContext, order: ReleaseRequest) -> None:
+def check_order(context: PublisherContext, order: ReleaseRequest) -> None:
     """Refuse what cannot be right whatever is made, before there is a broker. Raises BadName, BadInput."""
     check_name(order.model, "model")
-    _check_free(office.registry, order)
-    _planned(office, order)
+    _check_free(context.registry, order)
+    _planned(context, order)
 
 
-def selecting(office: PublisherContext, order: ReleaseRequest) -> Callable[[Mapping[str, Figures]], Selection]:
+def selecting(context: PublisherContext, order: ReleaseRequest) -> Callable[[Mapping[str, Figures]], Selection]:
     """What chooses among rungs: the Pareto front within the gates; where none passes, the gates refuse the front."""
 
     def choose(candidates: Mapping[str, Figures]) -> Selection:
-        selection = select(candidates, _standing(office.registry, order.model), order.gates)
+        selection = select(candidates, _standing(context.registry, order.model), order.gates)
         return selection if selection.shipped else Selection(front(candidates), {})
 
     return choose
 
 
-def _remember(office: PublisherContext, model: str, made: Made) -> None:
+def _remember(context: PublisherContext, model: str, made: Made) -> None:
     """What was trained is remembered, also where a gate then refuses it; what could not be done to a file is said."""
     lineage = made.lineage
     for sentence in (*lineage.get("not_done", ()), *history.made_anew(lineage), *history.drawn_anew(lineage)):
-        office.voice.say(sentence)
+        context.progress.report(sentence)
     if made.lineage.get("source") == history.RECIPE:
-        office.voice.say(history.told(*history.remember(office.registry, model, made, office.clock())))
+        context.progress.report(history.told(*history.remember(context.registry, model, made, context.clock())))
 
 
 def _check_free(registry: Registry, order: ReleaseRequest) -> None:
-    if order.version in registry.versions(order.model):
+    if order.version in registry.versions.of_model(order.model):
         raise VersionOccupied(
             f"{order.model} {order.version} is released already, and a version never changes",
             hint="choose the next number",
         )
 
 
-def _prepare_keys(office: PublisherContext, model: str) -> None:
+def _prepare_keys(context: PublisherContext, model: str) -> None:
     """Have every key that will sign; a new model gets its own. Raises MissingPart, before anything is trained."""
-    keys, role = office.registry.keys, role_of(model)
-    new = f"{role}.json" not in office.registry.metadata()
+    keys, role = context.registry.keys, role_of(model)
+    new = f"{role}.json" not in context.registry.announcements.metadata()
     if new:
         keys.ensure(role)
     for needed in (role, *(SIGNING_ROLES if new else SIGNING_ROLES[1:])):
@@ -134,18 +134,18 @@ def _prepare_keys(office: PublisherContext, model: str) -> None:
 
 
 def _check_contract(registry: Registry, order: ReleaseRequest, made: Made) -> None:
-    for version in registry.versions(order.model)[-1:]:  # each was held to the one before
-        registry.manifest(order.model, version).contract.check_successor(made.contract)
+    for version in registry.versions.of_model(order.model)[-1:]:  # each was held to the one before
+        registry.versions.manifest(order.model, version).contract.check_successor(made.contract)
 
 
-def _check_gates(office: PublisherContext, order: ReleaseRequest, made: Made) -> tuple[str, ...]:
+def _check_gates(context: PublisherContext, order: ReleaseRequest, made: Made) -> tuple[str, ...]:
     candidate = {variant.name: _figures(variant, order.gates) for variant in made.variants}
-    standing = _standing(office.registry, order.model)
+    standing = _standing(context.registry, order.model)
     missed = failures(candidate, standing, order.gates)
     if missed and not order.force:
         raise GateFailed("; ".join(missed), hint=way_out(candidate, standing, order.gates))
     for reason in missed:
-        office.voice.say(f"forced: {reason}")
+        context.progress.report(f"forced: {reason}")
     return missed
 
 
@@ -159,45 +159,45 @@ def _figures(variant: MadeVariant, gates: Gates) -> Figures:
 
 
 def _standing(registry: Registry, model: str) -> GateResult | None:
-    plan = registry.plan(model)
+    plan = registry.announcements.plan(model)
     try:
         version = planning.newest_version(plan) if plan else None
     except UnknownVersion:  # nothing but pins
         version = None
     if version is None:
         return None
-    manifest = registry.manifest(model, version)
+    manifest = registry.versions.manifest(model, version)
     return GateResult(version, {variant.name: variant.measured.accuracy for variant in manifest.variants})
 
 
-def _planned(office: PublisherContext, order: ReleaseRequest) -> Plan:
+def _planned(context: PublisherContext, order: ReleaseRequest) -> Plan:
     return planning.release(
-        office.registry.plan(order.model),
+        context.registry.announcements.plan(order.model),
         order.model,
         order.version,
         order.audience,
-        office.clock(),
+        context.clock(),
         urgency=order.urgency,
         spread_s=order.spread_s,
     )
 
 
-def _store(office: PublisherContext, order: ReleaseRequest, made: Made, missed: tuple[str, ...]) -> Manifest:
+def _store(context: PublisherContext, order: ReleaseRequest, made: Made, missed: tuple[str, ...]) -> Manifest:
     try:
-        return _manifest(office, order, made, missed)
+        return _manifest(context, order, made, missed)
     except ValidationError as refused:
         raise BadModel(f"the model does not fit into a release: {first_complaint(refused)}") from None
 
 
-def _manifest(office: PublisherContext, order: ReleaseRequest, made: Made, missed: tuple[str, ...]) -> Manifest:
-    registry = office.registry
-    golden = registry.add_bytes(made.golden)
+def _manifest(context: PublisherContext, order: ReleaseRequest, made: Made, missed: tuple[str, ...]) -> Manifest:
+    registry = context.registry
+    golden = registry.blobs.add_bytes(made.golden)
     for kept in made.kept:  # named by hash in the lineage
-        registry.add_bytes(kept)
+        registry.blobs.add_bytes(kept)
     return Manifest(
         model=order.model,
         version=order.version,
-        created=office.clock(),
+        created=context.clock(),
         notes=order.notes,
         labels=made.labels,
         contract=made.contract,
@@ -214,7 +214,7 @@ def _manifest(office: PublisherContext, order: ReleaseRequest, made: Made, misse
 
 
 def _stored(registry: Registry, made: MadeVariant) -> Variant:
-    sha256 = registry.add_bytes(made.tflite)
+    sha256 = registry.blobs.add_bytes(made.tflite)
     return Variant(
         name=made.name,
         precision=made.precision,
@@ -229,16 +229,16 @@ def _stored(registry: Registry, made: MadeVariant) -> Variant:
 
 def _encodings(registry: Registry, sha256: str) -> tuple[Encoding, ...]:
     """The ways in which a blob travels: as it is, and in zstd where that saves enough."""
-    plain = registry.blob_path(sha256)
+    plain = registry.blobs.path(sha256)
     with TemporaryDirectory(prefix="edgeferry-") as folder:
         packed = Path(folder) / sha256
         kinds = {RAW: sha256}
         if encode_zstd(plain, packed):
-            kinds[ZSTD] = registry.add_file(packed)
+            kinds[ZSTD] = registry.blobs.add_file(packed)
     return tuple(_cut(registry, kind, blob) for kind, blob in kinds.items())
 
 
 def _cut(registry: Registry, kind: str, blob: str) -> Encoding:
-    made = cut(registry.blob_path(blob))
-    registry.add_cut(blob, made)
+    made = cut(registry.blobs.path(blob))
+    registry.chunks.add(blob, made)
     return Encoding(kind=kind, tree=made.tree)

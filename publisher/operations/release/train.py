@@ -56,17 +56,17 @@ def train(
     model: str,
     training: Training,
     folder: Path,
-    voice: Progress,
+    progress: Progress,
     registry: Registry | None = None,
     clock: Callable[[], datetime] = utc_now,
 ) -> FinishedTraining:
     """Write `<model>-<variant>.tflite` and metrics.json. Raises BadRecipe, BadInput."""
     check_name(model, "model")
     _make_folder(folder)  # before minutes of training
-    with voice.bar(f"training {model}") as on_progress:
+    with progress.bar(f"training {model}") as on_progress:
         made = make(training, on_progress)
     for sentence in (*made_anew(made.lineage), *drawn_anew(made.lineage)):
-        voice.say(sentence)
+        progress.report(sentence)
     files = tuple(folder / f"{model}-{variant.name}.tflite" for variant in made.variants)
     for path, variant in zip(files, made.variants, strict=True):
         path.write_bytes(variant.tflite)
@@ -75,7 +75,7 @@ def train(
     if registry is None:
         return FinishedTraining((*files, folder / METRICS), metrics)
     record, repetition = remember(registry, model, made, clock())
-    voice.say(told(record, repetition))
+    progress.report(told(record, repetition))
     return FinishedTraining((*files, folder / METRICS), metrics, record.number, repetition)
 
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from protocol.errors import BadInput, BlobDamaged
-from publisher.adapters.registry import Registry
-from publisher.adapters.registry.registry import DATABASE
+from publisher.adapters.registry import Registry, is_registry
 from publisher.core.release.reproducibility import Repetition, TrainingRecord, repeated
 from publisher.operations.progress import Progress
 
@@ -27,10 +26,10 @@ RECIPE: Final = "recipe"  # the source of what was trained here; a file that was
 
 
 @contextmanager
-def a_history(folder: Path, voice: Progress, *, needed: bool) -> Iterator[Registry | None]:
+def a_history(folder: Path, progress: Progress, *, needed: bool) -> Iterator[Registry | None]:
     """The registry at `folder`; None where there is none and none is needed. Raises BadInput."""
-    if not needed and not (folder / DATABASE).exists():
-        voice.say(f"{folder} is no registry: this training is not remembered")
+    if not needed and not is_registry(folder):
+        progress.report(f"{folder} is no registry: this training is not remembered")
         yield None
         return
     with Registry.open(folder) as registry:
@@ -40,8 +39,8 @@ def a_history(folder: Path, voice: Progress, *, needed: bool) -> Iterator[Regist
 def remember(registry: Registry, model: str, made: Made, now: datetime) -> tuple[TrainingRecord, Repetition | None]:
     """Keep a training and compare it with the last one that should have come to the same."""
     files = {variant.name: hashlib.sha256(variant.tflite).hexdigest() for variant in made.variants}
-    earlier = registry.trainings(model)
-    record = registry.add_training(model, made.lineage, files, now)
+    earlier = registry.trainings.of_model(model)
+    record = registry.trainings.add(model, made.lineage, files, now)
     return record, repeated(earlier, record)
 
 
@@ -56,7 +55,7 @@ def start_from(registry: Registry, model: str, version: str, recipe: str) -> Sta
     """What a training of `recipe` (its name) goes on from. Raises UnknownVersion, BadInput, BlobDamaged."""
     from publisher.learning.training.warm_start import Start, read_calibration
 
-    lineage = registry.lineage(model, version)
+    lineage = registry.versions.lineage(model, version)
     if lineage.get("source") != RECIPE:
         raise BadInput(
             f"{model} {version} was made from the file {lineage.get('file', '?')}, not trained from a recipe",
@@ -81,10 +80,10 @@ def kept_calibration(registry: Registry, model: str, version: str | None = None)
     from publisher.learning.data.calibration import Kept
     from publisher.learning.training.warm_start import read_calibration
 
-    for each in reversed(registry.versions(model) if version is None else [version]):
-        lineage = registry.lineage(model, each)
+    for each in reversed(registry.versions.of_model(model) if version is None else [version]):
+        lineage = registry.versions.lineage(model, each)
         sha256 = lineage.get("calibration_sha256")
-        if sha256 is not None and registry.has_blob(sha256):
+        if sha256 is not None and registry.blobs.has(sha256):
             content = _kept(registry, sha256, f"the calibration set of {model} {each}")
             return Kept(lineage.get("calibration_of") or each, read_calibration(content))
     return None
@@ -106,11 +105,11 @@ def made_anew(lineage: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _kept(registry: Registry, sha256: str | None, what: str) -> bytes:
-    if sha256 is None or not registry.has_blob(sha256):
+    if sha256 is None or not registry.blobs.has(sha256):
         raise BadInput(f"{what} are not in the registry", hint="leave out --from, and it is trained afresh")
-    content = registry.blob_path(sha256).read_bytes()
+    content = registry.blobs.path(sha256).read_bytes()
     if hashlib.sha256(content).hexdigest() != sha256:
         raise BlobDamaged(
-            f"{what} in {registry.blob_path(sha256)} have changed", hint="bring the file back from your backup"
+            f"{what} in {registry.blobs.path(sha256)} have changed", hint="bring the file back from your backup"
         )
     return content

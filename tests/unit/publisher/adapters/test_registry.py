@@ -43,7 +43,7 @@ def test_a_folder_that_is_no_registry_is_refused_with_the_command_to_type(tmp_pa
 def test_a_registry_is_not_made_twice_but_one_whose_making_was_killed_is_finished(tmp_path: Path) -> None:
     Registry.create(tmp_path).close()
     with Registry.create(tmp_path) as finished:
-        finished.save_metadata(an_authority().metadata)
+        finished.announcements.save_metadata(an_authority().metadata)
     with pytest.raises(BadInput, match="is a registry already"):
         Registry.create(tmp_path)
 
@@ -62,30 +62,30 @@ def test_a_blob_is_kept_once_under_its_hash(registry: Registry, tmp_path: Path) 
     content = some_bytes(3_000_000)
     source = tmp_path / "model.tflite"
     source.write_bytes(content)
-    sha256 = registry.add_file(source)
-    assert sha256 == hashlib.sha256(content).hexdigest() == registry.add_bytes(content)
-    assert registry.blob_path(sha256).read_bytes() == content
-    assert registry.has_blob(sha256)
-    assert not registry.has_blob(a_hash())
-    assert registry.blob_names() == [sha256]
+    sha256 = registry.blobs.add_file(source)
+    assert sha256 == hashlib.sha256(content).hexdigest() == registry.blobs.add_bytes(content)
+    assert registry.blobs.path(sha256).read_bytes() == content
+    assert registry.blobs.has(sha256)
+    assert not registry.blobs.has(a_hash())
+    assert registry.blobs.names() == [sha256]
     assert [path.name for path in (registry.folder / "blobs").iterdir()] == [sha256]
 
 
 def test_a_blob_added_again_repairs_a_damaged_copy(registry: Registry) -> None:
-    sha256 = registry.add_bytes(b"a model")
-    registry.blob_path(sha256).write_bytes(b"a modem")
-    registry.add_bytes(b"a model")
-    assert registry.blob_path(sha256).read_bytes() == b"a model"
+    sha256 = registry.blobs.add_bytes(b"a model")
+    registry.blobs.path(sha256).write_bytes(b"a modem")
+    registry.blobs.add_bytes(b"a model")
+    assert registry.blobs.path(sha256).read_bytes() == b"a model"
 
 
 def test_a_missing_file_is_named(registry: Registry, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"nowhere\.tflite cannot be read"):
-        registry.add_file(tmp_path / "nowhere.tflite")
+        registry.blobs.add_file(tmp_path / "nowhere.tflite")
 
 
 def test_a_hash_that_is_none_reaches_no_file(registry: Registry) -> None:
     with pytest.raises(BadName, match="not a SHA-256"):
-        registry.blob_path("../keys/root.pem")
+        registry.blobs.path("../keys/root.pem")
 
 
 def test_no_room_for_a_blob_is_said_and_leaves_nothing(registry: Registry) -> None:
@@ -93,7 +93,7 @@ def test_no_room_for_a_blob_is_said_and_leaves_nothing(registry: Registry) -> No
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
         with pytest.raises(NoRoom, match="no room to write in") as refusal:
-            registry.add_bytes(some_bytes(200_000))
+            registry.blobs.add_bytes(some_bytes(200_000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "free some space" in refusal.value.hint
@@ -103,15 +103,15 @@ def test_no_room_for_a_blob_is_said_and_leaves_nothing(registry: Registry) -> No
 @pytest.mark.parametrize("size_bytes", [1, CHUNK_BYTES, CHUNK_BYTES + 1, 5 * CHUNK_BYTES - 1])
 def test_chunks_come_out_by_hash_with_the_root_last(registry: Registry, size_bytes: int) -> None:
     content = some_bytes(size_bytes)
-    sha256 = registry.add_bytes(content)
-    pieces = cut(registry.blob_path(sha256))
-    registry.add_cut(sha256, pieces)
-    order = registry.chunks_of(pieces.tree)
+    sha256 = registry.blobs.add_bytes(content)
+    pieces = cut(registry.blobs.path(sha256))
+    registry.chunks.add(sha256, pieces)
+    order = registry.chunks.of_tree(pieces.tree)
     assert order[-1] == pieces.tree.root
-    slices = [registry.chunk(leaf.sha256) or b"" for leaf in pieces.leaves]
+    slices = [registry.chunks.read(leaf.sha256) or b"" for leaf in pieces.leaves]
     assert b"".join(slices) == content
     assert set(order) == {leaf.sha256 for leaf in pieces.leaves} | set(pieces.nodes)
-    assert registry.blobs_of(pieces.tree) == {sha256}
+    assert registry.chunks.blobs_of(pieces.tree) == {sha256}
 
 
 def test_every_list_of_chunks_is_uploaded_after_what_it_lists(registry: Registry, tmp_path: Path) -> None:
@@ -120,12 +120,12 @@ def test_every_list_of_chunks_is_uploaded_after_what_it_lists(registry: Registry
         for number in range(3):
             file.seek((number * FANOUT + 5) * CHUNK_BYTES)
             file.write(some_bytes(100, str(number)))
-    sha256 = registry.add_file(big)
+    sha256 = registry.blobs.add_file(big)
     big.unlink()
-    pieces = cut(registry.blob_path(sha256))
+    pieces = cut(registry.blobs.path(sha256))
     assert pieces.tree.depth == 2
-    registry.add_cut(sha256, pieces)
-    order = registry.chunks_of(pieces.tree)
+    registry.chunks.add(sha256, pieces)
+    order = registry.chunks.of_tree(pieces.tree)
     assert len(order) == len(set(order))
     for sha, content in pieces.nodes.items():
         listed = [content[at : at + 32].hex() for at in range(0, len(content), 32)]
@@ -133,182 +133,180 @@ def test_every_list_of_chunks_is_uploaded_after_what_it_lists(registry: Registry
 
 
 def test_an_unknown_chunk_is_none_and_an_unknown_tree_is_said(registry: Registry) -> None:
-    assert registry.chunk(a_hash()) is None
+    assert registry.chunks.read(a_hash()) is None
     with pytest.raises(UnknownVersion, match="does not hold chunk"):
-        registry.chunks_of(an_encoding().tree.model_copy(update={"depth": 1}))
+        registry.chunks.of_tree(an_encoding().tree.model_copy(update={"depth": 1}))
 
 
 def test_a_blob_that_changed_on_disk_is_named(registry: Registry) -> None:
-    sha256 = registry.add_bytes(some_bytes(100_000))
-    pieces = cut(registry.blob_path(sha256))
-    registry.add_cut(sha256, pieces)
-    registry.blob_path(sha256).write_bytes(some_bytes(100_000, "other"))
+    sha256 = registry.blobs.add_bytes(some_bytes(100_000))
+    pieces = cut(registry.blobs.path(sha256))
+    registry.chunks.add(sha256, pieces)
+    registry.blobs.path(sha256).write_bytes(some_bytes(100_000, "other"))
     with pytest.raises(BlobDamaged, match=f"blobs/{sha256} no longer holds chunk {pieces.leaves[0].sha256[:12]}"):
-        registry.chunk(pieces.leaves[0].sha256)
-    registry.blob_path(sha256).unlink()
+        registry.chunks.read(pieces.leaves[0].sha256)
+    registry.blobs.path(sha256).unlink()
     with pytest.raises(BlobDamaged, match="cannot be read: No such file"):
-        registry.chunk(pieces.leaves[0].sha256)
+        registry.chunks.read(pieces.leaves[0].sha256)
 
 
 def test_a_chunk_of_a_damaged_blob_is_read_from_another_that_has_it(registry: Registry) -> None:
     shared = some_bytes(CHUNK_BYTES)
-    first, second = registry.add_bytes(shared + b"one"), registry.add_bytes(shared + b"two")
+    first, second = registry.blobs.add_bytes(shared + b"one"), registry.blobs.add_bytes(shared + b"two")
     for sha256 in (first, second):
-        registry.add_cut(sha256, cut(registry.blob_path(sha256)))
+        registry.chunks.add(sha256, cut(registry.blobs.path(sha256)))
     for sha256 in (first, second):
-        kept = registry.blob_path(sha256).read_bytes()
-        registry.blob_path(sha256).write_bytes(b"")
-        assert registry.chunk(name(shared)) == shared
-        registry.blob_path(sha256).write_bytes(kept)
+        kept = registry.blobs.path(sha256).read_bytes()
+        registry.blobs.path(sha256).write_bytes(b"")
+        assert registry.chunks.read(name(shared)) == shared
+        registry.blobs.path(sha256).write_bytes(kept)
     registry.discard_blob(first)
-    assert registry.chunk(name(shared)) == shared
-    assert not registry.has_blob(first)
+    assert registry.chunks.read(name(shared)) == shared
+    assert not registry.blobs.has(first)
 
 
 def test_versions_come_back_in_the_order_of_release(registry: Registry) -> None:
     for version in ("1.9.0", "1.10.0", "0.1.0"):
-        registry.add_version(a_manifest(version), {"recipe": "digits"}, NOON)
-    registry.add_version(a_manifest("7", model="other"), {}, NOON)
-    assert registry.versions("digits") == ["1.9.0", "1.10.0", "0.1.0"]
-    assert registry.versions("nothing") == []
-    assert registry.models() == ["digits", "other"]
-    assert registry.manifest("digits", "1.10.0") == a_manifest("1.10.0")
-    assert registry.lineage("digits", "1.10.0") == {"recipe": "digits"}
+        registry.versions.add(a_manifest(version), {"recipe": "digits"}, NOON)
+    registry.versions.add(a_manifest("7", model="other"), {}, NOON)
+    assert registry.versions.of_model("digits") == ["1.9.0", "1.10.0", "0.1.0"]
+    assert registry.versions.of_model("nothing") == []
+    assert registry.versions.models() == ["digits", "other"]
+    assert registry.versions.manifest("digits", "1.10.0") == a_manifest("1.10.0")
+    assert registry.versions.lineage("digits", "1.10.0") == {"recipe": "digits"}
 
 
 def test_a_version_never_changes_but_the_same_again_is_no_error(registry: Registry) -> None:
-    registry.add_version(a_manifest("1.0.0"), {"seed": 1}, NOON)
-    registry.add_version(a_manifest("1.0.0"), {"seed": 1}, NOON + DAY)
+    registry.versions.add(a_manifest("1.0.0"), {"seed": 1}, NOON)
+    registry.versions.add(a_manifest("1.0.0"), {"seed": 1}, NOON + DAY)
     with pytest.raises(VersionOccupied, match=r"digits 1\.0\.0 is released already"):
-        registry.add_version(a_manifest("1.0.0", notes="another"), {}, NOON)
-    assert registry.manifest("digits", "1.0.0").notes == ""
+        registry.versions.add(a_manifest("1.0.0", notes="another"), {}, NOON)
+    assert registry.versions.manifest("digits", "1.0.0").notes == ""
 
 
 def test_an_unknown_version_names_the_known_ones(registry: Registry) -> None:
-    registry.add_version(a_manifest("1.0.0"), {}, NOON)
+    registry.versions.add(a_manifest("1.0.0"), {}, NOON)
     with pytest.raises(UnknownVersion, match=r"digits has no version 2\.0\.0") as refusal:
-        registry.manifest("digits", "2.0.0")
+        registry.versions.manifest("digits", "2.0.0")
     assert refusal.value.hint == "there are: 1.0.0"
     with pytest.raises(UnknownVersion, match="no model 'cats'") as refusal:
-        registry.lineage("cats", "1.0.0")
+        registry.versions.lineage("cats", "1.0.0")
     assert refusal.value.hint == "there are: digits"
     with pytest.raises(UnknownVersion):
-        registry.forget_version("digits", "2.0.0")
+        registry.versions.remove("digits", "2.0.0")
 
 
 def test_orphans_are_the_blobs_that_no_version_needs(registry: Registry) -> None:
-    model, packed, checkpoint, left = (registry.add_bytes(text.encode()) for text in ("model", "zst", "keras", "left"))
-    pieces = cut(registry.blob_path(packed))
-    registry.add_cut(packed, pieces)
+    model, packed, checkpoint, left = (
+        registry.blobs.add_bytes(text.encode()) for text in ("model", "zst", "keras", "left")
+    )
+    pieces = cut(registry.blobs.path(packed))
+    registry.chunks.add(packed, pieces)
     encoding = an_encoding().model_copy(update={"tree": pieces.tree})
     variant = a_variant(encodings=[encoding]).model_copy(update={"sha256": model})
-    registry.add_version(a_manifest(variants=[variant]), {"parents": [{"checkpoint": checkpoint}]}, NOON)
+    registry.versions.add(a_manifest(variants=[variant]), {"parents": [{"checkpoint": checkpoint}]}, NOON)
     assert registry.orphans() == [left]
-    registry.forget_version("digits", "1.0.0")
+    registry.versions.remove("digits", "1.0.0")
     assert set(registry.orphans()) == {model, packed, checkpoint, left}
 
 
 def test_what_a_killed_command_left_half_written_is_cleared(registry: Registry) -> None:
     (registry.folder / "blobs" / ".unfinished-abc").write_bytes(b"half")
-    sha256 = registry.add_bytes(b"whole")
-    assert registry.blob_names() == [sha256]
-    assert registry.remove_unfinished() == 1
-    assert registry.has_blob(sha256)
+    sha256 = registry.blobs.add_bytes(b"whole")
+    assert registry.blobs.names() == [sha256]
+    assert registry.blobs.remove_unfinished() == 1
+    assert registry.blobs.has(sha256)
 
 
 def test_a_staged_bundle_is_to_be_sent_until_the_broker_has_it(registry: Registry) -> None:
     authority, bundle = a_bundle()
-    assert registry.plan("digits") is None
-    assert registry.bundle("digits") is None
-    staged = registry.stage_bundle("digits", a_plan(), bundle, authority.metadata)
-    assert registry.unannounced() == [staged]
-    assert registry.plan("digits") == a_plan()
-    assert registry.bundle("digits") == bundle
-    assert registry.metadata() == authority.metadata
-    registry.mark_announced(staged)
-    assert registry.unannounced() == []
-    registry.mark_all_unannounced()
-    assert registry.unannounced() == [staged]
+    assert registry.announcements.plan("digits") is None
+    assert registry.announcements.bundle("digits") is None
+    staged = registry.announcements.stage("digits", a_plan(), bundle, authority.metadata)
+    assert registry.announcements.pending() == [staged]
+    assert registry.announcements.plan("digits") == a_plan()
+    assert registry.announcements.bundle("digits") == bundle
+    assert registry.announcements.metadata() == authority.metadata
+    registry.announcements.mark_announced(staged)
+    assert registry.announcements.pending() == []
 
 
 def test_a_bundle_staged_while_another_was_being_sent_stays_to_be_sent(registry: Registry) -> None:
     authority, bundle = a_bundle()
-    sending = registry.stage_bundle("digits", a_plan(), bundle, authority.metadata)
-    authority, renewed = authority.renew(registry.bundles(), NOON + DAY)
-    registry.stage_renewed(renewed, authority.metadata)
-    registry.mark_announced(sending)
-    (waiting,) = registry.unannounced()
+    sending = registry.announcements.stage("digits", a_plan(), bundle, authority.metadata)
+    authority, renewed = authority.renew(registry.announcements.bundles(), NOON + DAY)
+    registry.announcements.stage_renewed(renewed, authority.metadata)
+    registry.announcements.mark_announced(sending)
+    (waiting,) = registry.announcements.pending()
     assert waiting.bundle == renewed["digits"]
     assert waiting.sequence == sending.sequence
 
 
 def test_a_plan_that_does_not_come_after_the_last_is_not_staged(registry: Registry) -> None:
     authority, bundle = a_bundle(a_plan(sequence=5))
-    registry.stage_bundle("digits", a_plan(sequence=5), bundle, authority.metadata)
+    registry.announcements.stage("digits", a_plan(sequence=5), bundle, authority.metadata)
     with pytest.raises(BadInput, match="plan 5 of 'digits' does not come after plan 5"):
-        registry.stage_bundle("digits", a_plan(sequence=5), b"other", {})
-    assert registry.bundle("digits") == bundle
-    assert registry.metadata() == authority.metadata
+        registry.announcements.stage("digits", a_plan(sequence=5), b"other", {})
+    assert registry.announcements.bundle("digits") == bundle
+    assert registry.announcements.metadata() == authority.metadata
 
 
 def test_a_renewal_of_what_was_never_announced_changes_nothing(registry: Registry) -> None:
     authority, bundle = a_bundle()
-    registry.stage_bundle("digits", a_plan(), bundle, authority.metadata)
+    registry.announcements.stage("digits", a_plan(), bundle, authority.metadata)
     with pytest.raises(UnknownVersion, match="nothing is announced for model 'cats'"):
-        registry.stage_renewed({"digits": b"new", "cats": b"new"}, {})
-    assert registry.bundle("digits") == bundle
-    assert registry.metadata() == authority.metadata
+        registry.announcements.stage_renewed({"digits": b"new", "cats": b"new"}, {})
+    assert registry.announcements.bundle("digits") == bundle
+    assert registry.announcements.metadata() == authority.metadata
 
 
 def test_uploads_are_noted_per_broker(registry: Registry) -> None:
     one, two = a_hash("one"), a_hash("two")
-    registry.mark_uploaded([one, two], "a:1883")
-    registry.mark_uploaded([one], "b:1883")
-    registry.mark_uploaded([one], "a:1883")
-    registry.forget_uploaded("a:1883", [two])
-    assert registry.uploaded("a:1883") == {one}
-    registry.forget_uploaded("a:1883")
-    assert registry.uploaded("a:1883") == set()
-    assert registry.uploaded("b:1883") == {one}
+    registry.uploads.add([one, two], "a:1883")
+    registry.uploads.add([one], "b:1883")
+    registry.uploads.add([one], "a:1883")
+    registry.uploads.remove([two], "a:1883")
+    assert registry.uploads.of_broker("a:1883") == {one}
+    registry.uploads.remove([one], "a:1883")
+    assert registry.uploads.of_broker("a:1883") == set()
+    assert registry.uploads.of_broker("b:1883") == {one}
 
 
 def test_devices_and_settings_are_kept(registry: Registry) -> None:
-    registry.add_device("pi-2", (), NOON)
-    registry.add_device("pi-1", ("canary", "lab"), NOON)
-    registry.add_device("pi-2", ("lab",), NOON + DAY)
-    assert [(device.name, device.groups) for device in registry.devices()] == [
+    registry.devices.add("pi-2", (), NOON)
+    registry.devices.add("pi-1", ("canary", "lab"), NOON)
+    registry.devices.add("pi-2", ("lab",), NOON + DAY)
+    assert [(device.name, device.groups) for device in registry.devices.all()] == [
         ("pi-1", ("canary", "lab")),
         ("pi-2", ("lab",)),
     ]
-    assert registry.remove_device("pi-2")
-    assert not registry.remove_device("pi-2")
-    assert registry.setting("topic_root") is None
-    registry.set_setting("topic_root", "fleet")
-    registry.set_setting("topic_root", "barn")
-    assert registry.setting("topic_root") == "barn"
+    assert registry.settings.get("topic_root") is None
+    registry.settings.set("topic_root", "fleet")
+    registry.settings.set("topic_root", "barn")
+    assert registry.settings.get("topic_root") == "barn"
 
 
 def test_everything_is_still_there_when_opened_again(tmp_path: Path) -> None:
     authority, bundle = a_bundle()
     with Registry.create(tmp_path) as registry:
-        sha256 = registry.add_bytes(b"model")
-        registry.add_version(a_manifest(), {}, NOON)
-        registry.stage_bundle("digits", a_plan(), bundle, authority.metadata)
+        sha256 = registry.blobs.add_bytes(b"model")
+        registry.versions.add(a_manifest(), {}, NOON)
+        registry.announcements.stage("digits", a_plan(), bundle, authority.metadata)
     with Registry.open(tmp_path) as registry:
-        assert registry.has_blob(sha256)
-        assert registry.versions("digits") == ["1.0.0"]
-        assert registry.bundle("digits") == bundle
+        assert registry.blobs.has(sha256)
+        assert registry.versions.of_model("digits") == ["1.0.0"]
+        assert registry.announcements.bundle("digits") == bundle
 
 
 def test_threads_of_one_program_may_share_a_registry(registry: Registry) -> None:
     def work(number: int) -> str:
-        registry.mark_uploaded([a_hash(str(number))], "broker")
-        return registry.add_bytes(f"blob {number % 5}".encode())
+        registry.uploads.add([a_hash(str(number))], "broker")
+        return registry.blobs.add_bytes(f"blob {number % 5}".encode())
 
     with ThreadPoolExecutor(8) as pool:
         names = set(pool.map(work, range(60)))
-    assert set(registry.blob_names()) == names
-    assert len(registry.uploaded("broker")) == 60
+    assert set(registry.blobs.names()) == names
+    assert len(registry.uploads.of_broker("broker")) == 60
 
 
 HOLD = """
@@ -359,13 +357,13 @@ def test_a_damaged_database_is_said_with_the_way_out(tmp_path: Path) -> None:
 def test_a_database_with_a_torn_page_is_said(tmp_path: Path) -> None:
     with Registry.create(tmp_path) as registry:
         for number in range(50):
-            registry.add_version(a_manifest(f"1.{number}"), {}, NOON)
+            registry.versions.add(a_manifest(f"1.{number}"), {}, NOON)
     path = tmp_path / "registry.db"
     content = bytearray(path.read_bytes())
     content[4096 * 2 :] = b"\xa5" * (len(content) - 4096 * 2)
     path.write_bytes(content)
     with Registry.open(tmp_path) as registry, pytest.raises(Damaged, match="is damaged"):
-        registry.versions("digits")
+        registry.versions.of_model("digits")
 
 
 def test_a_registry_of_a_newer_program_is_left_alone(tmp_path: Path) -> None:
@@ -414,19 +412,19 @@ from tests.builders import NOON, KeyRing, a_manifest, a_plan, a_variant, an_auth
 
 registry = Registry.open(Path(sys.argv[1]))
 authority = an_authority()
-registry.save_metadata(authority.metadata)
+registry.announcements.save_metadata(authority.metadata)
 for number in range(1, 1000):
     print(number, flush=True)
-    sha256 = registry.add_bytes(f"model {number}".encode() * 10_000)
-    pieces = cut(registry.blob_path(sha256))
-    registry.add_cut(sha256, pieces)
+    sha256 = registry.blobs.add_bytes(f"model {number}".encode() * 10_000)
+    pieces = cut(registry.blobs.path(sha256))
+    registry.chunks.add(sha256, pieces)
     encoding = an_encoding().model_copy(update={"tree": pieces.tree})
     variant = a_variant(encodings=[encoding]).model_copy(update={"sha256": sha256})
     manifest = a_manifest(f"{number}", variants=[variant])
-    registry.add_version(manifest, {}, NOON)
+    registry.versions.add(manifest, {}, NOON)
     plan = a_plan(f"{number}", sequence=number)
     authority, bundle = authority.publish(plan, [manifest], NOON)
-    registry.mark_announced(registry.stage_bundle("digits", plan, bundle, authority.metadata))
+    registry.announcements.mark_announced(registry.announcements.stage("digits", plan, bundle, authority.metadata))
 """
 
 
@@ -440,14 +438,18 @@ def test_a_publisher_killed_at_any_point_leaves_a_whole_registry(tmp_path: Path,
             assert publisher.stdout.readline()
         publisher.kill()
     with Registry.open(tmp_path) as registry:
-        for version in registry.versions("digits"):
-            (variant,) = registry.manifest("digits", version).variants
-            for sha256 in registry.chunks_of(variant.encodings[0].tree):
-                assert registry.chunk(sha256)
-        plan, bundle, metadata = registry.plan("digits"), registry.bundle("digits"), registry.metadata()
+        for version in registry.versions.of_model("digits"):
+            (variant,) = registry.versions.manifest("digits", version).variants
+            for sha256 in registry.chunks.of_tree(variant.encodings[0].tree):
+                assert registry.chunks.read(sha256)
+        plan, bundle, metadata = (
+            registry.announcements.plan("digits"),
+            registry.announcements.bundle("digits"),
+            registry.announcements.metadata(),
+        )
         if plan and bundle:
-            assert plan.versions()[0] in registry.versions("digits")
+            assert plan.versions()[0] in registry.versions.of_model("digits")
             assert json.loads(bundle)["metadata"]["timestamp.json"].encode() == metadata["timestamp.json"]
         assert lines == 1 or plan is not None
-        registry.remove_unfinished()
+        registry.blobs.remove_unfinished()
         assert len(registry.orphans()) <= 1

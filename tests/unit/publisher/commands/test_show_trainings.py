@@ -31,16 +31,16 @@ def folder(tmp_path: Path) -> Path:
     """A registry with two trainings of digits, of which one became a version, and one of fields."""
     init(tmp_path / "registry", topic_root="edgeferry", now=NOON)
     with Registry.open(tmp_path / "registry") as registry:
-        registry.add_training("digits", LINEAGE, {"float32": "b" * 64}, NOON)
-        registry.add_training("digits", {**LINEAGE, "weights_sha256": "c" * 64}, {"float32": "d" * 64}, NOON)
-        registry.add_training("fields", LINEAGE, {"float32": "b" * 64}, NOON)
-        registry.add_version(a_manifest("1.0.0"), LINEAGE, NOON)
+        registry.trainings.add("digits", LINEAGE, {"float32": "b" * 64}, NOON)
+        registry.trainings.add("digits", {**LINEAGE, "weights_sha256": "c" * 64}, {"float32": "d" * 64}, NOON)
+        registry.trainings.add("fields", LINEAGE, {"float32": "b" * 64}, NOON)
+        registry.versions.add(a_manifest("1.0.0"), LINEAGE, NOON)
     return tmp_path / "registry"
 
 
 def shown(folder: Path, model: str) -> ModelShown:
-    with open_context(Settings.read({"registry": str(folder)}, {}), SilentProgress(), broker=False) as office:
-        return show_model(office, model)
+    with open_context(Settings.read({"registry": str(folder)}, {}), SilentProgress(), broker=False) as context:
+        return show_model(context, model)
 
 
 def test_a_model_that_was_only_trained_is_shown_with_its_trainings(folder: Path) -> None:
