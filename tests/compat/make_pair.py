@@ -1,14 +1,17 @@
-"""How `pair.tar.xz` was made: `PRODUCT/.venv/bin/python tests/compat/make_pair.py PRODUCT OUT.tar.xz`.
+"""Makes `pair.tar.xz`: `PRODUCT/.venv/bin/python make_pair.py PRODUCT OUT.tar.xz`.
 
-PRODUCT is a checkout with a finished .venv. Only its programs and `EdgeModel` are used, so this runs with any commit
-of EdgeFerry. The archive has
+PRODUCT is a checkout with a finished .venv. Only its programs and `EdgeModel` are used,
+so this runs with any commit of EdgeFerry. The archive has
 
     recipe.py     what was trained
-    registry/     0.9.0, a bad 0.9.1, 1.0.0 which continues 0.9.0, one more training, the device pi-1
-    pi-1/         the enrolled device: 1.0.0 live, 0.9.0 before it, 0.9.1 rejected; drift state, log, unsent feedback
-    states.jsonl  the device's remembered state, as the journal had it in each phase
+    registry/     0.9.0, a bad 0.9.1, 1.0.0 which continues 0.9.0, one more training,
+                  the device pi-1
+    pi-1/         the enrolled device: 1.0.0 live, 0.9.0 before it, 0.9.1 rejected;
+                  drift state, log, unsent feedback
+    states.jsonl  the device's state, as the journal had it in each phase
     answers.json  {"version", "x", "output"}: predictions of that device
-    messages/     desired.json (the last bundle), and all messages: {status,feedback,event,presence}.jsonl
+    messages/     desired.json (the last bundle), and all messages of the device:
+                  {status,feedback,event,presence}.jsonl
 """
 
 from __future__ import annotations
@@ -154,7 +157,7 @@ def main() -> None:
 
 
 def make(product: Product, folder: Path) -> None:
-    """Two releases that one device follows; afterwards some predictions without a broker."""
+    """One device follows three releases, then predicts without a broker."""
     with product.broker() as port, recording(port, folder / "messages"):
         product.publisher("init")
         product.publisher("release", "pumps", "--version", "0.9.0", "--recipe", "recipe.py", "--epochs", "8")

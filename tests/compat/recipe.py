@@ -1,4 +1,4 @@
-"""The recipe of the stored pair: which of three machines hums, by eight invented values."""
+"""The recipe of the stored pair: eight invented values, three machines."""
 
 from __future__ import annotations
 

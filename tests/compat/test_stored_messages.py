@@ -1,4 +1,4 @@
-"""What an earlier commit wrote, parsed by today's code: its messages, its bundle, and a device's remembered states."""
+"""Messages, a bundle and device states of an earlier commit, parsed by today's code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A registry and a device's folder that an earlier commit made: today's programs go on with them."""
+"""Today's programs work with a registry and a device folder of an earlier commit."""
 
 from __future__ import annotations
 
