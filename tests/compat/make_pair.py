@@ -31,7 +31,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from paho.mqtt.client import CallbackAPIVersion, Client, MQTTMessage
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion
 
 HERE = Path(__file__).resolve().parent
 BROKERS = ("publisher.embedded_broker", "publisher.adapters.embedded_broker")  # today's place, and the one before
@@ -107,7 +108,7 @@ class Product:
     """The programs of one checkout, run in a folder."""
 
     def __init__(self, checkout: Path, folder: Path) -> None:
-        self._python = checkout / ".venv" / "bin" / "python"
+        self._python = str(checkout / ".venv" / "bin" / "python")
         self._folder = folder
         self._environment = {"PATH": os.defpath, "PYTHONPATH": str(checkout), "TF_CPP_MIN_LOG_LEVEL": "3"}
 

@@ -13,17 +13,16 @@ from protocol.messages.base import Line
 from protocol.messages.device import Feedback, Outcome, Presence, Status
 from protocol.trust.verification import verify
 
-KINDS = {"status": Status, "feedback": Feedback, "event": Outcome, "presence": Presence}
+KINDS: dict[str, type[Line]] = {"status": Status, "feedback": Feedback, "event": Outcome, "presence": Presence}
 SEEN = {Phase.FETCHING, Phase.PROVING, Phase.SHADOWING, Phase.PROBATION, Phase.COMMITTED}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_message_means_what_it_meant(pair: Path, kind: str) -> None:
-    model: type[Line] = KINDS[kind]
     lines = (pair / "messages" / f"{kind}.jsonl").read_bytes().splitlines()
     assert lines
     for line in lines:
-        assert json.loads(model.from_line(line).to_line()) == json.loads(line)
+        assert json.loads(KINDS[kind].from_line(line).to_line()) == json.loads(line)
 
 
 def test_the_events_tell_of_two_adoptions_and_one_rejection(pair: Path) -> None:
