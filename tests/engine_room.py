@@ -293,7 +293,7 @@ class EngineRoom:
             verify=self._verify,
             output=self._output,
             clock=self.time.clock(),
-            swapped=self.swaps.append,
+            on_swap=self.swaps.append,
         )
         self.engine = Engine(self.policy, adapters, self.topics, self.post)
 

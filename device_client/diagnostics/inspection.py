@@ -12,7 +12,7 @@ from device_client.adapters.storage.journal import Seen, holder, peek
 from device_client.core.conditions.readings import Readings
 from device_client.core.state import Device, Installed
 from device_client.diagnostics.explanation import Snapshot
-from device_client.engine.status_log import read
+from device_client.engine.status_log import read_entry
 from device_client.paths import JOURNAL, model_file
 from device_client.ports.serving import ModelFile
 from device_client.settings.loader import DeviceSettings
@@ -35,13 +35,13 @@ def look(settings: DeviceSettings, model: str, readings: Readings, now: datetime
     journal = settings.state / JOURNAL
     seen = peek(journal, model)
     device = _device(seen, model)
-    return Snapshot(settings.policy(section), device, read(seen.entry), readings, holder(journal), now)
+    return Snapshot(settings.policy(section), device, read_entry(seen.entry), readings, holder(journal), now)
 
 
 def summary(settings: DeviceSettings, model: str) -> dict[str, Any]:
     """The facts of one model, for people and programs."""
     seen = peek(settings.state / JOURNAL, model)
-    device, entry = _device(seen, model), read(seen.entry)
+    device, entry = _device(seen, model), read_entry(seen.entry)
     next_check = entry.status.next_check if entry else None
     wanted = device.plan.assign(settings.device, settings.groups) if device.plan else None
     return {

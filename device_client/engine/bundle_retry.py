@@ -1,6 +1,7 @@
-"""The one bundle that was refused for what passes, and when it is looked at again: nobody sends it a second time.
+"""Keeps a bundle that was rejected for a temporary reason, and says when to retry it.
 
-A full temporary folder and a wrong clock speak against this device, not the bundle. Verifies nothing.
+A full temporary folder and a wrong clock are faults of this device, not of the bundle,
+and the broker does not send it again until the next connection.
 """
 
 from __future__ import annotations
@@ -11,37 +12,38 @@ from typing import Final
 from device_client.ports.context import Clock
 from protocol.errors import BundleExpired, FerryError, NoRoom, Untrusted
 
-PASSING_S: Final[dict[type[FerryError], float]] = {NoRoom: 10.0, BundleExpired: 60.0}
-"""Refusals that time may lift, room that is made or a clock that is set; seconds between two looks."""
+RETRY_S: Final[dict[type[FerryError], float]] = {NoRoom: 10.0, BundleExpired: 60.0}
+"""Errors that may pass by themselves, and the interval of retries."""
+REASON_MAX: Final = 330  # characters: the status has 500, and the rest of its reason follows
 
 log = logging.getLogger(__name__)
 
 
 class BundleRetry:
-    """Of one model. Holds no more than one bundle, the last one that was refused so."""
+    """Holds at most one bundle of a model, the last one rejected for such a reason."""
 
     def __init__(self, model: str, clock: Clock) -> None:
         self._model, self._clock = model, clock
         self._bundle = b""
-        self._told = ""
+        self._logged = ""
         self.due_s: float | None = None
 
-    def refused(self, bundle: bytes, why: Untrusted | NoRoom) -> str:
-        """Keep it, if there is a point in that; what the status says, and the log once."""
-        told = str(why)[:330]
-        pause_s = next((each_s for kind, each_s in PASSING_S.items() if isinstance(why, kind)), None)
-        if pause_s is not None:
-            told += f"; it is looked at again every {pause_s:.0f} s"
-            self._bundle, self.due_s = bundle, self._clock.monotonic_s() + pause_s
-        if told != self._told:
-            log.warning("%s: bundle refused: %s", self._model, told)
-        self._told = told
-        return told
+    def rejected(self, bundle: bytes, error: Untrusted | NoRoom) -> str:
+        """Keep the bundle if a retry may help; return the reason for the status."""
+        reason = str(error)[:REASON_MAX]
+        retry_s = next((seconds for kind, seconds in RETRY_S.items() if isinstance(error, kind)), None)
+        if retry_s is not None:
+            reason += f"; it is looked at again every {retry_s:.0f} s"
+            self._bundle, self.due_s = bundle, self._clock.monotonic_s() + retry_s
+        if reason != self._logged:
+            log.warning("%s: bundle refused: %s", self._model, reason)
+        self._logged = reason
+        return reason
 
-    def taken(self) -> None:
-        """A bundle was believed: an earlier one is of no use any more."""
-        self._bundle, self._told, self.due_s = b"", "", None
+    def clear(self) -> None:
+        """A bundle was accepted, which replaces any earlier one."""
+        self._bundle, self._logged, self.due_s = b"", "", None
 
     def due(self) -> bytes:
-        """The bundle, when its time has come; nothing else. What comes of it is told by `refused` or `taken`."""
+        """The bundle when it is time to retry it, else nothing."""
         return self._bundle if self.due_s is not None and self._clock.monotonic_s() >= self.due_s else b""

@@ -1,17 +1,16 @@
-"""One model's life on one device: step, remember, then act. The only place where effects meet adapters.
+"""The engine of one model: step the core, save, then perform the effects.
 
-Passive: it is handed events and messages, and has no thread, no clock and no socket of its own, so that a simulation
-drives the very code that a device runs. `runner.py` gives it those.
+It has no thread, clock or socket of its own: `EventLoop` gives it events and messages,
+and the simulation runs the same code. Only here do effects meet the adapters.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final, assert_never
+from typing import assert_never
 
 from device_client.core import effects as do
 from device_client.core import events as happened
@@ -21,6 +20,7 @@ from device_client.core.state import Installed, State
 from device_client.core.state_machine import step, wake_s
 from device_client.core.status import status_of
 from device_client.engine.bundle_retry import BundleRetry
+from device_client.engine.event_queue import DISK_RETRY_S, EventQueue
 from device_client.engine.file_effects import FileEffects
 from device_client.engine.state_repository import StateRepository
 from device_client.engine.status_log import StatusLog
@@ -34,159 +34,143 @@ from protocol.topics import Topics
 
 log = logging.getLogger(__name__)
 
-DISK_RETRY_S: Final = 10.0
-REPEATED: Final = (
-    happened.TimePassed,
-    happened.PlanTrusted,
-    happened.PlanRefused,
-    happened.LinkUp,
-    happened.LinkDown,
-)
-
 
 class Engine:
-    """Holds the state, and is the one door to it. Not thread-safe: one thread hands everything in.
+    """Owns the state; every change goes through `handle`. Not thread-safe.
 
-    `post` brings an event from another thread back to that one thread.
+    `post` hands an event from another thread over to the one that calls the engine.
     """
 
     def __init__(
         self, policy: Policy, adapters: Adapters, topics: Topics, post: Callable[[happened.Event], None]
     ) -> None:
-        self._policy = policy
-        self._a = adapters
-        self._topics = topics
-        self._memory = StateRepository(policy.model, adapters.journal)
-        self._blobs = FileEffects(policy.model, adapters.store, adapters.clock)
-        self._trials = TrialEffects(adapters, self._blobs, post)
-        self._herald = StatusPublisher(policy.device, policy.model, topics, adapters.output, adapters.clock)
-        self._logbook = StatusLog(policy.model, adapters.journal, adapters.clock)
-        self._second_look = BundleRetry(policy.model, adapters.clock)
-        self._todo: deque[tuple[happened.Event, Mapping[str, bytes] | None]] = deque()
-        self._busy = False
-        self._blocked_until_s: float | None = None
-        self._swapped: Swapped | None = None  # not told yet
-        self._trouble = ""  # why nothing can be remembered; empty when it can
-        self._serves_for: happened.Event | None = None  # waits to be remembered, and something serves meanwhile
+        self._policy, self._adapters, self._topics = policy, adapters, topics
+        self._repository = StateRepository(policy.model, adapters.journal)
+        self._files = FileEffects(policy.model, adapters.store, adapters.clock)
+        self._trials = TrialEffects(adapters, self._files, post)
+        self._publisher = StatusPublisher(policy.device, policy.model, topics, adapters.output, adapters.clock)
+        self._status_log = StatusLog(policy.model, adapters.journal, adapters.clock)
+        self._bundle_retry = BundleRetry(policy.model, adapters.clock)
+        self._queue = EventQueue()
+        self._processing = False
+        self._unreported_swap: Swapped | None = None
+        self._recovered_from: happened.Event | None = None  # unsaved, but a model serves
         self.state = State()
 
     @property
     def model(self) -> str:
-        """The model that this engine is about."""
+        """The name of the model."""
         return self._policy.model
 
     def start(self) -> None:
-        """Load what is remembered and take up what was under way."""
-        self.state = State(device=self._memory.load())
-        self._logbook.load()
+        """Load the saved state and resume."""
+        self.state = State(device=self._repository.load())
+        self._status_log.load()
         self.handle(happened.Started())
 
     def handle(self, event: happened.Event, trusted: Mapping[str, bytes] | None = None) -> None:
-        """Take one event, and all that follow from it at once. `trusted`: metadata to remember in the same breath."""
-        if self._todo and not self._busy and isinstance(event, REPEATED):
-            waits = self._todo.popleft()  # for the disk: it may last, and of what repeats itself the last is enough
-            self._todo = deque([waits, *(each for each in self._todo if type(each[0]) is not type(event))])
-        self._todo.append((event, trusted))
-        if self._busy or self._blocked_until_s is not None:
+        """Process an event and those that follow from it.
+
+        `trusted`: metadata to save in the same transaction as the new state.
+        """
+        if not self._processing:
+            self._queue.drop_repeated(event)
+        self._queue.append(event, trusted)
+        if self._processing or self._queue.blocked:
             return
-        self._busy = True
+        self._processing = True
         try:
-            while self._todo and self._blocked_until_s is None:
-                self._take(*self._todo[0])
+            while (first := self._queue.first()) is not None:
+                self._process(*first)
         finally:
-            self._busy = False
-        self._tell()
+            self._processing = False
+        self._publish_status()
 
     def tick(self) -> None:
-        """Time has passed."""
-        if self._blocked_until_s is not None:
-            if self._now_s() < self._blocked_until_s:
-                return
-            self._blocked_until_s = None
-        self._blobs.make_good()
-        self._tell_of_swap()
-        self.bundle_arrived(self._second_look.due())
+        """Retry what is due, then let the core see the time."""
+        if not self._queue.unblock(self._now_s()):
+            return
+        self._files.retry_current()
+        self._report_swap()
+        self.bundle_arrived(self._bundle_retry.due())
         self.handle(happened.TimePassed())
 
     def wake_s(self) -> float | None:
         """When `tick` should be called at the latest, on the monotonic clock."""
-        if self._blocked_until_s is not None:
-            return self._blocked_until_s
-        owed = (self._blobs.due_s, self._herald.due_s, self._logbook.due_s, self._second_look.due_s)
-        times = (wake_s(self._policy, self.state), *owed)
+        if self._queue.blocked:
+            return self._queue.blocked_until_s
+        retries = (self._files.due_s, self._publisher.due_s, self._status_log.due_s, self._bundle_retry.due_s)
+        times = (wake_s(self._policy, self.state), *retries)
         return min((time_s for time_s in times if time_s is not None), default=None)
 
     def bundle_arrived(self, bundle: bytes) -> None:
-        """Verify, then trust. An emptied topic means no news."""
+        """Verify a bundle, then use it. Ignores an empty one: its topic was cleared."""
         if not bundle:
             return
         try:
-            accepted = self._a.verify(bundle, self._memory.trusted)
+            accepted = self._adapters.verify(bundle, self._repository.trusted)
         except (Untrusted, NoRoom) as refused:
-            self.handle(happened.PlanRefused(self._second_look.refused(bundle, refused)))
+            self.handle(happened.PlanRefused(self._bundle_retry.rejected(bundle, refused)))
             return
-        self._second_look.taken()
+        self._bundle_retry.clear()
         self.handle(happened.PlanTrusted(accepted.plan, accepted.manifests), accepted.trusted)
 
     def chunk_arrived(self, sha256: str, payload: bytes) -> None:
         """Check and write a chunk, if it is one that is missing."""
         download = self.state.moment.download
-        if download is None or self._blocked_until_s is not None:
-            return  # not asked for; or what was done is not remembered yet, and it will be asked for again
-        self.handle(self._blobs.keep(download.sha256, sha256, payload))
+        if download is None or self._queue.blocked:
+            return  # not requested; while blocked it could not be recorded, and is requested again
+        self.handle(self._files.keep(download.sha256, sha256, payload))
 
     def link_up(self) -> None:
-        """The broker has accepted us: say where we stand, whatever was said before."""
-        self._herald.forget()
+        """After a connect: publish the status, even if unchanged."""
+        self._publisher.forget()
         self.handle(happened.LinkUp())
-        if self._blocked_until_s is not None:
-            self._herald.tell(self.status())  # the event waits for the disk; that the disk is in trouble need not
+        if self._queue.blocked:
+            self._publisher.publish(self.status())  # LinkUp waits; that the disk fails need not
 
     def status(self) -> Status:
-        """Where this device stands now."""
-        now, next_check = self._a.clock.utc(), None
+        """The current status message."""
+        now, next_check = self._adapters.clock.utc(), None
         if self.state.moment.next_check_s is not None:
             next_check = now + timedelta(seconds=max(0.0, self.state.moment.next_check_s - self._now_s()))
-        return status_of(self._policy, self.state, at=now, next_check=next_check, trouble=self._trouble)
+        return status_of(self._policy, self.state, at=now, next_check=next_check, trouble=self._queue.disk_problem)
 
     def _now_s(self) -> float:
-        return self._a.clock.monotonic_s()
+        return self._adapters.clock.monotonic_s()
 
-    def _tell(self) -> None:
+    def _publish_status(self) -> None:
         status = self.status()
         if self.state.moment.link_up:
-            self._herald.tell(status)
+            self._publisher.publish(status)
         else:
-            self._herald.forget()
-        self._logbook.keep(status, self.state.moment)
+            self._publisher.forget()
+        self._status_log.keep(status, self.state.moment)
 
-    def _take(self, event: happened.Event, trusted: Mapping[str, bytes] | None) -> None:
+    def _process(self, event: happened.Event, trusted: Mapping[str, bytes] | None) -> None:
         after, effects = step(self._policy, self.state, event, self._now_s())
-        outcomes = [self._herald.outcome(effect) for effect in effects if isinstance(effect, do.Announce)]
+        outcomes = [self._publisher.outcome(effect) for effect in effects if isinstance(effect, do.Announce)]
         try:
-            self._memory.save(after.device, outcomes, trusted)
-        except (FerryError, OSError) as full:
-            self._wait_for_disk(full)
-            self._serve_meanwhile(event, effects)
+            self._repository.save(after.device, outcomes, trusted)
+        except (FerryError, OSError) as failed:
+            log.error("%s: the state cannot be saved: %s; retrying in %.0f s", self.model, failed, DISK_RETRY_S)
+            self._queue.block(failed, self._now_s())
+            self._serve_unsaved(event, effects)
             return
-        self._todo.popleft()
-        self._trouble = ""
+        self._queue.remove_first()
         if after.device.phase is not self.state.device.phase:
             log.info("%s: %s: %s", self.model, after.device.phase.value, after.device.reason)
         self.state = after
         if outcomes:
-            self._a.output.outbox_filled()
+            self._adapters.output.outbox_filled()
         for effect in effects:
             self._perform(effect)
 
-    def _wait_for_disk(self, failed: Exception) -> None:
-        """Without memory nothing may be done: the event waits until it can be remembered. The live model answers on."""
-        log.error("%s: nothing can be remembered: %s; trying again in %.0f s", self.model, failed, DISK_RETRY_S)
-        self._blocked_until_s = self._now_s() + DISK_RETRY_S
-        self._trouble = f"the device's disk cannot be written: {failed}"[:300]
+    def _serve_unsaved(self, event: happened.Event, effects: do.Effects) -> None:
+        """Serve an installed model although its event waits for the disk.
 
-    def _serve_meanwhile(self, event: happened.Event, effects: do.Effects) -> None:
-        """What served before needs no memory to serve again: a start, and a lost file, must not wait for the disk."""
+        Only at a start and after a lost file: no new version begins to serve unsaved.
+        """
         device = self.state.device
         match event:
             case happened.Started():
@@ -195,9 +179,9 @@ class Engine:
                 lost = sha256
             case _:
                 return
-        if self._serves_for is event:
+        if self._recovered_from is event:
             return
-        self._serves_for = event
+        self._recovered_from = event
         wanted = [effect.model for effect in effects if isinstance(effect, do.Swap)]
         for model in (*wanted, *device.installed()):
             if model.variant.sha256 != lost and self._trials.swap(model) is None:
@@ -205,26 +189,27 @@ class Engine:
 
     def _follow(self, event: happened.Event | None) -> None:
         if event is not None:
-            self._todo.append((event, None))
+            self._queue.append(event)
 
     def _perform(self, effect: do.Effect) -> None:
         match effect:
             case do.TakeReadings():
                 self._follow(happened.ReadingsTaken(self._readings()))
             case do.TakeTally():
-                self._follow(happened.TallyTaken(self._a.serving.tally(), self._a.sensors.hold_reason()))
+                tally, hold = self._adapters.serving.tally(), self._adapters.sensors.hold_reason()
+                self._follow(happened.TallyTaken(tally, hold))
             case do.OpenBlob():
-                self._follow(self._blobs.open(effect))
+                self._follow(self._files.open(effect))
             case do.LookAgain():
-                self._follow(self._blobs.look_again(effect))
+                self._follow(self._files.look_again(effect))
             case do.FinishBlob():
-                self._follow(self._blobs.finish(effect))
+                self._follow(self._files.finish(effect))
             case do.KeepOnly():
-                self._blobs.keep_only(effect)
+                self._files.keep_only(effect)
             case do.SweepChunks(sha256s):
-                self._a.output.sweep(tuple(self._topics.chunk(sha256) for sha256 in sha256s))
+                self._adapters.output.sweep(tuple(self._topics.chunk(sha256) for sha256 in sha256s))
             case do.SendWants(sha256s):
-                self._herald.want(sha256s)
+                self._publisher.publish_wants(sha256s)
             case do.Prove(target, limits):
                 self._trials.prove(target, limits)
             case do.StartShadow(model, share):
@@ -233,9 +218,9 @@ class Engine:
                 self._swap(model)
             case do.StopTrial():
                 self._trials.stop()
-                self._blobs.close()
+                self._files.close()
             case do.Announce():
-                pass  # it went into the outbox with the state
+                pass  # put in the outbox when the state was saved
             case _:
                 assert_never(effect)
 
@@ -244,20 +229,20 @@ class Engine:
         self._follow(failed)
         if failed is None:
             device = self.state.device
-            self._swapped = Swapped(model.version, model.variant.name, device.phase.value, device.reason)
-            self._tell_of_swap()
+            self._unreported_swap = Swapped(model.version, model.variant.name, device.phase.value, device.reason)
+            self._report_swap()
 
-    def _tell_of_swap(self) -> None:
-        """Whoever follows reads the link: on a full disk it still leads to the old file."""
-        if self._swapped is not None and self._blobs.due_s is None:
-            swapped, self._swapped = self._swapped, None
-            self._a.swapped(swapped)
+    def _report_swap(self) -> None:
+        """Call the observer, once the `current` link points at the new file."""
+        if self._unreported_swap is not None and self._files.due_s is None:
+            swapped, self._unreported_swap = self._unreported_swap, None
+            self._adapters.on_swap(swapped)
 
     def _readings(self) -> Readings:
-        """What no sensor knows is asked of the link and of the live model, unless a probe says otherwise."""
-        readings = self._a.sensors.read()
+        """The sensors' readings, completed with the link's and the live model's."""
+        readings = self._adapters.sensors.read()
         if readings.quality is None:
-            readings = replace(readings, quality=self._a.serving.quality())
+            readings = replace(readings, quality=self._adapters.serving.quality())
         if isinstance(readings.round_trip_ms, Unknown):
-            readings = replace(readings, round_trip_ms=self._a.output.round_trip_ms())
+            readings = replace(readings, round_trip_ms=self._adapters.output.round_trip_ms())
         return readings

@@ -1,7 +1,7 @@
-"""The files of one model: what the core asks of the disk is done here, and what came of it is told as an event.
+"""Performs the core's file effects on one model's store; each returns an event.
 
-Decides nothing. A disk that fails is told, never raised; one thing it owes by itself is the `current` link, which is
-made good as soon as the disk allows.
+Disk errors become events and are never raised. A failed update of the `current` link
+is retried here, as the core need not know of it.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ CURRENT_RETRY_S: Final = 10.0
 
 
 class FileEffects:
-    """Between one engine and its store."""
+    """`due_s`: when to call `retry_current`, on the monotonic clock; None if not needed."""
 
     def __init__(self, model: str, store: Store, clock: Clock) -> None:
         self._model, self._store, self._clock = model, store, clock
         self._current = ""
-        self.due_s: float | None = None  # when the link that could not be made is tried again
+        self.due_s: float | None = None
 
     def open(self, effect: do.OpenBlob) -> happened.Event:
-        """See how much of a file is there."""
+        """Find out how much of a file is on disk."""
         decoded_bytes = 0 if effect.encoding.kind == RAW else effect.size_bytes
         try:
             if self._store.has(effect.sha256):
@@ -40,25 +40,25 @@ class FileEffects:
             return _failed(effect.sha256, failed)
 
     def look_again(self, effect: do.LookAgain) -> happened.Event:
-        """See whether lists among what has come name more."""
+        """List what is missing after list chunks have arrived."""
         try:
             return _opened(effect.sha256, self._store.held())
         except (FerryError, OSError) as failed:
             return _failed(effect.sha256, failed)
 
     def keep(self, blob_sha256: str, sha256: str, payload: bytes) -> happened.Event:
-        """Check and write a chunk, if it is one that the blob under way is missing."""
+        """Check a chunk of the current download and write it if it is missing."""
         try:
             self._store.keep(sha256, payload)
-        except ChunkDamaged as lie:
-            log.warning("%s: the broker lied: %s", self._model, lie)
+        except ChunkDamaged as damaged:
+            log.warning("%s: the broker sent a damaged chunk: %s", self._model, damaged)
             return happened.ChunkLied(sha256)
         except (FerryError, OSError) as failed:
             return _failed(blob_sha256, failed)
         return happened.ChunkKept(sha256)
 
     def finish(self, effect: do.FinishBlob) -> happened.Event:
-        """Decode and verify the whole."""
+        """Decode the complete download and verify it."""
         try:
             self._store.finish(effect.encoding, effect.sha256, effect.size_bytes)
         except (FerryError, OSError) as failed:
@@ -66,21 +66,21 @@ class FileEffects:
         return happened.BlobReady(effect.sha256)
 
     def close(self) -> None:
-        """Let go of the partial file."""
+        """Close the partial file."""
         try:
             self._store.close_partial()
         except OSError as failed:
             log.warning("%s: a partial file could not be closed: %s", self._model, failed)
 
     def keep_only(self, effect: do.KeepOnly) -> None:
-        """Remove the rest. What cannot be removed stays until the next time."""
+        """Remove all other files; what cannot be removed is tried again next time."""
         try:
             self._store.keep_only(effect.sha256s)
         except (FerryError, OSError) as failed:
             log.warning("%s: files that are no longer needed could not be removed: %s", self._model, failed)
 
     def make_current(self, sha256: str) -> None:
-        """Point the link at what is served. A full disk delays it; that speaks against no model."""
+        """Point the link at the served file, now or when the disk allows it."""
         try:
             self._store.make_current(sha256)
         except (FerryError, OSError) as failed:
@@ -90,8 +90,8 @@ class FileEffects:
             return
         self._current, self.due_s = sha256, None
 
-    def make_good(self) -> None:
-        """Try what is owed once more, if it is time."""
+    def retry_current(self) -> None:
+        """Retry the link if it is time."""
         if self.due_s is not None and self._clock.monotonic_s() >= self.due_s:
             self.make_current(self._current)
 
@@ -102,7 +102,7 @@ def _opened(sha256: str, held: Held) -> happened.BlobOpened:
 
 def _failed(sha256: str, failed: FerryError | OSError) -> happened.Event:
     if isinstance(failed, BlobDamaged):
-        return happened.BlobBroken(sha256, str(failed)[:300])
+        return happened.BlobBroken(sha256, str(failed))
     if isinstance(failed, FerryError):
         return happened.DiskFailed(failed.message)
     return happened.DiskFailed(f"the disk cannot be written: {failed}")

@@ -1,6 +1,6 @@
-"""What one engine remembers through its journal: the device, the trusted metadata, outcomes for the outbox.
+"""Loads and saves the persistent state of one model: device, metadata, outcomes.
 
-Writes only what is new: a device's flash wears out. Decides nothing about what cannot be written; it raises.
+Writes only what has changed, because flash memory wears out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class StateRepository:
-    """Of one model."""
+    """`trusted`: the metadata that was last accepted."""
 
     def __init__(self, model: str, journal: Journal) -> None:
         self._model, self._journal = model, journal
@@ -27,22 +27,23 @@ class StateRepository:
         self.trusted: Mapping[str, bytes] = {}
 
     def load(self) -> Device:
-        """The device as it was saved. One that cannot be read, of a newer client perhaps, begins anew: none may die."""
+        """The saved device, or a fresh one if that cannot be read."""
         self.trusted = self._journal.trusted(self._model)
-        remembered = self._journal.load(self._model)
-        if remembered is not None:
+        saved = self._journal.load(self._model)
+        if saved is not None:
             try:
-                self._device = Device.model_validate_json(remembered)
-            except ValidationError as strange:
-                complaint = first_complaint(strange)
-                log.error("%s: what was remembered cannot be read, beginning anew: %s", self._model, complaint)
+                self._device = Device.model_validate_json(saved)
+            except ValidationError as invalid:
+                # a newer client may have written it; starting over beats not starting
+                complaint = first_complaint(invalid)
+                log.error("%s: the saved state cannot be read, starting over: %s", self._model, complaint)
         return self._device
 
     def save(self, device: Device, outcomes: Sequence[OutboxEntry], trusted: Mapping[str, bytes] | None) -> None:
-        """Remember all of it, or none. Raises NoRoom or another FerryError."""
-        news = trusted if trusted != self.trusted else None  # the same bundle comes at every connection
-        if device == self._device and not outcomes and news is None:
+        """Save all of it in one transaction. Raises NoRoom or another FerryError."""
+        new = trusted if trusted != self.trusted else None  # every connection brings the same bundle
+        if device == self._device and not outcomes and new is None:
             return
-        self._journal.save(self._model, device.model_dump_json().encode(), outcomes, news)
+        self._journal.save(self._model, device.model_dump_json().encode(), outcomes, new)
         self._device = device
-        self.trusted = news if news is not None else self.trusted
+        self.trusted = new if new is not None else self.trusted

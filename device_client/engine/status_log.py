@@ -1,7 +1,7 @@
-"""What a person asks for besides the remembered state: the last status, since when what stands, how the link is.
+"""The status log: what `device-client why` reads in the journal beside the state.
 
-One entry a model, kept in the journal so that `device-client why` can tell it, also when the device does not run. The
-status is the one that is published. Decides nothing, and nothing is decided by it; a disk that is full costs the entry.
+One entry per model: the published status, since when it has been so, and the link.
+Informative only: nothing is decided by it, and a full disk merely costs the entry.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from protocol.messages.device import Status
 
 log = logging.getLogger(__name__)
 
-PAUSE_S: Final = 60.0  # between two writes about readings and times: a device's flash wears out
-PASSED: Final = timedelta(minutes=5)  # so long after it a check that was promised is told anew
+WRITE_PAUSE_S: Final = 60.0  # between writes of readings and times; spares flash memory
+OVERDUE: Final = timedelta(minutes=5)  # after this, a new time for the next check is written
 LASTING: Final = tuple(name for name in Status.model_fields if name not in {"at", "next_check", "update_percentage"})
+URGENT: Final = ("state", "installed_version", "variant", "latest_version", "plan_sequence")
 
 
 class StatusLog:
-    """Of one model. `due_s`: when something that had to wait is written, on the monotonic clock."""
+    """`due_s`: when a postponed write is due, on the monotonic clock."""
 
     def __init__(self, model: str, journal: Journal, clock: Clock) -> None:
         self._model, self._journal, self._clock = model, journal, clock
@@ -37,36 +38,39 @@ class StatusLog:
         self.due_s: float | None = None
 
     def load(self) -> None:
-        """Take up what an earlier life wrote."""
-        self._written = read(self._journal.load_log_entry(self._model))
+        """Continue from the entry of an earlier run."""
+        self._written = read_entry(self._journal.load_log_entry(self._model))
 
     def keep(self, status: Status, moment: Moment) -> None:
-        """Write what is new: at once what changes seldom, the rest once a minute."""
+        """Write rare changes at once, frequent ones once a minute."""
         now_s, before = self._clock.monotonic_s(), self._written
         self.due_s = None
         if before is not None and not _differ(status, moment, before):
             return
-        entry = following(before, status, moment)
-        if before is not None and not _weighs(entry, before) and now_s < self._written_at_s + PAUSE_S:
-            self.due_s = self._written_at_s + PAUSE_S
+        entry = next_entry(before, status, moment)
+        if before is not None and not _is_urgent(entry, before) and now_s < self._written_at_s + WRITE_PAUSE_S:
+            self.due_s = self._written_at_s + WRITE_PAUSE_S
             return
         self._written, self._written_at_s = entry, now_s
         try:
             self._journal.save_log_entry(self._model, entry.model_dump_json(exclude_none=True).encode())
-        except (FerryError, OSError) as full:
-            log.warning("%s: the logbook was not written: %s", self._model, full)
+        except (FerryError, OSError) as failed:
+            log.warning("%s: the status log was not written: %s", self._model, failed)
 
 
-def read(noted: bytes | None) -> LogEntry | None:
-    """An entry as it was written; one of another client, that cannot be read, is none."""
+def read_entry(line: bytes | None) -> LogEntry | None:
+    """Parse an entry; None also for one in the format of another version."""
     try:
-        return None if noted is None else LogEntry.model_validate_json(noted)
+        return None if line is None else LogEntry.model_validate_json(line)
     except ValidationError:
         return None
 
 
-def following(before: LogEntry | None, status: Status, moment: Moment) -> LogEntry:
-    """The entry after `before`, as of the status's own time. Of the very first one nobody knows since when it stood."""
+def next_entry(before: LogEntry | None, status: Status, moment: Moment) -> LogEntry:
+    """The entry after `before`; changes are dated by `status.at`.
+
+    In a first entry every `since` is None, as nothing was observed before it.
+    """
     now, readings = status.at, moment.readings
     was = before or LogEntry(status=status, link_up=moment.link_up)
     last, live = was.status, (status.installed_version, status.variant)
@@ -89,22 +93,22 @@ def _known(reading: float | Unknown) -> float | None:
     return None if isinstance(reading, Unknown) else round(reading, 1)
 
 
-def _weighs(new: LogEntry, old: LogEntry) -> bool:
-    """Whether it is a change that people wait for, and that comes seldom."""
-    return any(
-        getattr(new.status, name) != getattr(old.status, name)
-        for name in ("state", "installed_version", "variant", "latest_version", "plan_sequence")
-    ) or _of_link(new) != _of_link(old)
+def _is_urgent(new: LogEntry, old: LogEntry) -> bool:
+    """Whether people wait for the change; such changes are rare."""
+    return any(getattr(new.status, name) != getattr(old.status, name) for name in URGENT) or _link(new) != _link(old)
 
 
-def _of_link(entry: LogEntry) -> tuple[bool, bool, str]:
+def _link(entry: LogEntry) -> tuple[bool, bool, str]:
     return entry.link_up, bool(entry.link_trouble), entry.notice
 
 
 def _differ(status: Status, moment: Moment, old: LogEntry) -> bool:
-    """Whether more than the time, a little progress and the round trip is new; asked at every event, and cheaply."""
+    """Whether more has changed than times, progress and round trip.
+
+    Called at every event, so it compares before building a new entry.
+    """
     due = old.status.next_check
-    if (status.next_check is None) != (due is None) or (due is not None and status.at > due + PASSED):
+    if (status.next_check is None) != (due is None) or (due is not None and status.at > due + OVERDUE):
         return True
     link = (moment.link_up, moment.link_trouble, moment.notice, tuple(sorted(moment.crossed)))
     if link != (old.link_up, old.link_trouble, old.notice, old.crossed):

@@ -1,6 +1,6 @@
-"""What one model's engine says: its status when it differs, what it wants, and how it puts an outcome.
+"""Publishes the status and the wants of one model, and writes its outcomes.
 
-Says; keeps nothing but the last status, so that nothing is said twice. Outcomes go through the journal's outbox.
+A status is published when it differs from the last one; outcomes go through the outbox.
 """
 
 from __future__ import annotations
@@ -16,46 +16,46 @@ from protocol.messages.device import Outcome, Status, Wants
 from protocol.topics import Kind, Topics
 
 PROGRESS_STEP_PERCENT: Final = 10.0
-PROGRESS_PAUSE_S: Final = 1.0  # a small model is fetched in less: ten messages about that would help nobody
+PROGRESS_PAUSE_S: Final = 1.0  # a small model is fetched in less: no need of ten messages
 MOVED_BY: Final = timedelta(minutes=1)
 _NO_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class StatusPublisher:
-    """The voice of one model on one device."""
+    """`due_s`: when postponed progress is due, on the monotonic clock."""
 
     def __init__(self, device: str, model: str, topics: Topics, output: LinkOutput, clock: Clock) -> None:
         self._device, self._model = device, model
         self._topics, self._output, self._clock = topics, output, clock
-        self._said: Status | None = None
-        self._said_at_s = 0.0
-        self.due_s: float | None = None  # when progress that had to wait is told
+        self._last: Status | None = None
+        self._last_at_s = 0.0
+        self.due_s: float | None = None
 
     def forget(self) -> None:
-        """Whatever was said, nobody may have heard it: the next status is told."""
-        self._said = None
+        """Publish the next status even if unchanged: the last one may be lost."""
+        self._last = None
         self.due_s = None
 
-    def tell(self, status: Status) -> None:
-        """Publish the status when it differs from what was said last; progress in steps, and once a second."""
+    def publish(self, status: Status) -> None:
+        """Publish a status that differs; progress in steps, and once a second at most."""
         now_s = self._clock.monotonic_s()
         self.due_s = None
-        if self._said is not None:
-            if _differ_by_little(status, self._said):
+        if self._last is not None:
+            if _differ_by_little(status, self._last):
                 return
-            if _differ_by_progress(status, self._said) and now_s < self._said_at_s + PROGRESS_PAUSE_S:
-                self.due_s = self._said_at_s + PROGRESS_PAUSE_S
+            if _differ_by_progress(status, self._last) and now_s < self._last_at_s + PROGRESS_PAUSE_S:
+                self.due_s = self._last_at_s + PROGRESS_PAUSE_S
                 return
-        self._said, self._said_at_s = status, now_s
+        self._last, self._last_at_s = status, now_s
         self._output.publish(self._topic(Kind.STATUS), status.to_line(), True)
 
-    def want(self, sha256s: tuple[str, ...]) -> None:
-        """Tell whoever serves what the broker does not have."""
+    def publish_wants(self, sha256s: tuple[str, ...]) -> None:
+        """Ask the publisher for chunks that the broker does not have."""
         wants = Wants(chunks=sha256s, device=self._device, model=self._model)
         self._output.publish(self._topic(Kind.WANTS), wants.to_line(), False)
 
     def outcome(self, effect: Announce) -> OutboxEntry:
-        """A final outcome, under an id that is the same however often it is put."""
+        """The outbox entry of an outcome; repeating the effect gives the same id."""
         name = f"{self._device}\0{self._model}\0{effect.version}\0{effect.attempt}\0{effect.plan_sequence}"
         name += f"\0{effect.variant}\0{effect.refit}" if effect.refit else ""
         event_id = hashlib.sha256(f"{name}\0{effect.outcome}".encode()).hexdigest()[:20]
@@ -80,21 +80,21 @@ class StatusPublisher:
         return self._topics.of_device(kind, self._device, self._model)
 
 
-def _differ_by_little(new: Status, said: Status) -> bool:
-    """Whether the difference is not worth a message: the time, or a little progress."""
-    before, after = said.update_percentage, new.update_percentage
+def _differ_by_little(new: Status, last: Status) -> bool:
+    """Whether only the time or a little progress is new: not worth a message."""
+    before, after = last.update_percentage, new.update_percentage
     if before is not None and after is not None and 0 <= after - before < PROGRESS_STEP_PERCENT and after < 100:
-        return _differ_by_progress(new, said)
-    return before == after and _differ_by_progress(new, said)
+        return _differ_by_progress(new, last)
+    return before == after and _differ_by_progress(new, last)
 
 
-def _differ_by_progress(new: Status, said: Status) -> bool:
+def _differ_by_progress(new: Status, last: Status) -> bool:
     """Whether nothing but the time and the progress is new."""
-    if (new.next_check is None) != (said.next_check is None):
+    if (new.next_check is None) != (last.next_check is None):
         return False
-    if said.next_check is not None and said.next_check < new.at:
-        return False  # what was promised is past
-    if new.next_check and said.next_check and abs(new.next_check - said.next_check) >= MOVED_BY:
-        return False  # a clock was set, or the device is in more or less of a hurry
+    if last.next_check is not None and last.next_check < new.at:
+        return False  # the published time is past
+    if new.next_check and last.next_check and abs(new.next_check - last.next_check) >= MOVED_BY:
+        return False  # the clock was set, or the interval of checks has changed
     passing = {"at": _NO_TIME, "next_check": None, "update_percentage": None}
-    return new.model_copy(update=passing) == said.model_copy(update=passing)
+    return new.model_copy(update=passing) == last.model_copy(update=passing)

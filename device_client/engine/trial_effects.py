@@ -1,7 +1,6 @@
-"""The models of one device on trial and in service: proof, shadow, swap. What came of it is told as an event.
+"""Performs the core's effects on a candidate and the live model: prove, shadow, swap.
 
-Decides nothing: which model is proved, shadowed or served is asked for, and whether a failure speaks against it is the
-core's to say.
+Results become events; what a failure means is decided by the core.
 """
 
 from __future__ import annotations
@@ -17,22 +16,20 @@ from device_client.engine.file_effects import FileEffects
 from device_client.ports.context import Adapters
 from device_client.ports.proof import NotTried, Proof, ProofOrder
 from device_client.ports.serving import ModelFile
-from device_client.ports.storage import Store
 from protocol.errors import FerryError
 
 log = logging.getLogger(__name__)
 
 
 class TrialEffects:
-    """Between one engine, the prover and the serving. `post` brings an answer from another thread."""
+    """`post` passes on the result of a proof, from another thread."""
 
-    def __init__(self, adapters: Adapters, blobs: FileEffects, post: Callable[[Event], None]) -> None:
-        self._blobs, self._post = blobs, post
-        self._store: Store = adapters.store
+    def __init__(self, adapters: Adapters, files: FileEffects, post: Callable[[Event], None]) -> None:
+        self._files, self._post, self._store = files, post, adapters.store
         self._prover, self._serving = adapters.prover, adapters.serving
 
     def prove(self, target: Target, limits: ProofLimits) -> None:
-        """Have the candidate tried in a limited child process; the answer is posted."""
+        """Run the candidate in a limited child process; the result is posted."""
         variant = target.variant
         order = ProofOrder(
             model=self._store.path(variant.sha256),
@@ -53,14 +50,14 @@ class TrialEffects:
         self._prover.start(order, lambda proof: self._post(_ended(variant.sha256, proof, limits)))
 
     def shadow(self, model: Installed, share: float) -> Event | None:
-        """Give this share of the live inputs to this model too."""
+        """Run this model on a share of the live inputs too."""
         return self._open(model, partial(self._serving.start_shadow, share=share))
 
     def swap(self, model: Installed) -> Event | None:
         """Serve this model, and point the `current` link at it."""
         failed = self._open(model, self._serving.swap)
         if failed is None:
-            self._blobs.make_current(model.variant.sha256)
+            self._files.make_current(model.variant.sha256)
         return failed
 
     def stop(self) -> None:
@@ -69,29 +66,22 @@ class TrialEffects:
         self._serving.stop_shadow()
 
     def _open(self, model: Installed, use: Callable[[ModelFile], None]) -> Event | None:
-        manifest, sha256 = model.manifest, model.variant.sha256
-        path = self._store.path(sha256)
+        manifest, variant = model.manifest, model.variant
         try:
-            if not self._store.has(sha256):  # the runtime trusts a file's offsets: a cut one ends the whole process
-                return ModelFailed(sha256, "its file is gone, or holds other bytes than were signed", damaged=True)
-            use(
-                ModelFile(
-                    path,
-                    manifest.version,
-                    model.variant.name,
-                    manifest.contract,
-                    manifest.labels,
-                    manifest.input_statistics,
+            if not self._store.has(variant.sha256):  # a truncated file would crash the runtime, and this process
+                return ModelFailed(
+                    variant.sha256, "its file is gone, or holds other bytes than were signed", damaged=True
                 )
-            )
+            path = self._store.path(variant.sha256)
+            labels, statistics = manifest.labels, manifest.input_statistics
+            use(ModelFile(path, manifest.version, variant.name, manifest.contract, labels, statistics))
         except (FerryError, OSError) as failed:
-            return ModelFailed(sha256, str(failed)[:300])
+            return ModelFailed(variant.sha256, str(failed))
         return None
 
 
 def _ended(sha256: str, proof: Proof | NotTried, limits: ProofLimits) -> Event:
-    short = isinstance(proof, Proof) and proof.out_of_memory and limits.memory_by == FREE
-    if isinstance(proof, NotTried) or short:
+    if isinstance(proof, NotTried) or (proof.out_of_memory and limits.memory_by == FREE):
         return ProofNotTried(sha256, proof.reason)
     return ProofEnded(
         sha256, proof.passed, proof.reason, proof.samples, proof.max_error, proof.latency_ms_p50, proof.child

@@ -1,4 +1,4 @@
-"""What an engine stands among: two clocks, an output to the link, the adapters of one model. Does nothing."""
+"""Dependencies of an engine: the clocks, the link's output, the adapters of one model."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from device_client.ports.storage import Store
 from protocol.trust.verification import Accepted
 
 Verify = Callable[[bytes, Mapping[str, bytes]], Accepted]
-"""Believe a bundle or raise Untrusted; the mapping is what was trusted before."""
+"""Verify a bundle against the metadata trusted so far. Raises Untrusted, NoRoom."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Two clocks: one that never goes back, and the wall's, which may jump."""
+    """A clock that never goes back, and the wall clock, which may jump."""
 
     monotonic_s: Callable[[], float]
     utc: Callable[[], datetime]
@@ -28,7 +28,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class LinkOutput:
-    """What an engine may ask of the link. `say` keeps nothing: status and wants are said anew when they change."""
+    """What an engine sends over the link. A `publish` is not kept over a restart."""
 
     publish: Callable[[str, bytes, bool], None]  # topic, payload, retained; at QoS 1
     sweep: Callable[[tuple[str, ...]], None]
@@ -37,7 +37,7 @@ class LinkOutput:
 
 
 def no_observer(_swapped: Swapped) -> None:
-    """Where nobody follows the live model from outside."""
+    """No-op observer of swaps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,5 +52,8 @@ class Adapters:
     verify: Verify
     output: LinkOutput
     clock: Clock
-    swapped: Callable[[Swapped], None] = no_observer
-    """Told after each swap, also at a start, once `current` points at the file; must not wait or raise."""
+    on_swap: Callable[[Swapped], None] = no_observer
+    """Called after each swap, also at a start, once `current` points at the file.
+
+    Must not block or raise.
+    """

@@ -172,7 +172,7 @@ class DeviceService:
             verify=partial(self._verify, model),
             output=output,
             clock=self._clock,
-            swapped=self._follower(section),
+            on_swap=self._follower(section),
         )
         return Engine(self.settings.policy(section), adapters, topics, partial(self._post, model))
 

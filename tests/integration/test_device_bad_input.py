@@ -200,7 +200,7 @@ def test_a_chunk_that_lies_is_not_taken_and_the_true_one_is(scene: Scene, digits
     scene.press.put(topic, truth[:-1] + bytes([truth[-1] ^ 1]))
     since = scene.watcher.mark()
     scene.press.announce("2.0.0")
-    scene.process.until_said("the broker lied")
+    scene.process.until_said("the broker sent a damaged chunk")
     scene.is_unharmed(since)
     scene.press.put(topic, truth)
     scene.watcher.state("pi", "committed", since=since, installed_version="2.0.0")

@@ -20,7 +20,7 @@ from device_client.adapters.storage.journal import Journal
 from device_client.cli import main
 from device_client.core.state import Phase
 from device_client.core.status import status_of
-from device_client.engine.status_log import following
+from device_client.engine.status_log import next_entry
 from tests.builders import an_authority
 from tests.life import Life
 from tests.states import brought_to, settled
@@ -181,7 +181,7 @@ def remember(config: Path, life: Life) -> Journal:
     journal = Journal(config.with_name("state") / "journal.db")
     journal.save("digits", life.device.model_dump_json().encode())
     status = status_of(life.policy, life.state, at=datetime.now(UTC), next_check=datetime.now(UTC) + timedelta(hours=3))
-    journal.save_log_entry("digits", following(None, status, life.state.moment).model_dump_json().encode())
+    journal.save_log_entry("digits", next_entry(None, status, life.state.moment).model_dump_json().encode())
     return journal
 
 

@@ -20,7 +20,7 @@ from device_client.core.status import status_of
 from device_client.diagnostics.explanation import Explanation, Snapshot, explain
 from device_client.diagnostics.explanation_text import in_words, lines, span
 from device_client.diagnostics.remedies import SETTING, WHAT
-from device_client.engine.status_log import following
+from device_client.engine.status_log import next_entry
 from tests.builders import NOON, a_device, a_plan, a_policy, fit_readings
 from tests.life import Life
 from tests.states import OLD, brought_to, empty, loses, settled
@@ -33,7 +33,7 @@ def entry_of(life: Life, before: LogEntry | None = None, *, at_s: float = 0.0, c
     now = NOON + timedelta(seconds=at_s)
     due = life.state.moment.next_check_s
     next_check = None if due is None else now + timedelta(seconds=check_in_s)
-    return following(before, status_of(life.policy, life.state, at=now, next_check=next_check), life.state.moment)
+    return next_entry(before, status_of(life.policy, life.state, at=now, next_check=next_check), life.state.moment)
 
 
 def look_at(life: Life, *, runs: str = "4711", **readings: Any) -> Snapshot:

@@ -11,7 +11,7 @@ from device_client.core.conditions.readings import Unknown
 from device_client.core.events import BlobOpened, ChildEnd, ChunkKept, LinkDown, ReadingsTaken
 from device_client.core.policy import TrialLimits
 from device_client.core.state import Device, Phase
-from device_client.engine.engine import DISK_RETRY_S
+from device_client.engine.event_queue import DISK_RETRY_S
 from device_client.engine.file_effects import CURRENT_RETRY_S
 from device_client.engine.status_publisher import PROGRESS_PAUSE_S
 from protocol.errors import BlobDamaged, BundleExpired, NoRoom
@@ -174,7 +174,7 @@ def test_a_disk_that_stays_full_for_days_fills_no_memory(room: EngineRoom) -> No
         room.engine.handle(LinkDown("a tree"))
         room.engine.link_up()
         room.waits(DISK_RETRY_S)
-    assert len(room.engine._todo) <= 5  # what waits first, and the last of each kind
+    assert len(room.engine._queue) <= 5  # what waits first, and the last of each kind
     room.journal.failure = None
     room.waits(DISK_RETRY_S)
     assert room.engine.state.moment.link_up

@@ -7,14 +7,14 @@ from datetime import timedelta
 from device_client.core.events import LinkDown
 from device_client.core.log_entry import LogEntry
 from device_client.core.state import Phase
-from device_client.engine.status_log import PAUSE_S, read
+from device_client.engine.status_log import WRITE_PAUSE_S, read_entry
 from protocol.errors import NoRoom
 from tests.builders import NOON, fit_readings
 from tests.engine_room import EngineRoom
 
 
 def written(room: EngineRoom) -> LogEntry:
-    entry = read(room.journal.load_log_entry("digits"))
+    entry = read_entry(room.journal.load_log_entry("digits"))
     assert entry is not None
     return entry
 
@@ -56,8 +56,8 @@ def test_readings_that_waver_are_written_once_a_minute() -> None:
     assert written(room) == before
     due_s = room.engine.wake_s()
     assert due_s is not None
-    assert due_s <= room.time.now_s + PAUSE_S - 30.0
-    room.waits(PAUSE_S - 30.0)
+    assert due_s <= room.time.now_s + WRITE_PAUSE_S - 30.0
+    room.waits(WRITE_PAUSE_S - 30.0)
     assert written(room).status.reason == "battery 11 % is under 30 %"
 
 
@@ -89,4 +89,4 @@ def test_an_entry_that_cannot_be_written_or_read_stops_nothing() -> None:
     room.waits(30.0)
     room.sends_chunks()
     assert room.phase is Phase.PROVING
-    assert read(room.journal.load_log_entry("digits")) is None
+    assert read_entry(room.journal.load_log_entry("digits")) is None

@@ -20,11 +20,11 @@ def told(*statuses: Status) -> list[bool]:
     output = LinkOutput(
         lambda _topic, line, _retain: said.append(line), lambda _: None, lambda: None, lambda: Unknown("-")
     )
-    herald = StatusPublisher("pi-1", "digits", Topics(), output, Clock(lambda: 0.0, lambda: NOON))
+    publisher = StatusPublisher("pi-1", "digits", Topics(), output, Clock(lambda: 0.0, lambda: NOON))
     news = []
     for status in statuses:
         before = len(said)
-        herald.tell(status)
+        publisher.publish(status)
         news.append(len(said) > before)
     return news
 
