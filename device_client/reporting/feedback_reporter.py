@@ -1,4 +1,4 @@
-"""Closes the feedback windows of every model now and then, and puts them in the outbox."""
+"""Closes the feedback windows of every model at intervals, and puts them in the outbox."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from protocol.errors import FerryError
 from protocol.feedback.truncation import WINDOW_MAX_BYTES, truncated
 from protocol.topics import Kind, Topics
 
-OWED_MAX: Final = 32  # windows: of each version of each model one is enough, as long as they fit into a message
+UNSAVED_MAX: Final = 32  # windows; merging leaves one per version of each model if they fit into a message
 
 log = logging.getLogger(__name__)
 
 
 class FeedbackReporter:
-    """One per device. `session` makes the ids of its windows differ from those of an earlier life."""
+    """One per device. `session` keeps window ids distinct from those of earlier runs."""
 
     def __init__(
         self,
@@ -40,11 +40,11 @@ class FeedbackReporter:
         self._journal, self._clock, self._every_s = journal, clock, every_s
         self._window_max_bytes = window_max_bytes
         self._windows = 0
-        self._owed: list[OutboxEntry] = []  # what the disk had no room for, merged
+        self._unsaved: list[OutboxEntry] = []  # what the disk had no room for, merged
         self.due_s = clock.monotonic_s() + every_s
 
     def report_if_due(self, servings: Mapping[str, Serving]) -> bool:
-        """Report when it is time; say whether something was put in the outbox."""
+        """`report`, if it is time."""
         now_s = self._clock.monotonic_s()
         if now_s < self.due_s:
             return False
@@ -52,37 +52,41 @@ class FeedbackReporter:
         return self.report(servings)
 
     def report(self, servings: Mapping[str, Serving]) -> bool:
-        """Close every window that holds something; say whether one was put in the outbox.
+        """Close every non-empty window; return whether the outbox has new entries.
 
-        What the disk has no room for adds up and goes in with the next: only the end of the process loses counts.
+        Windows that cannot be saved are merged and retried with the next report; they
+        are lost only when the process ends.
         """
-        fresh = [self._entry(model, window) for model, serving in servings.items() for window in _windows(serving)]
-        entries = [*self._owed, *fresh]
+        closed = [self._entry(model, window) for model, serving in servings.items() for window in _windows(serving)]
+        entries = [*self._unsaved, *closed]
         if not entries:
             return False
         try:
-            stood = {model: serving.drift_states() for model, serving in servings.items()}
-            self._journal.enqueue(entries, {model: known for model, known in stood.items() if known is not None})
+            states = {model: serving.drift_states() for model, serving in servings.items()}
+            self._journal.enqueue(entries, {model: state for model, state in states.items() if state is not None})
         except (FerryError, OSError) as full:
-            self._owe(entries, full)
+            self._keep_unsaved(entries, full)
             return False
-        self._owed = []
+        self._unsaved = []
         return True
 
     def last_report(self, servings: Mapping[str, Serving]) -> bool:
-        """The same at the end of the process: what cannot be kept now is lost."""
-        kept = self.report(servings)
-        if self._owed:
-            log.error("%d windows of feedback are lost, for they could not be kept", len(self._owed))
-        return kept
+        """`report` at the end of the process, with a log line for what is lost."""
+        saved = self.report(servings)
+        if self._unsaved:
+            log.error("%d windows of feedback are lost, for they could not be kept", len(self._unsaved))
+        return saved
 
-    def _owe(self, entries: Sequence[OutboxEntry], full: Exception) -> None:
-        told = log.debug if self._owed else log.error  # once is enough to be told
-        told("feedback cannot be kept yet, and adds up until it can be: %s", full)
+    def _keep_unsaved(self, entries: Sequence[OutboxEntry], full: Exception) -> None:
+        log.log(
+            logging.DEBUG if self._unsaved else logging.ERROR,  # an error the first time only
+            "feedback cannot be kept yet, and adds up until it can be: %s",
+            full,
+        )
         fewest = merged(entries)
-        if len(fewest) > OWED_MAX:
-            log.error("%d windows of feedback are lost: %s", len(fewest) - OWED_MAX, full)
-        self._owed = fewest[-OWED_MAX:]
+        if len(fewest) > UNSAVED_MAX:
+            log.error("%d windows of feedback are lost: %s", len(fewest) - UNSAVED_MAX, full)
+        self._unsaved = fewest[-UNSAVED_MAX:]
 
     def _entry(self, model: str, window: FeedbackWindow) -> OutboxEntry:
         self._windows += 1
@@ -94,6 +98,6 @@ class FeedbackReporter:
 
 
 def _windows(serving: Serving) -> Iterator[FeedbackWindow]:
-    """All that are open: what is left of a version that was swapped out has one of its own."""
+    """All open windows: versions that were swapped out have their own."""
     while (window := serving.take_window(at_least=1)) is not None:
         yield window

@@ -1,7 +1,7 @@
-"""Makes room among reports that wait: two windows of feedback become one, oldest first, and every count stays exact.
+"""Merges feedback windows that wait in the outbox, to make room; every count stays exact.
 
-Pure: decides which, and the journal does it. Older windows grow longer than newer ones, as each round halves the number
-of those in the older half.
+Pure: returns which to merge, and the journal does it. Each round halves the number of
+windows in the older half first, so older windows cover more time than newer ones.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from protocol.topics import LINE_MAX_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """`entry` stands for both of these, in the place of the older one."""
+    """`entry` replaces both of these, in the place of the older one."""
 
     older_id: str
     newer_id: str
@@ -26,26 +26,27 @@ class Merged:
 
 
 def make_room(waiting: Sequence[OutboxEntry], free_bytes: int) -> list[Merged]:
-    """Pairs to merge, oldest first, until so much is freed. Empty when no two windows belong together.
+    """Pairs to merge, oldest first, until so much is freed; empty when none match.
 
-    `waiting`: feedback that nobody can have seen yet, oldest first. One round: what is merged here may be merged again.
+    `waiting`: feedback that was never sent, oldest first. One round: a merged window
+    may be merged again by the next call.
     """
     half = len(waiting) // 2
     return _pairs(waiting[:half], free_bytes) or _pairs(waiting, free_bytes)
 
 
 def merged(waiting: Sequence[OutboxEntry]) -> list[OutboxEntry]:
-    """The same counts in as few windows as messages have room for, oldest first."""
+    """The same counts in as few windows as fit into messages, oldest first."""
     fewest = list(waiting)
     while pairs := make_room(fewest, sum(len(entry.payload) for entry in fewest)):
-        instead = {pair.older_id: pair.entry for pair in pairs}
+        merged_at = {pair.older_id: pair.entry for pair in pairs}
         gone = {pair.newer_id for pair in pairs}
-        fewest = [instead.get(entry.event_id, entry) for entry in fewest if entry.event_id not in gone]
+        fewest = [merged_at.get(entry.event_id, entry) for entry in fewest if entry.event_id not in gone]
     return fewest
 
 
 def _pairs(waiting: Sequence[OutboxEntry], free_bytes: int) -> list[Merged]:
-    alone: dict[tuple[str, str, str | None], tuple[OutboxEntry, Feedback]] = {}
+    unpaired: dict[tuple[str, str, str | None], tuple[OutboxEntry, Feedback]] = {}
     pairs: list[Merged] = []
     for entry in waiting:
         if free_bytes <= 0:
@@ -54,10 +55,10 @@ def _pairs(waiting: Sequence[OutboxEntry], free_bytes: int) -> list[Merged]:
         if window is None:
             continue
         subject = (entry.topic, window.version, window.variant)
-        if subject not in alone:
-            alone[subject] = entry, window
+        if subject not in unpaired:
+            unpaired[subject] = entry, window
             continue
-        older, earlier = alone.pop(subject)
+        older, earlier = unpaired.pop(subject)
         both = merge(earlier, window)
         line = both.to_line()
         if len(line) <= LINE_MAX_BYTES:
@@ -71,4 +72,4 @@ def _window(entry: OutboxEntry) -> Feedback | None:
     try:
         return Feedback.from_line(entry.payload)
     except BadInput:
-        return None  # of a newer client that was here before: it goes out as it is
+        return None  # written by a newer client: sent as it is

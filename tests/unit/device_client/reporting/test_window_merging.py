@@ -13,7 +13,7 @@ import pytest
 
 from device_client.adapters.storage.journal import Journal
 from device_client.core.outbox_entry import OutboxEntry
-from device_client.reporting.outbox import UNDER_WAY_MAX, Outbox
+from device_client.reporting.outbox import UNACKNOWLEDGED_MAX, Outbox
 from device_client.reporting.window_merging import make_room
 from protocol.feedback.aggregation import message_fields, sums_of
 from protocol.messages.device import Feedback
@@ -168,9 +168,9 @@ def test_a_broker_that_comes_and_goes_counts_every_inference_once(tmp_path: Path
 
 def test_no_more_are_under_way_than_there_is_room_for(journal: Journal) -> None:
     broker = Broker()
-    journal.enqueue([entry_of(a_minute(number)) for number in range(UNDER_WAY_MAX + 8)])
+    journal.enqueue([entry_of(a_minute(number)) for number in range(UNACKNOWLEDGED_MAX + 8)])
     Outbox(journal, broker.publish).connected()
-    assert broker.receipts == UNDER_WAY_MAX
+    assert broker.receipts == UNACKNOWLEDGED_MAX
 
 
 def test_a_report_that_cannot_be_read_is_left_as_it_is() -> None:

@@ -15,7 +15,7 @@ from device_client.core.state import Phase
 from device_client.feedback.window import FeedbackWindow
 from device_client.ports.context import LinkOutput
 from device_client.reporting.feedback_reporter import FeedbackReporter
-from device_client.reporting.outbox import UNDER_WAY_MAX
+from device_client.reporting.outbox import UNACKNOWLEDGED_MAX
 from device_client.service.event_loop import EventLoop, Inbound, Posted, drive
 from device_client.service.presence import READ_BACK_WITHIN_S, Identity, LinkWatch, ReadBack
 from protocol.errors import NoRoom
@@ -282,9 +282,9 @@ def test_a_report_under_way_is_not_sent_twice_by_us(device: DeviceRoom) -> None:
 
 
 def test_reports_that_piled_up_go_out_a_bounded_number_at_a_time_in_order(device: DeviceRoom) -> None:
-    entries = reports(device, 3 * UNDER_WAY_MAX)
+    entries = reports(device, 3 * UNACKNOWLEDGED_MAX)
     device.runner.outbox_filled()
-    assert len(device.link.said("/event")) == UNDER_WAY_MAX
+    assert len(device.link.said("/event")) == UNACKNOWLEDGED_MAX
     while device.journal.waiting():
         for receipt in device.link.receipts("/event"):
             device.runner.take(Delivered(receipt))
