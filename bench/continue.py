@@ -18,10 +18,10 @@ from typing import Final
 
 import zstandard
 
-from publisher.learning.artifacts.build import Made, MadeVariant, make_from_recipe
+from publisher.learning.artifacts.build import BuiltVariant, BuiltVersion, build_from_recipe
 from publisher.learning.data.dataset import Data
 from publisher.learning.recipe.recipe import Recipe, load_recipe
-from publisher.learning.training.warm_start import Start, read_calibration
+from publisher.learning.training.warm_start import WarmStart, read_calibration
 
 RUNGS: Final = (
     "float32", "int8", "qat", "pruned-80-int8", "pruned-80-qat", "clustered-int8", "clustered-qat",
@@ -48,23 +48,23 @@ def main() -> None:
         print(line(*variants))
 
 
-def line(before: MadeVariant, afresh: MadeVariant, going_on: MadeVariant) -> str:
+def line(before: BuiltVariant, afresh: BuiltVariant, going_on: BuiltVariant) -> str:
     """One rung."""
     whole, far, near = packed(going_on), packed(afresh, before), packed(going_on, before)
     accuracies = "".join(f"{made.measured.accuracy or 0:8.3f}" for made in (before, afresh, going_on))
     return f"{before.name:21}{whole:>9,}{far:>9,}{near:>9,}{1 - near / min(far, whole):>7.0%}{accuracies}"
 
 
-def packed(variant: MadeVariant, base: MadeVariant | None = None) -> int:
+def packed(variant: BuiltVariant, base: BuiltVariant | None = None) -> int:
     """Bytes of a file in zstd, for somebody who has the base."""
     held = zstandard.ZstdCompressionDict(base.tflite, dict_type=zstandard.DICT_TYPE_RAWCONTENT) if base else None
     settings = zstandard.ZstdCompressionParameters.from_level(LEVEL, window_log=WINDOW_LOG, enable_ldm=True)
     return len(zstandard.ZstdCompressor(dict_data=held, compression_params=settings).compress(variant.tflite))
 
 
-def made(what: str, recipe: Recipe, rungs: Sequence[str], start: Start | None = None) -> Made:
+def made(what: str, recipe: Recipe, rungs: Sequence[str], start: WarmStart | None = None) -> BuiltVersion:
     """A version, with its progress told."""
-    return make_from_recipe(
+    return build_from_recipe(
         recipe,
         variants=rungs,
         start=start,
@@ -79,11 +79,11 @@ def younger(recipe: Recipe) -> Recipe:
     return dataclasses.replace(recipe, data=Data(data.x_train[:count], data.y_train[:count], data.x_test, data.y_test))
 
 
-def start_of(made: Made) -> Start:
+def start_of(made: BuiltVersion) -> WarmStart:
     """What a registry keeps of a version."""
     weights, calibration, *networks = made.kept
     stages = made.lineage.get("networks_sha256", {})
-    return Start("1.0.0", weights, read_calibration(calibration), dict(zip(stages, networks, strict=True)))
+    return WarmStart("1.0.0", weights, read_calibration(calibration), dict(zip(stages, networks, strict=True)))
 
 
 if __name__ == "__main__":

@@ -46,13 +46,13 @@ ENGINE_NICE: Final = 5  # of the thread that swaps, as in a device
 MAKE: Final = """
 import sys
 from pathlib import Path
-from publisher.learning.recipe.heldout import heldout_npz
-from publisher.learning.artifacts.build import make_from_recipe
+from publisher.learning.recipe.heldout import write_heldout_npz
+from publisher.learning.artifacts.build import build_from_recipe
 from publisher.learning.recipe.recipe import load_recipe
 folder, recipe = Path(sys.argv[1]), load_recipe("digits")
-heldout_npz(recipe, folder / "held.npz")
+write_heldout_npz(recipe, folder / "held.npz")
 for version, epochs in (("1.0.0", 6), ("1.1.0", 8)):
-    made = make_from_recipe(recipe, epochs=epochs)
+    made = build_from_recipe(recipe, epochs=epochs)
     for variant in made.variants:
         (folder / f"{version}-{variant.name}.tflite").write_bytes(variant.tflite)
     (folder / "statistics.json").write_text(made.statistics.model_dump_json())

@@ -43,7 +43,7 @@ from tests.builders import NOON, an_authority
 from tests.simulation.world import Broker, SimLink, World
 
 if TYPE_CHECKING:
-    from publisher.learning.artifacts.build import Made
+    from publisher.learning.artifacts.build import BuiltVersion
 
 DEVICE: Final = "pi-1"
 MODEL: Final = "digits"
@@ -82,7 +82,7 @@ class RealRoom:
         """From now on the device reads this of itself, and else that all is fine."""
         (self._folder / "probe.json").write_text(json.dumps({**FIT, **readings}))
 
-    def announces(self, version: str, made: Made) -> None:
+    def announces(self, version: str, made: BuiltVersion) -> None:
         """The publisher puts a version on the broker and signs a plan that names it for everybody."""
         self._sequence += 1
         self._manifests[version] = self._manifest(version, made)
@@ -108,7 +108,7 @@ class RealRoom:
             self._let_the_shadow_answer(before)
         return answer
 
-    def settles(self, version: str, made: Made) -> None:
+    def settles(self, version: str, made: BuiltVersion) -> None:
         """The first version comes, and is found good for want of inputs that speak against it."""
         self.announces(version, made)
         late_s = self.now_s + SETTLED_WITHIN_S
@@ -204,7 +204,7 @@ class RealRoom:
         while self.serving.tally().inputs == before and time.monotonic() < deadline_s:
             moment.wait(0.0005)
 
-    def _manifest(self, version: str, made: Made) -> Manifest:
+    def _manifest(self, version: str, made: BuiltVersion) -> Manifest:
         variants = tuple(
             Variant(
                 name=each.name,

@@ -11,7 +11,7 @@ from protocol.errors import BadInput
 from publisher.commands.common_options import Common, command
 
 if TYPE_CHECKING:  # it imports numpy
-    from publisher.learning.training.warm_start import Start
+    from publisher.learning.training.warm_start import WarmStart
 
 RECIPE = "digits"
 DISTILL_SEEDS = 5
@@ -63,9 +63,9 @@ def compress(
     from publisher.views.ladder_table import ladder
 
     if common.verbose:
-        from publisher.learning.quiet_tensorflow import be_verbose
+        from publisher.learning.quiet_tensorflow import show_tensorflow_output
 
-        be_verbose()
+        show_tensorflow_output()
     _check_one_source(
         {"--recipe": recipe, "--from": from_version, "--model": model},
         {"--data": data, "--trust-code": trust_code or None},
@@ -104,7 +104,7 @@ def _check_one_source(
         raise BadInput("--keras needs --data", hint="an .npz of samples x and their classes y, to train and measure on")
 
 
-def _start(common: Common, model: str | None, version: str, recipe: str) -> Start:
+def _start(common: Common, model: str | None, version: str, recipe: str) -> WarmStart:
     from publisher.adapters.registry import Registry
     from publisher.operations.release.train import recipe_name
     from publisher.operations.release.training_history import start_from

@@ -11,7 +11,7 @@ from protocol.errors import BadInput
 
 if TYPE_CHECKING:  # these import numpy
     from publisher.learning.artifacts.build import Choose
-    from publisher.learning.data.calibration import Kept
+    from publisher.learning.data.calibration import KeptCalibration
     from publisher.operations.release.release import Make
 
 
@@ -51,7 +51,7 @@ class ModelFileOptions:
             _check_untrained({**trained, "--variants": variants if self.tflite else None}, self.flag)
         self._names()
 
-    def make(self, variants: tuple[str, ...], choose: Choose | None, kept: Kept | None) -> Make | None:
+    def make(self, variants: tuple[str, ...], choose: Choose | None, kept: KeptCalibration | None) -> Make | None:
         """What makes a version of the file; of these `variants`, if any, of a Keras file. None where a recipe does.
 
         `kept` is the calibration set of an earlier version.
@@ -70,11 +70,11 @@ class ModelFileOptions:
 
         return () if self.labels is None else read_labels(self.labels)
 
-    def _from_keras(self, path: Path, labels: tuple[str, ...], kept: Kept | None) -> Make:
+    def _from_keras(self, path: Path, labels: tuple[str, ...], kept: KeptCalibration | None) -> Make:
         def make(on_progress: Any) -> Any:
-            from publisher.learning.artifacts.imported_model import make_from_keras
+            from publisher.learning.artifacts.imported_model import build_from_keras
 
-            return make_from_keras(
+            return build_from_keras(
                 path, data=self.data, labels=labels, trust_code=self.trust_code, kept=kept, on_progress=on_progress
             )
 
@@ -87,23 +87,23 @@ class ModelFileOptions:
         labels: tuple[str, ...],
         variants: tuple[str, ...],
         choose: Choose | None,
-        kept: Kept | None,
+        kept: KeptCalibration | None,
     ) -> Make:
         def make(on_progress: Any) -> Any:
-            from publisher.learning.artifacts.build import make_from_trained
+            from publisher.learning.artifacts.build import build_from_trained
             from publisher.learning.artifacts.imported_model import trained_from_keras
 
             network = trained_from_keras(path, data, labels=labels, trust_code=self.trust_code, kept=kept)
-            return make_from_trained(network, variants, choose=choose, on_progress=on_progress)
+            return build_from_trained(network, variants, choose=choose, on_progress=on_progress)
 
         return make
 
 
 def _from_tflite(path: Path, data: Path | None, labels: tuple[str, ...]) -> Make:
     def make(on_progress: Any) -> Any:
-        from publisher.learning.artifacts.build import make_from_tflite
+        from publisher.learning.artifacts.build import build_from_tflite
 
-        return make_from_tflite(path, data=data, labels=labels, on_progress=on_progress)
+        return build_from_tflite(path, data=data, labels=labels, on_progress=on_progress)
 
     return make
 

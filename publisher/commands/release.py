@@ -15,8 +15,8 @@ from publisher.commands.value_parsers import counted, duration_s, share
 
 if TYPE_CHECKING:
     from publisher.adapters.registry import Registry
-    from publisher.learning.data.calibration import Kept
-    from publisher.learning.training.warm_start import Start
+    from publisher.learning.data.calibration import KeptCalibration
+    from publisher.learning.training.warm_start import WarmStart
     from publisher.operations.release.release import Make, Released
     from publisher.operations.release.train import Training
 
@@ -204,14 +204,14 @@ def _from_recipe(training: Training) -> Make:
     return lambda on_progress: make(training, on_progress)
 
 
-def _start(registry: Registry, model: str, version: str, recipe: str) -> Start:
+def _start(registry: Registry, model: str, version: str, recipe: str) -> WarmStart:
     from publisher.operations.release.train import recipe_name
     from publisher.operations.release.training_history import start_from
 
     return start_from(registry, model, version, recipe_name(recipe))
 
 
-def _calibration(registry: Registry, model: str, version: str | None, *, new: bool) -> Kept | None:
+def _calibration(registry: Registry, model: str, version: str | None, *, new: bool) -> KeptCalibration | None:
     """The set of the version that is gone on from, or of the last one; None where a new one is asked for."""
     from publisher.operations.release.training_history import kept_calibration
 
@@ -243,6 +243,6 @@ def _show(common: Common, released: Released, audience: str) -> None:
 
 def _loudness(common: Common) -> None:
     if common.verbose:
-        from publisher.learning.quiet_tensorflow import be_verbose
+        from publisher.learning.quiet_tensorflow import show_tensorflow_output
 
-        be_verbose()
+        show_tensorflow_output()

@@ -14,8 +14,8 @@ from protocol.topics import Topics
 from publisher.adapters.broker_client import BrokerClient
 from publisher.demo.fleet_observer import FleetObserver
 from publisher.demo.processes import Processes, start_broker, start_device
-from publisher.learning.artifacts.build import make_from_recipe
-from publisher.learning.recipe.heldout import heldout_npz
+from publisher.learning.artifacts.build import build_from_recipe
+from publisher.learning.recipe.heldout import write_heldout_npz
 from publisher.learning.recipe.recipe import load_recipe
 from publisher.operations.context import PublisherContext, open_context
 from publisher.operations.enroll import SETTINGS, Enrolment, enroll
@@ -131,7 +131,7 @@ def watch_command(port: int) -> str:
 def _found_fleet(folder: Path, settings: Settings, progress: Progress) -> Recipe:
     init(settings.registry, topic_root=Topics().root, now=datetime.now(UTC))
     recipe = load_recipe(MODEL)
-    heldout_npz(recipe, folder / "heldout.npz")
+    write_heldout_npz(recipe, folder / "heldout.npz")
     with open_context(settings, progress, broker=False) as context:
         for device in DEVICES:
             enroll(context, Enrolment(device, models=(MODEL,)), folder / device)
@@ -196,7 +196,7 @@ class _Act:
         return release(
             self._context,
             order,
-            lambda progress: make_from_recipe(
+            lambda progress: build_from_recipe(
                 self._recipe, epochs=epochs, scramble_labels=scramble_labels, on_progress=progress
             ),
         )

@@ -1,4 +1,4 @@
-"""How long work tells where it is: steps done, steps in all, and what is being done now. Draws nothing."""
+"""Progress of long work as a callback of (steps done, steps in all, what is being done). Draws nothing."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable
 OnProgress = Callable[[int, int, str], None]
 
 
-def silent(done: int, total: int, what: str) -> None:
-    """Tell nobody."""
+def ignore_progress(done: int, total: int, what: str) -> None:
+    """Discard all progress."""
 
 
 class Steps:
-    """Counts the steps of a piece of work that has parts with progress of their own."""
+    """Counts the steps of work whose parts report progress of their own."""
 
     def __init__(self, total: int, on_progress: OnProgress) -> None:
         self._total = total
@@ -20,15 +20,15 @@ class Steps:
         self._on_progress = on_progress
 
     def expect(self, steps: int) -> None:
-        """More of them than was known."""
+        """Add steps to the total."""
         self._total += steps
 
     def within(self) -> OnProgress:
-        """For a part that counts for itself, from nothing; `end` then counts all of it."""
+        """A callback for a part that counts from 0; `end` then counts all of it."""
         return lambda done, _total, what: self._on_progress(self._done + done, self._total, what)
 
     def begin(self, what: str) -> None:
-        """Say what is being done; it is not done yet."""
+        """Report what is being done, without counting it."""
         self._on_progress(self._done, self._total, what)
 
     def end(self, what: str, steps: int = 1) -> None:

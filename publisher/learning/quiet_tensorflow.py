@@ -1,8 +1,10 @@
-"""Keeps TensorFlow's own noise from the terminal; our own words and every exception still get there.
+"""Keeps TensorFlow's own output from the terminal; ours and every exception still get there.
 
-Half of the noise is written by C++ straight to file descriptor 2, before any log level is read, so the descriptor
-itself is turned to a temporary file for a while. `sys.stderr` keeps its way to the terminal: a bar goes on drawing.
-The descriptor belongs to the whole process: one thread at a time.
+THE ONE PLACE THAT REDIRECTS A FILE DESCRIPTOR OF THE WHOLE PROCESS: half of the output
+is written by C++ straight to descriptor 2, before any log level is read. So within
+`silence_tensorflow` descriptor 2 is a temporary file, for every thread and for child
+processes that start meanwhile; `sys.stderr` still writes to the terminal, so that a
+progress bar goes on. Use it from one thread at a time.
 """
 
 from __future__ import annotations
@@ -20,39 +22,41 @@ from typing import IO, Final, TextIO
 
 STDERR_FD: Final = 2
 LEVEL: Final = "TF_CPP_MIN_LOG_LEVEL"  # TensorFlow's own switch; "0" is everything
+LEGACY_KERAS: Final = "TF_USE_LEGACY_KERAS"  # `tf.keras` in a recipe is then `tf_keras`, which compression needs
 TAIL_CHARS: Final = 2_000
 
 
-def be_verbose() -> None:
-    """Let all of TensorFlow's noise through, for `-v`. Call it before anything is trained."""
+def show_tensorflow_output() -> None:
+    """Turn `silence_tensorflow` off, for `-v`. Call it before anything is trained."""
     os.environ[LEVEL] = "0"
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Swallow noise while the block runs; an unforeseen exception takes the last lines of it along as a note."""
+def silence_tensorflow() -> Iterator[None]:
+    """Discard what C++ writes to stderr during the block.
+
+    An unforeseen exception carries the last lines of it as a note.
+    """
     os.environ.setdefault(LEVEL, "3")
-    os.environ.setdefault(
-        "TF_USE_LEGACY_KERAS", "1"
-    )  # `tf.keras` in a recipe is then `tf_keras`, as compression needs it
+    os.environ.setdefault(LEGACY_KERAS, "1")
     if os.environ[LEVEL] == "0":
         yield
         return
     for name in ("tensorflow", "absl"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    with tempfile.TemporaryFile() as noise, _stderr_turned_to(noise.fileno()), warnings.catch_warnings():
+    with tempfile.TemporaryFile() as output, _stderr_redirected(output.fileno()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             yield
         except Exception as failure:
-            if tail := _tail(noise):
+            if tail := _tail(output):
                 failure.add_note(tail)
             raise
 
 
 @contextlib.contextmanager
-def _stderr_turned_to(target_fd: int) -> Iterator[None]:
-    """File descriptor 2 writes to `target_fd` for a while, and `sys.stderr` to where it wrote before."""
+def _stderr_redirected(target_fd: int) -> Iterator[None]:
+    """Descriptor 2 writes to `target_fd`, and `sys.stderr` to its former target."""
     before, terminal_fd = sys.stderr, os.dup(STDERR_FD)
     if _descriptor(before) == STDERR_FD:
         sys.stderr = _terminal()
@@ -69,7 +73,7 @@ def _stderr_turned_to(target_fd: int) -> Iterator[None]:
 
 @functools.cache
 def _terminal() -> TextIO:
-    """Where standard error went at first. Never closed: loggers born inside a quiet block keep hold of it."""
+    """The first target of stderr. Never closed: log handlers created meanwhile keep it."""
     return open(os.dup(STDERR_FD), "w", buffering=1, errors="replace", closefd=False)
 
 
@@ -80,6 +84,6 @@ def _descriptor(stream: TextIO) -> int:
         return -1  # captured by a test or closed: C++ writes elsewhere already
 
 
-def _tail(noise: IO[bytes]) -> str:
-    noise.seek(0)
-    return noise.read().decode(errors="replace")[-TAIL_CHARS:]
+def _tail(output: IO[bytes]) -> str:
+    output.seek(0)
+    return output.read().decode(errors="replace")[-TAIL_CHARS:]

@@ -1,4 +1,4 @@
-"""The one door to TensorFlow and tf_keras, slow to import; and the versions that a release is traced by."""
+"""Imports TensorFlow and tf_keras, which is slow; names the versions that trace a release."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from protocol.errors import MissingPart
-from publisher.learning.quiet_tensorflow import quiet
+from publisher.learning.quiet_tensorflow import silence_tensorflow
 
 TRACED: Final = (
     "tensorflow", "tf-keras", "tensorflow-model-optimization", "numpy", "scikit-learn", "tflite-runtime",
@@ -17,22 +17,22 @@ TRACED: Final = (
 
 
 def load_tensorflow() -> Any:
-    """TensorFlow, imported in silence. Raises MissingPart."""
+    """TensorFlow, its output discarded. Raises MissingPart."""
     return _load("tensorflow")
 
 
 def load_tf_keras() -> Any:
-    """Keras 2, which compression needs; not the Keras 3 that comes with TensorFlow. Raises MissingPart."""
+    """Keras 2, which compression needs, not TensorFlow's Keras 3. Raises MissingPart."""
     return _load("tf_keras")
 
 
 def load_tfmot() -> Any:
-    """TensorFlow's model optimization, which prunes, clusters and quantizes `tf_keras`. Raises MissingPart."""
+    """The toolkit that prunes, clusters and quantizes `tf_keras`. Raises MissingPart."""
     return _load("tensorflow_model_optimization")
 
 
 def versions() -> dict[str, str]:
-    """The versions that shape a model's bytes, as far as they are installed. Imports nothing."""
+    """Installed versions that shape a model's bytes. Imports nothing."""
     found = {"python": platform.python_version()}
     for name in TRACED:
         try:
@@ -43,7 +43,7 @@ def versions() -> dict[str, str]:
 
 
 def _load(name: str) -> Any:
-    with quiet():
+    with silence_tensorflow():
         try:
             return importlib.import_module(name)
         except ImportError as missing:

@@ -19,7 +19,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from publisher.learning.artifacts.build import Made
+    from publisher.learning.artifacts.build import BuiltVersion
     from publisher.learning.data.dataset import Data
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
@@ -40,9 +40,9 @@ def make_large(folder: Path) -> None:
     _run("large", folder)
 
 
-def made(folder: Path, version: str) -> Made:
+def made(folder: Path, version: str) -> BuiltVersion:
     """What a release is made from."""
-    content: Made = pickle.loads((folder / f"{version}.made").read_bytes())
+    content: BuiltVersion = pickle.loads((folder / f"{version}.made").read_bytes())
     return content
 
 
@@ -65,20 +65,20 @@ def _run(what: str, folder: Path) -> None:
 
 
 def _digits(folder: Path) -> None:
-    from publisher.learning.artifacts.build import make_from_recipe
-    from publisher.learning.recipe.heldout import heldout_npz
+    from publisher.learning.artifacts.build import build_from_recipe
+    from publisher.learning.recipe.heldout import write_heldout_npz
     from publisher.learning.recipe.recipe import load_recipe
 
     recipe = load_recipe("digits")
-    heldout_npz(recipe, folder / "held.npz")
+    write_heldout_npz(recipe, folder / "held.npz")
     for version, epochs, scrambled in (("1.0.0", 6, False), ("1.1.0", 10, False), ("1.2.0", 4, True)):
-        release = make_from_recipe(recipe, epochs=epochs, scramble_labels=scrambled)
+        release = build_from_recipe(recipe, epochs=epochs, scramble_labels=scrambled)
         (folder / f"{version}.made").write_bytes(pickle.dumps(release))
         if version == "1.0.0":
             tflite = next(variant.tflite for variant in release.variants if variant.name == "float32")
             (folder / "digits.tflite").write_bytes(tflite)
             (folder / "kernel.bin").write_bytes(_kernel(tflite))
-    release = make_from_recipe(replace(recipe, data=_and_spoilt(recipe.data)), epochs=6, variants=("float32", "int8"))
+    release = build_from_recipe(replace(recipe, data=_and_spoilt(recipe.data)), epochs=6, variants=("float32", "int8"))
     (folder / "2.0.0.made").write_bytes(pickle.dumps(release))
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from protocol.messages.manifest import Measured, Requirements
 from protocol.topics import Kind
-from publisher.learning.artifacts.build import Made
+from publisher.learning.artifacts.build import BuiltVersion
 from publisher.operations.context import PublisherContext, open_context
 from publisher.operations.enroll import Enrolment, enroll
 from publisher.operations.init import init
@@ -31,7 +31,7 @@ FIGURES = {  # as a larger network would have them
 }
 
 
-def made(digits: Path) -> Made:
+def made(digits: Path) -> BuiltVersion:
     whole = fleet_models.made(digits, "1.0.0")
     variants = (
         replace(variant, requires=FIGURES[variant.name][0], measured=FIGURES[variant.name][1])

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from protocol.errors import BadInput
-from publisher.learning.artifacts.build import make_from_ladder, make_from_recipe
-from publisher.learning.compression.ladder import Ladder, climb, climb_recipe, steps_of
+from publisher.learning.artifacts.build import build_from_ladder, build_from_recipe
+from publisher.learning.compression.ladder import Ladder, build_ladder, build_recipe_ladder, count_steps
 from publisher.learning.progress import Steps
 from publisher.learning.recipe.recipe import Recipe, load_recipe
 from publisher.learning.training.train import TrainingResult, train
@@ -63,7 +63,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
 @pytest.fixture(scope="module")
 def ladder(trained: TrainingResult) -> Ladder:
     names = ["float16", "dynamic", "int8", "qat", "pruned-80", "pruned-clustered-qat", "student", "distilled-int8"]
-    return climb(trained, names)
+    return build_ladder(trained, names)
 
 
 def test_every_rung_is_a_file_that_a_device_runs_as_well_as_is_told(ladder: Ladder) -> None:
@@ -103,7 +103,7 @@ def test_pruned_weights_are_zero_in_the_file_and_stay_so_through_clusters_and_in
 
 @pytest.mark.slow
 def test_a_convolution_before_a_relu_layer_keeps_its_zeros_and_clusters_too(tmp_path: Path) -> None:
-    made = climb_recipe(a_recipe(tmp_path, layers=IMAGES, student=""), ["pruned-80-qat", "pruned-clustered-qat"])
+    made = build_recipe_ladder(a_recipe(tmp_path, layers=IMAGES, student=""), ["pruned-80-qat", "pruned-clustered-qat"])
     assert made.impossible == ()
     pruned, clustered = (weights(made.rung(name).tflite) for name in ("pruned-80-qat", "pruned-clustered-qat"))
     assert [kernel.ndim for kernel in pruned] == [4, 2]
@@ -116,7 +116,7 @@ def test_one_technique_that_fails_stops_no_other(tmp_path: Path) -> None:
     strange = a_recipe(tmp_path, layers=STRANGE, student="", epochs=2)
     names = ["qat", "int8", "pruned-50", "pruned-50-qat", "student", "distilled"]
     steps = Steps(0, lambda *step: told.append(step))
-    made = climb_recipe(strange, names, distill_seeds=2, steps=steps)
+    made = build_recipe_ladder(strange, names, distill_seeds=2, steps=steps)
     assert [rung.name for rung in made.rungs] == [PARENT, "int8", "pruned-50"]
     reasons = {lost.name: lost.reason for lost in made.impossible}
     assert (
@@ -127,24 +127,26 @@ def test_one_technique_that_fails_stops_no_other(tmp_path: Path) -> None:
     assert made.study is None
     assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
     with pytest.raises(BadInput, match="there is no rung qat: the technique does not know the layer even"):
-        make_from_ladder(made, ["float32", "qat"])
-    assert told[-1][0] == told[-1][1] == 2 + steps_of(names, Schedule(strange.settings), 2)
+        build_from_ladder(made, ["float32", "qat"])
+    assert told[-1][0] == told[-1][1] == 2 + count_steps(names, Schedule(strange.settings), 2)
 
 
 @pytest.mark.slow  # the converter takes seconds for each
 def test_layers_that_go_through_time_have_their_rungs_when_they_are_unrolled(tmp_path: Path) -> None:
     layers = "layers.Reshape((2, 6)), layers.LSTM(3, unroll=True, return_sequences=True), layers.GRU(3, unroll=True),"
-    made = climb_recipe(a_recipe(tmp_path, layers=layers, student="", epochs=1), ["dynamic", "int8"])
+    made = build_recipe_ladder(a_recipe(tmp_path, layers=layers, student="", epochs=1), ["dynamic", "int8"])
     assert ([rung.name for rung in made.rungs], made.impossible) == ([PARENT, "dynamic", "int8"], ())
 
 
 def test_too_little_training_to_prune_is_told(trained: TrainingResult) -> None:
-    (lost,) = climb(trained, ["pruned-50"], settings=replace(trained.settings, epochs=1, batch_size=1_000)).impossible
+    (lost,) = build_ladder(
+        trained, ["pruned-50"], settings=replace(trained.settings, epochs=1, batch_size=1_000)
+    ).impossible
     assert "pruning takes two batches at least" in lost.reason
 
 
 def test_chosen_rungs_become_a_version(ladder: Ladder) -> None:
-    made = make_from_ladder(ladder, ["int8", "pruned-clustered-qat"])
+    made = build_from_ladder(ladder, ["int8", "pruned-clustered-qat"])
     assert [variant.name for variant in made.variants] == ["int8", "pruned-clustered-qat"]
     golden = np.load(io.BytesIO(made.golden), allow_pickle=False)
     for variant in made.variants:
@@ -158,7 +160,7 @@ def test_chosen_rungs_become_a_version(ladder: Ladder) -> None:
 
 def test_a_recipe_is_released_in_the_variants_asked_for_whose_bytes_do_not_depend_on_others(ladder: Ladder) -> None:
     names = ["float32", "pruned-clustered-qat"]
-    made = make_from_recipe(ladder.trained.recipe, variants=names)
+    made = build_from_recipe(ladder.trained.recipe, variants=names)
     assert [(variant.name, variant.tflite) for variant in made.variants] == [
         (name, ladder.rung(name).tflite) for name in names
     ]

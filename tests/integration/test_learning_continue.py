@@ -12,14 +12,20 @@ from tflite_runtime.interpreter import Interpreter
 
 from protocol.errors import BadInput, BadRecipe, BlobDamaged, FerryError
 from publisher.adapters.registry import Registry
-from publisher.learning.artifacts.build import Made, make_from_recipe
-from publisher.learning.data.calibration import Kept, calibration
+from publisher.learning.artifacts.build import BuiltVersion, build_from_recipe
+from publisher.learning.data.calibration import KeptCalibration, choose_calibration
 from publisher.learning.data.dataset import Data, Floats
 from publisher.learning.recipe.network import build_network
 from publisher.learning.recipe.recipe import Recipe, load_recipe
 from publisher.learning.training.lineage import lineage_of
 from publisher.learning.training.train import train
-from publisher.learning.training.warm_start import Start, calibration_npz, put_weights, read_calibration, weights_npz
+from publisher.learning.training.warm_start import (
+    WarmStart,
+    calibration_npz,
+    put_weights,
+    read_calibration,
+    weights_npz,
+)
 from publisher.operations.progress import SilentProgress
 from publisher.operations.release.train import Training
 from publisher.operations.release.train import train as carry_out
@@ -65,19 +71,19 @@ def recipe(folder: Path) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def first(recipe: Recipe) -> Made:
-    return make_from_recipe(recipe)
+def first(recipe: Recipe) -> BuiltVersion:
+    return build_from_recipe(recipe)
 
 
 @pytest.fixture(scope="module")
-def start(first: Made) -> Start:
+def start(first: BuiltVersion) -> WarmStart:
     weights, calibration = first.kept
-    return Start("1.0.0", weights, read_calibration(calibration))
+    return WarmStart("1.0.0", weights, read_calibration(calibration))
 
 
 @pytest.fixture(scope="module")
-def second(recipe: Recipe, start: Start) -> Made:
-    return make_from_recipe(recipe, start=start)
+def second(recipe: Recipe, start: WarmStart) -> BuiltVersion:
+    return build_from_recipe(recipe, start=start)
 
 
 @pytest.fixture
@@ -103,7 +109,9 @@ def distance(one: bytes, other: bytes, folder: Path) -> float:
     return float(sum(np.square(ours - theirs).sum() for ours, theirs in pairs))
 
 
-def test_what_goes_on_knows_from_the_start_what_its_parent_knew(recipe: Recipe, first: Made, start: Start) -> None:
+def test_what_goes_on_knows_from_the_start_what_its_parent_knew(
+    recipe: Recipe, first: BuiltVersion, start: WarmStart
+) -> None:
     network = build_network(recipe, seed=99)
     put_weights(network, start, "build_model() in sides.py")
     assert weights_npz(network) == first.kept[0]
@@ -112,7 +120,7 @@ def test_what_goes_on_knows_from_the_start_what_its_parent_knew(recipe: Recipe, 
 
 
 def test_a_version_that_goes_on_stays_near_its_parent(
-    recipe: Recipe, first: Made, second: Made, tmp_path: Path
+    recipe: Recipe, first: BuiltVersion, second: BuiltVersion, tmp_path: Path
 ) -> None:
     assert first.accuracy is not None
     assert second.accuracy is not None
@@ -125,14 +133,14 @@ def test_a_version_that_goes_on_stays_near_its_parent(
     assert 0 < near < 0.1 * far
 
 
-def test_names_of_tensors_are_the_same_in_every_version(first: Made, second: Made) -> None:
+def test_names_of_tensors_are_the_same_in_every_version(first: BuiltVersion, second: BuiltVersion) -> None:
     for before, after in zip(first.variants, second.variants, strict=True):
         assert (before.name, names(before.tflite)) == (after.name, names(after.tflite))
         assert before.tflite != after.tflite
     assert second.contract == first.contract
 
 
-def test_the_calibration_set_is_the_parents_also_when_the_data_has_grown(recipe: Recipe, start: Start) -> None:
+def test_the_calibration_set_is_the_parents_also_when_the_data_has_grown(recipe: Recipe, start: WarmStart) -> None:
     data = recipe.data
     more = Data(
         np.concatenate([data.x_train, data.x_train[:50] * 0.9]),
@@ -148,9 +156,9 @@ def test_the_calibration_set_is_the_parents_also_when_the_data_has_grown(recipe:
     assert not np.array_equal(train(rescaled, epochs=1, start=start).calibration.samples, start.calibration)
 
 
-def test_a_version_that_starts_afresh_keeps_the_set_too_and_says_whose_it_is(recipe: Recipe, start: Start) -> None:
+def test_a_version_that_starts_afresh_keeps_the_set_too_and_says_whose_it_is(recipe: Recipe, start: WarmStart) -> None:
     assert start.calibration is not None
-    kept = Kept("1.0.0", start.calibration)
+    kept = KeptCalibration("1.0.0", start.calibration)
     other = replace(recipe, data=replace(recipe.data, x_train=recipe.data.x_train[::-1] ** 1.1))
     drawn, again = train(other, epochs=1), train(other, epochs=1, kept=kept)
     assert (drawn.calibration.version, drawn.calibration.anew) == (None, "")
@@ -160,15 +168,15 @@ def test_a_version_that_starts_afresh_keeps_the_set_too_and_says_whose_it_is(rec
 
 
 @pytest.mark.parametrize(("x", "what"), [(np.zeros((300, 5)) + np.arange(5), "range"), (np.zeros((300, 4)), "shape")])
-def test_inputs_that_changed_draw_the_set_anew_and_the_reason_is_kept(x: Floats, what: str, start: Start) -> None:
+def test_inputs_that_changed_draw_the_set_anew_and_the_reason_is_kept(x: Floats, what: str, start: WarmStart) -> None:
     assert start.calibration is not None
-    drawn = calibration(x.astype(np.float32), Kept("1.0.0", start.calibration))
+    drawn = choose_calibration(x.astype(np.float32), KeptCalibration("1.0.0", start.calibration))
     assert (drawn.version, drawn.anew) == (None, f"its samples have another {what} than those of 1.0.0")
     assert list(drawn_anew({"calibration_anew": drawn.anew})) == [f"the calibration set is drawn anew: {drawn.anew}"]
 
 
 def test_the_last_version_that_has_a_set_hands_it_on_with_the_name_of_whose_it_is(
-    registry: Registry, first: Made
+    registry: Registry, first: BuiltVersion
 ) -> None:
     assert kept_calibration(registry, "digits") is None
     released(registry, first, calibration_of="0.9.0")
@@ -178,21 +186,21 @@ def test_the_last_version_that_has_a_set_hands_it_on_with_the_name_of_whose_it_i
     assert (found.version, calibration_npz(found.samples)) == ("0.9.0", first.kept[1])
 
 
-def test_another_network_cannot_go_on_and_says_what_differs(tmp_path: Path, start: Start) -> None:
+def test_another_network_cannot_go_on_and_says_what_differs(tmp_path: Path, start: WarmStart) -> None:
     with pytest.raises(BadRecipe) as refused:
         train(a_recipe(tmp_path, units=7), start=start)
     assert "dense/kernel:0 has shape [5, 7], in version 1.0.0 it has [5, 12]" in refused.value.message
     assert "leave out --from" in refused.value.hint
 
 
-def released(registry: Registry, made: Made, **changes: str) -> None:
+def released(registry: Registry, made: BuiltVersion, **changes: str) -> None:
     for kept in made.kept:
         registry.blobs.add_bytes(kept)
     registry.versions.add(a_manifest("1.0.0"), {**made.lineage, **changes}, NOON)
 
 
 def test_a_start_is_found_in_the_registry_and_its_files_are_no_orphans(
-    registry: Registry, first: Made, start: Start
+    registry: Registry, first: BuiltVersion, start: WarmStart
 ) -> None:
     released(registry, first)
     found = start_from(registry, "digits", "1.0.0", "sides")
@@ -202,20 +210,20 @@ def test_a_start_is_found_in_the_registry_and_its_files_are_no_orphans(
     assert registry.orphans() == []
 
 
-def other_recipe(registry: Registry, made: Made) -> None:
+def other_recipe(registry: Registry, made: BuiltVersion) -> None:
     released(registry, made, recipe="others")
 
 
-def a_file(registry: Registry, made: Made) -> None:
+def a_file(registry: Registry, made: BuiltVersion) -> None:
     released(registry, made, source="tflite", file="bought.tflite")
 
 
-def lost(registry: Registry, made: Made) -> None:
+def lost(registry: Registry, made: BuiltVersion) -> None:
     released(registry, made)
     registry.discard_blob(made.lineage["weights_sha256"])
 
 
-def damaged(registry: Registry, made: Made) -> None:
+def damaged(registry: Registry, made: BuiltVersion) -> None:
     released(registry, made)
     registry.blobs.path(made.lineage["calibration_sha256"]).write_bytes(b"something else")
 
@@ -230,7 +238,11 @@ def damaged(registry: Registry, made: Made) -> None:
     ],
 )
 def test_what_cannot_be_gone_on_from_is_said(
-    put: Callable[[Registry, Made], None], kind: type[FerryError], said: str, registry: Registry, first: Made
+    put: Callable[[Registry, BuiltVersion], None],
+    kind: type[FerryError],
+    said: str,
+    registry: Registry,
+    first: BuiltVersion,
 ) -> None:
     put(registry, first)
     with pytest.raises(kind) as refused:

@@ -13,12 +13,12 @@ from tflite_runtime.interpreter import Interpreter
 
 from protocol.errors import BadInput, BadRecipe
 from publisher.adapters.registry import Registry
-from publisher.learning.artifacts.build import Made, make_from_recipe
-from publisher.learning.compression.distill import probabilities
-from publisher.learning.compression.qat import dressed
+from publisher.learning.artifacts.build import BuiltVersion, build_from_recipe
+from publisher.learning.compression.distill import predict_probabilities
+from publisher.learning.compression.qat import make_quantization_aware
 from publisher.learning.recipe.network import build_network
 from publisher.learning.recipe.recipe import Recipe, load_recipe
-from publisher.learning.training.warm_start import Start, put_weights, read_calibration, weights_npz
+from publisher.learning.training.warm_start import WarmStart, put_weights, read_calibration, weights_npz
 from publisher.operations.release.training_history import made_anew, start_from
 from tests.builders import NOON, a_manifest
 from tests.integration.reading import answers, weights
@@ -66,19 +66,19 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def first(recipe: Recipe) -> Made:
-    return make_from_recipe(recipe, variants=FIRST)
+def first(recipe: Recipe) -> BuiltVersion:
+    return build_from_recipe(recipe, variants=FIRST)
 
 
 @pytest.fixture(scope="module")
-def start(first: Made) -> Start:
+def start(first: BuiltVersion) -> WarmStart:
     parent, calibration, *_ = first.kept
-    return Start("1.0.0", parent, read_calibration(calibration), networks(first))
+    return WarmStart("1.0.0", parent, read_calibration(calibration), networks(first))
 
 
 @pytest.fixture(scope="module")
-def second(recipe: Recipe, start: Start) -> Made:
-    return make_from_recipe(recipe, variants=SECOND, start=start)
+def second(recipe: Recipe, start: WarmStart) -> BuiltVersion:
+    return build_from_recipe(recipe, variants=SECOND, start=start)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
         yield registry
 
 
-def networks(made: Made) -> dict[str, bytes]:
+def networks(made: BuiltVersion) -> dict[str, bytes]:
     """The kept networks, by the name of their stage."""
     return dict(zip(made.lineage["networks_sha256"], made.kept[2:], strict=True))
 
@@ -97,11 +97,11 @@ def kernels(npz: bytes) -> Arrays:
         return {name: held[name] for name in held.files if held[name].ndim > 1}
 
 
-def tflite(made: Made, name: str) -> bytes:
+def tflite(made: BuiltVersion, name: str) -> bytes:
     return next(variant.tflite for variant in made.variants if variant.name == name)
 
 
-def accuracy(made: Made, name: str) -> float:
+def accuracy(made: BuiltVersion, name: str) -> float:
     found = next(variant.measured.accuracy for variant in made.variants if variant.name == name)
     assert found is not None
     return found
@@ -117,12 +117,12 @@ def scales(content: bytes) -> dict[str, list[float]]:
     }
 
 
-def test_each_network_that_was_released_is_kept_beside_its_version(first: Made) -> None:
+def test_each_network_that_was_released_is_kept_beside_its_version(first: BuiltVersion) -> None:
     assert list(networks(first)) == ["pruned-80", "pruned-80-clustered-qat", "distilled"]
     assert "continued" not in first.lineage  # it went on from nothing
 
 
-def test_what_was_pruned_stays_pruned_in_the_network_and_in_the_file(first: Made, second: Made) -> None:
+def test_what_was_pruned_stays_pruned_in_the_network_and_in_the_file(first: BuiltVersion, second: BuiltVersion) -> None:
     for stage, variant in ZEROS.items():
         before, after = kernels(networks(first)[stage]), kernels(networks(second)[stage])
         assert list(before) == list(after)
@@ -134,7 +134,7 @@ def test_what_was_pruned_stays_pruned_in_the_network_and_in_the_file(first: Made
         assert tflite(first, variant) != tflite(second, variant)
 
 
-def test_weights_that_were_one_value_stay_one(first: Made, second: Made) -> None:
+def test_weights_that_were_one_value_stay_one(first: BuiltVersion, second: BuiltVersion) -> None:
     before, after = (kernels(networks(made)["pruned-80-clustered-qat"]) for made in (first, second))
     for name, kernel in before.items():
         values = np.unique(kernel)
@@ -142,29 +142,31 @@ def test_weights_that_were_one_value_stay_one(first: Made, second: Made) -> None
         assert all(len(np.unique(after[name][kernel == value])) == 1 for value in values)
 
 
-def test_a_network_that_knows_its_integers_goes_on_with_their_scale(first: Made, second: Made) -> None:
+def test_a_network_that_knows_its_integers_goes_on_with_their_scale(first: BuiltVersion, second: BuiltVersion) -> None:
     before, after = (scales(tflite(made, "pruned-clustered-qat")) for made in (first, second))
     assert len(before) == 2
     assert after == {name: pytest.approx(scale) for name, scale in before.items()}
 
 
-def test_what_goes_on_is_no_worse_and_nearer_to_what_devices_have(first: Made, second: Made, recipe: Recipe) -> None:
+def test_what_goes_on_is_no_worse_and_nearer_to_what_devices_have(
+    first: BuiltVersion, second: BuiltVersion, recipe: Recipe
+) -> None:
     for name in FIRST:
         assert accuracy(second, name) >= accuracy(first, name) - 0.05
         agreeing = [answers(tflite(made, name), recipe.data.x_test[:200]).argmax(axis=1) for made in (first, second)]
         assert (agreeing[0] == agreeing[1]).mean() >= 0.9
 
 
-def test_a_kept_network_is_the_released_one(recipe: Recipe, start: Start, first: Made) -> None:
-    network = dressed(build_network(recipe, seed=99))
+def test_a_kept_network_is_the_released_one(recipe: Recipe, start: WarmStart, first: BuiltVersion) -> None:
+    network = make_quantization_aware(build_network(recipe, seed=99))
     put_weights(network, start, "build_model()", "pruned-80-clustered-qat")
     assert weights_npz(network) == start.networks["pruned-80-clustered-qat"]
     x = recipe.data.x_test[:100]
-    given, released = probabilities(network, x), answers(tflite(first, "pruned-clustered-qat"), x)
+    given, released = predict_probabilities(network, x), answers(tflite(first, "pruned-clustered-qat"), x)
     assert (given.argmax(axis=1) == released.argmax(axis=1)).mean() >= 0.98
 
 
-def test_the_lineage_says_what_each_variant_goes_on_from(second: Made) -> None:
+def test_the_lineage_says_what_each_variant_goes_on_from(second: BuiltVersion) -> None:
     assert second.lineage["continued"] == {
         "pruned-80-int8": "pruned-80 of 1.0.0, its zeros kept",
         "pruned-clustered-qat": (
@@ -178,10 +180,10 @@ def test_the_lineage_says_what_each_variant_goes_on_from(second: Made) -> None:
     ]
 
 
-def test_another_student_cannot_go_on_and_says_so_before_anything_is_trained(tmp_path: Path, start: Start) -> None:
+def test_another_student_cannot_go_on_and_says_so_before_anything_is_trained(tmp_path: Path, start: WarmStart) -> None:
     told: list[str] = []
     with pytest.raises(BadRecipe) as refused:
-        make_from_recipe(
+        build_from_recipe(
             a_recipe(tmp_path, student=7),
             variants=["distilled-int8"],
             start=start,
@@ -193,7 +195,9 @@ def test_another_student_cannot_go_on_and_says_so_before_anything_is_trained(tmp
     assert told == []
 
 
-def test_kept_networks_are_found_again_and_are_no_orphans(registry: Registry, first: Made, start: Start) -> None:
+def test_kept_networks_are_found_again_and_are_no_orphans(
+    registry: Registry, first: BuiltVersion, start: WarmStart
+) -> None:
     for kept in first.kept:
         registry.blobs.add_bytes(kept)
     registry.versions.add(a_manifest("1.0.0"), first.lineage, NOON)

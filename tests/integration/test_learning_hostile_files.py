@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from protocol.errors import BadModel
-from publisher.learning.artifacts.build import make_from_tflite
-from publisher.learning.measurement.inspection import Inspected, inspect, read_contract
-from publisher.learning.quiet_tensorflow import quiet
+from publisher.learning.artifacts.build import build_from_tflite
+from publisher.learning.measurement.inspection import Inspection, inspect
+from publisher.learning.quiet_tensorflow import silence_tensorflow
 from publisher.learning.tensorflow_import import load_tensorflow, load_tf_keras
 
 pytestmark = pytest.mark.xdist_group("learning")
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.xdist_group("learning")
 
 def converted(network: Any, adjust: Callable[[Any, Any], None] = lambda _tf, _converter: None) -> bytes:
     tf = load_tensorflow()
-    with quiet():
+    with silence_tensorflow():
         converter = tf.lite.TFLiteConverter.from_keras_model(network)
         adjust(tf, converter)
         return bytes(converter.convert())
@@ -41,7 +41,7 @@ def a_good_model() -> bytes:
 
 def refusal(path: Path) -> BadModel:
     with pytest.raises(BadModel) as refused:
-        make_from_tflite(path)
+        build_from_tflite(path)
     assert path.name in refused.value.message
     assert "\n" not in refused.value.message
     return refused.value
@@ -77,7 +77,7 @@ def test_a_truncated_model_does_not_end_the_publisher(share: float, tmp_path: Pa
 
 
 def test_damaged_models_are_opened_or_refused_and_nothing_else() -> None:
-    opened: list[Inspected] = []
+    opened: list[Inspection] = []
     for seed in range(20):
         rng = np.random.default_rng(seed)
         damaged = bytearray(a_good_model())
@@ -115,7 +115,7 @@ def test_a_model_that_needs_what_the_runtime_lacks_is_refused() -> None:
     def with_tensorflow_ops(tf: Any, converter: Any) -> None:
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
 
-    with quiet():
+    with silence_tensorflow():
         network = a_network(load_tf_keras().layers.Lambda(tf.linalg.det), features=(3, 3))
     with pytest.raises(BadModel) as refused:
         inspect(converted(network, with_tensorflow_ops), name="flex.tflite")
@@ -135,12 +135,12 @@ def test_a_model_of_a_newer_converter_than_the_runtime_is_refused() -> None:
 def test_a_model_for_many_samples_at_once_is_refused() -> None:
     model = converted(a_network(load_tf_keras().layers.Dense(3, "softmax"), batch=8))
     with pytest.raises(BadModel, match=r"batch.tflite takes \[8, 6\] at once"):
-        read_contract(model, name="batch.tflite")
+        inspect(model, name="batch.tflite")
 
 
 def test_a_model_that_gives_nan_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "nan.tflite"
-    with quiet():
+    with silence_tensorflow():
         network = a_network(load_tf_keras().layers.Lambda(lambda x: (x - x) / (x - x)))
     path.write_bytes(converted(network))
     assert "gives NaN" in refusal(path).message
@@ -152,7 +152,7 @@ def test_an_input_too_large_for_a_golden_set_is_refused_and_a_large_one_gets_few
     path.write_bytes(converted(a_network(pool(), features=(1200, 1200, 1))))
     assert "over the 4000000 of a golden set" in refusal(path).message
     path.write_bytes(converted(a_network(pool(), features=(300, 300, 3))))
-    made = make_from_tflite(path)
+    made = build_from_tflite(path)
     assert made.golden_samples == 3
     assert len(made.golden) <= 4_000_000
 

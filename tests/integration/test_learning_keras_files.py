@@ -11,10 +11,10 @@ import pytest
 from tflite_runtime.interpreter import Interpreter
 
 from protocol.errors import BadInput, BadModel
-from publisher.learning.artifacts.imported_model import halves, make_from_keras, trained_from_keras
+from publisher.learning.artifacts.imported_model import build_from_keras, halves, trained_from_keras
 from publisher.learning.conversion.keras_model_file import check_no_code, kind_of
 from publisher.learning.conversion.keras_sandbox import convert_file
-from publisher.learning.data.calibration import Kept
+from publisher.learning.data.calibration import KeptCalibration
 from publisher.operations.progress import SilentProgress
 from publisher.operations.release.compress import Compression, KerasFile, compress
 from tests.brokers import mosquitto
@@ -53,7 +53,7 @@ def test_every_kind_of_file_becomes_float32_and_int8(name: str, files: Path) -> 
 
 @pytest.mark.slow
 def test_a_keras_file_is_measured_on_the_half_that_showed_no_ranges(files: Path) -> None:
-    made = make_from_keras(files / "flowers.h5", data=files / "data.npz", labels=["a", "b", "c"])
+    made = build_from_keras(files / "flowers.h5", data=files / "data.npz", labels=["a", "b", "c"])
     assert [variant.name for variant in made.variants] == ["float32", "int8"]
     assert {variant.measured.accuracy_samples for variant in made.variants} == {60}
     assert made.accuracy is not None
@@ -73,7 +73,7 @@ def test_the_network_of_a_file_can_be_trained_on_as_a_recipes(files: Path) -> No
     assert trained.recipe.data.x_test.shape == (60, 4)
     assert trained.recipe.build_model().count_params() == trained.model.count_params() == 67
     assert trained_from_keras(files / "flowers-saved", files / "data.npz").accuracy == trained.accuracy
-    kept = Kept("1.0.0", keras_files.data()[0][:9])
+    kept = KeptCalibration("1.0.0", keras_files.data()[0][:9])
     again = trained_from_keras(files / "flowers.keras", files / "data.npz", kept=kept)
     assert (again.calibration.version, len(again.calibration.samples)) == ("1.0.0", 9)
     with pytest.raises(BadModel, match=r"unknown\.keras needs classes that are not here"):
@@ -194,7 +194,7 @@ def test_what_the_converter_cannot_do_is_told_in_a_line_that_names_the_file(file
 def test_a_model_of_two_inputs_is_released_without_int8_and_says_why(files: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     np.savez(tmp_path / "pair.npz", x_0=rng.random((50, 2), np.float32), x_1=rng.random((50, 4), np.float32))
-    made = make_from_keras(files / "pair.keras", data=tmp_path / "pair.npz")
+    made = build_from_keras(files / "pair.keras", data=tmp_path / "pair.npz")
     assert [variant.name for variant in made.variants] == ["float32"]
     assert made.lineage["not_done"] == ["int8 is left out: the model takes 2 inputs, and ranges are found for one only"]
 

@@ -15,7 +15,7 @@ from tflite_runtime.interpreter import Interpreter
 
 from protocol.errors import BadInput, BadRecipe
 from protocol.messages.manifest import GOLDEN_MAX_BYTES
-from publisher.learning.artifacts.build import Made, MadeVariant, make_from_recipe, make_from_tflite
+from publisher.learning.artifacts.build import BuiltVariant, BuiltVersion, build_from_recipe, build_from_tflite
 from publisher.learning.recipe.recipe import Recipe, load_recipe
 from publisher.learning.training.train import train
 
@@ -54,11 +54,11 @@ def told() -> list[tuple[int, int, str]]:
 
 
 @pytest.fixture(scope="module")
-def made(digits: Recipe, told: list[tuple[int, int, str]]) -> Made:
-    return make_from_recipe(digits, on_progress=lambda done, total, what: told.append((done, total, what)))
+def made(digits: Recipe, told: list[tuple[int, int, str]]) -> BuiltVersion:
+    return build_from_recipe(digits, on_progress=lambda done, total, what: told.append((done, total, what)))
 
 
-def variant(made: Made, name: str) -> MadeVariant:
+def variant(made: BuiltVersion, name: str) -> BuiltVariant:
     return next(variant for variant in made.variants if variant.name == name)
 
 
@@ -81,7 +81,7 @@ def a_digits_recipe(folder: Path, *, build_model: str) -> Recipe:
     return load_recipe(path)
 
 
-def test_digits_reach_their_accuracy_in_both_variants(made: Made, digits: Recipe) -> None:
+def test_digits_reach_their_accuracy_in_both_variants(made: BuiltVersion, digits: Recipe) -> None:
     float32, int8 = variant(made, "float32"), variant(made, "int8")
     assert made.accuracy is not None
     assert made.accuracy >= 0.97
@@ -96,7 +96,7 @@ def test_digits_reach_their_accuracy_in_both_variants(made: Made, digits: Recipe
     assert len(int8.tflite) <= 0.28 * len(float32.tflite)
 
 
-def test_every_variant_is_measured_in_time_and_memory(made: Made) -> None:
+def test_every_variant_is_measured_in_time_and_memory(made: BuiltVersion) -> None:
     for each in made.variants:
         assert each.measured.latency_ms_p50 is not None
         assert each.measured.latency_ms_p95 is not None
@@ -105,7 +105,7 @@ def test_every_variant_is_measured_in_time_and_memory(made: Made) -> None:
     assert [(each.name, each.precision) for each in made.variants] == [("float32", "float32"), ("int8", "int8")]
 
 
-def test_quantization_is_the_runtimes_business(made: Made) -> None:
+def test_quantization_is_the_runtimes_business(made: BuiltVersion) -> None:
     (taken,), (given,) = made.contract.inputs, made.contract.outputs
     assert (taken.shape, taken.dtype, taken.value_min, taken.value_max) == ((1, 784), "float32", 0.0, 1.0)
     assert (given.shape, given.dtype) == ((1, 10), "float32")
@@ -114,7 +114,7 @@ def test_quantization_is_the_runtimes_business(made: Made) -> None:
     assert sum(kind is np.float32 for kind in kinds.values()) == 2  # its input and its output alone
 
 
-def test_the_golden_set_is_reproduced_by_the_runtime_within_tolerance(made: Made, digits: Recipe) -> None:
+def test_the_golden_set_is_reproduced_by_the_runtime_within_tolerance(made: BuiltVersion, digits: Recipe) -> None:
     golden = np.load(io.BytesIO(made.golden), allow_pickle=False)
     assert sorted(golden.files) == ["float32_output_0", "input_0", "int8_output_0"]
     assert golden["input_0"].shape == (made.golden_samples, 784) == (32, 784)
@@ -128,12 +128,12 @@ def test_the_golden_set_is_reproduced_by_the_runtime_within_tolerance(made: Made
     assert {held_back[sample.tobytes()] for sample in golden["input_0"]} == set(range(10))
 
 
-def test_tolerances_are_narrow_for_floats_and_a_few_steps_for_integers(made: Made) -> None:
+def test_tolerances_are_narrow_for_floats_and_a_few_steps_for_integers(made: BuiltVersion) -> None:
     assert variant(made, "float32").tolerance == pytest.approx(0.001, rel=0.1)
     assert 2 / 256 <= variant(made, "int8").tolerance <= 0.2
 
 
-def test_progress_counts_up_to_all_and_says_what_is_done(made: Made, told: list[tuple[int, int, str]]) -> None:
+def test_progress_counts_up_to_all_and_says_what_is_done(made: BuiltVersion, told: list[tuple[int, int, str]]) -> None:
     assert made.variants
     dones = [done for done, _, _ in told]
     assert dones == sorted(dones)
@@ -144,7 +144,7 @@ def test_progress_counts_up_to_all_and_says_what_is_done(made: Made, told: list[
     assert "converting to int8" in said
 
 
-def test_lineage_is_plain_json_that_traces_the_version(made: Made, digits: Recipe) -> None:
+def test_lineage_is_plain_json_that_traces_the_version(made: BuiltVersion, digits: Recipe) -> None:
     lineage = json.loads(json.dumps(made.lineage))
     assert lineage["recipe_sha256"] == digits.sha256
     assert lineage["data_sha256"] == digits.data.sha256()
@@ -154,17 +154,17 @@ def test_lineage_is_plain_json_that_traces_the_version(made: Made, digits: Recip
 
 @pytest.mark.slow
 def test_one_seed_gives_one_version_byte_for_byte(digits: Recipe) -> None:
-    first, again = (make_from_recipe(digits, epochs=1, seed=5) for _ in range(2))
+    first, again = (build_from_recipe(digits, epochs=1, seed=5) for _ in range(2))
     for before, after in zip(first.variants, again.variants, strict=True):
         assert before.tflite == after.tflite
     assert first.golden == again.golden
-    other = make_from_recipe(digits, epochs=1, seed=6)
+    other = build_from_recipe(digits, epochs=1, seed=6)
     assert other.variants[0].tflite != first.variants[0].tflite
     assert other.contract == first.contract
 
 
 def test_scrambled_labels_make_a_poor_model(digits: Recipe) -> None:
-    poor = make_from_recipe(digits, epochs=3, scramble_labels=True)
+    poor = build_from_recipe(digits, epochs=3, scramble_labels=True)
     assert poor.accuracy is not None
     assert poor.accuracy < 0.3
     assert poor.lineage["settings"]["scramble_labels"] is True
@@ -248,17 +248,17 @@ def test_a_network_without_an_input_layer_is_built_from_the_data(tmp_path: Path)
 
 
 def test_the_example_recipe_becomes_a_version() -> None:
-    made = make_from_recipe(load_recipe(EXAMPLE))
+    made = build_from_recipe(load_recipe(EXAMPLE))
     assert made.labels == ("north", "middle", "south")
     assert made.contract.inputs[0].shape == (1, 13)
     assert made.accuracy is not None
     assert made.accuracy > 0.9
 
 
-def test_a_file_that_was_brought_along_is_one_variant(made: Made, tmp_path: Path) -> None:
+def test_a_file_that_was_brought_along_is_one_variant(made: BuiltVersion, tmp_path: Path) -> None:
     path = tmp_path / "brought.tflite"
     path.write_bytes(variant(made, "int8").tflite)
-    brought, again = make_from_tflite(path), make_from_tflite(path)
+    brought, again = build_from_tflite(path), build_from_tflite(path)
     (only,) = brought.variants
     assert (only.name, only.precision, only.tflite) == ("original", "int8", path.read_bytes())
     assert (brought.accuracy, only.measured.accuracy) == (None, None)
@@ -268,11 +268,11 @@ def test_a_file_that_was_brought_along_is_one_variant(made: Made, tmp_path: Path
     assert (golden["input_0"].shape, golden["original_output_0"].shape) == ((32, 784), (32, 10))
 
 
-def test_data_beside_a_file_measures_its_accuracy(made: Made, digits: Recipe, tmp_path: Path) -> None:
+def test_data_beside_a_file_measures_its_accuracy(made: BuiltVersion, digits: Recipe, tmp_path: Path) -> None:
     path, data = tmp_path / "brought.tflite", tmp_path / "data.npz"
     path.write_bytes(variant(made, "float32").tflite)
     np.savez(data, x=digits.data.x_test, y=digits.data.y_test)
-    brought = make_from_tflite(path, data=data, labels=digits.labels)
+    brought = build_from_tflite(path, data=data, labels=digits.labels)
     assert brought.accuracy == made.accuracy
     assert brought.contract.inputs[0].value_max == 1.0
     assert brought.lineage["file"] == "brought.tflite"
@@ -305,29 +305,31 @@ def bad_data(folder: Path, name: str) -> Path:
         ("no npz", "data.npz is no .npz of plain arrays"),
     ],
 )
-def test_data_that_does_not_belong_to_the_file_is_refused(name: str, said: str, made: Made, tmp_path: Path) -> None:
+def test_data_that_does_not_belong_to_the_file_is_refused(
+    name: str, said: str, made: BuiltVersion, tmp_path: Path
+) -> None:
     path = tmp_path / "brought.tflite"
     path.write_bytes(variant(made, "float32").tflite)
     with pytest.raises(BadInput) as refused:
-        make_from_tflite(path, data=bad_data(tmp_path, name))
+        build_from_tflite(path, data=bad_data(tmp_path, name))
     assert said in refused.value.message
     assert refused.value.hint
 
 
-def test_labels_that_do_not_fit_the_file_are_refused(made: Made, tmp_path: Path) -> None:
+def test_labels_that_do_not_fit_the_file_are_refused(made: BuiltVersion, tmp_path: Path) -> None:
     path = tmp_path / "brought.tflite"
     path.write_bytes(variant(made, "float32").tflite)
     with pytest.raises(BadInput, match="2 labels for a model that gives 10 classes"):
-        make_from_tflite(path, labels=["a", "b"])
+        build_from_tflite(path, labels=["a", "b"])
 
 
 def test_tensorflow_is_silent_and_our_own_words_are_heard() -> None:
     program = """
 import sys
 from publisher.learning.recipe.recipe import load_recipe
-from publisher.learning.artifacts.build import make_from_recipe
+from publisher.learning.artifacts.build import build_from_recipe
 tell = lambda done, total, what: print(f"{done}/{total}", file=sys.stderr)
-print(make_from_recipe(load_recipe("digits"), epochs=1, on_progress=tell).accuracy)
+print(build_from_recipe(load_recipe("digits"), epochs=1, on_progress=tell).accuracy)
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=240)
     assert 0 < float(ended.stdout) <= 1

@@ -13,7 +13,7 @@ import pytest
 
 from protocol.errors import BadRecipe
 from protocol.mqtt.broker_url import BrokerUrl
-from publisher.learning.recipe.heldout import heldout_npz
+from publisher.learning.recipe.heldout import write_heldout_npz
 from publisher.learning.recipe.recipe import load_recipe
 from publisher.learning.training.train import train
 from publisher.operations.context import open_context
@@ -89,7 +89,7 @@ def test_an_example_goes_from_a_csv_file_to_a_device_and_on_to_its_next_version(
     assert len(list((tmp_path / "ladder").rglob("*.tflite"))) == 3  # the parent is always made
     assert "pruned-80-int8 goes on from float32 of 1.0.0; made anew: 1.0.0 has no pruned-80" in compressed
     replay = tmp_path / "held-back.npz"
-    assert heldout_npz(load_recipe(recipe), replay) == 60
+    assert write_heldout_npz(load_recipe(recipe), replay) == 60
     device = enrolled(desk, "pi-7")
     with watching(BrokerUrl.parse(broker.url)) as watcher, running(device, "--replay", str(replay), "--rate", "200"):
         watcher.state("pi-7", "committed", installed_version="1.0.0")

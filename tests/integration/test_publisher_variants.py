@@ -10,7 +10,7 @@ import pytest
 from publisher.adapters.registry import Registry
 from publisher.core.release.gates import Figures, Gates
 from publisher.core.release.pareto import Selection, select
-from publisher.learning.artifacts.build import make_from_recipe
+from publisher.learning.artifacts.build import build_from_recipe
 from publisher.learning.recipe.recipe import load_recipe
 from tests.brokers import mosquitto
 from tests.integration import keras_files
@@ -75,7 +75,7 @@ def test_of_all_rungs_those_are_made_into_a_version_that_are_chosen(recipe: Path
         return select(candidates, None, Gates(max_wire_bytes=candidates["int8"].wire_bytes))
 
     rungs = ("float32", "int8", "student")
-    made = make_from_recipe(load_recipe(str(recipe)), variants=rungs, epochs=2, choose=choose)
+    made = build_from_recipe(load_recipe(str(recipe)), variants=rungs, epochs=2, choose=choose)
     assert list(seen) == ["float32", "int8"]
     assert all(figures.accuracy is not None and figures.wire_bytes > 0 for figures in seen.values())
     small = min(seen, key=lambda name: seen[name].wire_bytes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as some
 
-from publisher.core.release.gates import Figures, GateResult, Gates, failures
+from publisher.core.release.gates import Baseline, Figures, Gates, failures
 from publisher.core.release.pareto import dominates, dominator, front, select
 
 SHARES = some.integers(0, 10).map(lambda tenths: tenths / 10)  # few values, so that many are equal
@@ -24,7 +24,7 @@ GATES = some.builds(
     max_wire_bytes=some.none() | some.integers(0, 10),
     max_latency_ms=some.none() | some.floats(0, 5),
 )
-STANDING = some.none() | some.builds(GateResult, some.just("1.0.0"), some.dictionaries(some.just("float32"), SHARES))
+STANDING = some.none() | some.builds(Baseline, some.just("1.0.0"), some.dictionaries(some.just("float32"), SHARES))
 
 
 @given(CANDIDATES)
@@ -37,7 +37,7 @@ def test_no_member_of_the_front_is_beaten_and_every_other_is(candidates: dict[st
 
 @given(CANDIDATES, STANDING, GATES)
 def test_what_is_not_shipped_is_beaten_by_what_is_or_misses_a_gate(
-    candidates: dict[str, Figures], standing: GateResult | None, gates: Gates
+    candidates: dict[str, Figures], standing: Baseline | None, gates: Gates
 ) -> None:
     chosen = select(candidates, standing, gates)
     assert set(chosen.shipped) | set(chosen.left_out) == set(candidates)

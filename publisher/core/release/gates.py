@@ -35,7 +35,7 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class GateResult:
+class Baseline:
     """The version that the fleet has now, and the accuracy of its variants."""
 
     version: str
@@ -48,7 +48,7 @@ class GateResult:
         return self.accuracies.get(MAIN_VARIANT, next(iter(self.accuracies.values()), None))
 
 
-def failures(candidate: Mapping[str, Figures], standing: GateResult | None, gates: Gates) -> tuple[str, ...]:
+def failures(candidate: Mapping[str, Figures], standing: Baseline | None, gates: Gates) -> tuple[str, ...]:
     """Every gate that a candidate misses, with its numbers; none when it may go out. Its variants by name."""
     return tuple(
         reason
@@ -61,7 +61,7 @@ def failures(candidate: Mapping[str, Figures], standing: GateResult | None, gate
     )
 
 
-def way_out(candidate: Mapping[str, Figures], standing: GateResult | None, gates: Gates) -> str:
+def suggest_remedy(candidate: Mapping[str, Figures], standing: Baseline | None, gates: Gates) -> str:
     """What can be done about the gates that it misses, whatever they are."""
     ways = []
     if failures(candidate, standing, replace(gates, max_wire_bytes=None, max_latency_ms=None)):
@@ -72,7 +72,7 @@ def way_out(candidate: Mapping[str, Figures], standing: GateResult | None, gates
     return "; ".join((*ways, "or release it all the same with --force"))
 
 
-def _accuracy(variant: str, accuracy: float | None, standing: GateResult | None, gates: Gates) -> Iterator[str]:
+def _accuracy(variant: str, accuracy: float | None, standing: Baseline | None, gates: Gates) -> Iterator[str]:
     if accuracy is None:
         if gates.min_accuracy is not None:
             yield f"the accuracy of {variant} is not known, and at least {gates.min_accuracy:.3f} is asked"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from publisher.core.release.gates import Figures, GateResult, Gates, failures
+from publisher.core.release.gates import Baseline, Figures, Gates, failures
 
 LATENCY_STEP: Final = 1.2  # one step to the next
 UNKNOWN: Final = -math.inf  # an unknown number beats nothing
@@ -29,7 +29,7 @@ def front(candidates: Mapping[str, Figures]) -> tuple[str, ...]:
     return tuple(name for name in candidates if dominator(name, candidates) is None)
 
 
-def select(candidates: Mapping[str, Figures], standing: GateResult | None, gates: Gates) -> Selection:
+def select(candidates: Mapping[str, Figures], standing: Baseline | None, gates: Gates) -> Selection:
     """The front of those that pass the gates; nothing is shipped where none does."""
     missed = {name: "; ".join(failures({name: figures}, standing, gates)) for name, figures in candidates.items()}
     passing = {name: figures for name, figures in candidates.items() if not missed[name]}

@@ -1,4 +1,4 @@
-"""Weight clustering: each layer makes do with a few values, which pack well. Needs TensorFlow."""
+"""Weight clustering: each layer keeps a few distinct values, which pack well. Needs TensorFlow."""
 
 from __future__ import annotations
 
@@ -7,41 +7,44 @@ from typing import Any, Final
 
 import numpy as np
 
-from publisher.learning.quiet_tensorflow import quiet
+from publisher.learning.quiet_tensorflow import silence_tensorflow
 from publisher.learning.tensorflow_import import load_tf_keras, load_tfmot
-from publisher.learning.training.fine_tune import Lesson, copied, tune
+from publisher.learning.training.fine_tune import TrainingJob, copy_network, fine_tune
 
-# the public door to it has no way to keep zeros
+# its public counterpart has no option to keep zeros
 KEEPING_ZEROS: Final = "tensorflow_model_optimization.python.core.clustering.keras.experimental.cluster"
 
 
-def clustered(network: Any, clusters: int, lesson: Lesson, *, keep_zeros: bool) -> Any:
-    """A copy whose kernels hold at most `clusters` values each; with `keep_zeros` zero is one, and zeros stay."""
+def cluster(network: Any, clusters: int, job: TrainingJob, *, keep_zeros: bool) -> Any:
+    """A copy with at most `clusters` values in each kernel.
+
+    With `keep_zeros` zero is one of them, and zeros stay zero.
+    """
     tf_keras, tfmot = load_tf_keras(), load_tfmot()
     cluster_weights = importlib.import_module(KEEPING_ZEROS).cluster_weights
-    start = tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS
-    lesson.begin()
-    with quiet():
-        copy = copied(network)
-        few = [layer for layer in copy.layers if layer.trainable and 0 < _values(layer) <= clusters]
-        for layer in few:  # k-means asks for more; and training would give such a layer other values, and no zeros
+    initialization = tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS
+    job.reset_keras()
+    with silence_tensorflow():
+        copy = copy_network(network)
+        few = [layer for layer in copy.layers if layer.trainable and 0 < _distinct_values(layer) <= clusters]
+        for layer in few:  # k-means needs more values; and training would give such a layer others, and no zeros
             layer.trainable = False
         wrapped = tf_keras.models.clone_model(
             copy,
             clone_function=lambda layer: (
-                cluster_weights(layer, clusters, start, preserve_sparsity=keep_zeros)
-                if _values(layer) > clusters
+                cluster_weights(layer, clusters, initialization, preserve_sparsity=keep_zeros)
+                if _distinct_values(layer) > clusters
                 else layer
             ),
         )
-    tune(wrapped, lesson)
-    with quiet():
+    fine_tune(wrapped, job)
+    with silence_tensorflow():
         stripped = tfmot.clustering.keras.strip_clustering(wrapped)
-        plain = copied(network)  # what is stripped has forgotten what its weights are called
+        plain = copy_network(network)  # stripping loses the names of weights
         plain.set_weights(stripped.get_weights())
     return plain
 
 
-def _values(layer: Any) -> int:
-    """How many different values the kernel with the fewest has; none of a layer without kernels."""
+def _distinct_values(layer: Any) -> int:
+    """The fewest distinct values in a kernel of the layer; 0 without kernels."""
     return min((len(np.unique(weight)) for weight in layer.get_weights() if weight.ndim > 1), default=0)

@@ -1,7 +1,8 @@
-"""Knowledge distillation: a small network learns from a large one's doubts too (Hinton et al. 2015). Needs TensorFlow.
+"""Knowledge distillation: a student network learns from a teacher's probabilities. Needs TensorFlow.
 
-The large network's answers are softened by a temperature T: softmax(logits / T). The student learns from those, times
-T squared as the paper has it, and from the true labels; a weight says how much from which.
+After Hinton et al. 2015: the teacher's output is softened by a temperature T,
+softmax(logits / T). The student's loss is a weighted sum of the cross entropy with it,
+times T squared, and of the cross entropy with the true labels.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from typing import Any, Final
 import numpy as np
 
 from publisher.learning.data.dataset import Floats
-from publisher.learning.quiet_tensorflow import quiet
+from publisher.learning.quiet_tensorflow import silence_tensorflow
 from publisher.learning.tensorflow_import import load_tensorflow
-from publisher.learning.training.fine_tune import Lesson, fit
+from publisher.learning.training.fine_tune import TrainingJob, fit
 
-LEAST: Final = 1e-30  # a logarithm of zero is no number; what is cut off teaches nothing, so it is far under a doubt
+LEAST: Final = 1e-30  # avoids log(0); far under any probability that matters
 BATCH: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """Held-back accuracies (0-1) of the student alone and taught, one of each for a seed."""
+    """Held-back accuracies (0-1) of the student alone and distilled, for each seed."""
 
     seeds: tuple[int, ...]
     alone: tuple[float, ...]
@@ -50,37 +51,37 @@ class Study:
         }
 
 
-def teach(student: Any, teacher: Any, lesson: Lesson, *, temperature: float, weight: float) -> None:
-    """Train `student` in place; `weight` (0-1) is the teacher's share, the true labels have the rest."""
+def distill(student: Any, teacher: Any, job: TrainingJob, *, temperature: float, weight: float) -> None:
+    """Train `student` in place; `weight` (0-1) is the teacher's share of the loss."""
     classes = int(student.output_shape[-1])
-    true = np.eye(classes, dtype=np.float32)[lesson.y]
+    true = np.eye(classes, dtype=np.float32)[job.y]
     fit(
         student,
-        lesson,
-        np.hstack([true, probabilities(teacher, lesson.x)]),
+        job,
+        np.hstack([true, predict_probabilities(teacher, job.x)]),
         loss=_loss(classes, temperature, weight),
     )
 
 
-def probabilities(network: Any, x: Floats) -> Floats:
-    """What a network gives for `x` (samples, features …): (samples, classes)."""
-    with quiet():
-        given: Floats = network.predict(x, batch_size=BATCH, verbose=0)
-    return given
+def predict_probabilities(network: Any, x: Floats) -> Floats:
+    """The output for `x` (samples, features …): (samples, classes)."""
+    with silence_tensorflow():
+        output: Floats = network.predict(x, batch_size=BATCH, verbose=0)
+    return output
 
 
 def _loss(classes: int, temperature: float, weight: float) -> Callable[[Any, Any], Any]:
-    """Of what a sample has: its true class in one place, then the teacher's probabilities."""
+    """The loss for targets of one-hot classes followed by the teacher's output."""
     tf = load_tensorflow()
 
-    def logits(given: Any) -> Any:
-        return tf.math.log(tf.clip_by_value(given, LEAST, 1.0))  # up to a constant, which softmax does not see
+    def logits(output: Any) -> Any:
+        return tf.math.log(tf.clip_by_value(output, LEAST, 1.0))  # up to a constant, which softmax ignores
 
-    def loss(wanted: Any, given: Any) -> Any:
-        true, doubts = wanted[:, :classes], wanted[:, classes:]
-        hard = -tf.reduce_sum(true * logits(given), axis=-1)
-        softened = tf.nn.softmax(logits(doubts) / temperature)
-        soft = -tf.reduce_sum(softened * tf.nn.log_softmax(logits(given) / temperature), axis=-1)
+    def loss(target: Any, output: Any) -> Any:
+        true, taught = target[:, :classes], target[:, classes:]
+        hard = -tf.reduce_sum(true * logits(output), axis=-1)
+        softened = tf.nn.softmax(logits(taught) / temperature)
+        soft = -tf.reduce_sum(softened * tf.nn.log_softmax(logits(output) / temperature), axis=-1)
         return (1 - weight) * hard + weight * temperature**2 * soft
 
     return loss

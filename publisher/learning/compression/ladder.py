@@ -1,7 +1,7 @@
-"""The ladder: a trained network, compressed in every way that it can be, and each way measured.
+"""The ladder: a trained network, compressed by every technique that applies, each result measured.
 
-A technique that fails for a network is a rung that is told as not possible; the others are made all the same. Needs
-TensorFlow.
+A technique that fails for a network gives an `ImpossibleRung`; the others are built all
+the same. Needs TensorFlow.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from publisher.core.release.pareto import front
 from publisher.learning.compression.distill import Study
 from publisher.learning.compression.network_cache import NetworkCache, check_students
 from publisher.learning.compression.rung_builder import STEPS_A_RUNG, RungBuilder
-from publisher.learning.data.calibration import Kept
-from publisher.learning.progress import Steps, silent
+from publisher.learning.data.calibration import KeptCalibration
+from publisher.learning.progress import Steps, ignore_progress
 from publisher.learning.recipe.recipe import Recipe
 from publisher.learning.recipe.train_settings import TrainSettings
 from publisher.learning.training.lineage import origin_of
 from publisher.learning.training.train import TrainingResult, settings_of, train
-from publisher.learning.training.warm_start import Start, calibration_npz, weights_npz
-from publisher.learning.variants.rung import Impossible, Rung
-from publisher.learning.variants.schedule import Earlier, Schedule
+from publisher.learning.training.warm_start import WarmStart, calibration_npz, weights_npz
+from publisher.learning.variants.rung import ImpossibleRung, Rung
+from publisher.learning.variants.schedule import EarlierVersion, Schedule
 from publisher.learning.variants.variant_spec import (
     DISTILLED,
     RUNGS,
     STUDENT,
-    Transformation,
+    NetworkSpec,
     VariantSpec,
     variant_specs,
 )
@@ -40,15 +40,15 @@ from publisher.learning.variants.variant_spec import (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ladder:
-    """What was made of a trained network, the parent first, and what could not be.
+    """The rungs of a trained network, the parent first, and those that are impossible.
 
-    `networks` are the tf_keras models that rungs were converted from, by the name of their stage.
+    `networks` are the tf_keras models that rungs were converted from, by name.
     """
 
     trained: TrainingResult
-    timetable: Schedule
+    schedule: Schedule
     rungs: tuple[Rung, ...]
-    impossible: tuple[Impossible, ...]
+    impossible: tuple[ImpossibleRung, ...]
     networks: Mapping[str, Any]
     study: Study | None
     took_s: float
@@ -60,25 +60,29 @@ class Ladder:
         return self.rungs[0]
 
     def rung(self, name: str) -> Rung:
-        """The rung of this name. Raises BadInput that says why there is none."""
+        """The rung of this name. Raises BadInput with the reason why there is none."""
         for rung in self.rungs:
             if rung.name == name:
                 return rung
-        reason = next((lost.reason for lost in self.impossible if lost.name == name), "it was not made")
+        reason = next((rung.reason for rung in self.impossible if rung.name == name), "it was not made")
         raise BadInput(f"there is no rung {name}: {reason}", hint=f"made were {', '.join(r.name for r in self.rungs)}")
 
     def kept(self, names: Sequence[str]) -> dict[str, bytes]:
-        """The weights of the networks behind these rungs, by stage, for a later version; without the parent's."""
-        stages = dict.fromkeys(way.stage.name for way in variant_specs(names) if way.stage != Transformation())
-        return {stage: weights_npz(self.networks[stage]) for stage in stages}
+        """Weights of the networks behind these rungs, for a later version to continue.
+
+        By name, without the parent's.
+        """
+        specs = (spec.network for spec in variant_specs(names))
+        networks = dict.fromkeys(network.name for network in specs if network != NetworkSpec())
+        return {name: weights_npz(self.networks[name]) for name in networks}
 
     def continued(self, names: Sequence[str]) -> dict[str, str]:
-        """What each of these rungs goes on from, for a person; nothing where there is no earlier version."""
-        told = {name: self.timetable.origin(VariantSpec.parse(name).stage) for name in names}
-        return {name: origin for name, origin in told.items() if origin is not None}
+        """What each of these rungs continues, for a person; empty without a start."""
+        origins = {name: self.schedule.origin(VariantSpec.parse(name).network) for name in names}
+        return {name: origin for name, origin in origins.items() if origin is not None}
 
     def facts(self) -> dict[str, Any]:
-        """Plain JSON: the rungs, and by what data, seed and versions they can be compared with others."""
+        """Plain JSON: the rungs, and the data, settings and versions behind them."""
         trained = self.trained
         return {
             **origin_of(trained),
@@ -92,7 +96,7 @@ class Ladder:
             "continued": self.continued([rung.name for rung in self.rungs]),
             "rungs": [rung.facts() for rung in self.rungs],
             "front": list(front({rung.name: rung.figures() for rung in self.rungs})),
-            "impossible": [lost.facts() for lost in self.impossible],
+            "impossible": [rung.facts() for rung in self.impossible],
             "distillation": None if self.study is None else self.study.facts(),
             "took_s": round(self.took_s, 1),
             "cpu_s": round(self.cpu_s, 1),
@@ -100,37 +104,38 @@ class Ladder:
         }
 
 
-def climb_recipe(
+def build_recipe_ladder(
     recipe: Recipe,
     names: Sequence[str] = RUNGS,
     *,
     seed: int | None = None,
     epochs: int | None = None,
     scramble_labels: bool | None = None,
-    start: Start | None = None,
-    kept: Kept | None = None,
+    start: WarmStart | None = None,
+    kept: KeptCalibration | None = None,
     distill_seeds: int = 1,
     steps: Steps | None = None,
 ) -> Ladder:
-    """Train the recipe, from `start` where there is one, and make the rungs of these names. Raises BadRecipe, BadInput.
+    """Train the recipe, from `start` if given, and build the rungs of these names.
 
-    What is given stands in place of the recipe's settings; `kept` is an earlier calibration set; `steps` are told how
-    many more to expect.
+    `seed`, `epochs` and `scramble_labels` override the recipe's settings; `kept` is an
+    earlier calibration set; the number of steps is added to `steps`. Raises BadRecipe,
+    BadInput.
     """
     fresh = recipe.settings.having(epochs=epochs, seed=seed, scramble_labels=scramble_labels)
     settings = settings_of(recipe, start, epochs=epochs, seed=seed, scramble_labels=scramble_labels)
-    steps = steps or Steps(0, silent)
-    steps.expect(settings.epochs + steps_of(names, _timetable(fresh, settings, start), distill_seeds))
+    steps = steps or Steps(0, ignore_progress)
+    steps.expect(settings.epochs + count_steps(names, _schedule(fresh, settings, start), distill_seeds))
     began_s, began_cpu_s = time.monotonic(), _cpu_s()
     if start is not None:
         check_students(recipe, start, names)
     trained = train(dataclasses.replace(recipe, settings=settings), start=start, kept=kept, on_progress=steps.within())
     steps.end("trained", settings.epochs)
-    ladder = climb(trained, names, settings=fresh, distill_seeds=distill_seeds, steps=steps)
+    ladder = build_ladder(trained, names, settings=fresh, distill_seeds=distill_seeds, steps=steps)
     return dataclasses.replace(ladder, took_s=time.monotonic() - began_s, cpu_s=_cpu_s() - began_cpu_s)
 
 
-def climb_trained(
+def build_trained_ladder(
     trained: TrainingResult,
     names: Sequence[str] = RUNGS,
     *,
@@ -138,17 +143,18 @@ def climb_trained(
     epochs: int | None = None,
     steps: Steps,
 ) -> Ladder:
-    """Make the rungs of a network that was trained elsewhere. Raises BadRecipe, BadInput.
+    """Build the rungs of a network that was trained elsewhere.
 
-    Techniques that train it further take their share of as many `epochs`; `steps` are told how many to expect.
+    Techniques that train take their share of `epochs`; the number of steps is added to
+    `steps`. Raises BadRecipe, BadInput.
     """
     settings = trained.settings.having(epochs=epochs, seed=seed)
     trained = dataclasses.replace(trained, settings=settings)
-    steps.expect(steps_of(names, _timetable(settings, settings, None)))
-    return climb(trained, names, steps=steps)
+    steps.expect(count_steps(names, _schedule(settings, settings, None)))
+    return build_ladder(trained, names, steps=steps)
 
 
-def climb(
+def build_ladder(
     trained: TrainingResult,
     names: Sequence[str] = RUNGS,
     *,
@@ -156,52 +162,56 @@ def climb(
     distill_seeds: int = 1,
     steps: Steps | None = None,
 ) -> Ladder:
-    """Make the rungs of these names, and the parent. Raises BadInput for a name that is none.
+    """Build the parent and the rungs of these names. Raises BadInput for a bad name.
 
-    `settings` say how networks are trained further, where that is not as `trained` was; `distill_seeds` over 1 compares
-    the student with and without its teacher over as many seeds. `steps_of` tells how many `steps` there will be.
+    `settings` are for further training, by default those of `trained`; with more than
+    one `distill_seeds` the student is compared with and without its teacher on each.
+    `count_steps` tells how many `steps` there will be.
     """
-    timetable = _timetable(settings or trained.settings, trained.settings, trained.start)
-    steps = steps or Steps(steps_of(names, timetable, distill_seeds), silent)
+    schedule = _schedule(settings or trained.settings, trained.settings, trained.start)
+    steps = steps or Steps(count_steps(names, schedule, distill_seeds), ignore_progress)
     began_s, began_cpu_s = time.monotonic(), _cpu_s()
-    workshop = NetworkCache(trained, timetable, steps)
-    climber = RungBuilder(trained, workshop, steps)
-    made = [climber.step(way) for way in variant_specs(names)]
-    study = workshop.study(distill_seeds) if _studied(names, timetable, distill_seeds) else None
+    cache = NetworkCache(trained, schedule, steps)
+    builder = RungBuilder(trained, cache, steps)
+    built = [builder.build(spec) for spec in variant_specs(names)]
+    study = cache.study(distill_seeds) if _has_study(names, schedule, distill_seeds) else None
     return Ladder(
         trained=trained,
-        timetable=timetable,
-        rungs=tuple(rung for rung in made if isinstance(rung, Rung)),
-        impossible=tuple(rung for rung in made if isinstance(rung, Impossible)),
-        networks=workshop.networks(),
+        schedule=schedule,
+        rungs=tuple(rung for rung in built if isinstance(rung, Rung)),
+        impossible=tuple(rung for rung in built if isinstance(rung, ImpossibleRung)),
+        networks=cache.networks(),
         study=study,
         took_s=time.monotonic() - began_s,
         cpu_s=_cpu_s() - began_cpu_s,
     )
 
 
-def steps_of(names: Sequence[str], timetable: Schedule, distill_seeds: int = 1) -> int:
-    """How many steps the progress of a climb counts. Raises BadInput."""
-    wanted = variant_specs(names)
-    stages = {stage for way in wanted for stage in timetable.path(way.stage)}
-    if _studied(names, timetable, distill_seeds):
-        stages |= {
-            Transformation(origin, seed_offset=seed) for origin in (STUDENT, DISTILLED) for seed in range(distill_seeds)
+def count_steps(names: Sequence[str], schedule: Schedule, distill_seeds: int = 1) -> int:
+    """How many progress steps `build_ladder` takes. Raises BadInput."""
+    specs = variant_specs(names)
+    networks = {network for spec in specs for network in schedule.chain(spec.network)}
+    if _has_study(names, schedule, distill_seeds):
+        networks |= {
+            NetworkSpec(origin, seed_offset=offset)
+            for origin in (STUDENT, DISTILLED)
+            for offset in range(distill_seeds)
         }
-    return STEPS_A_RUNG * len(wanted) + sum(map(timetable.epochs, stages))
+    return STEPS_A_RUNG * len(specs) + sum(map(schedule.epochs, networks))
 
 
-def _timetable(fresh: TrainSettings, settings: TrainSettings, start: Start | None) -> Schedule:
-    """`settings` are those that the recipe's own network goes on with."""
-    return Schedule(fresh, None if start is None else Earlier(start.version, frozenset(start.networks), settings))
+def _schedule(fresh: TrainSettings, settings: TrainSettings, start: WarmStart | None) -> Schedule:
+    """`settings` are those with which the recipe's own network continues."""
+    earlier = None if start is None else EarlierVersion(start.version, frozenset(start.networks), settings)
+    return Schedule(fresh, earlier)
 
 
-def _studied(names: Sequence[str], timetable: Schedule, distill_seeds: int) -> bool:
-    """A student that goes on is no fair rival of one that is trained from scratch."""
-    return distill_seeds > 1 and timetable.earlier is None and {STUDENT, DISTILLED} <= set(names)
+def _has_study(names: Sequence[str], schedule: Schedule, distill_seeds: int) -> bool:
+    """Without a start only: a student that continues has an advantage over a new one."""
+    return distill_seeds > 1 and schedule.earlier is None and {STUDENT, DISTILLED} <= set(names)
 
 
 def _cpu_s() -> float:
-    """Processor time of this process and of the children that it waited for."""
-    told = os.times()
-    return told.user + told.system + told.children_user + told.children_system
+    """CPU time of this process and of the children that it waited for."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system

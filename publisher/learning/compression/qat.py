@@ -1,35 +1,35 @@
-"""Quantization-aware training: the network learns with the rounding that integers will bring. Needs TensorFlow."""
+"""Quantization-aware training: the network learns with the rounding of integers. Needs TensorFlow."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from publisher.learning.compression.weight_constraints import keeping
-from publisher.learning.quiet_tensorflow import quiet
+from publisher.learning.compression.weight_constraints import constraint_callback
+from publisher.learning.quiet_tensorflow import silence_tensorflow
 from publisher.learning.tensorflow_import import load_tfmot
-from publisher.learning.training.fine_tune import Lesson, copied, tune
+from publisher.learning.training.fine_tune import TrainingJob, copy_network, fine_tune
 
-CENTROIDS: Final = "cluster_centroids_tf"  # the variable of a layer whose clusters, and zeros, the toolkit keeps
+CENTROIDS: Final = "cluster_centroids_tf"  # the variable of a layer whose clusters and zeros tfmot keeps
 
 
-def made_aware(network: Any, lesson: Lesson, *, keep_zeros: bool, keep_clusters: bool) -> Any:
-    """A copy that knows its integer ranges, ready to be converted; zeros and clusters stay where that is asked."""
+def train_quantization_aware(network: Any, job: TrainingJob, *, keep_zeros: bool, keep_clusters: bool) -> Any:
+    """A copy with trained integer ranges, ready to convert; keeps zeros and clusters."""
     tfmot = load_tfmot()
-    lesson.begin()
-    aware = dressed(copied(network), keep_zeros=keep_zeros, keep_clusters=keep_clusters)
-    # the toolkit forgets some layers, such as a convolution of several channels before a ReLU layer
-    forgotten = [layer for layer in aware.layers if not any(CENTROIDS in weight.name for weight in layer.weights)]
-    tune(aware, lesson, callbacks=[keeping(forgotten, zeros=keep_zeros, clusters=keep_clusters)])
+    job.reset_keras()
+    aware = make_quantization_aware(copy_network(network), keep_zeros=keep_zeros, keep_clusters=keep_clusters)
+    # tfmot misses some layers, such as a convolution of several channels before a ReLU layer
+    missed = [layer for layer in aware.layers if not any(CENTROIDS in weight.name for weight in layer.weights)]
+    fine_tune(aware, job, callbacks=[constraint_callback(missed, zeros=keep_zeros, clusters=keep_clusters)])
     if not keep_clusters:
         return aware
-    with quiet():
+    with silence_tensorflow():
         return tfmot.experimental.combine.strip_clustering_cqat(aware)
 
 
-def dressed(network: Any, *, keep_zeros: bool = False, keep_clusters: bool = False) -> Any:
-    """The same network with the rounding of integers built in; it knows no ranges yet."""
+def make_quantization_aware(network: Any, *, keep_zeros: bool = False, keep_clusters: bool = False) -> Any:
+    """The same network with the rounding of integers built in, its ranges not trained."""
     tfmot = load_tfmot()
-    with quiet():
+    with silence_tensorflow():
         annotated = tfmot.quantization.keras.quantize_annotate_model(network)
         scheme = _scheme(tfmot, keep_zeros=keep_zeros, keep_clusters=keep_clusters)
         return tfmot.quantization.keras.quantize_apply(annotated, scheme)

@@ -1,8 +1,9 @@
-"""What a compressed network must not lose while it is trained on: its zeros, its few values a layer, its ranges.
+"""What further training of a compressed network must keep: zeros, shared values of a layer, ranges.
 
-After each step what was zero is zero again, weights that were equal get the mean of what they became, and no weight is
-larger than the largest of its channel was, which itself stays: so the scale of integers stays, and most integers with
-it. Which weights belong together never changes. The next version then differs in few bytes.
+After each batch, zeros are zero again, weights that were equal get the mean of their
+new values, and no weight exceeds the largest of its channel, which itself is fixed. So
+the scale of integers is kept, and with it most integers: the next version differs in
+few bytes. Which weights share a value never changes.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ Groups = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WeightConstraints:
-    """Of one `kernel`, as it was: where it is `fixed`, how large each weight may become, and which weights are one.
+    """Of one `kernel`: where it is `fixed`, the `limits` of each weight, equal weights.
 
-    All have the kernel's shape, but `groups` (size,), which number its values; None where each is free.
+    `fixed` and `limits` have the kernel's shape; `groups` (size,) numbers its distinct
+    values, and is None where every weight may change alone.
     """
 
     kernel: Floats
@@ -32,20 +34,21 @@ class WeightConstraints:
     limits: Floats
     groups: Groups | None
 
-    def restored(self, kernel: Floats) -> Floats:
-        """What became of the kernel, in this pattern."""
+    def apply(self, kernel: Floats) -> Floats:
+        """The nearest kernel that satisfies the constraints."""
         if self.groups is not None:
-            sums = np.bincount(self.groups, weights=kernel.ravel())  # in 64 bits, so that the mean of equals is theirs
+            sums = np.bincount(self.groups, weights=kernel.ravel())  # in 64 bits: the mean of equals is exact
             means = (sums / np.bincount(self.groups)).astype(np.float32)
             kernel = means[self.groups].reshape(kernel.shape)
         return np.where(self.fixed, self.kernel, np.clip(kernel, -self.limits, self.limits))
 
 
-def pattern_of(kernel: Floats, *, zeros: bool, clusters: bool, ranges: bool) -> WeightConstraints:
-    """What is to be kept of a kernel as it is now.
+def constraints_of(kernel: Floats, *, zeros: bool, clusters: bool, ranges: bool) -> WeightConstraints:
+    """The constraints that keep these properties of `kernel`.
 
-    Training for integers gives a kernel of two dimensions one scale, and one to each channel (the last dimension) where
-    there are more; converting gives one to each channel always, and clusters are converted in both ways.
+    Quantization-aware training gives a two-dimensional kernel one scale, and others one
+    for each channel (the last dimension). The converter always uses one per channel,
+    and clustered kernels are converted in both ways.
     """
     sizes = np.abs(kernel)
     most = sizes.max(axis=tuple(range(kernel.ndim - 1)) if clusters or kernel.ndim > 2 else None, keepdims=True)
@@ -60,17 +63,19 @@ def pattern_of(kernel: Floats, *, zeros: bool, clusters: bool, ranges: bool) -> 
     return WeightConstraints(kernel, fixed, least[groups].reshape(kernel.shape), groups)
 
 
-def keeping(layers: Iterable[Any], *, zeros: bool = False, clusters: bool = False, ranges: bool = False) -> Any:
-    """A tf_keras callback that keeps this much, if anything, of the kernels of these layers, or networks."""
-    patterns = [
-        (weight, pattern_of(weight.numpy(), zeros=zeros, clusters=clusters, ranges=ranges))
+def constraint_callback(
+    layers: Iterable[Any], *, zeros: bool = False, clusters: bool = False, ranges: bool = False
+) -> Any:
+    """A tf_keras callback that keeps these properties of all kernels of `layers`."""
+    constrained = [
+        (weight, constraints_of(weight.numpy(), zeros=zeros, clusters=clusters, ranges=ranges))
         for layer in layers
         for weight in layer.trainable_weights
         if len(weight.shape) > 1 and (zeros or clusters or ranges)
     ]
 
-    def restore(batch: int, logs: Any) -> None:  # noqa: ARG001 - Keras calls them by name
-        for weight, pattern in patterns:
-            weight.assign(pattern.restored(weight.numpy()))
+    def restore(batch: int, logs: Any) -> None:  # noqa: ARG001 - Keras passes both by name
+        for weight, constraints in constrained:
+            weight.assign(constraints.apply(weight.numpy()))
 
     return load_tf_keras().callbacks.LambdaCallback(on_batch_end=restore)

@@ -1,4 +1,4 @@
-"""What TensorFlow Lite's converter could not do, found in the pages that it writes about it. Imports no TensorFlow."""
+"""Turns the long errors of TensorFlow Lite's converter into one line. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Final
 
 from protocol.errors import BadModel
 
-REFUSED: Final = re.compile(r"'tf\.(\w+)' op ")  # of an operation that it names as the culprit
-NAMED: Final = re.compile(r"""['"]tf\.(\w+)['"]""")  # of any that is left in what it had made by then
+REFUSED: Final = re.compile(r"'tf\.(\w+)' op ")  # the operations that it names as the cause
+NAMED: Final = re.compile(r"""['"]tf\.(\w+)['"]""")  # any operation left in its partial output
 DOUBLES: Final = re.compile(r"tensor<[^>]*xf64>")
-LISTS: Final = "TensorList"  # a loop over time steps keeps what it computes in such a list
+LISTS: Final = "TensorList"  # what a loop over time steps stores its results in
 NAMED_MAX: Final = 4
 REMARK_MAX_CHARS: Final = 160
 
 
-def unconvertible(failure: Exception) -> BadModel:
-    """The refusal for a person, in a line that names no file: who asked for it knows which."""
+def conversion_error(failure: Exception) -> BadModel:
+    """The error for a person, in one line; the caller adds the name of the file."""
     text = str(failure)
     operations = ", ".join(operations_of(text))
     if DOUBLES.search(text):
@@ -43,5 +43,5 @@ def unconvertible(failure: Exception) -> BadModel:
 
 
 def operations_of(text: str) -> list[str]:
-    """The operations that cannot be converted, as TensorFlow calls them, each once, the first few."""
+    """The first few unsupported operations, by their names in TensorFlow."""
     return list(dict.fromkeys(REFUSED.findall(text) or NAMED.findall(text)))[:NAMED_MAX]

@@ -1,6 +1,7 @@
-"""Model files that Keras or TensorFlow wrote: what kind one is, whether Python code hides in it, and opening it.
+"""Opens model files of Keras and TensorFlow, after checking their kind and that they hold no Python code.
 
-Opening needs TensorFlow. A file may be hostile: `keras_file` runs this in a process of its own.
+Opening needs TensorFlow. A file may be hostile: `keras_sandbox` runs this in a child
+process.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from typing import Any, Final, Literal
 
 from protocol.errors import BadModel
 from protocol.messages.manifest import BLOB_MAX_BYTES
-from publisher.learning.quiet_tensorflow import quiet
+from publisher.learning.quiet_tensorflow import silence_tensorflow
 from publisher.learning.tensorflow_import import load_tf_keras
 
 Kind = Literal["h5", "keras", "saved_model"]
 HDF5: Final = b"\x89HDF\r\n\x1a\n"
 ZIP: Final = b"PK\x03\x04"
 GRAPH: Final = "saved_model.pb"
-KERAS_METADATA: Final = "keras_metadata.pb"  # beside the graph: the layers, from which tf_keras makes a network again
+KERAS_METADATA: Final = "keras_metadata.pb"  # the layers, from which tf_keras rebuilds the network
 CONFIG_MAX_BYTES: Final = 50_000_000
 HINT: Final = "give what model.save() wrote: a .h5 or .keras file, or a SavedModel folder"
 TRUST_HINT: Final = (
@@ -32,13 +33,13 @@ KERAS_MODULE: Final = re.compile(
     r"(tf_)?keras(\.src)?(\.(layers|models|initializers|regularizers|constraints|activations|optimizers|losses|metrics"
     r"|engine|mixed_precision|dtype_policies|random|ops)(\.[\w.]+)?)?"
 )
-# functions of TensorFlow's that a functional network may name; others reach files or call Python
+# TensorFlow functions that a functional network may name; others access files or call Python
 PLAIN_OPERATION: Final = re.compile(r"((math|nn|image|linalg|signal|__operators__)\.)?[a-z]\w*")
 CALLS_PYTHON: Final = {"py_function", "numpy_function", "load_library", "load_op_library", "print"}
 
 
 def kind_of(path: Path) -> Kind:
-    """What kind of file it is, by its first bytes. Raises BadModel."""
+    """The kind of a file, by its first bytes. Raises BadModel."""
     if path.is_dir():
         if not (path / GRAPH).is_file():
             raise BadModel(f"the folder {path} is no SavedModel: it has no {GRAPH}", hint=HINT)
@@ -62,7 +63,10 @@ def kind_of(path: Path) -> Kind:
 
 
 def is_keras_3(path: Path, kind: Kind) -> bool:
-    """Whether Keras 3 wrote it: Keras 2 cannot open it again, but TensorFlow can convert it. Raises BadModel."""
+    """Whether Keras 3 wrote it: Keras 2 cannot open it, but TensorFlow can convert it.
+
+    Raises BadModel.
+    """
     version = str(json.loads(_member(path, "metadata.json")).get("keras_version", "")) if kind == "keras" else ""
     if kind == "h5":
         version = _h5_attribute(path, "keras_version") or "2"
@@ -70,7 +74,7 @@ def is_keras_3(path: Path, kind: Kind) -> bool:
 
 
 def check_no_code(path: Path, kind: Kind) -> None:
-    """Refuse a file from which opening would run Python code, which can do anything. Raises BadModel."""
+    """Check that opening the file runs no Python code of its own. Raises BadModel."""
     if kind == "saved_model":
         found = _code_in_metadata(path)
     else:
@@ -86,21 +90,22 @@ def check_no_code(path: Path, kind: Kind) -> None:
 
 
 def code_in_config(config: dict[str, Any]) -> str:
-    """What opening a network so described would call or import; empty where it is Keras' own. How it was compiled is
-    not read when it is opened.
+    """The first foreign code that opening this network would run; empty if none.
+
+    Skips the compile settings, which opening does not read.
     """
     return next(_code_in({**config, "compile_config": None}), "")
 
 
 def open_network(path: Path, *, trust_code: bool = False) -> Any:
-    """The network in a file, a `tf_keras.Model` or one of Keras 3, not compiled. Raises BadModel, and as Keras does."""
+    """The uncompiled network of a file, of Keras 2 or 3. Raises BadModel, Keras' errors."""
     kind = kind_of(path)
     if not trust_code:
         check_no_code(path, kind)
     if kind == "saved_model" or not is_keras_3(path, kind):
-        with quiet():
+        with silence_tensorflow():
             return load_tf_keras().models.load_model(path, compile=False, safe_mode=not trust_code)
-    with quiet():
+    with silence_tensorflow():
         keras_3 = importlib.import_module("keras")
         return keras_3.saving.load_model(path, compile=False, safe_mode=not trust_code)
 
@@ -125,12 +130,12 @@ def _member(path: Path, name: str) -> bytes:
     try:
         with zipfile.ZipFile(path) as archive, archive.open(name) as member:
             return member.read(CONFIG_MAX_BYTES)
-    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as refused:  # RuntimeError: it wants a password
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as refused:  # RuntimeError: encrypted
         raise BadModel(f"{path.name} is not a whole .keras file: {refused}", hint="save it again") from refused
 
 
 def _h5_attribute(path: Path, name: str) -> str:
-    """A text in an HDF5 file; empty where there is none."""
+    """A text attribute of an HDF5 file; empty if there is none."""
     h5py = importlib.import_module("h5py")
     with h5py.File(path, "r") as file:
         value = file.attrs.get(name, "")
@@ -138,21 +143,21 @@ def _h5_attribute(path: Path, name: str) -> str:
 
 
 def _code_in_metadata(folder: Path) -> str:
-    """Layers stand in this file as JSON texts; a Lambda's function beside its name."""
+    """Layers are JSON texts in this file, with a Lambda's function beside its name."""
     metadata = folder / KERAS_METADATA
     content = metadata.read_bytes() if metadata.is_file() else b""
     return "a Lambda layer" if re.search(rb'"class_name": ?"Lambda"|"function_type": ?"lambda"', content) else ""
 
 
 def _code_in(config: Any) -> Iterator[str]:
-    """Every part of a network's description that opening would call or import, for a person."""
+    """All foreign code in a network's configuration, described for a person."""
     if isinstance(config, list):
         for part in config:
             yield from _code_in(part)
     if not isinstance(config, dict):
         return
-    if told := _code(config):
-        yield told
+    if found := _code(config):
+        yield found
     for part in config.values():
         yield from _code_in(part)
 

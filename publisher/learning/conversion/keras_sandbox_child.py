@@ -16,9 +16,9 @@ import numpy as np
 
 from protocol.errors import BadModel, FerryError
 from publisher.learning.conversion.keras_model_file import kind_of, open_network
-from publisher.learning.conversion.tflite_converter import converted
+from publisher.learning.conversion.tflite_converter import run_converter
 from publisher.learning.data.dataset import Floats
-from publisher.learning.quiet_tensorflow import quiet
+from publisher.learning.quiet_tensorflow import silence_tensorflow
 from publisher.learning.tensorflow_import import load_tensorflow
 
 MEMORY_BASE_BYTES: Final = 16_000_000_000  # address space; TensorFlow reserves far more than it uses
@@ -50,7 +50,7 @@ def main(folder: Path) -> int:
 def convert(path: Path, folder: Path, *, trust_code: bool) -> dict[str, Any]:
     """Write `float32.tflite`, and `int8.tflite` where there is something to calibrate it with."""
     begin = _converters(path, trust_code=trust_code)
-    float32 = _called(path, lambda: converted(begin()))
+    float32 = _called(path, lambda: run_converter(begin()))
     (folder / "float32.tflite").write_bytes(float32)
     reason = _why_no_int8(folder, float32)
     if not reason:
@@ -85,7 +85,7 @@ def _converters(path: Path, *, trust_code: bool) -> Callable[[], Any]:
 
 def _why_no_int8(folder: Path, float32: bytes) -> str:
     tf = load_tensorflow()
-    with quiet():
+    with silence_tensorflow():
         inputs = tf.lite.Interpreter(model_content=float32).get_input_details()
     if len(inputs) != 1:
         return f"the model takes {len(inputs)} inputs, and ranges are found for one only"
@@ -106,7 +106,7 @@ def _int8(converter: Any, calibration: Floats) -> bytes:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = representative
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    return converted(converter)
+    return run_converter(converter)
 
 
 def _limit(timeout_s: int) -> None:

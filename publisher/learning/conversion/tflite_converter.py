@@ -1,6 +1,6 @@
-"""From a tf_keras model to .tflite files that take and give float32. Needs TensorFlow. Measures nothing.
+"""Converts a tf_keras model to .tflite files with float32 inputs and outputs. Needs TensorFlow.
 
-Quantization is the runtime's business: a full-integer file has QUANTIZE and DEQUANTIZE at its ends.
+A full-integer file has QUANTIZE and DEQUANTIZE at its ends, which the runtime executes.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from protocol.errors import FerryError
-from publisher.learning.conversion.converter_errors import unconvertible
+from publisher.learning.conversion.converter_errors import conversion_error
 from publisher.learning.data.dataset import Floats
-from publisher.learning.quiet_tensorflow import quiet
+from publisher.learning.quiet_tensorflow import silence_tensorflow
 from publisher.learning.tensorflow_import import load_tensorflow
 
 
 def to_float32(model: Any, _calibration: Floats) -> bytes:
-    """Convert as it is; nothing is lost. Raises BadModel, as the others do."""
-    return converted(_converter(model))
+    """Convert without loss. Raises BadModel, as the others do."""
+    return run_converter(_converter(model))
 
 
 def to_int8(model: Any, calibration: Floats) -> bytes:
@@ -32,26 +32,26 @@ def to_int8(model: Any, calibration: Floats) -> bytes:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = representative
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    return converted(converter)
+    return run_converter(converter)
 
 
 def to_float16(model: Any, _calibration: Floats) -> bytes:
-    """Weights in 16 bits; the runtime makes 32 of them as it opens the file."""
+    """Weights in 16 bits, which the runtime expands to 32 as it opens the file."""
     tf = load_tensorflow()
     converter = _converter(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tf.float16]
-    return converted(converter)
+    return run_converter(converter)
 
 
 def to_dynamic(model: Any, _calibration: Floats) -> bytes:
-    """Weights in 8 bits, floats between; also the way of a network that knows its ranges by training for integers."""
+    """Weights in 8 bits, floats between; a quantization-aware network becomes integers."""
     tf = load_tensorflow()
     converter = _converter(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     # else it writes FULLY_CONNECTED version 12, which tflite-runtime 2.14 does not know
     converter._experimental_disable_per_channel_quantization_for_dense_layers = True
-    return converted(converter)
+    return run_converter(converter)
 
 
 CONVERSIONS: Final[dict[str, Callable[[Any, Floats], bytes]]] = {
@@ -65,16 +65,16 @@ CONVERSIONS: Final[dict[str, Callable[[Any, Floats], bytes]]] = {
 
 def _converter(model: Any) -> Any:
     tf = load_tensorflow()
-    with quiet():
+    with silence_tensorflow():
         return tf.lite.TFLiteConverter.from_keras_model(model)
 
 
-def converted(converter: Any) -> bytes:
-    """What a TFLiteConverter makes. Raises BadModel."""
-    with quiet():
+def run_converter(converter: Any) -> bytes:
+    """Run a TFLiteConverter. Raises BadModel."""
+    with silence_tensorflow():
         try:
             return bytes(converter.convert())
         except (FerryError, MemoryError):
             raise
-        except Exception as failure:  # it raises errors of many kinds, with pages of its own words
-            raise unconvertible(failure) from failure
+        except Exception as failure:  # it raises errors of many kinds, pages long
+            raise conversion_error(failure) from failure

@@ -1,6 +1,7 @@
-"""The samples that show quantizers their ranges: drawn once, and kept from version to version while inputs look alike.
+"""The samples from which quantizers take their ranges, kept from version to version.
 
-Versions are then quantized alike and stay comparable, and little changes from one to the next. Imports no TensorFlow.
+They are drawn once, and again only when inputs change much. So versions are quantized
+alike, and little changes from one to the next. Imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ import numpy as np
 from publisher.learning.data.dataset import Floats
 
 SAMPLES: Final = 200
-SEED: Final = 7  # not the training's seed: all versions of a model are calibrated alike
-RANGE_MARGIN: Final = 0.5  # of its width, by which a range may have moved: two draws of outliers differ by as much
+SEED: Final = 7  # not the training's: all versions of a model are calibrated alike
+RANGE_MARGIN: Final = 0.5  # of its width, by which a range may move: two draws of outliers differ as much
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Kept:
-    """An earlier set (samples, features …) and the version that it was drawn for."""
+class KeptCalibration:
+    """An earlier set (samples, features …), and the version it was drawn for."""
 
     version: str
     samples: Floats
@@ -27,9 +28,9 @@ class Kept:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
-    """`version` is the earlier one that the samples were drawn for; None where they were drawn for this one.
+    """`version` is the earlier one the samples were drawn for; None if for this one.
 
-    `anew` says why, where there was an earlier set to keep.
+    `anew` says why an earlier set was not kept.
     """
 
     samples: Floats
@@ -37,26 +38,26 @@ class Calibration:
     anew: str = ""
 
 
-def calibration(x_train: Floats, kept: Kept | None) -> Calibration:
-    """The kept set while samples look alike; else a new one."""
-    fresh = drawn_from(x_train)
+def choose_calibration(x_train: Floats, kept: KeptCalibration | None) -> Calibration:
+    """The kept set while samples have its shape and range; else a new one."""
+    fresh = _draw(x_train)
     if kept is None:
         return Calibration(fresh)
-    other = _other(kept.samples, fresh)
-    if other:
-        return Calibration(fresh, anew=f"its samples have another {other} than those of {kept.version}")
+    changed = _changed(kept.samples, fresh)
+    if changed:
+        return Calibration(fresh, anew=f"its samples have another {changed} than those of {kept.version}")
     return Calibration(kept.samples, kept.version)
 
 
-def drawn_from(x_train: Floats) -> Floats:
+def _draw(x_train: Floats) -> Floats:
     """A new set: the same samples for the same data, whatever the version."""
     rng = np.random.default_rng(SEED)
     picked: Floats = x_train[rng.permutation(len(x_train))[:SAMPLES]]
     return picked
 
 
-def _other(kept: Floats, fresh: Floats) -> str:
-    """What samples no longer have in common; empty where no other scaling came between."""
+def _changed(kept: Floats, fresh: Floats) -> str:
+    """What of the samples changed, shape or range; empty if neither."""
     if kept.shape[1:] != fresh.shape[1:]:
         return "shape"
     low, high = float(fresh.min()), float(fresh.max())

@@ -1,4 +1,4 @@
-"""What a recipe trains on and is judged by, checked before anything is trained. Knows nothing of files or networks."""
+"""Training and held-back data of a recipe, validated before training. Knows no files or networks."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ Array = npt.NDArray[Any]
 
 NAMES: Final = ("x_train", "y_train", "x_test", "y_test")
 VALUE_MAX: Final = 1e6  # no network learns from larger numbers, and 8 bits cannot hold their differences
-SPREAD_MAX: Final = 10.0  # by how many times its own width the held-back half may leave the range of the other
+SPREAD_MAX: Final = 10.0  # by how many widths of the training range the held-back half may leave it
 SHAPE_HINT: Final = "return (x_train, y_train, x_test, y_test), four numpy arrays"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Data:
-    """`x_…` (samples, features …) float32; `y_…` (samples,) classes from 0. The test half is held back."""
+    """`x_…` (samples, features …) float32; `y_…` (samples,) classes from 0.
+
+    The test half is held back.
+    """
 
     x_train: Floats
     y_train: Labels
@@ -37,12 +40,12 @@ class Data:
 
     @property
     def classes(self) -> int:
-        """How many classes there are; each has samples to train on."""
+        """The number of classes; each has training samples."""
         return int(self.y_train.max()) + 1
 
     @property
     def value_range(self) -> tuple[float, float]:
-        """The smallest and largest value that is trained on."""
+        """The smallest and largest training value."""
         return float(self.x_train.min()), float(self.x_train.max())
 
     def sha256(self) -> str:
@@ -55,7 +58,7 @@ class Data:
 
 
 def four_arrays(given: object, where: str) -> tuple[Array, Array, Array, Array]:
-    """What `load_data` gave, if it is four numpy arrays. Raises BadRecipe."""
+    """What `load_data` returned, if it is four numpy arrays. Raises BadRecipe."""
     if not isinstance(given, tuple | list) or len(given) != len(NAMES):
         held = f" of {len(given)}" if isinstance(given, tuple | list) else ""
         raise BadRecipe(f"{where} gave a {type(given).__name__}{held}", hint=SHAPE_HINT)
@@ -66,14 +69,17 @@ def four_arrays(given: object, where: str) -> tuple[Array, Array, Array, Array]:
     return x_train, y_train, x_test, y_test
 
 
-def checked(arrays: tuple[Array, Array, Array, Array], labels: tuple[str, ...], where: str) -> Data:
-    """The data, if a network can be trained and judged on it. `labels` may be empty. Raises BadRecipe."""
+def validate_data(arrays: tuple[Array, Array, Array, Array], labels: tuple[str, ...], where: str) -> Data:
+    """The data, if a network can be trained and measured on it.
+
+    `labels` may be empty. Raises BadRecipe.
+    """
     x_train, y_train, x_test, y_test = arrays
     data = Data(
-        samples(x_train, "x_train", where),
-        answers(y_train, "y_train", len(x_train), where),
-        samples(x_test, "x_test", where),
-        answers(y_test, "y_test", len(x_test), where),
+        validate_samples(x_train, "x_train", where),
+        validate_classes(y_train, "y_train", len(x_train), where),
+        validate_samples(x_test, "x_test", where),
+        validate_classes(y_test, "y_test", len(x_test), where),
     )
     if data.x_test.shape[1:] != data.features:
         raise BadRecipe(
@@ -85,8 +91,8 @@ def checked(arrays: tuple[Array, Array, Array, Array], labels: tuple[str, ...], 
     return data
 
 
-def samples(x: Array, name: str, where: str) -> Floats:
-    """`x` as float32, if it is (samples, features …), not empty, and finite. Raises BadRecipe."""
+def validate_samples(x: Array, name: str, where: str) -> Floats:
+    """`x` as float32, if it is (samples, features …) and finite. Raises BadRecipe."""
     if x.ndim < 2 or x.size == 0:
         raise BadRecipe(
             f"{where}: {name} has shape {list(x.shape)}",
@@ -97,7 +103,7 @@ def samples(x: Array, name: str, where: str) -> Floats:
             f"{where}: {name} holds {x.dtype}, not float32",
             hint=f"scale and convert it, for instance ({name} / 255).astype('float32') for pixels",
         )
-    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is told below
+    with np.errstate(over="ignore"):  # overflow becomes infinite, which is reported below
         floats = x.astype(np.float32, copy=False)
     if not np.isfinite(floats).all():
         first = int(np.argwhere(~np.isfinite(floats.reshape(len(floats), -1)).all(axis=1))[0, 0])
@@ -107,8 +113,8 @@ def samples(x: Array, name: str, where: str) -> Floats:
     return floats
 
 
-def answers(y: Array, name: str, count: int, where: str) -> Labels:
-    """`y` as int64, if it is one class from 0 for each of `count` samples. Raises BadRecipe."""
+def validate_classes(y: Array, name: str, count: int, where: str) -> Labels:
+    """`y` as int64, if it has one class from 0 for each sample. Raises BadRecipe."""
     if y.ndim == 2 and y.shape[1] > 1:
         raise BadRecipe(f"{where}: {name} has shape {list(y.shape)}", hint=f"give class numbers: {name}.argmax(axis=1)")
     if y.ndim != 1:
@@ -123,7 +129,7 @@ def answers(y: Array, name: str, count: int, where: str) -> Labels:
 
 
 def _check_range(data: Data, where: str) -> None:
-    """Values from which nothing is learnt, and halves that were not prepared alike."""
+    """Reject values from which nothing is learnt, and halves of different scale."""
     low, high = data.value_range
     if low == high:
         raise BadRecipe(f"{where}: every value of x_train is {low:g}", hint="look at how it is loaded")

@@ -1,4 +1,4 @@
-"""Statistics of a training set, for the manifest; devices compare inputs with them (`feedback.input_profile`)."""
+"""Statistics of a training set, with which devices compare inputs (`protocol.feedback.input_profile`)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from protocol.feedback.input_profile import LEVEL_BINS, UNIT, Profile, segments_
 from protocol.messages.manifest import InputStatistics
 from publisher.learning.data.dataset import Floats
 
-SAMPLES_MAX: Final = 10_000  # evenly out of more: the figures have four digits
+SAMPLES_MAX: Final = 10_000  # every n-th of more: the figures have four digits
 
 
 def input_statistics(x: Floats) -> InputStatistics:
-    """The statistics of a training set `x` (samples, …) float32, as rounded on the wire."""
+    """The statistics of `x` (samples, …) float32, rounded as on the wire."""
     rows = x[:: -(-len(x) // SAMPLES_MAX)]
     flat = np.ascontiguousarray(rows).reshape(len(rows), -1)
     starts, lengths = segments_of(flat.shape[1])
@@ -27,11 +27,11 @@ def input_statistics(x: Floats) -> InputStatistics:
         segment_means=tuple(segments.mean(axis=0).tolist()),
         segment_stds=tuple(segments.std(axis=0).tolist()),
     )
-    return _with_looks(_rounded(plain), flat)
+    return _with_distances(_rounded(plain), flat)
 
 
-def _with_looks(statistics: InputStatistics, flat: Floats) -> InputStatistics:
-    """The same with how its own samples look beside it, through the eyes of a device."""
+def _with_distances(statistics: InputStatistics, flat: Floats) -> InputStatistics:
+    """Add the levels and distances that a device would compute for these samples."""
     profile = Profile(flat.shape[1], statistics)
     looks = [profile.measure(row) for row in flat]
     distances = np.array([look.distance for look in looks]) / UNIT

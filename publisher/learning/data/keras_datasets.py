@@ -1,7 +1,4 @@
-"""The image sets of `tf_keras.datasets`: from Keras' own folder where they are there, else fetched by Keras.
-
-Knows file formats and where Keras keeps them; what is trained on them is a recipe's business.
-"""
+"""The image sets of `tf_keras.datasets`, read from Keras' own folder or fetched by Keras."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from protocol.errors import BadRecipe, FerryError, MissingPart
-from publisher.learning.quiet_tensorflow import quiet
+from publisher.learning.quiet_tensorflow import silence_tensorflow
 
 Bytes = npt.NDArray[np.uint8]
 Four = tuple[Bytes, Bytes, Bytes, Bytes]
@@ -37,25 +34,28 @@ IDX_UINT8: Final = 8  # the third byte of an IDX file that holds bytes
 
 
 def mnist() -> Four:
-    """x_train (60000, 28, 28), y_train, x_test (10000, 28, 28), y_test, all uint8. Raises MissingPart, BadRecipe."""
-    return _four("mnist", [folder() / MNIST], lambda paths: _read_npz(paths[0]))
+    """x_train (60000, 28, 28), y_train, x_test (10000, 28, 28), y_test, all uint8.
+
+    Raises MissingPart, BadRecipe.
+    """
+    return _load("mnist", [folder() / MNIST], lambda paths: _read_npz(paths[0]))
 
 
 def fashion_mnist() -> Four:
-    """The same for pictures of clothes."""
+    """The same shapes, of clothes."""
     place = folder() / "fashion-mnist"
-    return _four("fashion_mnist", [place / name for name in FASHION], _read_idx_files)
+    return _load("fashion_mnist", [place / name for name in FASHION], _read_idx_files)
 
 
 def folder() -> Path:
-    """Where Keras keeps data sets."""
+    """The folder where Keras keeps data sets."""
     home = os.environ.get(HOME)
     return (Path(home) if home else Path.home() / ".keras").expanduser() / "datasets"
 
 
-def _four(name: str, paths: list[Path], read: Callable[[list[Path]], Four]) -> Four:
+def _load(name: str, paths: list[Path], read: Callable[[list[Path]], Four]) -> Four:
     if not all(path.is_file() for path in paths):
-        return _fetched(name, paths)
+        return _fetch(name, paths)
     try:
         return read(paths)
     except (OSError, EOFError, KeyError, ValueError, struct.error, zlib.error, zipfile.BadZipFile) as refused:
@@ -76,7 +76,7 @@ def _read_idx_files(paths: list[Path]) -> Four:
 
 
 def _read_idx(path: Path) -> Bytes:
-    """An IDX file: two zeros, the type, the number of dimensions, each as 32 bits big-endian, then the bytes."""
+    """An IDX file: two zeros, type, number of dimensions, each size as 32 bits, bytes."""
     with gzip.open(path) as packed:
         content = packed.read(UNPACKED_MAX_BYTES)
     zeros, kind, dimensions = struct.unpack_from(">HBB", content)
@@ -86,10 +86,10 @@ def _read_idx(path: Path) -> Bytes:
     return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
 
 
-def _fetched(name: str, paths: list[Path]) -> Four:
-    """Let Keras fetch it into its folder, checked by Keras' own hash where it has one."""
+def _fetch(name: str, paths: list[Path]) -> Four:
+    """Let Keras fetch it into its folder; Keras checks the hash where it knows one."""
     try:
-        with quiet():
+        with silence_tensorflow():
             keras: Any = importlib.import_module(f"tf_keras.datasets.{name}")
             (x_train, y_train), (x_test, y_test) = keras.load_data(cache_dir=str(folder().parent))
     except FerryError:

@@ -1,4 +1,4 @@
-"""The names of classes, as a recipe or a person gives them, checked. Imports neither numpy nor TensorFlow."""
+"""Reads and validates the names of classes. Imports neither numpy nor TensorFlow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ HINT: Final = "give a file with one name a line, or the names with commas betwee
 
 
 def read_labels(given: str) -> tuple[str, ...]:
-    """What `--labels` names: a file with one name a line, or the names with commas between. Raises BadInput."""
+    """Read `--labels`: a file with one name a line, or names separated by commas.
+
+    Raises BadInput.
+    """
     path = Path(given)
     try:
         listed = path.read_text(encoding="utf-8").splitlines() if path.is_file() else given.split(",")
@@ -23,15 +26,15 @@ def read_labels(given: str) -> tuple[str, ...]:
     if len(names) == 1 and "," not in given and not path.is_file():
         raise BadInput(f"--labels: there is no file {given}, and it is no list", hint=HINT)
     while names and not names[-1]:
-        names.pop()  # of empty lines at the end
+        names.pop()  # empty lines at the end
     try:
-        return checked_labels(names, f"--labels {given}" if path.is_file() else "--labels")
-    except BadRecipe as wrong:  # no recipe here: the same checks under the general name
+        return validate_labels(names, f"--labels {given}" if path.is_file() else "--labels")
+    except BadRecipe as wrong:  # the same checks, but there is no recipe
         raise BadInput(wrong.message, hint=wrong.hint) from wrong
 
 
-def checked_labels(given: object, where: str) -> tuple[str, ...]:
-    """Names that can stand in a release; none at all where nothing was given. Raises BadRecipe."""
+def validate_labels(given: object, where: str) -> tuple[str, ...]:
+    """Class names that a release can hold; empty if none are given. Raises BadRecipe."""
     if isinstance(given, str) or not isinstance(given, Sequence):
         raise BadRecipe(f"{where} is a {type(given).__name__}", hint='it is a list: ["cat", "dog"]')
     for label in given:
@@ -45,7 +48,9 @@ def checked_labels(given: object, where: str) -> tuple[str, ...]:
     return tuple(given)
 
 
-def check_fit(labels: Sequence[str], gives: Sequence[int | None]) -> None:
-    """Hold labels, if there are any, to the shape (samples, classes) that a classifier gives. Raises BadInput."""
-    if labels and len(gives) == 2 and gives[1] != len(labels):
-        raise BadInput(f"{len(labels)} labels for a model that gives {gives[1]} classes", hint="name each class once")
+def check_fit(labels: Sequence[str], output_shape: Sequence[int | None]) -> None:
+    """Compare labels, if any, with a classifier's output shape. Raises BadInput."""
+    if labels and len(output_shape) == 2 and output_shape[1] != len(labels):
+        raise BadInput(
+            f"{len(labels)} labels for a model that gives {output_shape[1]} classes", hint="name each class once"
+        )

@@ -1,4 +1,4 @@
-"""The data that a user gives beside a model file (`--data FILE.npz`), checked. Knows nothing of recipes."""
+"""Reads and checks the data that a user gives with a model file (`--data FILE.npz`)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from protocol.errors import BadInput, BadRecipe
 from protocol.messages.manifest import Contract
-from publisher.learning.data.dataset import Array, Floats, Labels, answers, samples
+from publisher.learning.data.dataset import Array, Floats, Labels, validate_classes, validate_samples
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class OwnData:
-    """Samples for each input of a model, each (samples, …) float32, and their true classes where they are known."""
+class UserData:
+    """Samples (samples, …) float32 for each input of a model; `y` are their classes."""
 
     inputs: tuple[Floats, ...]
     y: Labels | None
@@ -25,33 +25,33 @@ class OwnData:
         """The smallest and largest value."""
         return min(float(x.min()) for x in self.inputs), max(float(x.max()) for x in self.inputs)
 
-    def taking(self, indexes: npt.NDArray[np.int64]) -> OwnData:
-        """These samples alone."""
-        return OwnData(tuple(x[indexes] for x in self.inputs), None if self.y is None else self.y[indexes])
+    def select(self, indexes: npt.NDArray[np.int64]) -> UserData:
+        """These samples only."""
+        return UserData(tuple(x[indexes] for x in self.inputs), None if self.y is None else self.y[indexes])
 
 
 def read_samples(path: Path) -> tuple[Floats, Labels | None]:
-    """Read `x`, for a model of one input, and perhaps `y`, whatever the model. Raises BadInput."""
+    """Read `x` for a model of one input, and perhaps `y`. Raises BadInput."""
     arrays = _arrays(path)
     _check_names(path, arrays, ["x"])
-    inputs, y = _checked(path, arrays, ["x"])
+    inputs, y = _validate(path, arrays, ["x"])
     return inputs[0], y
 
 
-def read_own_data(path: Path, contract: Contract) -> OwnData:
-    """Read `x` (or `x_0`, `x_1` … for a model of more inputs) and perhaps `y`. Raises BadInput."""
+def read_user_data(path: Path, contract: Contract) -> UserData:
+    """Read `x` (`x_0`, `x_1` … for more inputs) and perhaps `y`. Raises BadInput."""
     arrays = _arrays(path)
     count = len(contract.inputs)
     wanted = ["x"] if count == 1 else [f"x_{index}" for index in range(count)]
     _check_names(path, arrays, wanted)
-    inputs, y = _checked(path, arrays, wanted)
+    inputs, y = _validate(path, arrays, wanted)
     _check_against(contract, dict(zip(wanted, inputs, strict=True)), y, path.name)
-    return OwnData(inputs, y)
+    return UserData(inputs, y)
 
 
-def ranged(contract: Contract, own: OwnData) -> Contract:
-    """The contract with the values that the data has."""
-    low, high = own.value_range()
+def with_value_range(contract: Contract, user_data: UserData) -> Contract:
+    """The contract with the value range of the data."""
+    low, high = user_data.value_range()
     inputs = tuple(tensor.model_copy(update={"value_min": low, "value_max": high}) for tensor in contract.inputs)
     return contract.model_copy(update={"inputs": inputs})
 
@@ -63,12 +63,12 @@ def _check_names(path: Path, arrays: dict[str, Array], wanted: list[str]) -> Non
         raise BadInput(f"{path.name} has no array {missing[0]}; it has {held}", hint=f"save {', '.join(wanted)} in it")
 
 
-def _checked(path: Path, arrays: dict[str, Array], wanted: list[str]) -> tuple[tuple[Floats, ...], Labels | None]:
+def _validate(path: Path, arrays: dict[str, Array], wanted: list[str]) -> tuple[tuple[Floats, ...], Labels | None]:
     where = path.name
     try:
-        inputs = tuple(samples(arrays[name], name, where) for name in wanted)
-        return inputs, answers(arrays["y"], "y", len(inputs[0]), where) if "y" in arrays else None
-    except BadRecipe as wrong:  # no recipe here: the same checks under the general name
+        inputs = tuple(validate_samples(arrays[name], name, where) for name in wanted)
+        return inputs, validate_classes(arrays["y"], "y", len(inputs[0]), where) if "y" in arrays else None
+    except BadRecipe as wrong:  # the same checks, but there is no recipe
         raise BadInput(wrong.message, hint=wrong.hint) from wrong
 
 
@@ -103,10 +103,10 @@ def _check_against(contract: Contract, inputs: dict[str, Floats], y: Labels | No
             )
     if y is None:
         return
-    gives = contract.outputs[0].shape
-    if len(inputs) != 1 or len(contract.outputs) != 1 or len(gives) != 2:
+    output_shape = contract.outputs[0].shape
+    if len(inputs) != 1 or len(contract.outputs) != 1 or len(output_shape) != 2:
         raise BadInput(f"{where} has y, but the model is no classifier of one input", hint="leave y out")
-    if int(y.max()) >= gives[1]:
+    if int(y.max()) >= output_shape[1]:
         raise BadInput(
-            f"{where}: y has the class {int(y.max())}, but the model knows {gives[1]}, from 0", hint="correct y"
+            f"{where}: y has the class {int(y.max())}, but the model knows {output_shape[1]}, from 0", hint="correct y"
         )

@@ -1,4 +1,4 @@
-"""How good, how fast and how heavy a .tflite file is, measured with the device's own runtime. Imports no TensorFlow."""
+"""Accuracy, latency and memory of a .tflite file, measured with the device's own runtime. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -13,60 +13,74 @@ from protocol.content.encodings import encode_zstd
 from protocol.errors import BadModel
 from protocol.messages.manifest import Measured, Requirements
 from publisher.learning.data.dataset import Floats, Labels
+from publisher.learning.data.npz_data import UserData
 from publisher.learning.measurement.sandbox import run
 
 SAMPLES_MAX: Final = 10_000  # accuracy is then known to half a percent
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Evaluated:
-    """The numbers for the manifest, the model's answers (samples,), for others to be compared with, and more numbers.
+class Evaluation:
+    """What a manifest holds and a ladder shows. `predictions` (samples,) are classes.
 
     `sparsity` is the share of zero weights in the file, 0 to 1.
     """
 
     measured: Measured
     requires: Requirements
-    answers: Labels
+    predictions: Labels
     memory_peak_bytes: int
     sparsity: float
 
 
-def evaluate(
-    tflite: bytes, x: Floats, y: Labels | None, *, name: str, parent_answers: Labels | None = None
-) -> Evaluated:
-    """Measure a classifier of one input on `x` (samples, features …), with true classes `y` where there are any.
+def measure(
+    tflite: bytes, name: str, user_data: UserData | None, inputs: list[Floats], parent: Labels | None = None
+) -> tuple[Measured, Requirements, Labels | None]:
+    """Measure on classified `user_data`; without, latency and memory only, on `inputs`.
 
-    `parent_answers` are those of the float32 parent to the same samples. Raises BadModel.
+    `parent` and the last of the result are predictions. Raises BadModel.
     """
-    x, y = x[:SAMPLES_MAX], None if y is None else y[:SAMPLES_MAX]
+    if user_data is not None and user_data.y is not None:
+        evaluation = evaluate(tflite, user_data.inputs[0], user_data.y, name=name, parent=parent)
+        return evaluation.measured, evaluation.requires, evaluation.predictions
+    ran = run(tflite, inputs, name)
+    measured = Measured(latency_ms_p50=ran.latency_ms_p50, latency_ms_p95=ran.latency_ms_p95)
+    return measured, Requirements(memory_bytes=ran.memory_bytes), None
+
+
+def evaluate(tflite: bytes, x: Floats, y: Labels, *, name: str, parent: Labels | None = None) -> Evaluation:
+    """Measure a classifier of one input on `x` (samples, features …) and classes `y`.
+
+    `parent` are the float32 parent's predictions for the same samples. Raises BadModel.
+    """
+    x, y = x[:SAMPLES_MAX], y[:SAMPLES_MAX]
     ran = run(tflite, [x], name)
-    answers = classes_of(ran.outputs, name)
+    predictions = predicted_classes(ran.outputs, name)
     measured = Measured(
-        accuracy=None if y is None else float((answers == y).mean()),
-        accuracy_samples=0 if y is None else len(y),
-        agreement=None if parent_answers is None else float((answers == parent_answers).mean()),
+        accuracy=float((predictions == y).mean()),
+        accuracy_samples=len(y),
+        agreement=None if parent is None else float((predictions == parent).mean()),
         latency_ms_p50=ran.latency_ms_p50,
         latency_ms_p95=ran.latency_ms_p95,
     )
     requires = Requirements(memory_bytes=ran.memory_bytes)
-    return Evaluated(measured, requires, answers, ran.memory_peak_bytes, ran.sparsity)
+    return Evaluation(measured, requires, predictions, ran.memory_peak_bytes, ran.sparsity)
 
 
 def wire_bytes(tflite: bytes) -> int:
-    """What a release would send of a file to a device that has nothing: as it is, or in zstd where that is less."""
+    """What a device that has nothing would fetch: the file, or its zstd if smaller."""
     with tempfile.TemporaryDirectory(prefix="edgeferry-") as folder:
         plain, packed = Path(folder) / "plain", Path(folder) / "packed"
         plain.write_bytes(tflite)
         return packed.stat().st_size if encode_zstd(plain, packed) else len(tflite)
 
 
-def classes_of(outputs: list[Floats], name: str) -> Labels:
-    """The class that each sample was given: the highest of the one output's numbers. Raises BadModel."""
+def predicted_classes(outputs: list[Floats], name: str) -> Labels:
+    """The argmax of the single output, for each sample. Raises BadModel."""
     if len(outputs) != 1 or outputs[0].ndim != 2:
         shapes = ", ".join(str(list(output.shape[1:])) for output in outputs)
         raise BadModel(
             f"{name} is no classifier: it gives {shapes}", hint="leave y out of the data; accuracy is for classes"
         )
-    answers: Labels = outputs[0].argmax(axis=1).astype(np.int64)
-    return answers
+    predictions: Labels = outputs[0].argmax(axis=1).astype(np.int64)
+    return predictions

@@ -1,7 +1,7 @@
-"""The golden set: inputs, what each variant made of them here for a device to reproduce, and how near is near enough.
+"""The golden set: inputs and each variant's outputs, for a device to reproduce within a tolerance.
 
-An .npz with `input_0` … (samples, …) and `<variant>_output_0` … (samples, …), all float32. The same data and files give
-the same bytes. Imports no TensorFlow.
+An .npz with `input_0` … (samples, …) and `<variant>_output_0` … (samples, …), all
+float32. The same data and files give the same bytes. Imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ import numpy as np
 from protocol.errors import BadModel
 from protocol.messages.manifest import GOLDEN_MAX_BYTES, Contract
 from publisher.learning.data.dataset import Floats, Labels
+from publisher.learning.data.npz_data import UserData
 from publisher.learning.measurement.sandbox import Ran, run
 
 SAMPLES: Final = 32
-SEED: Final = 11  # one draw for all versions of a model
+SEED: Final = 11  # the same draw for all versions of a model
 HEADERS_MAX_BYTES: Final = 100_000  # names and shapes in the .npz, for 32 variants
 FLOAT_TOLERANCE: Final = 1e-3  # of the largest output; kernels differ by 2e-6 on digits, deeper networks by more
-SPREAD_FACTOR: Final = 4  # other hardware may stray further than the reference kernels did on a few samples
-DATE: Final = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say: bytes must not depend on the hour
+SPREAD_FACTOR: Final = 4  # other hardware may differ more than reference kernels do on a few samples
+DATE: Final = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold: bytes must not depend on the time
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A variant's file, how messages call it, and what `inspect` told of it."""
+    """A variant's file, its name in messages, and `Inspection.output_slack`."""
 
     tflite: bytes
     title: str
@@ -38,15 +39,18 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class GoldenSet:
-    """The .npz, and for each variant the largest difference that a device may find."""
+    """The .npz, and each variant's largest allowed difference on a device."""
 
     content: bytes
     samples: int
     tolerances: dict[str, float]
 
 
-def make_golden(candidates: Mapping[str, Candidate], inputs: Sequence[Floats]) -> GoldenSet:
-    """Run each variant on `inputs`, each (samples, …), as a device will. Raises BadModel."""
+def make_golden_set(candidates: Mapping[str, Candidate], inputs: Sequence[Floats]) -> GoldenSet:
+    """Run each variant on `inputs`, each (samples, …), as a device will.
+
+    Raises BadModel.
+    """
     arrays = {f"input_{index}": values for index, values in enumerate(inputs)}
     tolerances: dict[str, float] = {}
     for name, candidate in candidates.items():
@@ -57,7 +61,7 @@ def make_golden(candidates: Mapping[str, Candidate], inputs: Sequence[Floats]) -
 
 
 def tolerance(ran: Ran, output_slack: Sequence[float]) -> float:
-    """How far an output may be off on other hardware before the candidate counts as broken there."""
+    """The largest difference on other hardware that is not taken for a defect."""
     allowed = [
         max(
             FLOAT_TOLERANCE * max(1.0, float(np.abs(output).max(initial=0.0))),
@@ -70,7 +74,7 @@ def tolerance(ran: Ran, output_slack: Sequence[float]) -> float:
 
 
 def sample_count(contract: Contract, variants: int, name: str) -> int:
-    """How many samples fit: 32, fewer for a model that takes or gives much. Raises BadModel when not one does."""
+    """How many samples fit, at most 32. Raises BadModel when not one does."""
     values = [int(np.prod(tensor.shape)) for tensor in contract.inputs]
     values += [variants * int(np.prod(tensor.shape)) for tensor in contract.outputs]
     sample_bytes = 4 * sum(values)
@@ -83,21 +87,28 @@ def sample_count(contract: Contract, variants: int, name: str) -> int:
     return min(SAMPLES, fitting)
 
 
-def drawn(x: Floats, y: Labels | None, count: int) -> Floats:
-    """`count` samples of the held-back data, class by class in turn where classes are known; always the same ones."""
+def golden_inputs(contract: Contract, user_data: UserData | None, count: int) -> list[Floats]:
+    """Inputs from the user's data, or random ones without."""
+    if user_data is None:
+        return random_inputs(contract, count)
+    return [draw_samples(x, user_data.y, count) for x in user_data.inputs]
+
+
+def draw_samples(x: Floats, y: Labels | None, count: int) -> Floats:
+    """`count` samples, always the same; the classes in turn where they are known."""
     order = np.random.default_rng(SEED).permutation(len(x))
     if y is not None:
         place = np.zeros(len(x), np.int64)
         for label in np.unique(y):
-            ours = np.flatnonzero(y[order] == label)
-            place[ours] = np.arange(len(ours))
+            of_class = np.flatnonzero(y[order] == label)
+            place[of_class] = np.arange(len(of_class))
         order = order[np.lexsort((y[order], place))]
     picked: Floats = x[order[:count]]
     return picked
 
 
-def invented(contract: Contract, count: int) -> list[Floats]:
-    """Random inputs in the contract's value range, 0 to 1 where it has none; always the same ones."""
+def random_inputs(contract: Contract, count: int) -> list[Floats]:
+    """Random inputs, always the same, in the contract's value range (default 0 to 1)."""
     rng = np.random.default_rng(SEED)
     return [
         rng.uniform(
@@ -110,7 +121,7 @@ def invented(contract: Contract, count: int) -> list[Floats]:
 
 
 def npz_bytes(arrays: Mapping[str, Floats]) -> bytes:
-    """An .npz of bytes that depend on the arrays alone; not compressed, for its encodings are."""
+    """An .npz whose bytes depend on the arrays alone. Not compressed: its encodings are."""
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w", zipfile.ZIP_STORED) as archive:
         for name, values in arrays.items():

@@ -1,4 +1,7 @@
-"""What a .tflite file takes and gives, seen through the device's own runtime. Imports no TensorFlow; trusts no file."""
+"""Inputs, outputs and precision of a .tflite file, as the device's own runtime sees them.
+
+Treats every file as hostile. Imports no TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,11 @@ FLOAT_HINT: Final = "convert it with float32 in and out: leave inference_input_t
 
 
 @dataclass(frozen=True, slots=True)
-class Inspected:
-    """A file that can be released. `output_slack`: by how much each output moves when integers round differently."""
+class Inspection:
+    """A file that can be released.
+
+    `output_slack`: how far each output moves when integers round differently.
+    """
 
     contract: Contract
     precision: str
@@ -29,7 +35,7 @@ class Inspected:
 
 
 def read_tflite(path: Path) -> bytes:
-    """The file's bytes. Raises BadModel when there are none, or more than a release holds."""
+    """The file's bytes. Raises BadModel if it is empty, or too large for a release."""
     try:
         size_bytes = path.stat().st_size
         if size_bytes > BLOB_MAX_BYTES:
@@ -42,17 +48,13 @@ def read_tflite(path: Path) -> bytes:
     return content
 
 
-def read_contract(
-    tflite: bytes | Path, *, name: str = "the model", value_range: tuple[float, float] | None = None
-) -> Contract:
-    """What an application may rely on; `value_range` is what the inputs were trained on. Raises BadModel."""
-    return inspect(tflite, name=name, value_range=value_range).contract
-
-
 def inspect(
     tflite: bytes | Path, *, name: str = "the model", value_range: tuple[float, float] | None = None
-) -> Inspected:
-    """The contract, and how the file computes. Raises BadModel that names the file."""
+) -> Inspection:
+    """The contract and the precision of a file; `value_range` is that of its inputs.
+
+    Raises BadModel that names the file.
+    """
     if isinstance(tflite, Path):
         name, tflite = tflite.name, read_tflite(tflite)
     _check_kind(tflite, name)
@@ -71,7 +73,7 @@ def inspect(
             f"{name} takes or gives what no release can say: {first_complaint(refused)}",
             hint="is it a whole .tflite file? it needs 1 to 16 inputs and outputs of at most 8 dimensions",
         ) from refused
-    return Inspected(contract, facts.precision, tuple(facts.output_slack))
+    return Inspection(contract, facts.precision, tuple(facts.output_slack))
 
 
 def _check_kind(tflite: bytes, name: str) -> None:

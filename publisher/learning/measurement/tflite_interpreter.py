@@ -1,6 +1,6 @@
-"""The one file of the publisher that knows the device's runtime. Imports no TensorFlow.
+"""Runs a .tflite file with the device's runtime. Imports no TensorFlow.
 
-A hostile file can end the process that opens it: use this from `sandboxed` only.
+A hostile file can end the process that opens it: use this from `sandbox_child` only.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ Floats = npt.NDArray[np.float32]
 
 
 class Interpreter:
-    """One open model; sample by sample, one thread, as a small device runs it."""
+    """One open model that runs sample by sample on one thread, as on a small device."""
 
     def __init__(self, path: str, *, reference_kernels: bool = False) -> None:
-        """Open the file. `reference_kernels` computes with other code, as other hardware would. Raises BadModel."""
+        """Open the file. Raises BadModel.
+
+        `reference_kernels` computes with other code, as other hardware would.
+        """
         runtime = _runtime()
         resolvers = runtime.OpResolverType
         try:
@@ -28,21 +31,21 @@ class Interpreter:
                 num_threads=1,
                 experimental_op_resolver_type=resolvers.BUILTIN_REF if reference_kernels else resolvers.AUTO,
             )
-        except ImportError as missing:  # built against another numpy: told only now, not at import
+        except ImportError as missing:  # built against another numpy, which shows only here
             raise _missing(missing) from missing
         except (ValueError, RuntimeError) as refused:
             raise BadModel(str(refused)) from refused
-        self._graph = _graph(self._inner)  # before kernels take parts of it over
+        self._graph = _graph(self._inner)  # before a delegate replaces parts of it
 
     def prepare(self) -> None:
-        """Give the tensors their memory. Raises BadModel."""
+        """Allocate the tensors. Raises BadModel."""
         try:
             self._inner.allocate_tensors()
         except (ValueError, RuntimeError) as refused:
             raise BadModel(str(refused)) from refused
 
     def run(self, sample: list[Floats]) -> list[Floats]:
-        """Each input (1, …) float32 to each output, in the model's order. Raises BadModel."""
+        """Map inputs (1, …) float32 to outputs, in the model's order. Raises BadModel."""
         try:
             for tensor, value in zip(self._inner.get_input_details(), sample, strict=True):
                 self._inner.set_tensor(tensor["index"], value)
@@ -60,15 +63,18 @@ class Interpreter:
         return [_described(tensor) for tensor in self._inner.get_output_details()]
 
     def precision(self) -> str:
-        """What the file computes in: float32, float16, int8, or dynamic-range (int8 weights, float32 between)."""
+        """float32, float16, int8, or dynamic-range (int8 weights, float32 between)."""
         computed = {tensor["dtype"] for op in self._graph for tensor in op["gives"]}
         held = {tensor["dtype"] for op in self._graph for tensor in op["takes"]}
         if "int8" in computed:
             return "int8"
-        return next((name for told, name in HELD if told in held), "float32")
+        return next((name for dtype, name in HELD if dtype in held), "float32")
 
     def sparsity(self) -> float:
-        """The share of zeros (0-1) among all weights: constants of two dimensions or more. After `prepare`."""
+        """The share of zeros (0-1) among constants of two dimensions or more.
+
+        Call `prepare` first.
+        """
         zeros = count = 0
         for tensor in self._weights():
             values = self._inner.get_tensor(tensor["index"])
@@ -84,10 +90,11 @@ class Interpreter:
         return [tensor for tensor in constants if tensor["dimensions"] >= 2 and tensor["dtype"] in WEIGHTS]
 
     def output_slack(self) -> list[float]:
-        """By how much each output moves when integers round differently; 0 for an output computed in floats.
+        """How far each output moves when integers round differently; 0 for floats.
 
-        Two steps of its own scale; and where a softmax made it, a step of two of the numbers that this took, in
-        opposite directions. The slope of a softmax is at most a quarter, so that comes to half a step.
+        Two steps of its own scale; after a softmax also half a step of its input's
+        scale: two inputs may move by a step in opposite directions, and the slope of a
+        softmax is at most a quarter.
         """
         return [_slack(self._graph, tensor["index"]) for tensor in self._inner.get_output_details()]
 
@@ -109,7 +116,10 @@ def _runtime() -> Any:
 
 
 def load_runtime() -> None:
-    """Import the runtime now, so that its own memory is not counted with a model's. Raises MissingPart."""
+    """Import the runtime, so that its memory does not count as a model's.
+
+    Raises MissingPart.
+    """
     _runtime()
 
 
@@ -130,7 +140,7 @@ def _described(tensor: dict[str, Any]) -> dict[str, Any]:
 
 
 def _graph(inner: Any) -> list[dict[str, Any]]:
-    """The operations, what they take and give. The door to them is private, but both runtimes have it."""
+    """The operations with their inputs and outputs, by a private API of both runtimes."""
     tensors = {
         tensor["index"]: {
             "index": tensor["index"],
@@ -157,7 +167,7 @@ def _scale(tensor: dict[str, Any]) -> float:
 
 
 def _zero(tensor: dict[str, Any]) -> int:
-    """The stored number that stands for zero; weights have one, whatever the channel."""
+    """The stored number that means zero; the same for all channels of weights."""
     zeros = tensor["quantization_parameters"]["zero_points"]
     return int(zeros[0]) if len(zeros) else 0
 

@@ -1,4 +1,4 @@
-"""Writes a recipe's held-back data for a device to replay: `device-client run --replay FILE`. Imports no TensorFlow."""
+"""Writes a recipe's held-back data for `device-client run --replay FILE`. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from publisher.learning.recipe.recipe import Recipe
 
 
-def heldout_npz(recipe: Recipe, path: Path) -> int:
-    """Write `x` (samples, features …) float32 and `y` (samples,) int64; return the number of samples."""
-    with path.open("wb") as file:  # given a name, numpy would add .npz to it
+def write_heldout_npz(recipe: Recipe, path: Path) -> int:
+    """Write `x` (samples, features …) float32, `y` (samples,) int64; return the count."""
+    with path.open("wb") as file:  # numpy would add .npz to a name
         np.savez(file, x=recipe.data.x_test, y=recipe.data.y_test)
     return len(recipe.data.x_test)

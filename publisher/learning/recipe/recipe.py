@@ -1,8 +1,9 @@
-"""A recipe: one Python file that says what to train on and what to train, checked before anything is trained.
+"""Loads and checks a recipe: one Python file that defines the data and the network to train.
 
-It has `load_data() -> (x_train, y_train, x_test, y_test)` and `build_model() -> tf_keras.Model`; where wanted also
-`preprocess(x) -> x`, `build_student() -> tf_keras.Model`, `labels` and `train_settings`. An application gives its model
-what `preprocess` makes. Trains nothing, and imports TensorFlow only if the recipe's file does so at its top.
+It has `load_data() -> (x_train, y_train, x_test, y_test)` and `build_model() ->
+tf_keras.Model`; optionally `preprocess(x) -> x`, `build_student() -> tf_keras.Model`,
+`labels` and `train_settings`. An application gives its model the output of
+`preprocess`. Imports TensorFlow only if the recipe's file does so at its top.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from typing import Any, Final
 import numpy as np
 
 from protocol.errors import BadRecipe
-from publisher.learning.data.dataset import Array, Data, checked, four_arrays
-from publisher.learning.data.labels import LABELS_MAX, checked_labels
+from publisher.learning.data.dataset import Array, Data, four_arrays, validate_data
+from publisher.learning.data.labels import LABELS_MAX, validate_labels
 from publisher.learning.recipe.train_settings import TrainSettings, settings_from
-from publisher.learning.recipe.user_code import run_file, users_code
+from publisher.learning.recipe.user_code import run_file, run_user_code
 
 BUILT_IN_FOLDER: Final = Path(__file__).parents[2] / "recipes"
 NETWORK_SIGNATURE: Final = "() -> tf_keras.Model"
@@ -29,7 +30,7 @@ NETWORK_SIGNATURE: Final = "() -> tf_keras.Model"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recipe:
-    """What a recipe's file says. `labels` has a name for each class, or none at all; `sha256` is the file's."""
+    """A loaded recipe. `labels` names every class, or is empty; `sha256` is the file's."""
 
     name: str
     path: Path
@@ -42,7 +43,7 @@ class Recipe:
 
 
 def load_recipe(spec: str | Path) -> Recipe:
-    """Read and check the recipe `spec`: the name of a built-in one, or a .py file. Raises BadRecipe."""
+    """Load the recipe `spec`: a built-in name or a .py file. Raises BadRecipe."""
     path = find_recipe(spec)
     source = path.read_bytes()
     module = run_file(path, source)
@@ -50,7 +51,7 @@ def load_recipe(spec: str | Path) -> Recipe:
     build_student = (
         _function(module, path, "build_student", NETWORK_SIGNATURE) if _has(module, "build_student") else None
     )
-    labels = checked_labels(getattr(module, "labels", ()), f"labels in {path.name}")
+    labels = validate_labels(getattr(module, "labels", ()), f"labels in {path.name}")
     settings = settings_from(getattr(module, "train_settings", {}), path.name)
     data = _data(module, path, labels)
     return Recipe(
@@ -71,7 +72,7 @@ def built_in_recipes() -> list[str]:
 
 
 def find_recipe(spec: str | Path) -> Path:
-    """The file of a recipe. Raises BadRecipe when there is none."""
+    """The file of a recipe. Raises BadRecipe if there is none."""
     names = built_in_recipes()
     if str(spec) in names:
         return BUILT_IN_FOLDER / f"{spec}.py"
@@ -89,33 +90,34 @@ def find_recipe(spec: str | Path) -> Path:
 def _data(module: ModuleType, path: Path, labels: tuple[str, ...]) -> Data:
     load_data = _function(module, path, "load_data", "() -> (x_train, y_train, x_test, y_test)")
     where = f"load_data() in {path.name}"
-    with users_code(path, "load_data()"):
-        given = load_data()
-    x_train, y_train, x_test, y_test = four_arrays(given, where)
+    with run_user_code(path, "load_data()"):
+        returned = load_data()
+    x_train, y_train, x_test, y_test = four_arrays(returned, where)
     if _has(module, "preprocess"):
         preprocess = _function(module, path, "preprocess", "(x) -> x")
-        x_train, x_test = _preprocessed(preprocess, x_train, path), _preprocessed(preprocess, x_test, path)
+        x_train, x_test = _preprocess(preprocess, x_train, path), _preprocess(preprocess, x_test, path)
         where = f"load_data() and preprocess() in {path.name}"
-    return checked((x_train, y_train, x_test, y_test), labels, where)
+    return validate_data((x_train, y_train, x_test, y_test), labels, where)
 
 
-def _preprocessed(preprocess: Callable[..., object], x: Array, path: Path) -> Array:
-    with users_code(path, "preprocess()"):
-        made = preprocess(x)
-    if not isinstance(made, np.ndarray):
+def _preprocess(preprocess: Callable[..., object], x: Array, path: Path) -> Array:
+    with run_user_code(path, "preprocess()"):
+        processed = preprocess(x)
+    if not isinstance(processed, np.ndarray):
         raise BadRecipe(
-            f"preprocess() in {path.name} gave a {type(made).__name__}", hint="return a numpy array, one row a sample"
+            f"preprocess() in {path.name} gave a {type(processed).__name__}",
+            hint="return a numpy array, one row a sample",
         )
-    if len(made) != len(x):
+    if len(processed) != len(x):
         raise BadRecipe(
-            f"preprocess() in {path.name} made {len(made)} samples of {len(x)}",
+            f"preprocess() in {path.name} made {len(processed)} samples of {len(x)}",
             hint="keep every sample there; drop those that are no good in load_data()",
         )
-    return made
+    return processed
 
 
 def _has(module: ModuleType, name: str) -> bool:
-    """Whether the recipe says something that it may leave out; None says nothing."""
+    """Whether the recipe defines an optional name; None counts as undefined."""
     return getattr(module, name, None) is not None
 
 
@@ -129,5 +131,5 @@ def _function(module: ModuleType, path: Path, name: str, signature: str) -> Call
 
 
 def _numbers(classes: int) -> tuple[str, ...]:
-    """Names for classes that have none; no names at all where a manifest has no room for them."""
+    """Default class names; empty where a manifest cannot hold that many."""
     return tuple(str(index) for index in range(classes)) if classes <= LABELS_MAX else ()

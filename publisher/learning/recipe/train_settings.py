@@ -1,4 +1,4 @@
-"""How a recipe is trained: the numbers of `train_settings`, checked. Knows nothing of data or networks."""
+"""Validated `train_settings` of a recipe. Knows nothing of data or networks."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from protocol.errors import BadRecipe
 
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
-    """`learning_rate` is Adam's; `scramble_labels` spoils a model on purpose, to show that a fleet refuses it.
+    """`learning_rate` is Adam's; `scramble_labels` makes a model that a fleet rejects.
 
-    A student listens to its teacher: `temperature` softens the teacher's answers, `distill_weight` (0-1) is their share
-    of what the student learns from; the true labels have the rest (Hinton et al. 2015).
+    For distillation (Hinton et al. 2015), `temperature` softens the teacher's output,
+    and `distill_weight` (0-1) is its share of the student's loss.
     """
 
     epochs: int = 20
@@ -32,9 +32,9 @@ class TrainSettings:
     def having(
         self, *, epochs: int | None = None, seed: int | None = None, scramble_labels: bool | None = None
     ) -> TrainSettings:
-        """The same settings with what is given in their place. Raises BadRecipe."""
+        """A copy with the values that are given. Raises BadRecipe."""
         given = {"epochs": epochs, "seed": seed, "scramble_labels": scramble_labels}
-        return _checked({**dataclasses.asdict(self), **{k: v for k, v in given.items() if v is not None}})
+        return _validate({**dataclasses.asdict(self), **{k: v for k, v in given.items() if v is not None}})
 
 
 BOUNDS: Final[dict[str, tuple[float, float]]] = {
@@ -49,7 +49,7 @@ FRACTIONAL: Final = ("learning_rate", "temperature", "distill_weight")  # the ot
 
 
 def settings_from(given: object, where: str) -> TrainSettings:
-    """Read a recipe's `train_settings`, a dict with any of the fields. Raises BadRecipe."""
+    """Read `train_settings`, a dict with any of the fields. Raises BadRecipe."""
     if not isinstance(given, Mapping):
         raise BadRecipe(
             f"train_settings in {where} is a {type(given).__name__}",
@@ -63,15 +63,15 @@ def settings_from(given: object, where: str) -> TrainSettings:
                 f"train_settings in {where} has {key!r}, which is no setting",
                 hint=f"did you mean {near[0]!r}?" if near else f"the settings are {', '.join(known)}",
             )
-    return _checked({key: _plain(value) for key, value in given.items()})
+    return _validate({key: _plain(value) for key, value in given.items()})
 
 
 def _plain(value: object) -> object:
-    """A number of numpy's, which a recipe may have computed, as Python has it; a lineage holds no other."""
+    """A numpy scalar as a Python number, for a lineage is plain JSON."""
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _checked(given: dict[str, object]) -> TrainSettings:
+def _validate(given: dict[str, object]) -> TrainSettings:
     for key, (low, high) in BOUNDS.items():
         value = given.get(key, getattr(TrainSettings(), key))
         wanted = (int, float) if key in FRACTIONAL else (int,)

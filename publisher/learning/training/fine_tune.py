@@ -1,6 +1,7 @@
-"""Trains a network on, the way its recipe is trained: what pruning, clustering and quantizing do between their steps.
+"""Trains a network further, as pruning, clustering and quantizing need. Needs TensorFlow.
 
-Needs TensorFlow. Never touches the network that it starts from: each technique works on a `copied` one.
+Trains in place: a technique works on a copy (`copy_network`) of the network that it
+starts from.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ import numpy as np
 
 from protocol.errors import BadRecipe
 from publisher.learning.data.dataset import Array, Floats, Labels
-from publisher.learning.quiet_tensorflow import quiet
+from publisher.learning.quiet_tensorflow import silence_tensorflow
 from publisher.learning.tensorflow_import import load_tf_keras
 
 OnEpoch = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lesson:
-    """What is learnt, and how: `x` (samples, features …) and the classes `y` (samples,)."""
+class TrainingJob:
+    """Samples `x` (samples, features …), their classes `y` (samples,), and settings."""
 
     x: Floats
     y: Labels
@@ -34,43 +35,43 @@ class Lesson:
 
     @property
     def batches(self) -> int:
-        """How often weights are changed in all."""
+        """The number of weight updates."""
         return self.epochs * math.ceil(len(self.x) / self.batch_size)
 
-    def begin(self) -> None:
-        """Let what is random, and the names of what is built, depend on the seed alone."""
+    def reset_keras(self) -> None:
+        """Make random numbers and the names of new layers depend on the seed alone."""
         tf_keras = load_tf_keras()
         tf_keras.backend.clear_session()
         tf_keras.utils.set_random_seed(self.seed)
 
 
-def tune(network: Any, lesson: Lesson, *, callbacks: Sequence[Any] = ()) -> None:
-    """Train `network` in place to tell the classes. Raises BadRecipe when that ends in no numbers."""
-    fit(network, lesson, lesson.y, loss="sparse_categorical_crossentropy", callbacks=callbacks)
+def fine_tune(network: Any, job: TrainingJob, *, callbacks: Sequence[Any] = ()) -> None:
+    """Train `network` in place on the classes. Raises BadRecipe if it diverges."""
+    fit(network, job, job.y, loss="sparse_categorical_crossentropy", callbacks=callbacks)
 
 
-def fit(network: Any, lesson: Lesson, wanted: Array, *, loss: Any, callbacks: Sequence[Any] = ()) -> None:
-    """The same towards something else than the classes: `wanted` (samples, …), whatever `loss` makes of it."""
+def fit(network: Any, job: TrainingJob, targets: Array, *, loss: Any, callbacks: Sequence[Any] = ()) -> None:
+    """The same with other `targets` (samples, …) and `loss`."""
     tf_keras = load_tf_keras()
-    told = tf_keras.callbacks.LambdaCallback(on_epoch_end=lambda _epoch, _logs: lesson.on_epoch())
-    with quiet():
-        network.compile(optimizer=tf_keras.optimizers.Adam(lesson.learning_rate), loss=loss)
+    progress = tf_keras.callbacks.LambdaCallback(on_epoch_end=lambda _epoch, _logs: job.on_epoch())
+    with silence_tensorflow():
+        network.compile(optimizer=tf_keras.optimizers.Adam(job.learning_rate), loss=loss)
         network.fit(
-            lesson.x,
-            wanted,
-            epochs=lesson.epochs,
-            batch_size=lesson.batch_size,
+            job.x,
+            targets,
+            epochs=job.epochs,
+            batch_size=job.batch_size,
             verbose=0,
-            callbacks=[*callbacks, told],
+            callbacks=[*callbacks, progress],
         )
     if not all(np.isfinite(weight).all() for weight in network.get_weights() if weight.dtype.kind == "f"):
         raise BadRecipe("training it further diverged", hint="lower learning_rate in train_settings")
 
 
-def copied(network: Any) -> Any:
-    """The same network with weights of its own."""
+def copy_network(network: Any) -> Any:
+    """The same network with its own weights."""
     tf_keras = load_tf_keras()
-    with quiet():
+    with silence_tensorflow():
         copy = tf_keras.models.clone_model(network)
         copy.set_weights(network.get_weights())
     return copy

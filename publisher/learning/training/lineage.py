@@ -1,4 +1,4 @@
-"""Where a version came from, as plain JSON for the registry: enough to trace a release and to repeat it."""
+"""The lineage of a version as plain JSON: enough to trace a release and to repeat it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BARE_AS_IT_IS: Final = (
 
 
 def lineage_of(trained: TrainingResult) -> dict[str, Any]:
-    """Recipe, data and settings, the version it goes on from, library versions, and how training went."""
+    """Recipe, data, settings, parent version, library versions and training history."""
     weights, calibration = kept_files(trained)
     return {
         **origin_of(trained),
@@ -38,29 +38,29 @@ def lineage_of(trained: TrainingResult) -> dict[str, Any]:
 
 
 def lineage_of_rungs(rungs: Sequence[Rung], continued: Mapping[str, str], kept: Mapping[str, bytes]) -> dict[str, Any]:
-    """What was done for each variant, what it goes on from, and hashes of the networks that were `kept`, by stage."""
-    told: dict[str, Any] = {
+    """Each variant's technique, what it continues, and hashes of the `kept` networks."""
+    facts: dict[str, Any] = {
         "techniques": {rung.name: rung.technique for rung in rungs},
         "continued": dict(continued),
-        "networks_sha256": {stage: hashlib.sha256(weights).hexdigest() for stage, weights in kept.items()},
+        "networks_sha256": {name: hashlib.sha256(weights).hexdigest() for name, weights in kept.items()},
     }
-    return {key: value for key, value in told.items() if value}
+    return {key: value for key, value in facts.items() if value}
 
 
 def origin_of(trained: TrainingResult) -> dict[str, Any]:
-    """The recipe or the file that it was made from, by name and hash."""
+    """Name and hash of the recipe or the model file."""
     if trained.source == "recipe":
         return {"source": "recipe", "recipe": trained.recipe.name, "recipe_sha256": trained.recipe_sha256}
     return {"source": trained.source, "file": trained.recipe.path.name, "file_sha256": trained.recipe_sha256}
 
 
 def kept_files(trained: TrainingResult) -> tuple[bytes, bytes]:
-    """The weights and the calibration set, as files: what a later version goes on from."""
+    """The weights and the calibration set as files, for a later version to continue."""
     return weights_npz(trained.model), calibration_npz(trained.calibration.samples)
 
 
 def lineage_of_file(path: Path, tflite: bytes, data: Path | None) -> dict[str, Any]:
-    """The file and the data beside it, by hash."""
+    """Hashes of a .tflite file and its data."""
     return {
         "source": "tflite",
         "file": path.name,
@@ -74,7 +74,7 @@ def lineage_of_file(path: Path, tflite: bytes, data: Path | None) -> dict[str, A
 def lineage_of_keras(
     path: Path, data: Path | None, calibration: Calibration | None, left_out: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The file, the data beside it, the calibration set that was drawn from it, and what could not be made."""
+    """Hashes of a Keras file, its data and calibration set, and what was left out."""
     kept = None if calibration is None else calibration_npz(calibration.samples)
     return {
         "source": "keras",
@@ -89,13 +89,13 @@ def lineage_of_keras(
 
 
 def _calibrated(calibration: Calibration) -> dict[str, Any]:
-    """Whose calibration set it is, and why it is not an earlier version's where there is one."""
-    told = {"calibration_of": calibration.version}
-    return told | {"calibration_anew": calibration.anew} if calibration.anew else told
+    """The version a calibration set was drawn for, and why it was drawn anew, if so."""
+    facts = {"calibration_of": calibration.version}
+    return facts | {"calibration_anew": calibration.anew} if calibration.anew else facts
 
 
 def hash_of(path: Path) -> str:
-    """The SHA-256 of a file; of a folder, that of its files' names and hashes."""
+    """The SHA-256 of a file, or of the names and hashes of a folder's files."""
     if not path.is_dir():
         return hashlib.sha256(path.read_bytes()).hexdigest()
     listed = sorted(file for file in path.rglob("*") if file.is_file())

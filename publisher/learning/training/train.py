@@ -1,4 +1,4 @@
-"""Trains a recipe's network and remembers how, so that a release can be traced and repeated. Needs TensorFlow."""
+"""Trains a recipe's network, and records what is needed to trace and repeat it. Needs TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy as np
 
 from protocol.errors import BadRecipe
 from publisher.learning.conversion.dry_run import check_converts
-from publisher.learning.data.calibration import Calibration, Kept, calibration
+from publisher.learning.data.calibration import Calibration, KeptCalibration, choose_calibration
 from publisher.learning.data.dataset import Labels
-from publisher.learning.progress import OnProgress, silent
-from publisher.learning.quiet_tensorflow import quiet
+from publisher.learning.progress import OnProgress, ignore_progress
+from publisher.learning.quiet_tensorflow import silence_tensorflow
 from publisher.learning.recipe.network import build_network, build_student_network
 from publisher.learning.recipe.recipe import Recipe
 from publisher.learning.recipe.train_settings import BOUNDS, TrainSettings
 from publisher.learning.tensorflow_import import load_tf_keras, versions
-from publisher.learning.training.warm_start import Start, put_weights
+from publisher.learning.training.warm_start import WarmStart, put_weights
 
 FEWER_EPOCHS: Final = 4  # a quarter of a training from scratch
 SMALLER_STEPS: Final = 10
@@ -28,7 +28,7 @@ LEARNING_RATE_MIN: Final = BOUNDS["learning_rate"][0]
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one pass over the training data came to."""
+    """Loss and accuracy of one pass over the training data."""
 
     loss: float
     accuracy: float
@@ -36,9 +36,9 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingResult:
-    """A trained `tf_keras.Model` and its history. `accuracy` is on the held-back set, as Keras computes.
+    """A trained `tf_keras.Model`. `accuracy` is on the held-back set, by Keras.
 
-    `calibration` shows quantizers their ranges; an earlier version's where there is one and the samples look alike.
+    `source` is "recipe" or "keras".
     """
 
     model: Any
@@ -50,12 +50,12 @@ class TrainingResult:
     recipe_sha256: str
     versions: dict[str, str]
     calibration: Calibration
-    start: Start | None = None
+    start: WarmStart | None = None
     source: str = "recipe"
 
     @property
     def parent(self) -> str | None:
-        """The version that it goes on from."""
+        """The version that it continues."""
         return None if self.start is None else self.start.version
 
 
@@ -65,23 +65,24 @@ def train(
     seed: int | None = None,
     epochs: int | None = None,
     scramble_labels: bool | None = None,
-    start: Start | None = None,
-    kept: Kept | None = None,
-    on_progress: OnProgress = silent,
+    start: WarmStart | None = None,
+    kept: KeptCalibration | None = None,
+    on_progress: OnProgress = ignore_progress,
 ) -> TrainingResult:
-    """Train the recipe; what is given stands in place of its settings. Progress counts epochs. Raises BadRecipe.
+    """Train the recipe; values that are given override its settings. Raises BadRecipe.
 
-    `start` is a version to go on from; its settings are the caller's business (`settings_of`). `kept` is an earlier
-    version's calibration set; where none is given, the start's.
+    `start` is a version to continue; the caller provides its settings (`settings_of`).
+    `kept` is an earlier calibration set, by default that of `start`. Progress counts
+    epochs.
     """
     settings = recipe.settings.having(epochs=epochs, seed=seed, scramble_labels=scramble_labels)
     on_progress(0, settings.epochs, "preparing to train")
     if recipe.build_student is not None:
-        student = build_student_network(recipe, seed=settings.seed)  # refused now, not after minutes of training
+        student = build_student_network(recipe, seed=settings.seed)  # fail now, not after minutes of training
         check_converts(student, f"build_student() in {recipe.path.name}", BadRecipe)
     untrained = build_network(recipe, seed=settings.seed)
     check_converts(untrained, f"build_model() in {recipe.path.name}", BadRecipe)
-    network = build_network(recipe, seed=settings.seed)  # again: a conversion draws random numbers and takes names
+    network = build_network(recipe, seed=settings.seed)  # again: a conversion uses up random numbers and names
     if start is not None:
         put_weights(network, start, f"build_model() in {recipe.path.name}")
     history = _fit(network, recipe, settings, on_progress)
@@ -101,19 +102,22 @@ def train(
 
 def settings_of(
     recipe: Recipe,
-    start: Start | None,
+    start: WarmStart | None,
     *,
     epochs: int | None = None,
     seed: int | None = None,
     scramble_labels: bool | None = None,
 ) -> TrainSettings:
-    """The recipe's settings with what is given in their place; gentler ones to go on with. Raises BadRecipe."""
+    """The recipe's settings, gentler with a `start`, and overridden by what is given.
+
+    Raises BadRecipe.
+    """
     settings = recipe.settings if start is None else gentler(recipe.settings)
     return settings.having(epochs=epochs, seed=seed, scramble_labels=scramble_labels)
 
 
 def gentler(settings: TrainSettings) -> TrainSettings:
-    """Settings for a network that knows its task already: small steps keep what it knows, and the next delta small."""
+    """Settings to continue with: small steps keep accuracy, and the next delta small."""
     return dataclasses.replace(
         settings,
         epochs=max(1, settings.epochs // FEWER_EPOCHS),
@@ -121,17 +125,17 @@ def gentler(settings: TrainSettings) -> TrainSettings:
     )
 
 
-def _calibration(recipe: Recipe, start: Start | None, kept: Kept | None) -> Calibration:
+def _calibration(recipe: Recipe, start: WarmStart | None, kept: KeptCalibration | None) -> Calibration:
     if kept is None and start is not None and start.calibration is not None:
-        kept = Kept(start.version, start.calibration)
-    return calibration(recipe.data.x_train, kept)
+        kept = KeptCalibration(start.version, start.calibration)
+    return choose_calibration(recipe.data.x_train, kept)
 
 
 def _fit(network: Any, recipe: Recipe, settings: TrainSettings, on_progress: OnProgress) -> list[Epoch]:
     tf_keras = load_tf_keras()
     history: list[Epoch] = []
 
-    def note(index: int, logs: dict[str, float]) -> None:
+    def record(index: int, logs: dict[str, float]) -> None:
         epoch = Epoch(float(logs["loss"]), float(logs["accuracy"]))
         if not math.isfinite(epoch.loss) or _broken(network):
             raise BadRecipe(
@@ -142,7 +146,7 @@ def _fit(network: Any, recipe: Recipe, settings: TrainSettings, on_progress: OnP
         what = f"epoch {index + 1} of {settings.epochs}: accuracy {epoch.accuracy:.3f} on the training data"
         on_progress(index + 1, settings.epochs, what)
 
-    with quiet():
+    with silence_tensorflow():
         network.compile(
             optimizer=tf_keras.optimizers.Adam(settings.learning_rate),
             loss="sparse_categorical_crossentropy",
@@ -154,25 +158,25 @@ def _fit(network: Any, recipe: Recipe, settings: TrainSettings, on_progress: OnP
             epochs=settings.epochs,
             batch_size=settings.batch_size,
             verbose=0,
-            callbacks=[tf_keras.callbacks.LambdaCallback(on_epoch_end=note)],
+            callbacks=[tf_keras.callbacks.LambdaCallback(on_epoch_end=record)],
         )
     return history
 
 
 def _broken(network: Any) -> bool:
-    """Whether a weight is NaN or infinite: a relu makes 0 of NaN, so that the loss alone can look well."""
+    """Whether a weight is NaN or infinite; a relu turns NaN into 0, so the loss can hide it."""
     return not all(np.isfinite(weight).all() for weight in network.get_weights())
 
 
 def labels_to_learn(recipe: Recipe, settings: TrainSettings) -> Labels:
-    """The classes of the training data; in disorder where `settings` say so."""
+    """The classes of the training data, shuffled with `scramble_labels`."""
     if not settings.scramble_labels:
         return recipe.data.y_train
     return np.random.default_rng(settings.seed).permutation(recipe.data.y_train)
 
 
 def accuracy_of(network: Any, recipe: Recipe) -> float:
-    """The share of the held-back samples that it gets right, as Keras computes."""
-    with quiet():
-        given = network.predict(recipe.data.x_test, batch_size=256, verbose=0)
-    return float((given.argmax(axis=1) == recipe.data.y_test).mean())
+    """The accuracy on the held-back samples, by Keras."""
+    with silence_tensorflow():
+        output = network.predict(recipe.data.x_test, batch_size=256, verbose=0)
+    return float((output.argmax(axis=1) == recipe.data.y_test).mean())

@@ -1,7 +1,7 @@
-"""What the next version goes on from: the weights of trained networks and their calibration set, kept beside a version.
+"""Stores and restores what the next version continues: weights of networks, and the calibration set.
 
-All are .npz files of plain arrays whose bytes depend on their contents alone. Where zeros and clusters are, and which
-ranges integers have, stands in the weights. Imports no TensorFlow.
+All are .npz files whose bytes depend on the arrays alone. The weights also say where
+zeros and clusters are, and which ranges integers have. Imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from publisher.learning.measurement.golden_set import npz_bytes
 from publisher.learning.variants.variant_spec import PARENT
 
 CALIBRATION: Final = "x"  # the one array of a kept calibration set
-AFRESH: Final = "leave out --from, and it is trained afresh"
+RETRAIN_HINT: Final = "leave out --from, and it is trained afresh"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Start:
-    """Where a training goes on: the version, its weights, and the samples (n, features …) it was calibrated with.
+class WarmStart:
+    """The version to continue, its weights, and its calibration set (n, features …).
 
-    `networks` are the weights of the compressed ones that it was released in, by the name of their stage.
+    `networks` are the weights of its compressed networks, by name.
     """
 
     version: str
@@ -37,14 +37,14 @@ class Start:
 
 
 def weights_npz(network: Any) -> bytes:
-    """The weights of a tf_keras.Model, in their order and by their names."""
+    """The weights of a tf_keras.Model by name, in their order."""
     return npz_bytes(dict(zip(_names(network), network.get_weights(), strict=True)))
 
 
-def put_weights(network: Any, start: Start, where: str, name: str = PARENT) -> None:
-    """Give a fresh network the weights that the network `name` of an earlier version has; `where` tells who built it.
+def put_weights(network: Any, start: WarmStart, where: str, name: str = PARENT) -> None:
+    """Set the weights of a new network to those of `name` of an earlier version.
 
-    Raises BadRecipe where it is another network.
+    `where` says in messages what built it. Raises BadRecipe if the networks differ.
     """
     whose = f"version {start.version}" if name == PARENT else f"{name} of version {start.version}"
     kept = _arrays(start.weights if name == PARENT else start.networks[name])
@@ -52,23 +52,23 @@ def put_weights(network: Any, start: Start, where: str, name: str = PARENT) -> N
     _check_shapes(fresh, kept, where, whose)
     if list(kept) != list(fresh):
         other = next(iter(set(kept).symmetric_difference(fresh)), "their order")
-        raise BadRecipe(f"{where} makes another network than {whose} has: {_told(other)}", hint=AFRESH)
+        raise BadRecipe(f"{where} makes another network than {whose} has: {_bare(other)}", hint=RETRAIN_HINT)
     network.set_weights([kept[name].astype(values.dtype) for name, values in fresh.items()])
 
 
-def check_fits(network: Any, start: Start, where: str, names: Iterable[str]) -> None:
-    """Refuse what `put_weights` would refuse after minutes of training, as far as the bare network shows it.
+def check_fits(network: Any, start: WarmStart, where: str, names: Iterable[str]) -> None:
+    """Reject early what `put_weights` would reject after training. Raises BadRecipe.
 
-    What knows of integers has more weights than these. Raises BadRecipe.
+    Kept networks may have more weights than this one: quantization adds some.
     """
     fresh = dict(zip(_names(network), network.get_weights(), strict=True))
     for name in names:
         kept = _arrays(start.networks[name])
         whose = f"{name} of version {start.version}"
         _check_shapes(_by_plain_name(fresh), _by_plain_name(kept), where, whose)
-        lost = [plain for plain in _by_plain_name(fresh) if plain not in _by_plain_name(kept)]
-        if lost:
-            raise BadRecipe(f"{where} makes another network than {whose} has: {lost[0]}", hint=AFRESH)
+        missing = [plain for plain in _by_plain_name(fresh) if plain not in _by_plain_name(kept)]
+        if missing:
+            raise BadRecipe(f"{where} makes another network than {whose} has: {missing[0]}", hint=RETRAIN_HINT)
 
 
 def calibration_npz(calibration: Floats) -> bytes:
@@ -88,21 +88,21 @@ def _check_shapes(fresh: Mapping[str, Array], kept: Mapping[str, Array], where: 
     for name, values in fresh.items():
         if name in kept and values.shape != kept[name].shape:
             raise BadRecipe(
-                f"{where}: {_told(name)} has shape {list(values.shape)}, in {whose} it has {list(kept[name].shape)}",
-                hint=AFRESH,
+                f"{where}: {_bare(name)} has shape {list(values.shape)}, in {whose} it has {list(kept[name].shape)}",
+                hint=RETRAIN_HINT,
             )
 
 
 def _by_plain_name(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    return {_told(name): values for name, values in arrays.items()}
+    return {_bare(name): values for name, values in arrays.items()}
 
 
 def _names(network: Any) -> list[str]:
-    """Names of weights, numbered: a network may use one name twice."""
+    """Numbered names of weights, for a network may use a name twice."""
     return [f"{index:03d}|{weight.name}" for index, weight in enumerate(network.weights)]
 
 
-def _told(name: str) -> str:
+def _bare(name: str) -> str:
     return name.partition("|")[2] or name
 
 

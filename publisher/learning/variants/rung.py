@@ -1,4 +1,4 @@
-"""One rung of the ladder: a compressed file and what it costs, measured; or why there is none. Pure."""
+"""One rung of the ladder: a compressed file with its measurements, or why it is impossible. Pure."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from typing import Any, Final
 from protocol.messages.manifest import Measured, Requirements
 from publisher.core.release.gates import Figures
 
-Z_95: Final = 1.959963984540054  # standard deviations on either side that hold 95 % of a normal distribution
+Z_95: Final = 1.959963984540054  # standard deviations either side of 95 % of a normal distribution
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """Shares are 0 to 1. `accuracy_low` and `_high` bound the true accuracy with 95 % confidence (Wilson).
+    """A file and its figures. Shares are 0 to 1.
 
-    `accuracy_change` and `agreement` are against the float32 parent. Latency is of one sample on one thread of the
-    publisher's machine, with the device's runtime. `sparsity` is the share of zeros among the file's weights.
-    `took_s` is all that this rung needed beyond the parent's training, what it shares with other rungs included.
+    `accuracy_low` and `_high` are the 95 % Wilson interval. `accuracy_change` and
+    `agreement` compare with the float32 parent. Latency is of one sample on one thread
+    of the publisher's machine, with the device's runtime. `sparsity` is the share of
+    zero weights. `took_s` excludes the parent's training, and includes networks that
+    other rungs share.
     """
 
     name: str
@@ -46,7 +48,7 @@ class Rung:
         return len(self.tflite)
 
     def measured(self) -> Measured:
-        """What a manifest tells of it."""
+        """What a manifest says of it."""
         return Measured(
             accuracy=self.accuracy,
             accuracy_samples=self.accuracy_samples,
@@ -56,7 +58,7 @@ class Rung:
         )
 
     def figures(self) -> Figures:
-        """What gates and the Pareto front ask."""
+        """What gates and the Pareto front compare."""
         return Figures(self.accuracy, self.wire_bytes, self.latency_ms_p50, self.latency_ms_p95)
 
     def requires(self) -> Requirements:
@@ -64,15 +66,15 @@ class Rung:
         return Requirements(memory_bytes=self.memory_bytes)
 
     def facts(self) -> dict[str, Any]:
-        """Plain JSON: everything but the file, which is told by hash and size."""
-        told = asdict(self)
-        content = told.pop("tflite")
-        return {**told, "file_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        """Plain JSON: the file by its hash and size, and everything else."""
+        fields = asdict(self)
+        content = fields.pop("tflite")
+        return {**fields, "file_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 @dataclass(frozen=True, slots=True)
-class Impossible:
-    """A rung that this model cannot have, and why, in plain words."""
+class ImpossibleRung:
+    """A rung that this network cannot have, and why."""
 
     name: str
     technique: str
@@ -84,7 +86,7 @@ class Impossible:
 
 
 def wilson(right: int, samples: int) -> tuple[float, float]:
-    """The 95 % interval (low, high) of a share of which `right` of `samples` were seen (Wilson 1927)."""
+    """The 95 % interval (low, high) of the share `right` / `samples` (Wilson 1927)."""
     if samples == 0:
         return 0.0, 1.0
     share, z2_n = right / samples, Z_95**2 / samples

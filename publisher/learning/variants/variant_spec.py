@@ -1,8 +1,8 @@
-"""How a rung is made, read from its name: which network, what is done to it, and the numbers it ends in. Pure.
+"""What a rung's name says: which network, how it is changed, and the number format of the file. Pure.
 
-A name is put together from parts, each of which may be missing, in this order:
-`student` or `distilled`; `pruned-80`, of any share in percent; `clustered`; `float32`, `float16`, `dynamic`, `int8` or
-`qat`. So `pruned-80-int8` is the recipe's network, pruned, in integers.
+A name consists of optional parts in this order: `student` or `distilled`; `pruned-80`
+(any percentage); `clustered`; `float32`, `float16`, `dynamic`, `int8` or `qat`. So
+`pruned-80-int8` is the recipe's network, pruned, in integers.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Final
 from protocol.errors import BadInput
 
 TRAINED: Final = "trained"  # the recipe's own network
-STUDENT: Final = "student"  # the recipe's smaller one, on its own
-DISTILLED: Final = "distilled"  # the smaller one, taught by the recipe's own
+STUDENT: Final = "student"  # the recipe's smaller network, trained alone
+DISTILLED: Final = "distilled"  # the smaller network, taught by the recipe's own
 PARENT: Final = "float32"  # what every rung is compared with
 QAT: Final = "qat"
 SPARSITY_PERCENT: Final = 80  # of `pruned` without a number
-CLUSTERS: Final = 16  # 4 bits tell which
-ENDINGS: Final = {
+CLUSTERS: Final = 16  # 4 bits for each index
+NUMBER_FORMATS: Final = {
     PARENT: "32-bit floats",
     "float16": "16-bit floats for weights",
     "dynamic": "8-bit weights, floats between",
@@ -36,36 +36,39 @@ RUNGS: Final = (
     STUDENT, DISTILLED, "distilled-int8",
 )  # fmt: skip
 _NAME: Final = re.compile(
-    rf"(?:({STUDENT}|{DISTILLED})-)?(?:(pruned)(?:-([1-9]\d?))?-)?(?:(clustered)-)?(?:({'|'.join(ENDINGS)})-)?"
+    rf"(?:({STUDENT}|{DISTILLED})-)?(?:(pruned)(?:-([1-9]\d?))?-)?(?:(clustered)-)?(?:({'|'.join(NUMBER_FORMATS)})-)?"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Transformation:
-    """A network somewhere on the way. `aware`: of the integers that it will end in. `seed_offset`: of another draw."""
+class NetworkSpec:
+    """A network and what was done to it. `qat`: trained for integers.
+
+    `seed_offset` is added to the recipe's seed; over 0 only in a `Study`.
+    """
 
     origin: str = TRAINED
     sparsity_percent: int = 0
     clustered: bool = False
-    aware: bool = False
+    qat: bool = False
     seed_offset: int = 0
 
     @property
     def name(self) -> str:
-        """What its network is kept as: the name of the rung that shows it as it is."""
+        """The key under which a registry keeps it: the rung with no further change."""
         parts = {
             self.origin: self.origin != TRAINED,
             f"pruned-{self.sparsity_percent}": self.sparsity_percent > 0,
             "clustered": self.clustered,
-            QAT: self.aware,
+            QAT: self.qat,
         }
         return "-".join(part for part, holds in parts.items() if holds) or PARENT
 
     @property
-    def before(self) -> Transformation | None:
-        """The network that this one is made from; None for one that is trained from scratch."""
-        if self.aware:
-            return replace(self, aware=False)
+    def base(self) -> NetworkSpec | None:
+        """The network that this one is made from; None for one trained from scratch."""
+        if self.qat:
+            return replace(self, qat=False)
         if self.clustered:
             return replace(self, clustered=False)
         return replace(self, sparsity_percent=0) if self.sparsity_percent else None
@@ -73,11 +76,11 @@ class Transformation:
 
 @dataclass(frozen=True, slots=True)
 class VariantSpec:
-    """From a network to a file."""
+    """A network and the number format of its file."""
 
     name: str
-    stage: Transformation
-    ending: str
+    network: NetworkSpec
+    number_format: str
 
     @classmethod
     def parse(cls, name: str) -> VariantSpec:
@@ -87,35 +90,35 @@ class VariantSpec:
             near = difflib.get_close_matches(name, RUNGS, n=1)
             known = f"one of {', '.join(RUNGS)}; or parts of these together, such as distilled-pruned-60-int8"
             raise BadInput(f"there is no rung {name!r}", hint=f"did you mean {near[0]}?" if near else known)
-        origin, pruned, percent, clustered, ending = found.groups()
-        stage = Transformation(
+        origin, pruned, percent, clustered, number_format = found.groups()
+        network = NetworkSpec(
             origin=origin or TRAINED,
             sparsity_percent=int(percent or SPARSITY_PERCENT) if pruned else 0,
             clustered=clustered is not None,
-            aware=ending == QAT,
+            qat=number_format == QAT,
         )
-        return cls(name, stage, ending or PARENT)
+        return cls(name, network, number_format or PARENT)
 
     def technique(self) -> str:
         """What is done, for a person."""
-        stage = self.stage
+        network = self.network
         parts = {
-            "a smaller network": stage.origin == STUDENT,
-            "a smaller network, taught by the large one": stage.origin == DISTILLED,
-            f"{stage.sparsity_percent} % of the weights pruned to zero": stage.sparsity_percent > 0,
-            f"weights of {CLUSTERS} values a layer": stage.clustered,
-            ENDINGS[self.ending]: True,
+            "a smaller network": network.origin == STUDENT,
+            "a smaller network, taught by the large one": network.origin == DISTILLED,
+            f"{network.sparsity_percent} % of the weights pruned to zero": network.sparsity_percent > 0,
+            f"weights of {CLUSTERS} values a layer": network.clustered,
+            NUMBER_FORMATS[self.number_format]: True,
         }
         return "; ".join(part for part, holds in parts.items() if holds)
 
 
 def variant_specs(names: Iterable[str]) -> tuple[VariantSpec, ...]:
-    """The ways of these names, each once, the parent's first whether it is named or not. Raises BadInput."""
+    """Parse these names, each once; the parent is always the first. Raises BadInput."""
     return tuple(VariantSpec.parse(name) for name in dict.fromkeys((PARENT, *names)))
 
 
-def of_sparsity(percent: int) -> tuple[str, ...]:
-    """The rungs that a share of zeros of one's own adds. Raises BadInput."""
+def rungs_of_sparsity(percent: int) -> tuple[str, ...]:
+    """The rungs that `--sparsity` adds. Raises BadInput."""
     if not 1 <= percent <= 99:
         raise BadInput(f"--sparsity {percent} cannot be", hint="it is the share of weights to prune, 1 to 99 percent")
     return f"pruned-{percent}", f"pruned-{percent}-int8"

@@ -13,7 +13,7 @@ from publisher.operations.release.training_history import made_anew
 
 if TYPE_CHECKING:  # these import numpy
     from publisher.learning.compression.ladder import Ladder
-    from publisher.learning.training.warm_start import Start
+    from publisher.learning.training.warm_start import WarmStart
 
 FACTS: Final = "ladder.json"
 REPORT: Final = "report.html"
@@ -44,7 +44,7 @@ class Compression:
     seed: int | None = None
     epochs: int | None = None
     distill_seeds: int = 1
-    start: Start | None = None
+    start: WarmStart | None = None
     brought: KerasFile | None = None
 
 
@@ -77,10 +77,12 @@ def _of_recipe(compression: Compression, names: tuple[str, ...], progress: Progr
 
     recipe = load_recipe(compression.recipe)
     with progress.bar(f"compressing {recipe.name}") as on_progress:
-        from publisher.learning.compression.ladder import climb_recipe  # slow to import, so the bar is there first
+        from publisher.learning.compression.ladder import (
+            build_recipe_ladder,  # slow to import, so the bar is there first
+        )
         from publisher.learning.progress import Steps
 
-        return climb_recipe(
+        return build_recipe_ladder(
             recipe,
             names,
             seed=compression.seed,
@@ -96,10 +98,10 @@ def _of_file(file: KerasFile, compression: Compression, names: tuple[str, ...], 
         from publisher.learning.artifacts.imported_model import (
             trained_from_keras,  # slow to import, so the bar is there first
         )
-        from publisher.learning.compression.ladder import climb_trained
+        from publisher.learning.compression.ladder import build_trained_ladder
         from publisher.learning.progress import Steps
 
-        return climb_trained(
+        return build_trained_ladder(
             trained_from_keras(file.path, file.data, trust_code=file.trust_code),
             names,
             seed=compression.seed,
@@ -110,12 +112,12 @@ def _of_file(file: KerasFile, compression: Compression, names: tuple[str, ...], 
 
 def _names(compression: Compression) -> tuple[str, ...]:
     """The rungs that are asked for, checked before anything is trained. Raises BadInput."""
-    from publisher.learning.variants.variant_spec import RUNGS, of_sparsity, variant_specs
+    from publisher.learning.variants.variant_spec import RUNGS, rungs_of_sparsity, variant_specs
 
     if not 1 <= compression.distill_seeds <= SEEDS_MAX:
         raise BadInput(f"--distill-seeds {compression.distill_seeds} cannot be", hint=f"it is 1 to {SEEDS_MAX}")
-    added = tuple(name for percent in compression.sparsity for name in of_sparsity(percent))
-    return tuple(way.name for way in variant_specs((*(compression.rungs or RUNGS), *added)))
+    added = tuple(name for percent in compression.sparsity for name in rungs_of_sparsity(percent))
+    return tuple(spec.name for spec in variant_specs((*(compression.rungs or RUNGS), *added)))
 
 
 def _written(ladder: Ladder, folder: Path) -> Compressed:

@@ -23,7 +23,7 @@ from protocol.messages.plan import Plan, Urgency
 from protocol.topics import check_name
 from protocol.trust.bundle import role_of
 from publisher.adapters.registry import Registry
-from publisher.core.release.gates import Figures, GateResult, Gates, failures, way_out
+from publisher.core.release.gates import Baseline, Figures, Gates, failures, suggest_remedy
 from publisher.core.release.pareto import Selection, front, select
 from publisher.core.rollout import plan_edits as planning
 from publisher.core.rollout.audience import Audience
@@ -36,9 +36,9 @@ from publisher.operations.progress import OnProgress
 from publisher.operations.release import training_history as history
 
 if TYPE_CHECKING:  # it imports numpy, and a release that is refused early needs none
-    from publisher.learning.artifacts.build import Made, MadeVariant
+    from publisher.learning.artifacts.build import BuiltVariant, BuiltVersion
 
-Make = Callable[[OnProgress], "Made"]
+Make = Callable[[OnProgress], "BuiltVersion"]
 SIGNING_ROLES: Final = ("targets", "snapshot", "timestamp")
 
 
@@ -106,7 +106,7 @@ def selecting(context: PublisherContext, order: ReleaseRequest) -> Callable[[Map
     return choose
 
 
-def _remember(context: PublisherContext, model: str, made: Made) -> None:
+def _remember(context: PublisherContext, model: str, made: BuiltVersion) -> None:
     """What was trained is remembered, also where a gate then refuses it; what could not be done to a file is said."""
     lineage = made.lineage
     for sentence in (*lineage.get("not_done", ()), *history.made_anew(lineage), *history.drawn_anew(lineage)):
@@ -133,23 +133,23 @@ def _prepare_keys(context: PublisherContext, model: str) -> None:
         keys.signers(needed)
 
 
-def _check_contract(registry: Registry, order: ReleaseRequest, made: Made) -> None:
+def _check_contract(registry: Registry, order: ReleaseRequest, made: BuiltVersion) -> None:
     for version in registry.versions.of_model(order.model)[-1:]:  # each was held to the one before
         registry.versions.manifest(order.model, version).contract.check_successor(made.contract)
 
 
-def _check_gates(context: PublisherContext, order: ReleaseRequest, made: Made) -> tuple[str, ...]:
+def _check_gates(context: PublisherContext, order: ReleaseRequest, made: BuiltVersion) -> tuple[str, ...]:
     candidate = {variant.name: _figures(variant, order.gates) for variant in made.variants}
     standing = _standing(context.registry, order.model)
     missed = failures(candidate, standing, order.gates)
     if missed and not order.force:
-        raise GateFailed("; ".join(missed), hint=way_out(candidate, standing, order.gates))
+        raise GateFailed("; ".join(missed), hint=suggest_remedy(candidate, standing, order.gates))
     for reason in missed:
         context.progress.report(f"forced: {reason}")
     return missed
 
 
-def _figures(variant: MadeVariant, gates: Gates) -> Figures:
+def _figures(variant: BuiltVariant, gates: Gates) -> Figures:
     """What the gates ask of a variant; it is packed for the wire only where one of them asks."""
     from publisher.learning.measurement.evaluation import wire_bytes
 
@@ -158,7 +158,7 @@ def _figures(variant: MadeVariant, gates: Gates) -> Figures:
     return Figures(measured.accuracy, sent, measured.latency_ms_p50, measured.latency_ms_p95)
 
 
-def _standing(registry: Registry, model: str) -> GateResult | None:
+def _standing(registry: Registry, model: str) -> Baseline | None:
     plan = registry.announcements.plan(model)
     try:
         version = planning.newest_version(plan) if plan else None
@@ -167,7 +167,7 @@ def _standing(registry: Registry, model: str) -> GateResult | None:
     if version is None:
         return None
     manifest = registry.versions.manifest(model, version)
-    return GateResult(version, {variant.name: variant.measured.accuracy for variant in manifest.variants})
+    return Baseline(version, {variant.name: variant.measured.accuracy for variant in manifest.variants})
 
 
 def _planned(context: PublisherContext, order: ReleaseRequest) -> Plan:
@@ -182,14 +182,16 @@ def _planned(context: PublisherContext, order: ReleaseRequest) -> Plan:
     )
 
 
-def _store(context: PublisherContext, order: ReleaseRequest, made: Made, missed: tuple[str, ...]) -> Manifest:
+def _store(context: PublisherContext, order: ReleaseRequest, made: BuiltVersion, missed: tuple[str, ...]) -> Manifest:
     try:
         return _manifest(context, order, made, missed)
     except ValidationError as refused:
         raise BadModel(f"the model does not fit into a release: {first_complaint(refused)}") from None
 
 
-def _manifest(context: PublisherContext, order: ReleaseRequest, made: Made, missed: tuple[str, ...]) -> Manifest:
+def _manifest(
+    context: PublisherContext, order: ReleaseRequest, made: BuiltVersion, missed: tuple[str, ...]
+) -> Manifest:
     registry = context.registry
     golden = registry.blobs.add_bytes(made.golden)
     for kept in made.kept:  # named by hash in the lineage
@@ -213,7 +215,7 @@ def _manifest(context: PublisherContext, order: ReleaseRequest, made: Made, miss
     )
 
 
-def _stored(registry: Registry, made: MadeVariant) -> Variant:
+def _stored(registry: Registry, made: BuiltVariant) -> Variant:
     sha256 = registry.blobs.add_bytes(made.tflite)
     return Variant(
         name=made.name,

@@ -18,9 +18,9 @@ from publisher.operations.progress import Progress
 from publisher.operations.release.training_history import drawn_anew, made_anew, remember, told
 
 if TYPE_CHECKING:  # these import numpy
-    from publisher.learning.artifacts.build import Choose, Made
-    from publisher.learning.data.calibration import Kept
-    from publisher.learning.training.warm_start import Start
+    from publisher.learning.artifacts.build import BuiltVersion, Choose
+    from publisher.learning.data.calibration import KeptCalibration
+    from publisher.learning.training.warm_start import WarmStart
 
 METRICS: Final = "metrics.json"
 
@@ -36,8 +36,8 @@ class Training:
     epochs: int | None = None
     seed: int | None = None
     scramble_labels: bool | None = None
-    start: Start | None = None
-    kept: Kept | None = None
+    start: WarmStart | None = None
+    kept: KeptCalibration | None = None
     variants: tuple[str, ...] = ()
     choose: Choose | None = None
 
@@ -86,12 +86,12 @@ def recipe_name(recipe: str) -> str:
     return find_recipe(recipe).stem
 
 
-def make(training: Training, on_progress: Any) -> Made:
+def make(training: Training, on_progress: Any) -> BuiltVersion:
     """Train, convert and measure."""
-    from publisher.learning.artifacts.build import VARIANTS, make_from_recipe
+    from publisher.learning.artifacts.build import VARIANTS, build_from_recipe
     from publisher.learning.recipe.recipe import load_recipe
 
-    return make_from_recipe(
+    return build_from_recipe(
         load_recipe(training.recipe),
         variants=training.variants or VARIANTS,
         seed=training.seed,
@@ -104,7 +104,7 @@ def make(training: Training, on_progress: Any) -> Made:
     )
 
 
-def metrics_of(model: str, made: Made) -> dict[str, Any]:
+def metrics_of(model: str, made: BuiltVersion) -> dict[str, Any]:
     """The numbers of a training as plain JSON."""
     variants = {
         variant.name: {"size_bytes": len(variant.tflite), **variant.measured.model_dump(exclude_none=True)}

@@ -18,9 +18,9 @@ from publisher.core.release.reproducibility import Repetition, TrainingRecord, r
 from publisher.operations.progress import Progress
 
 if TYPE_CHECKING:  # these import numpy
-    from publisher.learning.artifacts.build import Made
-    from publisher.learning.data.calibration import Kept
-    from publisher.learning.training.warm_start import Start
+    from publisher.learning.artifacts.build import BuiltVersion
+    from publisher.learning.data.calibration import KeptCalibration
+    from publisher.learning.training.warm_start import WarmStart
 
 RECIPE: Final = "recipe"  # the source of what was trained here; a file that was brought along has another
 
@@ -36,7 +36,9 @@ def a_history(folder: Path, progress: Progress, *, needed: bool) -> Iterator[Reg
         yield registry
 
 
-def remember(registry: Registry, model: str, made: Made, now: datetime) -> tuple[TrainingRecord, Repetition | None]:
+def remember(
+    registry: Registry, model: str, made: BuiltVersion, now: datetime
+) -> tuple[TrainingRecord, Repetition | None]:
     """Keep a training and compare it with the last one that should have come to the same."""
     files = {variant.name: hashlib.sha256(variant.tflite).hexdigest() for variant in made.variants}
     earlier = registry.trainings.of_model(model)
@@ -51,9 +53,9 @@ def told(record: TrainingRecord, repetition: Repetition | None) -> str:
     return f"kept as training {record.number} of {record.model}: {repetition.sentence()}"
 
 
-def start_from(registry: Registry, model: str, version: str, recipe: str) -> Start:
+def start_from(registry: Registry, model: str, version: str, recipe: str) -> WarmStart:
     """What a training of `recipe` (its name) goes on from. Raises UnknownVersion, BadInput, BlobDamaged."""
-    from publisher.learning.training.warm_start import Start, read_calibration
+    from publisher.learning.training.warm_start import WarmStart, read_calibration
 
     lineage = registry.versions.lineage(model, version)
     if lineage.get("source") != RECIPE:
@@ -72,12 +74,12 @@ def start_from(registry: Registry, model: str, version: str, recipe: str) -> Sta
         stage: _kept(registry, sha256, f"the weights of {stage} of {model} {version}")
         for stage, sha256 in lineage.get("networks_sha256", {}).items()
     }
-    return Start(version, weights, read_calibration(calibration), networks)
+    return WarmStart(version, weights, read_calibration(calibration), networks)
 
 
-def kept_calibration(registry: Registry, model: str, version: str | None = None) -> Kept | None:
+def kept_calibration(registry: Registry, model: str, version: str | None = None) -> KeptCalibration | None:
     """The calibration set of this version, or of the last one that has any. Raises UnknownVersion, BlobDamaged."""
-    from publisher.learning.data.calibration import Kept
+    from publisher.learning.data.calibration import KeptCalibration
     from publisher.learning.training.warm_start import read_calibration
 
     for each in reversed(registry.versions.of_model(model) if version is None else [version]):
@@ -85,7 +87,7 @@ def kept_calibration(registry: Registry, model: str, version: str | None = None)
         sha256 = lineage.get("calibration_sha256")
         if sha256 is not None and registry.blobs.has(sha256):
             content = _kept(registry, sha256, f"the calibration set of {model} {each}")
-            return Kept(lineage.get("calibration_of") or each, read_calibration(content))
+            return KeptCalibration(lineage.get("calibration_of") or each, read_calibration(content))
     return None
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from publisher.core.release.gates import Figures, GateResult, Gates, failures, way_out
+from publisher.core.release.gates import Baseline, Figures, Gates, failures, suggest_remedy
 
-BEFORE = GateResult("1.0.0", {"float32": 0.95, "int8": 0.94})
+BEFORE = Baseline("1.0.0", {"float32": 0.95, "int8": 0.94})
 
 
 def of(**accuracies: float | None) -> dict[str, Figures]:
@@ -39,7 +39,7 @@ def test_a_floor_counts_for_every_variant_and_for_what_is_not_known() -> None:
 
 def test_an_accuracy_that_nobody_knows_passes_when_no_floor_is_asked() -> None:
     assert failures(of(original=None), BEFORE, Gates()) == ()
-    assert failures(of(original=0.1), GateResult("1.0.0", {"original": None}), Gates()) == ()
+    assert failures(of(original=0.1), Baseline("1.0.0", {"original": None}), Gates()) == ()
 
 
 def test_what_is_too_large_for_the_wire_is_told_with_both_sizes() -> None:
@@ -64,10 +64,10 @@ def test_what_is_too_slow_or_was_never_timed_is_told() -> None:
 def test_the_way_out_is_of_the_gates_that_were_missed() -> None:
     weak, large = {"float32": Figures(0.5, 10, 1, 1)}, {"float32": Figures(0.99, 5_000, 1, 9)}
     gates = Gates(min_accuracy=0.9, max_wire_bytes=1_000, max_latency_ms=5)
-    assert way_out(weak, None, gates) == "train it longer; or release it all the same with --force"
-    assert way_out(large, None, gates).startswith("ship other --variants: publisher compress shows")
-    assert way_out({"original": Figures()}, None, Gates(min_accuracy=0.9)).startswith("give --data with classes")
-    both = way_out(weak | {"large": Figures(0.5, 5_000)}, None, Gates(min_accuracy=0.9, max_wire_bytes=1_000))
+    assert suggest_remedy(weak, None, gates) == "train it longer; or release it all the same with --force"
+    assert suggest_remedy(large, None, gates).startswith("ship other --variants: publisher compress shows")
+    assert suggest_remedy({"original": Figures()}, None, Gates(min_accuracy=0.9)).startswith("give --data with classes")
+    both = suggest_remedy(weak | {"large": Figures(0.5, 5_000)}, None, Gates(min_accuracy=0.9, max_wire_bytes=1_000))
     assert both.startswith("train it longer; ship other --variants")
 
 
@@ -84,4 +84,4 @@ def test_a_number_that_misses_by_little_is_told_with_enough_digits_to_see_it() -
 
 
 def test_a_drop_of_just_what_is_allowed_passes() -> None:
-    assert failures(of(int8=0.96), GateResult("1.0.0", {"int8": 0.98}), Gates(max_drop=0.02)) == ()
+    assert failures(of(int8=0.96), Baseline("1.0.0", {"int8": 0.98}), Gates(max_drop=0.02)) == ()

@@ -9,17 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import BadInput
-from publisher.learning.compression.ladder import steps_of
-from publisher.learning.compression.prune import LEAST_BATCHES, schedule
+from publisher.learning.compression.ladder import count_steps
+from publisher.learning.compression.prune import LEAST_BATCHES, pruning_schedule
 from publisher.learning.recipe.train_settings import TrainSettings
-from publisher.learning.variants.rung import Impossible, Rung, wilson
+from publisher.learning.variants.rung import ImpossibleRung, Rung, wilson
 from publisher.learning.variants.schedule import Schedule
 from publisher.learning.variants.variant_spec import (
     PARENT,
     RUNGS,
-    Transformation,
+    NetworkSpec,
     VariantSpec,
-    of_sparsity,
+    rungs_of_sparsity,
     variant_specs,
 )
 
@@ -53,7 +53,7 @@ def test_an_interval_holds_the_share_and_narrows_as_samples_grow(samples: int, d
 
 @given(st.integers(LEAST_BATCHES, 1_000_000))
 def test_pruning_draws_its_last_mask_at_full_sparsity_and_has_time_to_recover(batches: int) -> None:
-    end_step, frequency = schedule(batches)
+    end_step, frequency = pruning_schedule(batches)
     assert frequency >= 1
     assert end_step % frequency == 0
     assert 1 <= end_step < batches
@@ -61,21 +61,21 @@ def test_pruning_draws_its_last_mask_at_full_sparsity_and_has_time_to_recover(ba
 
 
 @pytest.mark.parametrize(
-    ("name", "stage", "ending"),
+    ("name", "network", "number_format"),
     [
-        ("float32", Transformation(), "float32"),
-        ("dynamic", Transformation(), "dynamic"),
-        ("qat", Transformation(aware=True), "qat"),
-        ("pruned-50", Transformation(sparsity_percent=50), "float32"),
-        ("pruned", Transformation(sparsity_percent=80), "float32"),
-        ("pruned-clustered-qat", Transformation(sparsity_percent=80, clustered=True, aware=True), "qat"),
-        ("clustered-float16", Transformation(clustered=True), "float16"),
-        ("student", Transformation("student"), "float32"),
-        ("distilled-pruned-60-int8", Transformation("distilled", 60), "int8"),
+        ("float32", NetworkSpec(), "float32"),
+        ("dynamic", NetworkSpec(), "dynamic"),
+        ("qat", NetworkSpec(qat=True), "qat"),
+        ("pruned-50", NetworkSpec(sparsity_percent=50), "float32"),
+        ("pruned", NetworkSpec(sparsity_percent=80), "float32"),
+        ("pruned-clustered-qat", NetworkSpec(sparsity_percent=80, clustered=True, qat=True), "qat"),
+        ("clustered-float16", NetworkSpec(clustered=True), "float16"),
+        ("student", NetworkSpec("student"), "float32"),
+        ("distilled-pruned-60-int8", NetworkSpec("distilled", 60), "int8"),
     ],
 )
-def test_a_name_says_how_a_rung_is_made(name: str, stage: Transformation, ending: str) -> None:
-    assert VariantSpec.parse(name) == VariantSpec(name, stage, ending)
+def test_a_name_says_how_a_rung_is_made(name: str, network: NetworkSpec, number_format: str) -> None:
+    assert VariantSpec.parse(name) == VariantSpec(name, network, number_format)
 
 
 @pytest.mark.parametrize(
@@ -104,35 +104,35 @@ def test_every_rung_has_a_technique_of_its_own() -> None:
 
 
 def test_the_parent_is_made_first_and_nothing_twice() -> None:
-    assert [way.name for way in variant_specs(["int8", "qat", "int8"])] == [PARENT, "int8", "qat"]
+    assert [spec.name for spec in variant_specs(["int8", "qat", "int8"])] == [PARENT, "int8", "qat"]
 
 
 def test_a_share_of_ones_own_adds_rungs() -> None:
-    assert of_sparsity(95) == ("pruned-95", "pruned-95-int8")
+    assert rungs_of_sparsity(95) == ("pruned-95", "pruned-95-int8")
     with pytest.raises(BadInput, match="--sparsity 100"):
-        of_sparsity(100)
+        rungs_of_sparsity(100)
 
 
 def test_networks_are_made_in_the_order_in_which_they_need_each_other() -> None:
-    timetable = Schedule(TrainSettings())
-    path = timetable.path(VariantSpec.parse("pruned-80-clustered-qat").stage)
+    schedule = Schedule(TrainSettings())
+    path = schedule.chain(VariantSpec.parse("pruned-80-clustered-qat").network)
     assert path == (
-        Transformation(),
-        Transformation(sparsity_percent=80),
-        Transformation(sparsity_percent=80, clustered=True),
+        NetworkSpec(),
+        NetworkSpec(sparsity_percent=80),
+        NetworkSpec(sparsity_percent=80, clustered=True),
         path[-1],
     )
-    assert path[-1].aware
-    assert timetable.path(Transformation("distilled", seed_offset=3)) == (Transformation("distilled", seed_offset=3),)
+    assert path[-1].qat
+    assert schedule.chain(NetworkSpec("distilled", seed_offset=3)) == (NetworkSpec("distilled", seed_offset=3),)
 
 
 def test_a_network_that_rungs_share_is_counted_once() -> None:
-    timetable = Schedule(TrainSettings(epochs=20))
-    assert steps_of([PARENT, "int8"], timetable) == 4
-    assert steps_of(["pruned-80"], timetable) == 4 + 10
-    assert steps_of(["pruned-80", "pruned-80-int8"], timetable) == 6 + 10
-    assert steps_of(["pruned-80-qat"], timetable) == 4 + 10 + 5
-    assert steps_of(["student", "distilled"], timetable, distill_seeds=5) == 6 + 5 * 2 * 40
+    schedule = Schedule(TrainSettings(epochs=20))
+    assert count_steps([PARENT, "int8"], schedule) == 4
+    assert count_steps(["pruned-80"], schedule) == 4 + 10
+    assert count_steps(["pruned-80", "pruned-80-int8"], schedule) == 6 + 10
+    assert count_steps(["pruned-80-qat"], schedule) == 4 + 10 + 5
+    assert count_steps(["student", "distilled"], schedule, distill_seeds=5) == 6 + 5 * 2 * 40
 
 
 def test_facts_are_plain_json_with_the_file_by_hash() -> None:
@@ -140,7 +140,7 @@ def test_facts_are_plain_json_with_the_file_by_hash() -> None:
     assert facts["file_bytes"] == 40
     assert len(facts["sha256"]) == 64
     assert "tflite" not in facts
-    assert Impossible("qat", "…", "no").facts() == {"name": "qat", "technique": "…", "reason": "no"}
+    assert ImpossibleRung("qat", "…", "no").facts() == {"name": "qat", "technique": "…", "reason": "no"}
 
 
 def test_a_manifest_is_told_what_was_measured() -> None:

@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from publisher.learning.quiet_tensorflow import LEVEL, quiet
+from publisher.learning.quiet_tensorflow import LEVEL, silence_tensorflow
 
 PROGRAM = """
 import os, sys
-from publisher.learning.quiet_tensorflow import be_verbose, quiet
+from publisher.learning.quiet_tensorflow import show_tensorflow_output, silence_tensorflow
 {before}
-with quiet():
+with silence_tensorflow():
     os.write(2, b"noise\\n")
     print("our words", file=sys.stderr)
 os.write(2, b"after\\n")
@@ -32,11 +32,11 @@ def test_noise_is_swallowed_and_our_own_words_are_heard() -> None:
 
 
 def test_verbose_lets_everything_through() -> None:
-    assert stderr_of("be_verbose()") == "noise\nour words\nafter\n"
+    assert stderr_of("show_tensorflow_output()") == "noise\nour words\nafter\n"
 
 
 def fail_noisily() -> None:
-    with quiet():
+    with silence_tensorflow():
         os.write(2, b"the reason, as C++ told it\n")
         raise RuntimeError("broken")
 

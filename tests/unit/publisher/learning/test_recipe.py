@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from protocol.errors import BadRecipe
-from publisher.learning.recipe.heldout import heldout_npz
+from publisher.learning.recipe.heldout import write_heldout_npz
 from publisher.learning.recipe.recipe import built_in_recipes, load_recipe
 
 WHOLE = """
@@ -212,7 +212,7 @@ def test_the_built_in_digits_are_real_handwriting_of_784_values() -> None:
 
 def test_held_back_data_is_written_for_a_device_to_replay(tmp_path: Path) -> None:
     recipe = load_recipe(a_recipe(tmp_path))
-    assert heldout_npz(recipe, tmp_path / "held-back") == 10
+    assert write_heldout_npz(recipe, tmp_path / "held-back") == 10
     with np.load(tmp_path / "held-back", allow_pickle=False) as written:
         assert np.array_equal(written["x"], recipe.data.x_test)
         assert np.array_equal(written["y"], recipe.data.y_test)
