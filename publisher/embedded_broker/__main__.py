@@ -12,16 +12,14 @@ from publisher.embedded_broker import EmbeddedBroker, FaultInjection
 
 
 def main() -> int:
-    """Run a broker; say on stdout where it listens. Returns the exit code."""
+    """Run a broker and print its URL on stdout. Returns the exit code."""
     options = _options()
     done = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())
     try:
-        misbehaviour = FaultInjection.parse(options.misbehave) if options.misbehave else None
-        broker = EmbeddedBroker(
-            options.port, host=options.host, misbehaviour=misbehaviour, any_host=options.let_others_in
-        )
+        faults = FaultInjection.parse(options.misbehave) if options.misbehave else None
+        broker = EmbeddedBroker(options.port, host=options.host, faults=faults, any_host=options.let_others_in)
         broker.start()
     except FerryError as refused:
         sys.stderr.write(f"{refused}\n")

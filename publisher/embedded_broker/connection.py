@@ -1,6 +1,6 @@
-"""One client's connection: what it says is read and obeyed, what it is to hear waits in one bounded queue.
+"""`BrokerConnection`: reads one client's packets, and sends it messages from one bounded queue.
 
-No session outlives its connection, whatever the client asks for; the CONNACK says so.
+No session outlives its connection, whatever the client requests; the CONNACK says so.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import socket
 from collections import deque
 from typing import Final, NamedTuple
 
-from publisher.embedded_broker import encoder as replies
+from publisher.embedded_broker import encoder
 from publisher.embedded_broker.decoder import Framer, decode
 from publisher.embedded_broker.hub import Hub
 from publisher.embedded_broker.packets import (
@@ -35,14 +35,14 @@ from publisher.embedded_broker.packets import (
 )  # fmt: skip
 from publisher.embedded_broker.subscriptions import is_filter
 
-BUFFER_BYTES: Final = 131_072  # handed to asyncio per client; beyond it our own queue of references fills
-FAREWELL_S: Final = 1.0  # to a reader that does not take our DISCONNECT
-KEEPALIVE_GRACE: Final = 1.5  # the standard's own factor
+BUFFER_BYTES: Final = 131_072  # in asyncio per client; beyond it our own queue of references fills
+CLOSE_WITHIN_S: Final = 1.0  # of a client that does not read our DISCONNECT
+KEEPALIVE_FACTOR: Final = 1.5  # of the MQTT standard
 IN_FLIGHT_MAX: Final = 1_000
 
 
 class Delivery(NamedTuple):
-    """A message in a queue: a reference, so that a stalled reader costs little."""
+    """A queued message: a reference, so that a stalled reader costs little."""
 
     message: PublishedMessage
     qos: int
@@ -50,12 +50,12 @@ class Delivery(NamedTuple):
 
 
 class BrokerConnection(asyncio.Protocol):
-    """Speaks MQTT with one client."""
+    """An MQTT connection; the hub's `Listener`."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._loop = asyncio.get_running_loop()
-        self._framer = Framer(hub.house.packet_max_bytes)
+        self._framer = Framer(hub.settings.packet_max_bytes)
         self._transport: asyncio.Transport | None = None
         self._client: Connect | None = None
         self._client_id = ""
@@ -64,11 +64,11 @@ class BrokerConnection(asyncio.Protocol):
         self._in_flight: set[int] = set()
         self._last_id = 0
         self._writable = True
-        self._held = False
-        self._heard_at = 0.0
-        self._alarm: asyncio.TimerHandle | None = None
+        self._is_delayed = False
+        self._received_at_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
-    # --- what asyncio tells us
+    # --- callbacks of asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # we only listen on TCP
@@ -76,18 +76,18 @@ class BrokerConnection(asyncio.Protocol):
         self._hub.connections.add(self)
         transport.set_write_buffer_limits(high=BUFFER_BYTES)
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._alarm = self._loop.call_later(self._hub.house.connect_within_s, self._abort)
+        self._timer = self._loop.call_later(self._hub.settings.connect_within_s, self._abort)
 
     def data_received(self, data: bytes) -> None:
-        self._heard_at = self._loop.time()
+        self._received_at_s = self._loop.time()
         try:
             for first, body in self._framer.feed(data):
                 version = self._client.version if self._client else V311
-                self._obey(decode(first, body, version))
+                self._handle(decode(first, body, version))
                 if self._transport is None:
                     return
         except BadPacket as bad:
-            self.hang_up(bad.reason)
+            self.disconnect(bad.reason)
 
     def pause_writing(self) -> None:
         self._writable = False
@@ -98,159 +98,154 @@ class BrokerConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's signature)
         self._hub.connections.discard(self)
-        self._leave()
+        self._detach()
 
-    # --- what the hub asks of us
+    # --- calls of the hub
 
     def deliver(self, message: PublishedMessage, *, qos: int, retain: bool) -> None:
-        """Queue a message for this client; drop it if too many wait already or it is larger than the client takes."""
+        """Queue a message; drop it if the queue is full or the client does not take its size."""
         if self._transport is None or self._client is None:
             return
         if len(message.payload) + len(message.topic) + len(message.properties) + 16 > self._client.packet_max_bytes:
             return
         copies = 1
-        if self._hub.mischief:
-            fate = self._hub.mischief.of_delivery(message)
-            if fate.cut:
-                self.cut(say_will=True)
+        if self._hub.faults:
+            fault = self._hub.faults.of_delivery(message)
+            if fault.cut:
+                self.abort(publish_will=True)
                 return
-            message, copies = fate.message, fate.copies
-            if fate.delay_s:
-                self._hold(fate.delay_s)
+            message, copies = fault.message, fault.copies
+            if fault.delay_s:
+                self._delay(fault.delay_s)
         for _ in range(copies):
-            if len(self._queue) < self._hub.house.queue_max:
+            if len(self._queue) < self._hub.settings.queue_max:
                 self._queue.append(Delivery(message, qos, retain))
         self._pump()
 
     @property
-    def waiting(self) -> int:
-        """How many messages wait for this client."""
+    def queued(self) -> int:
+        """How many messages are queued for this client."""
         return len(self._queue)
 
-    def hang_up(self, reason: int) -> None:
-        """End the connection from our side; the client's will is said."""
+    def disconnect(self, reason: int) -> None:
+        """Close the connection from our side; the client's will is published."""
         if self._transport is None:
             return
         if self._client and self._client.version == V5:
-            self._transport.write(replies.disconnect(reason))
+            self._transport.write(encoder.disconnect(reason))
         self._transport.close()
-        self._loop.call_later(FAREWELL_S, self._transport.abort)
-        self._leave()
+        self._loop.call_later(CLOSE_WITHIN_S, self._transport.abort)
+        self._detach()
 
-    def cut(self, *, say_will: bool) -> None:
-        """Break the connection without a word."""
-        if not say_will:
+    def abort(self, *, publish_will: bool) -> None:
+        """Break the connection without a DISCONNECT."""
+        if not publish_will:
             self._will = None
         self._abort()
-        self._leave()
+        self._detach()
 
-    # --- what the client asks of us
+    # --- packets of the client
 
-    def _obey(self, packet: Packet) -> None:
+    def _handle(self, packet: Packet) -> None:
         if self._client is None:
             if not isinstance(packet, Connect):
-                raise BadPacket("something before CONNECT", PROTOCOL_ERROR)
-            self._welcome(packet)
+                raise BadPacket("a packet before CONNECT", PROTOCOL_ERROR)
+            self._connect(packet)
             return
         match packet:
             case Publish():
-                self._take(packet)
+                self._publish(packet)
             case Puback(packet_id):
                 self._in_flight.discard(packet_id)
                 self._pump()
             case Subscribe():
                 self._subscribe(packet)
             case Unsubscribe(packet_id, patterns):
-                gone = [0 if self._hub.exchange.unsubscribe(self, pattern) else 0x11 for pattern in patterns]
-                self._answer(replies.unsuback(self._client.version, packet_id, gone))
+                reasons = [0 if self._hub.subscriptions.remove(self, pattern) else 0x11 for pattern in patterns]
+                self._send(encoder.unsuback(self._client.version, packet_id, reasons))
             case Pingreq():
-                self._answer(replies.pingresp())
+                self._send(encoder.pingresp())
             case Disconnect(reason):
                 self._will = self._will if reason == DISCONNECT_WITH_WILL else None
                 self._close()
             case Connect():
                 raise BadPacket("a second CONNECT", PROTOCOL_ERROR)
 
-    def _welcome(self, connect: Connect) -> None:
+    def _connect(self, connect: Connect) -> None:
         reason = self._hub.refusal(connect)
-        if connect.version == V5 and self._hub.house.mqtt5 == "hang-up":
+        if connect.version == V5 and self._hub.settings.mqtt5 == "hang-up":
             self._abort()
             return
-        limit = self._hub.house.packet_max_bytes
+        limit = self._hub.settings.packet_max_bytes
         if reason:
-            # what refuses MQTT 5 knows only 3.1.1, and says so in its words
-            version = V5 if connect.version == V5 and self._hub.house.mqtt5 == "accept" else V311
-            self._answer(replies.connack(version, reason, packet_max_bytes=limit))
+            # a broker that rejects MQTT 5 knows only 3.1.1, and answers in it
+            version = V5 if connect.version == V5 and self._hub.settings.mqtt5 == "accept" else V311
+            self._send(encoder.connack(version, reason, packet_max_bytes=limit))
             self._close()
             return
         self._client, self._will = connect, connect.will
-        self._client_id = self._hub.enter(self, connect.client_id)
+        self._client_id = self._hub.add_client(self, connect.client_id)
         assigned = "" if connect.client_id else self._client_id
-        self._answer(replies.connack(connect.version, 0, packet_max_bytes=limit, assigned_id=assigned))
-        self._watch(connect.keepalive_s * KEEPALIVE_GRACE)
+        self._send(encoder.connack(connect.version, 0, packet_max_bytes=limit, assigned_id=assigned))
+        self._check_keepalive(connect.keepalive_s * KEEPALIVE_FACTOR)
 
-    def _take(self, publish: Publish) -> None:
-        assert self._client is not None  # _obey has seen to it
-        message, mischief = publish.message, self._hub.mischief
-        if mischief and mischief.cuts_before_publish():
-            self.cut(say_will=True)
+    def _publish(self, publish: Publish) -> None:
+        assert self._client is not None  # checked by _handle
+        message, faults = publish.message, self._hub.faults
+        if faults and faults.cuts_before_publish():
+            self.abort(publish_will=True)
             return
         allowed = self._hub.may_publish(message.topic)
         if allowed:
             self._hub.publish(message, self)
-        if mischief and mischief.cuts_before_puback():
-            self.cut(say_will=True)
+        if faults and faults.cuts_before_puback():
+            self.abort(publish_will=True)
         elif message.qos:
-            self._answer(replies.puback(self._client.version, publish.packet_id, 0 if allowed else NOT_AUTHORIZED))
+            self._send(encoder.puback(self._client.version, publish.packet_id, 0 if allowed else NOT_AUTHORIZED))
 
     def _subscribe(self, subscribe: Subscribe) -> None:
-        assert self._client is not None  # _obey has seen to it
-        granted = [self._grant(wanted) for wanted in subscribe.filters]
-        self._answer(replies.suback(self._client.version, subscribe.packet_id, granted))
+        assert self._client is not None  # checked by _handle
+        granted = [_granted_qos(wanted) for wanted in subscribe.filters]
+        self._send(encoder.suback(self._client.version, subscribe.packet_id, granted))
         for wanted, qos in zip(subscribe.filters, granted, strict=True):
-            if qos <= 1 and self._transport:  # a delivery can break the connection
+            if qos <= 1 and self._transport:  # a delivery may break the connection
                 for message in self._hub.subscribe(self, wanted):
                     self.deliver(message, qos=min(message.qos, qos), retain=True)
 
-    def _grant(self, wanted: Filter) -> int:
-        if not is_filter(wanted.pattern) or wanted.pattern.startswith("$share/"):
-            return BAD_FILTER
-        return min(wanted.qos, 1)
+    # --- sending
 
-    # --- the way out
-
-    def _answer(self, packet: bytes) -> None:
-        """Queue one of our own packets behind the messages: an UNSUBACK says that all before it has been sent."""
+    def _send(self, packet: bytes) -> None:
+        """Queue a packet behind the messages: an UNSUBACK promises that they were sent."""
         if self._transport is None:
             return
         self._queue.append(packet)
         self._pump()
-        if self._transport and len(self._queue) > self._hub.house.queue_max:
-            self._transport.pause_reading()  # a client that asks without reading gets no further
+        if self._transport and len(self._queue) > self._hub.settings.queue_max:
+            self._transport.pause_reading()  # until the client reads what is queued
 
     def _pump(self) -> None:
-        while self._queue and self._writable and not self._held and self._transport:
+        while self._queue and self._writable and not self._is_delayed and self._transport:
             item = self._queue[0]
             if isinstance(item, Delivery):
-                if item.qos and len(self._in_flight) >= self._window():
+                if item.qos and len(self._in_flight) >= self._in_flight_max():
                     break
                 self._queue.popleft()
                 self._transport.write(self._encoded(item))
             else:
                 self._queue.popleft()
                 self._transport.write(item)
-        if self._transport and not self._transport.is_reading() and len(self._queue) < self._hub.house.queue_max:
+        if self._transport and not self._transport.is_reading() and len(self._queue) < self._hub.settings.queue_max:
             self._transport.resume_reading()
 
-    def _window(self) -> int:
-        assert self._client is not None  # deliveries go to clients only
+    def _in_flight_max(self) -> int:
+        assert self._client is not None  # only clients get deliveries
         return min(self._client.receive_max, IN_FLIGHT_MAX)
 
     def _encoded(self, item: Delivery) -> bytes:
-        assert self._client is not None  # deliveries go to clients only
+        assert self._client is not None  # only clients get deliveries
         packet_id = self._next_id() if item.qos else 0
         version, message = self._client.version, item.message
-        head = replies.publish_head(version, message, qos=item.qos, retain=item.retain, packet_id=packet_id)
+        head = encoder.publish_head(version, message, qos=item.qos, retain=item.retain, packet_id=packet_id)
         return head + message.payload
 
     def _next_id(self) -> int:
@@ -260,45 +255,51 @@ class BrokerConnection(asyncio.Protocol):
                 self._in_flight.add(self._last_id)
                 return self._last_id
 
-    def _hold(self, delay_s: float) -> None:
-        if not self._held:
-            self._held = True
-            self._loop.call_later(delay_s, self._release)
+    def _delay(self, delay_s: float) -> None:
+        if not self._is_delayed:
+            self._is_delayed = True
+            self._loop.call_later(delay_s, self._end_delay)
 
-    def _release(self) -> None:
-        self._held = False
+    def _end_delay(self) -> None:
+        self._is_delayed = False
         self._pump()
 
-    # --- the end
+    # --- closing
 
-    def _watch(self, patience_s: float) -> None:
-        """Look again when the client could be overdue; 0 means that it never is."""
-        if self._alarm:
-            self._alarm.cancel()
-            self._alarm = None
-        if patience_s:
-            left_s = self._heard_at + patience_s - self._loop.time()
+    def _check_keepalive(self, timeout_s: float) -> None:
+        """Disconnect a client that was silent for `timeout_s`, or check again later; 0 means never."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if timeout_s:
+            left_s = self._received_at_s + timeout_s - self._loop.time()
             if left_s <= 0:
-                self.hang_up(KEEPALIVE_TIMEOUT)
+                self.disconnect(KEEPALIVE_TIMEOUT)
             else:
-                self._alarm = self._loop.call_later(left_s, self._watch, patience_s)
+                self._timer = self._loop.call_later(left_s, self._check_keepalive, timeout_s)
 
     def _close(self) -> None:
         if self._transport:
             self._transport.close()
-            self._loop.call_later(FAREWELL_S, self._transport.abort)
-        self._leave()
+            self._loop.call_later(CLOSE_WITHIN_S, self._transport.abort)
+        self._detach()
 
     def _abort(self) -> None:
         if self._transport:
             self._transport.abort()
 
-    def _leave(self) -> None:
-        """Take leave of the hub, once."""
+    def _detach(self) -> None:
+        """Leave the hub, once."""
         transport, self._transport = self._transport, None
-        if self._alarm:
-            self._alarm.cancel()
+        if self._timer:
+            self._timer.cancel()
         self._queue.clear()
         if transport and self._client:
             will, self._will = self._will, None
-            self._hub.leave(self, self._client_id, will)
+            self._hub.remove_client(self, self._client_id, will)
+
+
+def _granted_qos(wanted: Filter) -> int:
+    if not is_filter(wanted.pattern) or wanted.pattern.startswith("$share/"):
+        return BAD_FILTER
+    return min(wanted.qos, 1)

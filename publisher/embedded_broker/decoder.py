@@ -1,7 +1,7 @@
-"""Reads what clients of MQTT 3.1.1 and 5 send. Does no I/O and keeps no state but one buffer.
+"""Decodes the packets that clients of MQTT 3.1.1 and 5 send. No I/O; one buffer is all its state.
 
-Properties of MQTT 5 are read for the two that bound what may be sent. What a message tells its readers with them, such
-as where an answer is awaited, is kept as it came.
+Of the properties of MQTT 5, the two that limit what may be sent are decoded. Those for a
+message's receivers, such as its response topic, are kept encoded.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ _WIDTHS: Final = {
 
 
 _BYTES: Final = frozenset({0x09, 0x16})
-# what the sender of a message tells its readers: format, expiry, content type, response topic, correlation, user's own
-_FOR_READERS: Final = frozenset({0x01, 0x02, 0x03, 0x08, 0x09, 0x26})
+# forwarded to receivers: format, expiry, content type, response topic, correlation data, user properties
+_FOR_RECEIVERS: Final = frozenset({0x01, 0x02, 0x03, 0x08, 0x09, 0x26})
 
 
 class Framer:
-    """Cuts a stream of bytes into packets of at most `packet_max_bytes`."""
+    """Splits a stream of bytes into packets of at most `packet_max_bytes`."""
 
     def __init__(self, packet_max_bytes: int) -> None:
         self._buffer = bytearray()
         self._packet_max_bytes = packet_max_bytes
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Yield (first byte, body) of each whole packet. Raises BadPacket early at one that is too long."""
+        """Yield (first byte, body) of each complete packet. Raises BadPacket."""
         self._buffer += data
         start = 0
         try:
@@ -84,12 +84,12 @@ class Framer:
 
 
 class _Body:
-    """Reads one packet's body from front to back."""
+    """Reads a packet's body from front to back."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
         self._at = 0
-        self.for_readers = b""  # of the properties that were read last
+        self.for_receivers = b""  # of the last properties read
 
     def take(self, size: int) -> bytes:
         taken = self._body[self._at : self._at + size]
@@ -123,9 +123,9 @@ class _Body:
         raise BadPacket("a number of more than four bytes")
 
     def properties(self, version: int) -> dict[int, int]:
-        """The numbers among the properties, by identifier; texts are passed over. Nothing before MQTT 5."""
+        """Numeric properties by identifier; others are skipped. MQTT 3.1.1 has none."""
         found: dict[int, int] = {}
-        self.for_readers = b""
+        self.for_receivers = b""
         if version != V5:
             return found
         size = self.varint()
@@ -138,15 +138,15 @@ class _Body:
                 case 0 if identifier in _BYTES:
                     self.binary()
                 case 0:
-                    self.text()  # or a reader would stumble over what we pass on
+                    self.text()  # forwarded: receivers expect valid UTF-8
                 case -1:
                     self.text(), self.text()
                 case -2:
                     found[identifier] = self.varint()
                 case width:
                     found[identifier] = self.number(width)
-            if identifier in _FOR_READERS:
-                self.for_readers += self._body[begin : self._at]
+            if identifier in _FOR_RECEIVERS:
+                self.for_receivers += self._body[begin : self._at]
         if self._at != end:
             raise BadPacket("properties longer than they say")
         return found
@@ -160,7 +160,7 @@ class _Body:
 
 
 def decode(first: int, body: bytes, version: int) -> Packet:
-    """Read one packet that a client sent. Raises BadPacket."""
+    """Decode one packet. Raises BadPacket."""
     reader = _Body(body)
     match first >> 4:
         case kind if kind == CONNECT:
@@ -190,9 +190,9 @@ def _connect(reader: _Body) -> Connect:
     will = None
     if flags & 0x04:
         reader.properties(version)
-        for_readers = reader.for_readers
+        for_receivers = reader.for_receivers
         topic, payload = reader.text(), reader.binary()
-        will = PublishedMessage(topic, payload, (flags >> 3) & 0x03, bool(flags & 0x20), for_readers)
+        will = PublishedMessage(topic, payload, (flags >> 3) & 0x03, bool(flags & 0x20), for_receivers)
     user = reader.text() if flags & 0x80 else None
     password = reader.binary() if flags & 0x40 else None
     return Connect(
@@ -216,7 +216,7 @@ def _publish(first: int, reader: _Body, version: int) -> Publish:
     reader.properties(version)
     if not topic or "+" in topic or "#" in topic:
         raise BadPacket(f"a publish to {topic!r}", BAD_TOPIC)
-    return Publish(PublishedMessage(topic, reader.rest(), qos, bool(first & 0x01), reader.for_readers), packet_id)
+    return Publish(PublishedMessage(topic, reader.rest(), qos, bool(first & 0x01), reader.for_receivers), packet_id)
 
 
 def _subscribe(reader: _Body, version: int) -> Subscribe:

@@ -1,4 +1,4 @@
-"""Writes what a broker answers, in MQTT 3.1.1 and 5."""
+"""Encodes the packets that a broker sends, in MQTT 3.1.1 and 5."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SESSION_EXPIRY, _PACKET_MAXIMUM, _ASSIGNED_ID, _MAXIMUM_QOS, _SUBSCRIPTION_IDS,
 
 
 def connack(version: int, reason: int, *, packet_max_bytes: int, assigned_id: str = "") -> bytes:
-    """Answer a CONNECT; MQTT 3.1.1 knows five reasons only."""
+    """Answer a CONNECT. MQTT 3.1.1 has five reasons only."""
     if version != V5:
         return bytes([CONNACK << 4, 2, 0, _CONNACK_V311.get(reason, 3)])
     properties = b""
@@ -45,7 +45,7 @@ def connack(version: int, reason: int, *, packet_max_bytes: int, assigned_id: st
 
 
 def publish_head(version: int, message: PublishedMessage, *, qos: int, retain: bool, packet_id: int) -> bytes:
-    """Everything of a PUBLISH but its payload, which is written behind it without a copy."""
+    """A PUBLISH without its payload, which is sent after it without a copy."""
     head = _text(message.topic) + (packet_id.to_bytes(2, "big") if qos else b"")
     if version == V5:
         head += _varint(len(message.properties)) + message.properties
@@ -53,19 +53,19 @@ def publish_head(version: int, message: PublishedMessage, *, qos: int, retain: b
 
 
 def puback(version: int, packet_id: int, reason: int = 0) -> bytes:
-    """Acknowledge a publish; the reason is lost before MQTT 5."""
+    """Acknowledge a publish. MQTT 3.1.1 carries no reason."""
     return _packet(PUBACK << 4, packet_id.to_bytes(2, "big") + (bytes([reason]) if version == V5 and reason else b""))
 
 
 def suback(version: int, packet_id: int, reasons: list[int]) -> bytes:
-    """Answer a SUBSCRIBE, one code a filter."""
+    """Answer a SUBSCRIBE with one code per filter."""
     if version != V5:
         reasons = [reason if reason <= GRANTED_MAX else 0x80 for reason in reasons]
     return _packet(SUBACK << 4, packet_id.to_bytes(2, "big") + (b"\0" if version == V5 else b"") + bytes(reasons))
 
 
 def unsuback(version: int, packet_id: int, reasons: list[int]) -> bytes:
-    """Answer an UNSUBSCRIBE; the codes are lost before MQTT 5."""
+    """Answer an UNSUBSCRIBE. MQTT 3.1.1 carries no codes."""
     return _packet(UNSUBACK << 4, packet_id.to_bytes(2, "big") + (b"\0" + bytes(reasons) if version == V5 else b""))
 
 
@@ -75,7 +75,7 @@ def pingresp() -> bytes:
 
 
 def disconnect(reason: int) -> bytes:
-    """Say why we hang up; MQTT 5 only."""
+    """Announce the reason for closing; MQTT 5 only."""
     return bytes([DISCONNECT << 4, 1, reason])
 
 

@@ -1,6 +1,7 @@
-"""What a broker of ours does wrong on request, from one seed: a network and a server at their worst.
+"""Faults that the broker injects on request: lost, repeated, late and damaged messages, broken connections.
 
-Decides only. Over real sockets the seed fixes the sequence of decisions, not which packet meets which decision.
+Decides only. Over real sockets the seed fixes the sequence of decisions, not which packet
+meets which decision.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ _SHARES: Final = ("drop", "duplicate", "delay", "corrupt", "cut")
 
 @dataclass(frozen=True, slots=True)
 class FaultInjection:
-    """How often each thing goes wrong; shares from 0 to 1 of the messages that it can happen to."""
+    """How often each fault happens; shares from 0 to 1 of the messages that it can happen to."""
 
     seed: int = 0
     drop: float = 0.0  # a message to a client is lost
-    duplicate: float = 0.0  # a message to a client comes twice
-    delay: float = 0.0  # all that goes to a client waits, in order, for up to delay_s_max
+    duplicate: float = 0.0  # a message to a client is sent twice
+    delay: float = 0.0  # everything to a client waits, in order, for up to delay_s_max
     delay_s_max: float = 0.05
-    corrupt: float = 0.0  # one byte of a chunk on its way to a client is another
+    corrupt: float = 0.0  # one byte of a chunk to a client is changed
     cut: float = 0.0  # the connection breaks at a message, in either direction
 
     def __post_init__(self) -> None:
         for share in _SHARES:
             if not 0 <= getattr(self, share) <= 1:
-                raise BadSettings(f"misbehaviour {share} is {getattr(self, share)}", hint="a share is from 0 to 1")
+                raise BadSettings(f"the fault {share} is {getattr(self, share)}", hint="a share is from 0 to 1")
 
     @classmethod
     def parse(cls, text: str) -> FaultInjection:
@@ -43,18 +44,16 @@ class FaultInjection:
             try:
                 values[name.strip()] = float(value)
             except ValueError:
-                raise BadSettings(f"misbehaviour {part!r} is no number", hint="write drop=0.1,cut=0.01") from None
+                raise BadSettings(f"the fault {part!r} has no number", hint="write drop=0.1,cut=0.01") from None
         if unknown := set(values) - known:
-            raise BadSettings(
-                f"there is no misbehaviour {min(unknown)!r}", hint=f"there are {', '.join(sorted(known))}"
-            )
+            raise BadSettings(f"there is no fault {min(unknown)!r}", hint=f"there are {', '.join(sorted(known))}")
         seed = int(values.pop("seed", 0))
         return cls(seed=seed, **values)
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
-    """What becomes of one message on its way to a client."""
+class DeliveryFault:
+    """What to do with one message to a client."""
 
     message: PublishedMessage
     copies: int = 1
@@ -62,32 +61,32 @@ class Fate:
     cut: bool = False
 
 
-class Fault:
-    """Draws fates."""
+class FaultInjector:
+    """Draws faults from the seed."""
 
-    def __init__(self, misbehaviour: FaultInjection) -> None:
-        self._odds = misbehaviour
-        self._rng = random.Random(misbehaviour.seed)
+    def __init__(self, faults: FaultInjection) -> None:
+        self._faults = faults
+        self._rng = random.Random(faults.seed)
 
-    def of_delivery(self, message: PublishedMessage) -> Fate:
-        """The fate of a message that is about to go to a client."""
-        odds, happens = self._odds, self._happens
-        if happens(odds.cut):
-            return Fate(message, copies=0, cut=True)
-        if happens(odds.drop):
-            return Fate(message, copies=0)
-        if _is_chunk(message) and happens(odds.corrupt):
+    def of_delivery(self, message: PublishedMessage) -> DeliveryFault:
+        """The fault, if any, of a message that is about to go to a client."""
+        faults, happens = self._faults, self._happens
+        if happens(faults.cut):
+            return DeliveryFault(message, copies=0, cut=True)
+        if happens(faults.drop):
+            return DeliveryFault(message, copies=0)
+        if _is_chunk(message) and happens(faults.corrupt):
             message = self._corrupted(message)
-        delay_s = self._rng.uniform(0, odds.delay_s_max) if happens(odds.delay) else 0.0
-        return Fate(message, 2 if happens(odds.duplicate) else 1, delay_s)
+        delay_s = self._rng.uniform(0, faults.delay_s_max) if happens(faults.delay) else 0.0
+        return DeliveryFault(message, 2 if happens(faults.duplicate) else 1, delay_s)
 
     def cuts_before_publish(self) -> bool:
-        """Whether the connection breaks before a client's message is taken: it has to come again."""
-        return self._happens(self._odds.cut / 2)
+        """Whether to break the connection before a client's message is handled: it is sent again."""
+        return self._happens(self._faults.cut / 2)
 
     def cuts_before_puback(self) -> bool:
-        """Whether it breaks when the message is taken, but not acknowledged: it will come twice."""
-        return self._happens(self._odds.cut / 2)
+        """Whether to break it after handling, before acknowledging: the message arrives twice."""
+        return self._happens(self._faults.cut / 2)
 
     def _happens(self, share: float) -> bool:
         return share > 0 and self._rng.random() < share

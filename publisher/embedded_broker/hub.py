@@ -1,12 +1,15 @@
-"""What the broker's connections share: who is here, who listens, what is kept, what is refused. In one event loop."""
+"""What the broker's connections share: clients, subscriptions, retained messages, and access rules.
+
+Runs in one event loop.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol
 
-from publisher.embedded_broker.fault_injection import Fault
+from publisher.embedded_broker.fault_injection import FaultInjector
 from publisher.embedded_broker.packets import (
     BAD_CREDENTIALS,
     BAD_IDENTIFIER,
@@ -20,91 +23,110 @@ from publisher.embedded_broker.packets import (
 )  # fmt: skip
 from publisher.embedded_broker.subscriptions import Subscriptions, matches
 
-if TYPE_CHECKING:
-    from publisher.embedded_broker.connection import BrokerConnection
-
 OnMqtt5 = Literal["accept", "refuse", "hang-up"]
 
 
 @dataclass(frozen=True, slots=True)
-class House:
-    """What this broker allows. The limits are those of a broker for development, not of a big one."""
+class BrokerSettings:
+    """Access rules and limits. The limits suit development, not a large fleet."""
 
-    credentials: Mapping[str, str] = field(default_factory=dict)  # user: password; none means that anyone may come
-    refused_topics: tuple[str, ...] = ()  # filters that nobody may publish to
-    mqtt5: OnMqtt5 = "accept"  # the other two are how older brokers meet a client of MQTT 5
+    credentials: Mapping[str, str] = field(default_factory=dict)  # password by user; empty: no login needed
+    refused_topics: tuple[str, ...] = ()  # filters of topics that clients may not publish to
+    mqtt5: OnMqtt5 = "accept"  # the other two are how older brokers treat a client of MQTT 5
     packet_max_bytes: int = 2_000_000
-    queue_max: int = 10_000  # messages that wait for one slow reader; later ones are dropped
+    queue_max: int = 10_000  # messages queued for one client; later ones are dropped
     connect_within_s: float = 10.0
 
 
-class Hub:
-    """Brings messages from one session to the others."""
+class Listener(Protocol):
+    """A client's connection, as the hub uses it."""
 
-    def __init__(self, house: House) -> None:
-        self.house = house
-        self.mischief: Fault | None = None
-        self.exchange: Subscriptions[BrokerConnection] = Subscriptions()
-        self.connections: set[BrokerConnection] = set()  # every open socket, introduced or not
-        self._clients: dict[str, BrokerConnection] = {}
-        self._strangers = 0
+    @property
+    def queued(self) -> int:
+        """How many messages are queued for this client."""
+
+    def deliver(self, message: PublishedMessage, *, qos: int, retain: bool) -> None:
+        """Send a message to the client."""
+
+    def disconnect(self, reason: int) -> None:
+        """Close the connection in order; the client's will is published."""
+
+    def abort(self, *, publish_will: bool) -> None:
+        """Break the connection at once."""
+
+
+class Hub:
+    """Routes messages between connections."""
+
+    def __init__(self, settings: BrokerSettings) -> None:
+        self.settings = settings
+        self.faults: FaultInjector | None = None
+        self.subscriptions: Subscriptions[Listener] = Subscriptions()
+        self.connections: set[Listener] = set()  # every open socket, also before its CONNECT
+        self._clients: dict[str, Listener] = {}
+        self._unnamed = 0
 
     def refusal(self, connect: Connect) -> int:
-        """Why this client may not come in, as a reason code; 0 when it may."""
-        if connect.version not in (V311, V5) or (connect.version == V5 and self.house.mqtt5 != "accept"):
+        """The reason code for rejecting this client; 0 to accept it."""
+        if connect.version not in (V311, V5) or (connect.version == V5 and self.settings.mqtt5 != "accept"):
             return BAD_VERSION
         if len(connect.client_id) > 256:
             return BAD_IDENTIFIER
-        if self.house.credentials:
-            expected = self.house.credentials.get(connect.user or "")
+        if self.settings.credentials:
+            expected = self.settings.credentials.get(connect.user or "")
             if expected is None or connect.password != expected.encode():
                 return BAD_CREDENTIALS
         return 0
 
-    def enter(self, session: BrokerConnection, client_id: str) -> str:
-        """Let a client in under its name, or under one of ours; an older client of that name has to go."""
+    def add_client(self, listener: Listener, client_id: str) -> str:
+        """Register a client and return its id, made up if empty.
+
+        An older client of the same id is disconnected.
+        """
         if not client_id:
-            self._strangers += 1
-            client_id = f"stranger-{self._strangers}"
+            self._unnamed += 1
+            client_id = f"unnamed-{self._unnamed}"
         if older := self._clients.get(client_id):
-            older.hang_up(TAKEN_OVER)
-        self._clients[client_id] = session
+            older.disconnect(TAKEN_OVER)
+        self._clients[client_id] = listener
         return client_id
 
-    def leave(self, session: BrokerConnection, client_id: str, will: PublishedMessage | None) -> None:
-        """A client is gone; its will is said unless it took leave."""
-        if self._clients.get(client_id) is session:
+    def remove_client(self, listener: Listener, client_id: str, will: PublishedMessage | None) -> None:
+        """Remove a client and its subscriptions; publish its will if there is one."""
+        if self._clients.get(client_id) is listener:
             del self._clients[client_id]
-        self.exchange.forget(session)
+        self.subscriptions.forget(listener)
         if will and self.may_publish(will.topic):
             self.publish(will, None)
 
     def may_publish(self, topic: str) -> bool:
-        """Whether anyone may publish to this topic."""
-        return not topic.startswith("$") and not any(matches(refused, topic) for refused in self.house.refused_topics)
+        """Whether clients may publish to this topic."""
+        return not topic.startswith("$") and not any(
+            matches(refused, topic) for refused in self.settings.refused_topics
+        )
 
-    def publish(self, message: PublishedMessage, sender: BrokerConnection | None) -> None:
-        """Keep the message if it asks for it, and hand it to all who listen."""
+    def publish(self, message: PublishedMessage, sender: Listener | None) -> None:
+        """Retain the message if its flag says so, and deliver it to all subscribers."""
         if message.retain:
-            self.exchange.keep(message)
-        for session, wanted in self.exchange.listeners(message.topic).items():
-            if not (wanted.no_local and session is sender):
-                retain = message.retain and wanted.retain_as_published
-                session.deliver(message, qos=min(message.qos, wanted.qos), retain=retain)
+            self.subscriptions.retain(message)
+        for listener, subscription in self.subscriptions.subscribers(message.topic).items():
+            if not (subscription.no_local and listener is sender):
+                retain = message.retain and subscription.retain_as_published
+                listener.deliver(message, qos=min(message.qos, subscription.qos), retain=retain)
 
-    def subscribe(self, session: BrokerConnection, wanted: Filter) -> list[PublishedMessage]:
-        """Add a filter; return what has to be sent for it at once."""
-        is_new = self.exchange.subscribe(session, wanted)
-        if wanted.retain_handling == 2 or (wanted.retain_handling == 1 and not is_new):
+    def subscribe(self, listener: Listener, subscription: Filter) -> list[PublishedMessage]:
+        """Add a filter; return the retained messages that it is due."""
+        is_new = self.subscriptions.add(listener, subscription)
+        if subscription.retain_handling == 2 or (subscription.retain_handling == 1 and not is_new):
             return []
-        return self.exchange.kept(wanted.pattern)
+        return self.subscriptions.retained(subscription.pattern)
 
-    def cut_all(self, *, wills: bool) -> None:
+    def abort_all(self, *, publish_wills: bool) -> None:
         """Break every connection; without wills it is as if the broker itself had died."""
-        for session in list(self.connections):
-            session.cut(say_will=wills)
+        for connection in list(self.connections):
+            connection.abort(publish_will=publish_wills)
 
-    def forget_all(self) -> None:
-        """Die and come back with nothing kept."""
-        self.cut_all(wills=False)
-        self.exchange = Subscriptions()
+    def restart_empty(self) -> None:
+        """Break every connection and forget all subscriptions and retained messages."""
+        self.abort_all(publish_wills=False)
+        self.subscriptions = Subscriptions()

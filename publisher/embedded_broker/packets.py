@@ -1,4 +1,4 @@
-"""What passes between a client and a broker, as small values, and the numbers that MQTT gives to kinds and reasons."""
+"""MQTT packets as small records, and the numbers of packet types and reason codes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ QOS_UNSUPPORTED: Final = 0x9B
 
 
 class BadPacket(Exception):
-    """Bytes that no well-behaved client sends; `reason` is the MQTT 5 code for it."""
+    """A packet that violates the standard; `reason` is the MQTT 5 reason code."""
 
     def __init__(self, message: str, reason: int = MALFORMED) -> None:
         super().__init__(message)
@@ -39,18 +39,18 @@ class BadPacket(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PublishedMessage:
-    """What travels: shared by every queue that it waits in, never copied."""
+    """An application message. Queues share it and never copy it."""
 
     topic: str
     payload: bytes
     qos: int = 0
     retain: bool = False
-    properties: bytes = b""  # of MQTT 5, as they came: those that a broker passes on
+    properties: bytes = b""  # of MQTT 5, encoded: those that a broker forwards
 
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """A client introduces itself. `version` is V311 or V5, or another one that we do not speak."""
+    """A client opens a session. `version` is V311, V5, or an unsupported one."""
 
     version: int
     client_id: str = ""
@@ -64,7 +64,7 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """A client says something; `packet_id` is 0 at QoS 0."""
+    """A client publishes a message; `packet_id` is 0 at QoS 0."""
 
     message: PublishedMessage
     packet_id: int
@@ -72,7 +72,7 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class Puback:
-    """A client has taken what we sent it at QoS 1."""
+    """A client acknowledges a message of QoS 1."""
 
     packet_id: int
 
@@ -90,7 +90,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """A client wants to hear."""
+    """A client adds filters."""
 
     packet_id: int
     filters: tuple[Filter, ...]
@@ -98,7 +98,7 @@ class Subscribe:
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribe:
-    """A client wants to hear no longer."""
+    """A client removes filters."""
 
     packet_id: int
     patterns: tuple[str, ...]
@@ -106,12 +106,12 @@ class Unsubscribe:
 
 @dataclass(frozen=True, slots=True)
 class Pingreq:
-    """A client is still there."""
+    """A client keeps its connection alive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Disconnect:
-    """A client leaves in order; with DISCONNECT_WITH_WILL it wants its will said all the same."""
+    """A client disconnects; with DISCONNECT_WITH_WILL its will is published all the same."""
 
     reason: int = 0
 

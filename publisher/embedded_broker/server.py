@@ -1,6 +1,7 @@
-"""The embedded broker: starts and stops a hub on a loopback port, in a thread of its own. For development and tests.
+"""`EmbeddedBroker`: runs a hub on a loopback port in its own thread. For development and tests.
 
-Keeps everything in memory: what is kept is gone with `stop`. No TLS, no rights: use mosquitto for those.
+Retained messages are in memory and gone after `stop`. There is no TLS and no ACL: use
+mosquitto for those.
 """
 
 from __future__ import annotations
@@ -15,36 +16,36 @@ from typing import Final, Self, TypeVar
 
 from protocol.errors import BadSettings
 from publisher.embedded_broker.connection import BrokerConnection
-from publisher.embedded_broker.fault_injection import Fault, FaultInjection
-from publisher.embedded_broker.hub import House, Hub
+from publisher.embedded_broker.fault_injection import FaultInjection, FaultInjector
+from publisher.embedded_broker.hub import BrokerSettings, Hub
 
 LOOPBACK: Final = "127.0.0.1"
 _BACKLOG: Final = 1_024
-_ANSWER_WITHIN_S: Final = 30.0
-Answer = TypeVar("Answer")
+_RESULT_WITHIN_S: Final = 30.0
+Result = TypeVar("Result")
 
 
 class EmbeddedBroker:
-    """MQTT 3.1.1 and 5, QoS 0 and 1, retained messages, last wills, wildcards. It can be started again after `stop`."""
+    """MQTT 3.1.1 and 5, QoS 0 and 1, retained messages, last wills, wildcards."""
 
     def __init__(
         self,
         port: int = 0,
         *,
         host: str = LOOPBACK,
-        house: House | None = None,
-        misbehaviour: FaultInjection | None = None,
+        settings: BrokerSettings | None = None,
+        faults: FaultInjection | None = None,
         any_host: bool = False,
     ) -> None:
-        """Port 0 takes a free one, once. Raises BadSettings for a host that others reach, unless `any_host`."""
+        """Port 0 picks a free one, once. Raises BadSettings for a non-loopback host without `any_host`."""
         if not any_host and not _is_loopback(host):
             raise BadSettings(
                 f"the embedded broker does not listen on {host}", hint="use 127.0.0.1, or mosquitto for other machines"
             )
         self.host = host
         self._port = port
-        self._house = house or House()
-        self._misbehaviour = misbehaviour
+        self._settings = settings or BrokerSettings()
+        self._faults = faults
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped: asyncio.Event | None = None
@@ -56,11 +57,11 @@ class EmbeddedBroker:
         cls,
         port: int = 0,
         *,
-        house: House | None = None,
-        misbehaviour: FaultInjection | None = None,
+        settings: BrokerSettings | None = None,
+        faults: FaultInjection | None = None,
     ) -> Iterator[Self]:
         """A broker for the length of a `with` block."""
-        broker = cls(port, house=house, misbehaviour=misbehaviour)
+        broker = cls(port, settings=settings, faults=faults)
         broker.start()
         try:
             yield broker
@@ -69,24 +70,24 @@ class EmbeddedBroker:
 
     @property
     def port(self) -> int:
-        """The port; known after the first start."""
+        """The port; 0 until the first start if none was given."""
         return self._port
 
     @property
     def url(self) -> str:
-        """Where clients find it, without credentials."""
+        """The broker's URL, without credentials."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"mqtt://{host}:{self._port}"
 
     def start(self) -> None:
-        """Listen. Raises BadSettings when the port is taken."""
+        """Start listening. Raises BadSettings when the port is taken. Also works after `stop`."""
         if self._thread:
             return
         listening: Future[int] = Future()
         self._thread = threading.Thread(target=self._run, args=(listening,), name="embedded-broker", daemon=True)
         self._thread.start()
         try:
-            self._port = listening.result(_ANSWER_WITHIN_S)
+            self._port = listening.result(_RESULT_WITHIN_S)
         except OSError as refused:
             self._thread.join()
             self._thread = None
@@ -96,40 +97,40 @@ class EmbeddedBroker:
             ) from None
 
     def stop(self) -> None:
-        """Break every connection, forget everything, and free the port."""
+        """Break every connection, forget all messages, and free the port."""
         if self._thread and self._loop and self._stopped:
             self._loop.call_soon_threadsafe(self._stopped.set)
             self._thread.join()
         self._thread = None
 
-    def misbehave(self, misbehaviour: FaultInjection | None) -> None:
-        """From now on do things wrong, or right again."""
-        self._misbehaviour = misbehaviour
-        self._ask(lambda hub: _set_mischief(hub, misbehaviour))
+    def inject(self, faults: FaultInjection | None) -> None:
+        """Inject these faults from now on; None stops that."""
+        self._faults = faults
+        self._call(lambda hub: _set_faults(hub, faults))
 
     def restart_empty(self) -> None:
-        """Break every connection and forget what was kept, as a broker that died and came back without its disk."""
-        self._ask(Hub.forget_all)
+        """Break every connection and forget all messages, like a broker that lost its disk."""
+        self._call(Hub.restart_empty)
 
     def cut_all(self) -> None:
-        """Break every connection, as a network does; wills are said."""
-        self._ask(lambda hub: hub.cut_all(wills=True))
+        """Break every connection, like a network failure; wills are published."""
+        self._call(lambda hub: hub.abort_all(publish_wills=True))
 
-    def kept(self, pattern: str) -> dict[str, bytes]:
-        """What is kept under a filter: payload by topic."""
-        return self._ask(lambda hub: {message.topic: message.payload for message in hub.exchange.kept(pattern)})
+    def retained(self, pattern: str) -> dict[str, bytes]:
+        """Retained payloads by topic, of the topics that a filter matches."""
+        return self._call(lambda hub: {each.topic: each.payload for each in hub.subscriptions.retained(pattern)})
 
-    def waiting(self) -> int:
-        """How many messages wait for the slowest reader."""
-        return self._ask(lambda hub: max((session.waiting for session in hub.connections), default=0))
+    def queued_max(self) -> int:
+        """How many messages are queued for the slowest client."""
+        return self._call(lambda hub: max((connection.queued for connection in hub.connections), default=0))
 
-    def _ask(self, question: Callable[[Hub], Answer]) -> Answer:
-        """Have something done in the broker's own thread, and wait for it."""
+    def _call(self, function: Callable[[Hub], Result]) -> Result:
+        """Run a function in the broker's thread, and wait for its result."""
         if self._loop is None or self._hub is None:
             raise BadSettings("the embedded broker is not running", hint="start it first")
-        hub, answer = self._hub, Future[Answer]()
-        self._loop.call_soon_threadsafe(lambda: _answer(answer, lambda: question(hub)))
-        return answer.result(_ANSWER_WITHIN_S)
+        hub, result = self._hub, Future[Result]()
+        self._loop.call_soon_threadsafe(lambda: _set_result(result, lambda: function(hub)))
+        return result.result(_RESULT_WITHIN_S)
 
     def _run(self, listening: Future[int]) -> None:
         asyncio.run(self._serve(listening))
@@ -137,8 +138,8 @@ class EmbeddedBroker:
 
     async def _serve(self, listening: Future[int]) -> None:
         loop = asyncio.get_running_loop()
-        hub = Hub(self._house)
-        _set_mischief(hub, self._misbehaviour)
+        hub = Hub(self._settings)
+        _set_faults(hub, self._faults)
         try:
             server = await loop.create_server(lambda: BrokerConnection(hub), self.host, self._port, backlog=_BACKLOG)
         except OSError as refused:
@@ -148,20 +149,20 @@ class EmbeddedBroker:
         listening.set_result(server.sockets[0].getsockname()[1])
         await self._stopped.wait()
         server.close()
-        while hub.connections:  # an abort is carried out in the loop's next turn
-            hub.cut_all(wills=False)
+        while hub.connections:  # an abort takes effect in the loop's next iteration
+            hub.abort_all(publish_wills=False)
             await asyncio.sleep(0)
 
 
-def _set_mischief(hub: Hub, misbehaviour: FaultInjection | None) -> None:
-    hub.mischief = Fault(misbehaviour) if misbehaviour else None
+def _set_faults(hub: Hub, faults: FaultInjection | None) -> None:
+    hub.faults = FaultInjector(faults) if faults else None
 
 
-def _answer(answer: Future[Answer], question: Callable[[], Answer]) -> None:
+def _set_result(result: Future[Result], function: Callable[[], Result]) -> None:
     try:
-        answer.set_result(question())
-    except BaseException as failed:  # noqa: BLE001 (it belongs to the thread that asked, and is raised there)
-        answer.set_exception(failed)
+        result.set_result(function())
+    except BaseException as failed:  # noqa: BLE001 (raised in the thread that called)
+        result.set_exception(failed)
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,4 +1,4 @@
-"""Who listens to what, and what is kept. Pure: it knows topics and filters, no client and no socket."""
+"""Subscriptions and retained messages. Pure: knows topics and filters, no client and no socket."""
 
 from __future__ import annotations
 
@@ -6,79 +6,79 @@ from typing import Generic, TypeVar
 
 from publisher.embedded_broker.packets import Filter, PublishedMessage
 
-Listener = TypeVar("Listener")
+Subscriber = TypeVar("Subscriber")
 
 
-class Subscriptions(Generic[Listener]):
-    """Routes messages. Filters without a wildcard are found by one look-up; the few others are tried in turn."""
+class Subscriptions(Generic[Subscriber]):
+    """Routes messages. Filters without a wildcard are found by one look-up; the others are tried in turn."""
 
     def __init__(self) -> None:
         self._retained: dict[str, PublishedMessage] = {}
-        self._exact: dict[str, dict[Listener, Filter]] = {}
-        self._wild: dict[str, dict[Listener, Filter]] = {}
-        self._of: dict[Listener, set[str]] = {}
+        self._exact: dict[str, dict[Subscriber, Filter]] = {}
+        self._wild: dict[str, dict[Subscriber, Filter]] = {}
+        self._patterns: dict[Subscriber, set[str]] = {}
 
-    def subscribe(self, listener: Listener, wanted: Filter) -> bool:
-        """Add a filter, or change its options; say whether it is new."""
-        filters = self._table(wanted.pattern).setdefault(wanted.pattern, {})
-        is_new = listener not in filters
-        filters[listener] = wanted
-        self._of.setdefault(listener, set()).add(wanted.pattern)
+    def add(self, subscriber: Subscriber, subscription: Filter) -> bool:
+        """Add a filter, or change its options; return whether it is new."""
+        filters = self._table(subscription.pattern).setdefault(subscription.pattern, {})
+        is_new = subscriber not in filters
+        filters[subscriber] = subscription
+        self._patterns.setdefault(subscriber, set()).add(subscription.pattern)
         return is_new
 
-    def unsubscribe(self, listener: Listener, pattern: str) -> bool:
-        """Take a filter away; say whether it was there."""
-        patterns = self._of.get(listener, set())
+    def remove(self, subscriber: Subscriber, pattern: str) -> bool:
+        """Remove a filter; return whether it existed."""
+        patterns = self._patterns.get(subscriber, set())
         if pattern not in patterns:
             return False
         patterns.remove(pattern)
         table = self._table(pattern)
-        del table[pattern][listener]
+        del table[pattern][subscriber]
         if not table[pattern]:
             del table[pattern]
         return True
 
-    def forget(self, listener: Listener) -> None:
-        """Take away every filter of a listener."""
-        for pattern in list(self._of.get(listener, ())):
-            self.unsubscribe(listener, pattern)
-        self._of.pop(listener, None)
+    def forget(self, subscriber: Subscriber) -> None:
+        """Remove every filter of a subscriber."""
+        for pattern in list(self._patterns.get(subscriber, ())):
+            self.remove(subscriber, pattern)
+        self._patterns.pop(subscriber, None)
 
-    def listeners(self, topic: str) -> dict[Listener, Filter]:
-        """Who hears `topic`, each once, with the filter of the highest QoS."""
+    def subscribers(self, topic: str) -> dict[Subscriber, Filter]:
+        """Each subscriber of `topic` once, with its filter of the highest QoS."""
         found = dict(self._exact.get(topic, {}))
         for pattern, filters in self._wild.items():
             if matches(pattern, topic):
-                for listener, wanted in filters.items():
-                    if listener not in found or found[listener].qos < wanted.qos:
-                        found[listener] = wanted
+                for subscriber, subscription in filters.items():
+                    if subscriber not in found or found[subscriber].qos < subscription.qos:
+                        found[subscriber] = subscription
         return found
 
-    def keep(self, message: PublishedMessage) -> None:
-        """Keep a message for those who come later; an empty one clears its topic."""
+    def retain(self, message: PublishedMessage) -> None:
+        """Retain a message; an empty payload clears its topic."""
         if message.payload:
             self._retained[message.topic] = message
         else:
             self._retained.pop(message.topic, None)
 
-    def kept(self, pattern: str) -> list[PublishedMessage]:
-        """What is kept under a filter."""
+    def retained(self, pattern: str) -> list[PublishedMessage]:
+        """The retained messages that a filter matches."""
         if not is_wild(pattern):
             message = self._retained.get(pattern)
             return [message] if message else []
         return [message for topic, message in self._retained.items() if matches(pattern, topic)]
 
-    def _table(self, pattern: str) -> dict[str, dict[Listener, Filter]]:
+    def _table(self, pattern: str) -> dict[str, dict[Subscriber, Filter]]:
         return self._wild if is_wild(pattern) else self._exact
 
 
 def is_wild(pattern: str) -> bool:
-    """Whether a filter has a wildcard in it."""
+    """Whether a filter contains a wildcard."""
     return "+" in pattern or "#" in pattern
 
 
 def is_filter(pattern: str) -> bool:
-    """Whether a client may subscribe to this: `+` fills a whole level, `#` the last one."""
+    """Whether this is a valid filter: `+` fills a whole level, `#` the last one."""
     levels = pattern.split("/")
     if not pattern or "#" in "".join(levels[:-1]):
         return False
@@ -86,7 +86,7 @@ def is_filter(pattern: str) -> bool:
 
 
 def matches(pattern: str, topic: str) -> bool:
-    """Whether a filter covers a topic; a leading wildcard covers no topic of the broker's own (`$…`)."""
+    """Whether a filter matches a topic. A leading wildcard matches no topic that begins with `$`."""
     if topic.startswith("$") and pattern[:1] in ("+", "#"):
         return False
     wanted, levels = pattern.split("/"), topic.split("/")

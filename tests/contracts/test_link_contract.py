@@ -21,7 +21,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from protocol.mqtt.broker_url import BrokerUrl
 from protocol.mqtt.link import Connected, Delivered, Disconnected, Link, Received, Refused, ReplyTo
 from protocol.mqtt.paho_link import PACKET_MAX_BYTES, Backoff, MqttLink, Will
-from publisher.embedded_broker import EmbeddedBroker, House
+from publisher.embedded_broker import BrokerSettings, EmbeddedBroker
 from tests.brokers import (
     BARE,
     PROJECT,
@@ -73,7 +73,7 @@ class Pair:
     def with_closed_topic(self) -> Iterator[RealBroker]:
         """A broker that lets nobody write to CLOSED."""
         if self.broker == "embedded":
-            with EmbeddedBroker.running(house=House(refused_topics=(CLOSED,))) as ours:
+            with EmbeddedBroker.running(settings=BrokerSettings(refused_topics=(CLOSED,))) as ours:
                 yield ours
             return
         folder = readable_folder()
@@ -93,7 +93,7 @@ class Pair:
         """A broker that knows another user only, and a way to tell it of USER while it runs."""
         users = {"somebody": "else"}
         if self.broker == "embedded":
-            with EmbeddedBroker.running(house=House(credentials=users)) as ours:
+            with EmbeddedBroker.running(settings=BrokerSettings(credentials=users)) as ours:
                 yield ours, lambda: users.update({USER: PASSWORD})
             return
         folder = readable_folder()

@@ -1,4 +1,4 @@
-"""The embedded broker beyond the link's contract: many clients, bad clients, misbehaviour, and its own life."""
+"""The embedded broker beyond the link's contract: many clients, bad clients, faults, start and stop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from protocol.errors import BadSettings
 from protocol.mqtt.link import Connected, Delivered, Received
 from protocol.mqtt.paho_link import Backoff, MqttLink, Will
-from publisher.embedded_broker import EmbeddedBroker, FaultInjection, House
+from publisher.embedded_broker import BrokerSettings, EmbeddedBroker, FaultInjection
 from publisher.embedded_broker.subscriptions import is_filter, matches
 from tests.brokers import LOOPBACK, PROJECT, free_port, url_of
 from tests.ear import Ear
@@ -98,18 +98,18 @@ def test_the_wills_of_five_hundred_killed_clients_are_said_and_kept(broker: Embe
         for client in clients:
             client.close()
         assert {ear.next(Received).topic for _ in names} == {f"wills/{name}" for name in names}
-    assert broker.kept("wills/+") == {f"wills/{name}": b"gone" for name in names}
+    assert broker.retained("wills/+") == {f"wills/{name}": b"gone" for name in names}
 
 
 def test_a_reader_that_stalls_costs_little_and_holds_nobody_up() -> None:
-    with EmbeddedBroker.running(house=House(queue_max=50)) as broker, connected(broker) as (link, ear):
+    with EmbeddedBroker.running(settings=BrokerSettings(queue_max=50)) as broker, connected(broker) as (link, ear):
         stalled = raw(broker, hello("stalled") + listen("chunks/#"), CONNACK + b"\x90\x03\x00\x01\x00")
         link.subscribe(["chunks/#"], qos=0)
         for number in range(400):  # 24 MB; the operating system holds a few of them for the stalled one
             link.publish(f"chunks/{number}", bytes(61_440), qos=1, retain=False)
             ear.next(Delivered)
         assert ear.topics() == [f"chunks/{number}" for number in range(400)]
-        assert broker.waiting() == 50
+        assert broker.queued_max() == 50
         stalled.close()
 
 
@@ -147,7 +147,7 @@ def test_a_client_that_falls_silent_is_given_up_and_its_will_is_said(broker: Emb
 
 
 def test_a_client_that_never_introduces_itself_is_given_up() -> None:
-    with EmbeddedBroker.running(house=House(connect_within_s=0.1)) as broker:
+    with EmbeddedBroker.running(settings=BrokerSettings(connect_within_s=0.1)) as broker:
         assert is_hung_up(raw(broker))
 
 
@@ -184,7 +184,7 @@ def test_filters_that_mean_nothing_are_not_filters() -> None:
     assert not any(is_filter(pattern) for pattern in ("", "a#", "a/#/b", "a+", "a/b+/c"))
 
 
-# --- misbehaviour
+# --- faults
 
 
 def test_what_is_corrupted_is_a_chunk_and_asking_again_heals_it(broker: EmbeddedBroker) -> None:
@@ -194,13 +194,13 @@ def test_what_is_corrupted_is_a_chunk_and_asking_again_heals_it(broker: Embedded
         for name, payload in ((topic, chunk), ("a/line", b"a line")):
             link.publish(name, payload, qos=1, retain=True)
             ear.next(Delivered)
-        broker.misbehave(FaultInjection(corrupt=1.0))
+        broker.inject(FaultInjection(corrupt=1.0))
         link.sweep([topic, "a/line"])
         found = ear.swept([topic, "a/line"])
         assert found["a/line"] == b"a line"
         assert found[topic] != chunk
         assert len(found[topic]) == len(chunk)
-        broker.misbehave(None)
+        broker.inject(None)
         link.sweep([topic])
         assert ear.swept([topic]) == {topic: chunk}
 
@@ -209,19 +209,19 @@ def test_what_is_dropped_does_not_come_and_what_is_duplicated_comes_twice(broker
     with connected(broker) as (link, ear):
         link.publish("a", b"kept", qos=1, retain=True)
         ear.next(Delivered)
-        broker.misbehave(FaultInjection(drop=1.0))
+        broker.inject(FaultInjection(drop=1.0))
         link.sweep(["a"])
         assert ear.swept(["a"]) == {}
-        broker.misbehave(FaultInjection(duplicate=1.0, delay=1.0, delay_s_max=0.01))
+        broker.inject(FaultInjection(duplicate=1.0, delay=1.0, delay_s_max=0.01))
         link.sweep(["a"])
         assert ear.swept(["a"]) == {"a": b"kept"}
         assert ear.topics() == ["a", "a"]
 
 
-def test_one_seed_makes_the_same_mischief_again() -> None:
+def test_one_seed_makes_the_same_faults_again() -> None:
     def heard(seed: int) -> list[str]:
-        odds = FaultInjection(seed=seed, drop=0.5)
-        with EmbeddedBroker.running(misbehaviour=odds) as broker, connected(broker) as (link, ear):
+        faults = FaultInjection(seed=seed, drop=0.5)
+        with EmbeddedBroker.running(faults=faults) as broker, connected(broker) as (link, ear):
             link.subscribe(["n/+"], qos=0)
             for number in range(40):
                 link.publish(f"n/{number}", b"", qos=1, retain=False)
@@ -238,7 +238,7 @@ def test_a_cut_line_is_mended_and_wills_are_said(broker: EmbeddedBroker) -> None
     with connected(broker, will=Will("wills/watcher", b"gone")) as (_, ear):
         broker.cut_all()
         ear.next(Connected)
-        assert broker.kept("#") == {"wills/watcher": b"gone"}
+        assert broker.retained("#") == {"wills/watcher": b"gone"}
 
 
 def test_a_broker_that_restarts_empty_says_no_wills_and_keeps_nothing(broker: EmbeddedBroker) -> None:
@@ -247,7 +247,7 @@ def test_a_broker_that_restarts_empty_says_no_wills_and_keeps_nothing(broker: Em
         ear.next(Delivered)
         broker.restart_empty()
         ear.next(Connected)
-        assert broker.kept("#") == {}
+        assert broker.retained("#") == {}
 
 
 @pytest.mark.parametrize("odds", ["drop=2", "drop=x", "explode=0.1", "drop"])
@@ -260,7 +260,7 @@ def test_odds_are_read_from_a_command_line() -> None:
     assert FaultInjection.parse("drop=0.1,cut=0.01,seed=7") == FaultInjection(seed=7, drop=0.1, cut=0.01)
 
 
-# --- its own life
+# --- start and stop
 
 
 def test_it_stays_on_this_machine_unless_told_otherwise() -> None:
@@ -289,7 +289,7 @@ def test_it_starts_again_on_its_port_with_nothing_kept() -> None:
             broker.start()
             assert broker.port == port
             ear.next(Connected)
-            assert broker.kept("#") == {}
+            assert broker.retained("#") == {}
 
 
 def _process(*options: str) -> subprocess.Popen[str]:

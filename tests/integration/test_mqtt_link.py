@@ -16,7 +16,7 @@ from protocol.errors import BadInput, BadName, BadSettings
 from protocol.mqtt.broker_url import BrokerUrl
 from protocol.mqtt.link import Connected, Delivered, Disconnected, LinkEvent, Received, Refused, Swept
 from protocol.mqtt.paho_link import PACKET_MAX_BYTES, Backoff, MqttLink, TlsFiles, Will
-from publisher.embedded_broker import EmbeddedBroker, FaultInjection, House
+from publisher.embedded_broker import BrokerSettings, EmbeddedBroker, FaultInjection
 from publisher.embedded_broker.hub import OnMqtt5
 from tests.brokers import LOOPBACK, free_port, url_of
 from tests.ear import Ear
@@ -81,8 +81,8 @@ def odd_server(answer: bytes | None) -> Iterator[OddServer]:
 
 @pytest.mark.parametrize("mqtt5", ["refuse", "hang-up"])
 def test_an_older_broker_is_met_in_its_own_version(mqtt5: OnMqtt5) -> None:
-    house = House(mqtt5=mqtt5, refused_topics=("closed",))
-    with EmbeddedBroker.running(house=house) as broker, started(url_of(broker)) as (link, ear):
+    settings = BrokerSettings(mqtt5=mqtt5, refused_topics=("closed",))
+    with EmbeddedBroker.running(settings=settings) as broker, started(url_of(broker)) as (link, ear):
         early = link.publish("a/b", b"early", qos=1, retain=True)  # asked for in 5, said in 3.1.1
         silent = link.publish("closed", b"", qos=1, retain=True)
         assert [ear.next(Delivered).receipt for _ in range(2)] == [early, silent]  # 3.1.1 has no word for a refusal
@@ -93,7 +93,7 @@ def test_an_older_broker_is_met_in_its_own_version(mqtt5: OnMqtt5) -> None:
 
 
 def test_wrong_credentials_are_no_reason_to_try_an_older_version() -> None:
-    with EmbeddedBroker.running(house=House(credentials={"pi": "right"})) as broker:
+    with EmbeddedBroker.running(settings=BrokerSettings(credentials={"pi": "right"})) as broker:
         url = url_of(broker, "pi", "wrong")
         with started(url) as (_, ear):
             for _ in range(2):
@@ -160,7 +160,7 @@ def test_tls_towards_a_broker_without_it_is_named() -> None:
 def test_every_publish_is_delivered_once_over_a_line_that_keeps_breaking(mqtt5: bool) -> None:
     odds = FaultInjection(seed=5, cut=0.1, delay=0.1, delay_s_max=0.01)
     with (
-        EmbeddedBroker.running(misbehaviour=odds) as broker,
+        EmbeddedBroker.running(faults=odds) as broker,
         started(url_of(broker), mqtt5=mqtt5) as (link, ear),
     ):
         receipts = [link.publish(f"n/{number}", b"%d" % number, qos=1, retain=True) for number in range(200)]
@@ -169,7 +169,7 @@ def test_every_publish_is_delivered_once_over_a_line_that_keeps_breaking(mqtt5: 
         told = [event.receipt for event in ear.all_of(Delivered)]
         assert sorted(told) == receipts
         assert len(ear.all_of(Connected)) > 1  # or nothing was tried here
-        assert broker.kept("n/#") == {f"n/{number}": b"%d" % number for number in range(200)}
+        assert broker.retained("n/#") == {f"n/{number}": b"%d" % number for number in range(200)}
 
 
 def test_a_broker_that_forgot_everything_is_a_new_connection() -> None:
@@ -185,7 +185,10 @@ def test_a_broker_that_forgot_everything_is_a_new_connection() -> None:
 
 
 def test_a_message_over_the_brokers_own_limit_is_refused_and_not_sent_for_ever() -> None:
-    with EmbeddedBroker.running(house=House(packet_max_bytes=10_000)) as broker, started(url_of(broker)) as (link, ear):
+    with (
+        EmbeddedBroker.running(settings=BrokerSettings(packet_max_bytes=10_000)) as broker,
+        started(url_of(broker)) as (link, ear),
+    ):
         refused = link.publish("a/b", bytes(20_000), qos=1, retain=True)
         taken = link.publish("a/b", bytes(100), qos=1, retain=True)
         assert ear.next(Refused) == Refused(refused, "20019 bytes; the broker takes packets of 10000")
@@ -203,7 +206,7 @@ def test_stop_waits_for_what_was_published_just_before() -> None:
             link.start()
             link.publish(f"a/{number}", b"last words", qos=1, retain=True)
             link.stop()
-            assert broker.kept(f"a/{number}")
+            assert broker.retained(f"a/{number}")
             assert [type(event) for event in ear.heard] == [Connected, Delivered]
 
 

@@ -13,7 +13,7 @@ from protocol.errors import BrokerRefused, BrokerUnreachable
 from protocol.mqtt.broker_url import BrokerUrl
 from protocol.mqtt.link import Connected, Delivered, Link, LinkEvent, Sink
 from publisher.adapters.broker_client import PUTS_IN_FLIGHT, BrokerClient, RetainedMessage
-from publisher.embedded_broker import EmbeddedBroker, FaultInjection, House
+from publisher.embedded_broker import BrokerSettings, EmbeddedBroker, FaultInjection
 from tests.brokers import free_port, mosquitto, mosquitto_with_users, url_of
 from tests.integration.publishing import TOPICS
 
@@ -60,16 +60,16 @@ def test_a_wildcard_collects_what_is_kept(url: BrokerUrl) -> None:
 
 
 def test_an_upload_survives_a_line_that_breaks_again_and_again() -> None:
-    with EmbeddedBroker.running(misbehaviour=FaultInjection(seed=4, cut=0.02)) as bad:
+    with EmbeddedBroker.running(faults=FaultInjection(seed=4, cut=0.02)) as bad:
         with BrokerClient.connect(BrokerUrl.parse(bad.url)) as broker:
             broker.put_all(MESSAGES)
-        assert bad.kept("#") == {message.topic: message.payload for message in MESSAGES}
+        assert bad.retained("#") == {message.topic: message.payload for message in MESSAGES}
 
 
 def test_a_question_survives_a_line_that_breaks() -> None:
     with EmbeddedBroker.running() as bad, BrokerClient.connect(BrokerUrl.parse(bad.url)) as broker:
         broker.put_all(MESSAGES)
-        bad.misbehave(FaultInjection(seed=9, cut=0.01, delay=0.1))
+        bad.inject(FaultInjection(seed=9, cut=0.01, delay=0.1))
         assert len(broker.read(message.topic for message in MESSAGES)) == len(MESSAGES)
 
 
@@ -106,8 +106,11 @@ def test_wrong_credentials_are_a_refusal() -> None:
 
 
 def test_a_refused_topic_is_named() -> None:
-    house = House(refused_topics=("fleet/v1/models/#",))
-    with EmbeddedBroker.running(house=house) as strict, BrokerClient.connect(BrokerUrl.parse(strict.url)) as broker:
+    settings = BrokerSettings(refused_topics=("fleet/v1/models/#",))
+    with (
+        EmbeddedBroker.running(settings=settings) as strict,
+        BrokerClient.connect(BrokerUrl.parse(strict.url)) as broker,
+    ):
         broker.put_all(MESSAGES[:3])
         with pytest.raises(BrokerRefused, match="does not take fleet/v1/models/digits/desired") as told:
             broker.put_all([RetainedMessage(TOPICS.desired("digits"), b"{}")])
