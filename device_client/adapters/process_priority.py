@@ -1,4 +1,4 @@
-"""Gives way to whoever else wants the processor: the niceness of a thread or of a child. Knows not who they are."""
+"""The priority of a thread or process, so that serving comes before updating."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import contextlib
 import os
 
 
-def give_way(who: int, nice: int) -> None:
-    """Let a thread or process run at this niceness, or at a higher one that it has already; 0 is whoever asks.
+def lower_priority(who: int, nice: int) -> None:
+    """Set the niceness of a thread or process (0: the calling thread) to at least `nice`.
 
-    The owner may have made the whole process nicer (systemd's `Nice=`), and to take that back is a privilege. Where
-    it cannot be changed, or nobody of that id runs any more, all goes on as it is.
+    A higher one stays, as its owner may have set it (systemd's `Nice=`) and lowering it is a
+    privilege. Does nothing when the system refuses, or when `who` has ended.
     """
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, who, max(nice, os.getpriority(os.PRIO_PROCESS, who)))

@@ -1,18 +1,14 @@
-"""Runs the owner's own command when another version has begun to answer, so that other programs can follow.
+"""Runs the owner's command after the serving version has changed, so that other programs can follow.
 
-One at a time; while it runs, only the latest swap waits. Whatever the command does is its own affair: it is ended when
-its time is up, its failure is a line in the log, and neither the updater nor a prediction ever waits for it.
+One at a time; while it runs, only the latest swap waits. A command that fails or is killed
+after its timeout is logged; neither the updater nor a prediction ever waits for it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import select
 import shutil
-import signal
-import subprocess
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,47 +16,49 @@ from typing import Final
 
 from device_client.ports.serving import Swapped
 from protocol.errors import BadSettings
+from protocol.host.child_process import Child
 
-STDERR: Final = 2  # stdout is for data of ours; what the command says goes where our log goes
-_JOIN_S: Final = 5.0  # closing: how long a killed command may take to be gone
+STDERR: Final = 2  # stdout is for our own data; the output of the command goes where our log goes
+_JOIN_S: Final = 5.0  # at close: how long a killed command may take to end
 
 log = logging.getLogger(__name__)
 
 
 class SwapHook:
-    """Of one model. `tell` and `close` may be called by any thread; the command is run by a thread of its own."""
+    """The hook of one model. Any thread may call it; the command is run by a thread of its own."""
 
     def __init__(self, model: str, command: Sequence[str], current: Path, *, timeout_s: float) -> None:
-        """`current`: the link to the live file. Raises BadSettings when the program is not there."""
+        """`current`: the link to the live file. Raises BadSettings when there is no such program."""
         found_program(model, command)
         self._model, self._command, self._current, self._timeout_s = model, tuple(command), current, timeout_s
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._waiting: Swapped | None = None
-        self._latest: Swapped | None = None  # what was asked for last, unless its command failed
-        self._process: subprocess.Popen[bytes] | None = None
+        self._latest: Swapped | None = None  # the last one, unless its command failed
+        self._child: Child | None = None
         self._closed = False
-        # made here and started by the station: a thread that the updater starts would have its low priority
+        # not started by the updater, whose low priority the thread would inherit
         self._thread = threading.Thread(target=self._work, name=f"on_swap {model}", daemon=True)
 
     def start(self) -> None:
-        """Begin to follow."""
+        """Start the thread."""
         self._thread.start()
 
     def tell(self, swapped: Swapped) -> None:
-        """Have the command run soon. The same version again, none between, is no news unless the command failed."""
-        with self._news:
+        """Run the command soon, unless the version is the last one and its command did not fail."""
+        with self._changed:
             latest = self._latest
             if latest and (latest.version, latest.variant) == (swapped.version, swapped.variant):
                 return
             self._waiting = self._latest = swapped
-            self._news.notify()
+            self._changed.notify()
 
     def close(self) -> None:
-        """End the command, if it runs; what waits is dropped."""
-        with self._news:
+        """Kill the command, if it runs; drop the swap that waits."""
+        with self._changed:
             self._closed = True
-            self._kill()
-            self._news.notify()
+            if self._child:
+                self._child.kill()
+            self._changed.notify()
         if self._thread.is_alive():
             self._thread.join(_JOIN_S)
 
@@ -72,41 +70,37 @@ class SwapHook:
                 log.error("%s: on_swap for %s: %s", self._model, swapped.version, failure)
 
     def _next(self) -> Swapped | None:
-        with self._news:
-            self._news.wait_for(lambda: self._closed or self._waiting)
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._waiting)
             swapped, self._waiting = self._waiting, None
             return None if self._closed else swapped
 
     def _forget(self, swapped: Swapped) -> None:
-        with self._news:
+        with self._changed:
             if self._latest is swapped:
                 self._latest = None
 
     def _run(self, swapped: Swapped) -> str:
-        """Run it to its end; why it failed, empty when it did not."""
+        """Run the command to its end; return why it failed, empty when it did not."""
+        program = self._command[0]
         try:
-            process = self._start(swapped)
-        except OSError as refused:
-            return f"{self._command[0]} cannot be run: {refused.strerror}"
-        with self._news:
-            self._process = process
+            child = Child(self._command, env=self._environment(swapped), stdout=STDERR, stderr=None)
+        except OSError as error:
+            return f"{program} cannot be run: {error.strerror}"
+        with self._changed:
+            self._child = child
             if self._closed:
-                self._kill()
-        late = not _ended_within(process, self._timeout_s)
-        if late:
-            with self._news:
-                self._kill()
-            _ended_within(process, None)  # not under the lock: who is told to stop may take its time
-        with self._news:
-            code = process.wait()  # it has ended; until this its number is nobody else's
-            self._process = None
+                child.kill()
+        ended = child.wait(self._timeout_s, spare_group=True)  # it may leave a program behind
+        with self._changed:
+            self._child = None
             if self._closed:
                 return ""
-        if late:
-            return f"{self._command[0]} took longer than {self._timeout_s:g} s and was ended"
-        return f"{self._command[0]} failed with exit code {code}" if code else ""
+        if ended.stopped:
+            return f"{program} took longer than {self._timeout_s:g} s and was ended"
+        return f"{program} failed with exit code {ended.returncode}" if ended.returncode else ""
 
-    def _start(self, swapped: Swapped) -> subprocess.Popen[bytes]:
+    def _environment(self, swapped: Swapped) -> dict[str, str]:
         facts = {
             "MODEL": self._model,
             "VERSION": swapped.version,
@@ -115,24 +109,11 @@ class SwapHook:
             "STATE": swapped.state,
             "REASON": swapped.reason.replace("\0", " "),
         }
-        environment = {f"EDGEFERRY_SWAP_{name}": value for name, value in facts.items()}
-        return subprocess.Popen(
-            self._command,
-            stdin=subprocess.DEVNULL,
-            stdout=STDERR,
-            env={**os.environ, **environment},
-            start_new_session=True,  # so that its children end with it when it is ended
-        )
-
-    def _kill(self) -> None:
-        """End it and its children. Called under the lock."""
-        if self._process and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        return {**os.environ, **{f"EDGEFERRY_SWAP_{name}": value for name, value in facts.items()}}
 
 
 def found_program(model: str, command: Sequence[str]) -> str:
-    """Where its program is. Raises BadSettings when it is not there."""
+    """The path of the command's program. Raises BadSettings when there is none."""
     found = shutil.which(command[0])
     if found is None:
         raise BadSettings(
@@ -140,14 +121,3 @@ def found_program(model: str, command: Sequence[str]) -> str:
             hint="mend `on_swap` in device.toml, or take it out; it is a list of words, no line of a shell",
         )
     return found
-
-
-def _ended_within(process: subprocess.Popen[bytes], timeout_s: float | None) -> bool:
-    """Wait for its end without taking it in; for ever, where no time is given."""
-    ended = os.pidfd_open(process.pid)
-    try:
-        poll = select.poll()
-        poll.register(ended, select.POLLIN)
-        return bool(poll.poll(None if timeout_s is None else timeout_s * 1000))
-    finally:
-        os.close(ended)

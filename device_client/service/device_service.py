@@ -16,7 +16,7 @@ from typing import Final, Self
 
 from tuf.api.exceptions import RepositoryError
 
-from device_client.adapters.process_priority import give_way
+from device_client.adapters.process_priority import lower_priority
 from device_client.adapters.runtime.tflite import check_delegates, runtime_name
 from device_client.adapters.sandbox.parent import TrialProcess
 from device_client.adapters.sensors.device_sensors import DeviceSensors
@@ -108,7 +108,7 @@ class DeviceService:
 
     def _drive(self) -> None:
         # inference comes first: only this thread and its children give way
-        give_way(threading.get_native_id(), NICE)
+        lower_priority(threading.get_native_id(), NICE)
         drive(self._runner, self._inbox, self._stop, self._clock)
 
     def _assemble(self) -> EventLoop:

@@ -17,7 +17,7 @@ from math import sqrt
 from queue import Empty, Full, Queue
 from typing import Final
 
-from device_client.adapters.process_priority import give_way
+from device_client.adapters.process_priority import lower_priority
 from device_client.core.trial.tally import DROP_BINS, Tally
 from device_client.ports.serving import Delegate, ModelFile
 from device_client.serving.cpu_budget import CpuBudget
@@ -186,7 +186,7 @@ class Shadow:
                 del self._pairs[next(iter(self._pairs))]
 
     def _work(self) -> None:
-        give_way(threading.get_native_id(), NICE)
+        lower_priority(threading.get_native_id(), NICE)
         while (sampled := self._queue.get()) is not None:
             if self._stopped:
                 return

@@ -376,7 +376,7 @@ def test_a_limit_that_the_owner_has_set_is_not_lifted_for_the_child(order: Proof
     limited = ["sh", "-c", 'ulimit -v 900000; exec "$@"', "sh", *command]
     proof = subprocess.run(limited, cwd=PROJECT, capture_output=True, text=True, check=True, timeout=WAIT_S)
     limits = json.loads(proof.stdout)
-    assert limits == {"AS": [owners_bytes, owners_bytes], "CPU": [61, 61], "FSIZE": [0, 0]}
+    assert limits == {"AS": [owners_bytes, owners_bytes], "CPU": [60, 61], "FSIZE": [0, 0]}
 
 
 SLEEPER = "import os, pathlib, sys, time\npathlib.Path(sys.argv[1]).write_text(str(os.getpid()))\ntime.sleep(600)"

@@ -1,4 +1,4 @@
-"""The golden set of one variant: inputs, and the outputs that its publisher measured. Loads, compares, runs nothing."""
+"""The golden set of one variant: inputs, and the outputs that its publisher measured for them."""
 
 from __future__ import annotations
 
@@ -20,47 +20,47 @@ UNPACKED_MAX_BYTES: Final = 64_000_000  # an archive of 4 MB could otherwise unp
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How far an output is off, infinite for what is no number, and that in plain English."""
+    """How far an output is off, in figures (infinite for NaN) and in words."""
 
     error: float
-    told: str
+    description: str
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedGoldenSet:
-    """Arrays of shape (samples, ...), one for each input and each output."""
+    """Arrays (samples, …), one for each input and each output."""
 
     inputs: tuple[Array, ...]
     expected: tuple[Array, ...]
 
     @property
     def samples(self) -> int:
-        """How many there are."""
+        """The number of samples."""
         return len(self.inputs[0])
 
     def input(self, sample: int) -> list[Array]:
-        """One sample's inputs, with a batch of 1."""
+        """The inputs of one sample, with a batch of 1."""
         return [each[sample : sample + 1] for each in self.inputs]
 
     def largest_difference(self, sample: int, outputs: Sequence[Array]) -> Difference:
-        """Where a sample's outputs are farthest from what is expected."""
+        """The largest difference between a sample's outputs and the expected ones."""
         worst = Difference(0.0, "")
         for index, (expected, got) in enumerate(zip(self.expected, outputs, strict=True)):
             wanted = expected[sample].astype(np.float64).ravel()
             given = np.asarray(got, np.float64).ravel()
             if wanted.shape != given.shape:
-                told = f"output {index} of golden sample {sample} has {given.size} values, not {wanted.size}"
-                return Difference(np.inf, told)
+                shapes = f"output {index} of golden sample {sample} has {given.size} values, not {wanted.size}"
+                return Difference(np.inf, shapes)
             errors = np.nan_to_num(np.abs(given - wanted), nan=np.inf)
             if errors.size and errors.max() > worst.error:
                 value = int(errors.argmax())
                 name = f"output {value}" if len(self.expected) == 1 else f"value {value} of output {index}"
-                worst = _told(float(errors[value]), f"{name} of golden sample {sample}")
+                worst = _difference(float(errors[value]), f"{name} of golden sample {sample}")
         return worst
 
 
 def load_golden(path: Path, variant: str, inputs: int, outputs: int) -> LoadedGoldenSet:
-    """Read the archive. Raises BadInput when it is none, too large, or lacks what this variant needs."""
+    """Read an archive. Raises BadInput when it is malformed, too large, or lacks what this variant needs."""
     _check_size(path)
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -78,7 +78,7 @@ def load_golden(path: Path, variant: str, inputs: int, outputs: int) -> LoadedGo
     return golden
 
 
-def _told(error: float, where: str) -> Difference:
+def _difference(error: float, where: str) -> Difference:
     return Difference(error, f"{where} differs by {error:.2g}" if np.isfinite(error) else f"{where} is not a number")
 
 

@@ -1,11 +1,11 @@
-"""What the prover and its child process say to each other: an order as an argument, then lines of JSON on a pipe.
+"""Messages between the prover and its child process: a job as an argument, then lines of JSON on stdout.
 
-Each line says what the child is doing, the last one what came of it. Runs nothing.
+Each line is a TrialActivity, the last one a TrialReport.
 """
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -13,11 +13,9 @@ from device_client.ports.serving import Delegate
 from protocol.messages.base import Frozen
 from protocol.messages.manifest import Contract
 
-SAID_MAX_BYTES: Final = 16_384  # all that a child may say; ours says under 1 KB
-
 
 class TrialJob(Frozen):
-    """What to try. `parent`: the process that the child must not outlive."""
+    """What to try, and with which limits. `parent`: the process that the child must not outlive."""
 
     model: str
     golden: str
@@ -31,17 +29,14 @@ class TrialJob(Frozen):
 
 
 class TrialActivity(Frozen):
-    """The child has begun something; told so that a crash has a place.
-
-    `memory_peak_bytes`: the most that the child has had in memory up to now.
-    """
+    """What the child does from now on, so that a crash has a place; its memory peak up to now."""
 
     doing: str = Field(max_length=100)
     memory_peak_bytes: int | None = Field(default=None, ge=0)
 
 
 class TrialReport(Frozen):
-    """What came of it."""
+    """The result of the trial."""
 
     passed: bool
     reason: str = Field(min_length=1, max_length=500)
@@ -54,10 +49,10 @@ class TrialReport(Frozen):
 
 
 def used_more(memory_max_bytes: int, by: str, doing: str = "") -> str:
-    """The reason of a candidate that came to the limit of its memory. `by`: what drew the limit."""
+    """The reason for a candidate that reached its memory limit. `by`: what set the limit."""
     return f"used more than {memory_max_bytes / 1e6:.0f} MB{f' while {doing}' if doing else ''}{because(by)}"
 
 
 def because(by: str) -> str:
-    """What drew a limit, behind the words that tell of it."""
+    """What set a limit, to be appended to a reason."""
     return f": {by}" if by else ""

@@ -1,97 +1,76 @@
 """Converts a Keras file or a SavedModel in a child process, so that a hostile or broken one cannot end the publisher.
 
-The parent's side: starts the child, waits, and turns each way to fail into BadModel. The child's side is `keras_child`.
-Imports no TensorFlow.
+`keras_sandbox_child` is the program that the child runs. Each way to fail becomes BadModel
+or MissingPart. Imports no TensorFlow.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from protocol.errors import BadModel, MissingPart
+from protocol.host.child_process import JobFailed, Limits, Stopped, run_job
 from publisher.learning.conversion.keras_model_file import HINT, kind_of
 from publisher.learning.data.dataset import Floats
-from publisher.learning.measurement.sandbox import PACKAGES
 
 TIMEOUT_S: Final = 900  # a large network, converted to integers on a slow machine
+MEMORY_BYTES: Final = 16_000_000_000  # address space; TensorFlow reserves far more than it uses
 UNKNOWN_CLASS: Final = ("Unknown layer", "Unknown object", "Could not locate", "must be an instance of class Layer")
-WRITTEN: Final = ("float32", "int8")
+VARIANTS: Final = ("float32", "int8")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Converted:
-    """The .tflite files by variant, and why each variant that is not there was left out."""
+    """The .tflite files by variant, and why each missing variant was left out."""
 
     files: dict[str, bytes]
     left_out: dict[str, str]
 
 
 def convert_file(path: Path, calibration: Floats | None, *, trust_code: bool = False) -> Converted:
-    """Convert; `calibration` (samples, features …) is for int8, which is left out without. Raises BadModel."""
+    """Convert to float32, and to int8 when there is a `calibration` (samples, features …).
+
+    Raises BadModel, MissingPart.
+    """
     kind_of(path)
-    with tempfile.TemporaryDirectory(prefix="edgeferry-") as held:
-        folder = Path(held)
-        job = {"path": str(path.absolute()), "trust_code": trust_code, "timeout_s": TIMEOUT_S}
-        (folder / "job.json").write_text(json.dumps(job))
+    with tempfile.TemporaryDirectory(prefix="edgeferry-") as name:
+        folder = Path(name)
         if calibration is not None:
             np.save(folder / "calibration.npy", calibration)
-        told = _told(_start(folder, path), folder, path)
-        files = {name: folder / f"{name}.tflite" for name in WRITTEN}
-        return Converted(
-            {name: file.read_bytes() for name, file in files.items() if file.is_file()}, dict(told["left_out"])
-        )
+        left_out = _run_child(folder, path, trust_code=trust_code)
+        files = {variant: folder / f"{variant}.tflite" for variant in VARIANTS}
+        return Converted({variant: file.read_bytes() for variant, file in files.items() if file.is_file()}, left_out)
 
 
-def _start(folder: Path, path: Path) -> subprocess.CompletedProcess[str]:
-    packages = os.pathsep.join(filter(None, (str(PACKAGES), os.environ.get("PYTHONPATH"))))
+def _run_child(folder: Path, path: Path, *, trust_code: bool) -> dict[str, str]:
     try:
-        return subprocess.run(
-            [sys.executable, "-P", "-m", "publisher.learning.conversion.keras_sandbox_child", str(folder)],
-            env={**os.environ, "PYTHONPATH": packages, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=TIMEOUT_S,
-            check=False,
+        result = run_job(
+            "publisher.learning.conversion.keras_sandbox_child",
+            folder,
+            {"path": str(path.absolute()), "trust_code": trust_code},
+            limits=Limits(memory_bytes=MEMORY_BYTES, cpu_s=2 * TIMEOUT_S),  # of two cores
+            timeout_s=TIMEOUT_S,
+            errors=(BadModel, MissingPart),
+            environment={"KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1"},
         )
-    except subprocess.TimeoutExpired as late:
-        raise BadModel(f"{path.name} was not converted after {TIMEOUT_S} s", hint="use a smaller model") from late
-
-
-def _told(ended: subprocess.CompletedProcess[str], folder: Path, path: Path) -> dict[str, Any]:
-    result = folder / "result.json"
-    if ended.returncode != 0 or not result.is_file():
-        died = signal.Signals(-ended.returncode).name if ended.returncode < 0 else f"exit status {ended.returncode}"
+    except JobFailed as failure:
+        ended = failure.ended
+        if ended.stopped is Stopped.TIMEOUT:
+            raise BadModel(f"{path.name} was not converted after {TIMEOUT_S} s", hint="use a smaller model") from None
         raise BadModel(
-            f"{path.name} cannot be opened: it ends the process that tries ({died})",
+            f"{path.name} cannot be opened: it ends the process that tries ({ended.signal_name or ended.description})",
             hint="is the file whole? save it again",
-        )
-    told: dict[str, Any] = json.loads(result.read_text())
-    if "error" in told:
-        raise _refusal(told, path)
-    return told
-
-
-def _refusal(told: dict[str, Any], path: Path) -> BadModel | MissingPart:
-    error = str(told["error"])
-    if told["kind"] == "MissingPart":
-        return MissingPart(error, hint=told["hint"])
-    return unopened(path, error) if told["kind"] == "Unforeseen" else BadModel(error, hint=told["hint"])
+        ) from None
+    return dict(result["left_out"])
 
 
 def unopened(path: Path, error: str) -> BadModel:
-    """What Keras or TensorFlow said as they gave a file up, for a person."""
+    """The error for a file that Keras or TensorFlow could not open; `error` is their message."""
     if any(sign in error for sign in UNKNOWN_CLASS):
         return BadModel(
             f"{path.name} needs classes that are not here: {error}",

@@ -1,13 +1,10 @@
-"""The child's side of `keras_file`: opens one model file and converts it. Run as a program; needs TensorFlow.
+"""The program of `keras_sandbox`: opens one model file and converts it. Needs TensorFlow.
 
-The folder given holds `job.json` and perhaps `calibration.npy`; `result.json` and the .tflite files are left in it.
+Its folder holds perhaps `calibration.npy`; the .tflite files are left in it.
 """
 
 from __future__ import annotations
 
-import json
-import resource
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -15,42 +12,35 @@ from typing import Any, Final
 import numpy as np
 
 from protocol.errors import BadModel, FerryError
+from protocol.host.child_process import serve_job
 from publisher.learning.conversion.keras_model_file import kind_of, open_network
+from publisher.learning.conversion.keras_sandbox import unopened
 from publisher.learning.conversion.tflite_converter import run_converter
 from publisher.learning.data.dataset import Floats
 from publisher.learning.quiet_tensorflow import silence_tensorflow
 from publisher.learning.tensorflow_import import load_tensorflow
 
-MEMORY_BASE_BYTES: Final = 16_000_000_000  # address space; TensorFlow reserves far more than it uses
 ERROR_MAX_CHARS: Final = 600
 
 
-def main(folder: Path) -> int:
-    """Do the job of this folder."""
-    job = json.loads((folder / "job.json").read_text())
+def work(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
+    """Convert the file of the job. Raises BadModel, MissingPart."""
     path = Path(job["path"])
-    _limit(job["timeout_s"])
     try:
-        result = convert(path, folder, trust_code=job["trust_code"])
-    except FerryError as refused:
-        result = {"error": refused.message, "hint": refused.hint, "kind": type(refused).__name__}
+        return convert(path, folder, trust_code=job["trust_code"])
+    except FerryError:
+        raise
     except MemoryError:
-        result = {
-            "error": f"{path.name} needs more memory than there is",
-            "hint": "use a smaller model",
-            "kind": "BadModel",
-        }
+        raise BadModel(f"{path.name} needs more memory than there is", hint="use a smaller model") from None
     except Exception as failure:  # noqa: BLE001 - Keras and TensorFlow raise anything at a file that is wrong
-        said = " ".join(str(failure).split())[:ERROR_MAX_CHARS]
-        result = {"error": f"{type(failure).__name__}: {said}", "kind": "Unforeseen"}
-    (folder / "result.json").write_text(json.dumps(result))
-    return 0
+        message = " ".join(str(failure).split())[:ERROR_MAX_CHARS]
+        raise unopened(path, f"{type(failure).__name__}: {message}") from None
 
 
 def convert(path: Path, folder: Path, *, trust_code: bool) -> dict[str, Any]:
-    """Write `float32.tflite`, and `int8.tflite` where there is something to calibrate it with."""
+    """Write `float32.tflite`, and `int8.tflite` when there is data to calibrate it with."""
     begin = _converters(path, trust_code=trust_code)
-    float32 = _called(path, lambda: run_converter(begin()))
+    float32 = _with_file_name(path, lambda: run_converter(begin()))
     (folder / "float32.tflite").write_bytes(float32)
     reason = _why_no_int8(folder, float32)
     if not reason:
@@ -58,8 +48,8 @@ def convert(path: Path, folder: Path, *, trust_code: bool) -> dict[str, Any]:
     return {"left_out": {"int8": reason} if reason else {}}
 
 
-def _called(path: Path, convert: Callable[[], bytes]) -> bytes:
-    """What it gives; a refusal that names the file."""
+def _with_file_name(path: Path, convert: Callable[[], bytes]) -> bytes:
+    """The result of `convert`, whose errors get the name of the file."""
     try:
         return convert()
     except BadModel as refused:
@@ -67,7 +57,7 @@ def _called(path: Path, convert: Callable[[], bytes]) -> bytes:
 
 
 def _int8_written(converter: Any, folder: Path) -> str:
-    """Write `int8.tflite`; or the reason why it cannot be made of what could be converted to floats."""
+    """Write `int8.tflite`, or return why it cannot be made although float32 could."""
     try:
         (folder / "int8.tflite").write_bytes(_int8(converter, np.load(folder / "calibration.npy", allow_pickle=False)))
     except BadModel as refused:
@@ -76,10 +66,10 @@ def _int8_written(converter: Any, folder: Path) -> str:
 
 
 def _converters(path: Path, *, trust_code: bool) -> Callable[[], Any]:
-    """Makes a converter of the file as often as it is asked."""
-    if kind_of(path) == "saved_model":  # from its graph: no layer is made, no code of theirs runs
+    """A function that returns a new converter of the file at each call."""
+    if kind_of(path) == "saved_model":  # from its graph: no layer is made, none of its code runs
         return lambda: load_tensorflow().lite.TFLiteConverter.from_saved_model(str(path))
-    network = open_network(path, trust_code=trust_code)  # refuses much before TensorFlow is loaded
+    network = open_network(path, trust_code=trust_code)  # rejects most bad files before TensorFlow is loaded
     return lambda: load_tensorflow().lite.TFLiteConverter.from_keras_model(network)
 
 
@@ -109,16 +99,5 @@ def _int8(converter: Any, calibration: Floats) -> bytes:
     return run_converter(converter)
 
 
-def _limit(timeout_s: int) -> None:
-    """Bound what a hostile file can take: processor time on two cores, memory, and no core file."""
-    for what, most in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_CPU, 2 * timeout_s),
-        (resource.RLIMIT_AS, MEMORY_BASE_BYTES),
-    ):
-        _, hard = resource.getrlimit(what)
-        resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
-
-
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    serve_job(work)

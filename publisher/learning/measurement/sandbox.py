@@ -1,15 +1,11 @@
 """Runs model files in a child process, so that a hostile or broken one cannot end the publisher.
 
-The parent's side: starts the child, waits, and turns each way to die into BadModel. The child's side is `sandboxed`.
+`sandbox_child` is the program that the child runs. Each way to fail becomes BadModel or
+MissingPart.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,17 +14,25 @@ from typing import Any, Final
 import numpy as np
 
 from protocol.errors import BadModel, MissingPart
+from protocol.host.child_process import JobFailed, Limits, Stopped, run_job
 from publisher.learning.data.dataset import Floats
 
 EXAMINE_TIMEOUT_S: Final = 120  # a file of 2 GB from a slow disk
 RUN_TIMEOUT_S: Final = 1_800  # 10,000 samples at 180 ms
-TOLD: Final = ("memory_bytes", "memory_peak_bytes", "sparsity", "latency_ms_p50", "latency_ms_p95", "kernel_spread")
-PACKAGES: Final = Path(__file__).parents[3]
+MEMORY_BASE_BYTES: Final = 4_000_000_000  # address space, of which threads and libraries reserve a part
+_MEASURED: Final = (
+    "memory_bytes",
+    "memory_peak_bytes",
+    "sparsity",
+    "latency_ms_p50",
+    "latency_ms_p95",
+    "kernel_spread",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a file takes and gives. Each tensor: name, shape, signature (-1 for a free dimension), dtype."""
+    """Inputs and outputs of a model. Each has name, shape, signature (-1 for a free dimension) and dtype."""
 
     inputs: list[dict[str, Any]]
     outputs: list[dict[str, Any]]
@@ -38,9 +42,9 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ran:
-    """What a model gave for some samples: each output (samples, …). Latency of one sample on one thread.
+    """Outputs (samples, …) of a model for some samples, and the latency of one sample on one thread.
 
-    `memory_peak_bytes` was held while it was opened and warmed up; `sparsity` is the share of zero weights.
+    `memory_peak_bytes`: while it was opened and warmed up. `sparsity`: the share of zero weights.
     """
 
     outputs: list[Floats]
@@ -53,68 +57,56 @@ class Ran:
 
 
 def examine(tflite: bytes, name: str) -> Facts:
-    """Open a file and run it once; `name` is how messages call it. Raises BadModel."""
+    """Open a file and run it once; messages call it `name`. Raises BadModel, MissingPart."""
     with tempfile.TemporaryDirectory(prefix="edgeferry-") as folder:
-        told = _in_child(Path(folder), tflite, [], name, timeout_s=EXAMINE_TIMEOUT_S)
-    return Facts(told["inputs"], told["outputs"], told["precision"], told["output_slack"])
+        result = _run_child(Path(folder), tflite, [], name, timeout_s=EXAMINE_TIMEOUT_S)
+    return Facts(result["inputs"], result["outputs"], result["precision"], result["output_slack"])
 
 
 def run(tflite: bytes, inputs: list[Floats], name: str, *, compare_kernels: bool = False) -> Ran:
-    """Run samples, each input (samples, …) float32; with `compare_kernels` by other code too. Raises BadModel."""
+    """Run samples, each input (samples, …) float32. Raises BadModel, MissingPart.
+
+    `compare_kernels`: compute them by reference kernels too, and return how far they differ.
+    """
     with tempfile.TemporaryDirectory(prefix="edgeferry-") as folder:
         place = Path(folder)
-        told = _in_child(place, tflite, inputs, name, timeout_s=RUN_TIMEOUT_S, compare_kernels=compare_kernels)
-        outputs = [np.load(place / f"output_{index}.npy", allow_pickle=False) for index in range(told["outputs"])]
+        result = _run_child(place, tflite, inputs, name, timeout_s=RUN_TIMEOUT_S, compare_kernels=compare_kernels)
+        outputs = [np.load(place / f"output_{index}.npy", allow_pickle=False) for index in range(result["outputs"])]
     if not all(np.isfinite(output).all() for output in outputs):
         raise BadModel(f"{name} gives NaN or infinite values", hint="look at its training, or at the data it is given")
-    return Ran(outputs, **{name: told[name] for name in TOLD})
+    return Ran(outputs, **{figure: result[figure] for figure in _MEASURED})
 
 
-def _in_child(
+def _run_child(
     folder: Path, tflite: bytes, inputs: list[Floats], name: str, *, timeout_s: int, compare_kernels: bool = False
 ) -> dict[str, Any]:
     (folder / "model.tflite").write_bytes(tflite)
     for index, values in enumerate(inputs):
         np.save(folder / f"input_{index}.npy", values)
-    job = {"inputs": len(inputs), "timeout_s": timeout_s, "compare_kernels": compare_kernels}
-    (folder / "job.json").write_text(json.dumps(job))
-    ended = _start(folder, name, timeout_s)
-    if ended.returncode != 0:
-        raise BadModel(f"{name} cannot be run: {_way_of_death(ended)}", hint="is the file whole? make it anew")
-    told: dict[str, Any] = json.loads((folder / "result.json").read_text())
-    if "error" in told:
-        raise _refusal(told, name)
-    return told
-
-
-def _start(folder: Path, name: str, timeout_s: int) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join(filter(None, (str(PACKAGES), os.environ.get("PYTHONPATH"))))
-    command = [sys.executable, "-P", "-m", "publisher.learning.measurement.sandbox_child", str(folder)]
     try:
-        return subprocess.run(
-            command,
-            env={**os.environ, "PYTHONPATH": path},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=timeout_s,
-            check=False,
+        return run_job(
+            "publisher.learning.measurement.sandbox_child",
+            folder,
+            {"inputs": len(inputs), "compare_kernels": compare_kernels},
+            limits=Limits(memory_bytes=MEMORY_BASE_BYTES + 4 * len(tflite), cpu_s=timeout_s),
+            timeout_s=timeout_s,
+            errors=(BadModel, MissingPart),
         )
-    except subprocess.TimeoutExpired as late:
-        raise BadModel(f"{name} was not done after {timeout_s} s", hint="use a smaller model or less data") from late
+    except JobFailed as failure:
+        raise _failure(failure, name, timeout_s) from None
+    except BadModel as refused:
+        raise _refusal(" ".join(refused.message.split())[:300], name) from None
 
 
-def _way_of_death(ended: subprocess.CompletedProcess[str]) -> str:
-    if ended.returncode < 0:
-        return f"it ends the runtime with {signal.Signals(-ended.returncode).name}"
-    return (ended.stderr.strip().splitlines() or [f"exit status {ended.returncode}"])[-1][:300]
+def _failure(failure: JobFailed, name: str, timeout_s: int) -> BadModel:
+    ended = failure.ended
+    if ended.stopped is Stopped.TIMEOUT:
+        return BadModel(f"{name} was not done after {timeout_s} s", hint="use a smaller model or less data")
+    end = f"it ends the runtime with {ended.signal_name}" if ended.signal_name else ended.last_line
+    return BadModel(f"{name} cannot be run: {end or ended.description}", hint="is the file whole? make it again")
 
 
-def _refusal(told: dict[str, Any], name: str) -> BadModel | MissingPart:
-    error = " ".join(str(told["error"]).split())[:300]
-    if told["kind"] == "MissingPart":
-        return MissingPart(error, hint=told["hint"])
+def _refusal(error: str, name: str) -> BadModel:
     if "older version of this builtin" in error:
         return BadModel(
             f"{name} was converted for a newer runtime than the device's: {error.split(' An older')[0]}",

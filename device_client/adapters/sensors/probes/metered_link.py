@@ -10,7 +10,7 @@ from typing import Final
 
 from device_client.adapters.sensors.probes.base import Findings, Unread
 from device_client.adapters.sensors.probes.default_route import default_interface
-from device_client.adapters.sensors.probes.run_program import answer_of
+from device_client.adapters.sensors.probes.run_program import output_of
 
 _NM: Final = "org.freedesktop.NetworkManager"
 BUSCTL: Final = ("busctl", "--system", "get-property", _NM, "/org/freedesktop/NetworkManager", _NM, "Metered")
@@ -45,14 +45,14 @@ class MeteredLinkProbe:
 
     def _by_nmcli(self) -> bool:
         question = ("-t", "-f", "GENERAL.METERED", "device", "show", self._interface())
-        said = answer_of((*self._nmcli, *question), self._timeout_s).strip().removeprefix("GENERAL.METERED:")
+        said = output_of((*self._nmcli, *question), self._timeout_s).strip().removeprefix("GENERAL.METERED:")
         word = said.split(" ", 1)[0]
         if word not in ("yes", "no"):
             raise Unread(f"nmcli says {said[:40]!r}")
         return word == "yes"
 
     def _by_dbus(self) -> bool:
-        said = answer_of(self._busctl, self._timeout_s).strip()
+        said = output_of(self._busctl, self._timeout_s).strip()
         metered = _BY_NUMBER.get(said.removeprefix("u "))
         if metered is None:
             raise Unread(f"NetworkManager says {said[:40]!r}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from device_client.adapters.sensors.probes.base import Findings, Unread, attempt
-from device_client.adapters.sensors.probes.run_program import answer_of
+from device_client.adapters.sensors.probes.run_program import output_of
 
 
 class NutUpsProbe:
@@ -18,7 +18,7 @@ class NutUpsProbe:
 
     def read(self) -> Findings:
         """Charge and mains. Raises Unread."""
-        lines = answer_of(self._command, self._timeout_s).splitlines()
+        lines = output_of(self._command, self._timeout_s).splitlines()
         told = {name.strip(): value.strip() for name, colon, value in (line.partition(":") for line in lines) if colon}
         return {"battery_percent": attempt(lambda: _charge(told)), "on_mains": attempt(lambda: _on_line(told))}
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from device_client.adapters.sensors.probes.base import Findings, Unread
-from device_client.adapters.sensors.probes.run_program import answer_of
+from device_client.adapters.sensors.probes.run_program import output_of
 from device_client.adapters.sensors.probes.validation import NAMES
 
 
@@ -29,7 +29,7 @@ class OwnerCommandProbe:
         return told
 
     def _told(self) -> dict[str, object]:
-        said = answer_of(self._command, self._timeout_s)
+        said = output_of(self._command, self._timeout_s)
         try:
             told = json.loads(said)
         except (ValueError, RecursionError):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from device_client.adapters.sensors.probes.base import Findings, Unread, number_of, text_of
-from device_client.adapters.sensors.probes.run_program import answer_of
+from device_client.adapters.sensors.probes.run_program import output_of
 from device_client.core.conditions.readings import Unknown
 
 UNDER_VOLTAGE: Final = 0x1
@@ -40,7 +40,7 @@ class PiFirmwareProbe:
         if self._flags.exists():
             return _told(text_of(self._flags))
         try:
-            return _told(answer_of(self._command, self._timeout_s).strip().removeprefix("throttled="))
+            return _told(output_of(self._command, self._timeout_s).strip().removeprefix("throttled="))
         except Unread as silent:
             alarm = self._alarm()
             if alarm is None:

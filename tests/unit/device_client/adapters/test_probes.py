@@ -25,7 +25,7 @@ from device_client.adapters.sensors.probes.nut_ups import NutUpsProbe
 from device_client.adapters.sensors.probes.pi_firmware import PiFirmwareProbe
 from device_client.adapters.sensors.probes.pisugar import PiSugarProbe
 from device_client.adapters.sensors.probes.power_supply import PowerSupplyProbe
-from device_client.adapters.sensors.probes.run_program import answer_of
+from device_client.adapters.sensors.probes.run_program import output_of
 from device_client.adapters.sensors.probes.wifi_signal import WifiSignalProbe
 from device_client.core.conditions.readings import Unknown
 
@@ -55,7 +55,7 @@ MISSING = ("no-such-program-here",)
 
 
 def test_a_program_is_asked_for_its_answer(tmp_path: Path) -> None:
-    assert answer_of((*a_program(tmp_path / "echo", 'echo "$1"'), "hello"), LONG_S) == "hello\n"
+    assert output_of((*a_program(tmp_path / "echo", 'echo "$1"'), "hello"), LONG_S) == "hello\n"
 
 
 @pytest.mark.parametrize(
@@ -69,15 +69,15 @@ def test_a_program_is_asked_for_its_answer(tmp_path: Path) -> None:
 )
 def test_a_program_that_hangs_chatters_or_fails_is_a_reason(tmp_path: Path, script: str, told: str) -> None:
     with pytest.raises(Unread) as unread:
-        answer_of(a_program(tmp_path / "tool", script), LONG_S if "echo" in script or "exit" in script else 0.2)
+        output_of(a_program(tmp_path / "tool", script), LONG_S if "echo" in script or "exit" in script else 0.2)
     assert str(unread.value) == told
 
 
 def test_a_program_that_is_missing_or_no_program_is_a_reason(tmp_path: Path) -> None:
     with pytest.raises(Unread, match="no-such-program-here is not installed"):
-        answer_of(MISSING, LONG_S)
+        output_of(MISSING, LONG_S)
     with pytest.raises(Unread, match="cannot be run: Permission denied"):
-        answer_of((str(files(tmp_path, plain="text") / "plain"),), LONG_S)
+        output_of((str(files(tmp_path, plain="text") / "plain"),), LONG_S)
 
 
 # processor

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from device_client.adapters.process_priority import give_way
+from device_client.adapters.process_priority import lower_priority
 
 NICEST: Final = 19
 
@@ -38,11 +38,11 @@ def here(nice: int) -> int:
 @pytest.mark.parametrize(("has", "wants", "gets"), [(0, 5, 5), (4, 5, 5), (5, 5, 5), (8, 5, 8), (19, 10, 19)])
 def test_a_thread_becomes_nicer_never_less_nice(has: int, wants: int, gets: int) -> None:
     wanted = here(wants)
-    assert in_a_thread_at(here(has), lambda: give_way(0, wanted)) == here(gets)
+    assert in_a_thread_at(here(has), lambda: lower_priority(0, wanted)) == here(gets)
 
 
 def test_a_process_that_has_ended_is_no_trouble() -> None:
     ended = subprocess.Popen(["true"])
     ended.wait()
-    give_way(ended.pid, 10)
-    assert in_a_thread_at(here(3), lambda: give_way(ended.pid, NICEST)) == here(3)
+    lower_priority(ended.pid, 10)
+    assert in_a_thread_at(here(3), lambda: lower_priority(ended.pid, NICEST)) == here(3)
