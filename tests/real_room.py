@@ -150,7 +150,7 @@ class RealRoom:
         )
         remembered = self._journal.drift_states(MODEL)
         self.serving = LiveServing(
-            clock_s=clock.monotonic_s, wall_s=lambda: self._utc().timestamp(), remembered=remembered
+            clock_s=clock.monotonic_s, wall_s=lambda: self._utc().timestamp(), drift_states=remembered
         )
         session = str(self._journal.next_session())
         identity, watch = Identity(DEVICE, session, "edgeferry", "tflite"), LinkWatch()

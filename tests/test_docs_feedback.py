@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from device_client.feedback import drift_detector as drift
-from device_client.serving.live_serving import LOOK_EVERY, RECENT_MAX, TOLD_FROM
+from device_client.serving.feedback_history import QUALITY_MIN, RECENT_MAX
+from device_client.serving.live_serving import SAMPLE_EVERY
 from device_client.settings.sections import FeedbackSection
 from protocol.feedback.aggregation import CLASSES_MAX, CONFIDENCE_BINS
 from protocol.feedback.input_profile import LEVEL_BINS, SEGMENTS_MAX
@@ -35,9 +36,9 @@ def test_the_numbers_in_its_sentences_are_those_of_the_code() -> None:
         f"fits into {FeedbackSection().budget_bytes:,} bytes",
         f"the k-th of {SEGMENTS_MAX} equal stretches",
         f"floor(level) + {LEVEL_BINS // 2}, at least 0, at most {LEVEL_BINS - 1}",
-        f"accuracy and agreement from {TOLD_FROM} labelled or compared inputs on",
+        f"accuracy and agreement from {QUALITY_MIN} labelled or compared inputs on",
     ):
         assert sentence in text
-    assert FeedbackSection().look_every == LOOK_EVERY
+    assert FeedbackSection().look_every == SAMPLE_EVERY
     assert RECENT_MAX == 10
     assert "the ten latest closed ones" in text

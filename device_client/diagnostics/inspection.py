@@ -17,7 +17,7 @@ from device_client.paths import JOURNAL, model_file
 from device_client.ports.serving import ModelFile
 from device_client.settings.loader import DeviceSettings
 from protocol.errors import BadInput, BlobDamaged, MissingPart
-from protocol.messages.base import first_complaint
+from protocol.messages.base import first_error
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,6 +104,6 @@ def _device(seen: Seen, model: str) -> Device:
         return Device() if seen.state is None else Device.model_validate_json(seen.state)
     except ValidationError as strange:
         raise BadInput(
-            f"what this device remembers of {model} cannot be read: {first_complaint(strange)}",
+            f"what this device remembers of {model} cannot be read: {first_error(strange)}",
             hint="a newer client may have written it: install that version again",
         ) from None

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from device_client.core.outbox_entry import OutboxEntry
 from device_client.core.state import Device
 from device_client.ports.journal import Journal
-from protocol.messages.base import first_complaint
+from protocol.messages.base import first_error
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class StateRepository:
                 self._device = Device.model_validate_json(saved)
             except ValidationError as invalid:
                 # a newer client may have written it; starting over beats not starting
-                complaint = first_complaint(invalid)
+                complaint = first_error(invalid)
                 log.error("%s: the saved state cannot be read, starting over: %s", self._model, complaint)
         return self._device
 

@@ -1,29 +1,28 @@
-"""Where the drift detectors of each version stand on this device, as JSON: what outlives a restart and a way back.
+"""The drift detectors' states of recently served versions, as JSON for the journal.
 
-The reference of the doubt is learnt once for a version. Learnt anew after each restart, it would take inputs that have
-drifted meanwhile for the usual ones. Detects nothing, and writes nothing: the journal keeps the bytes.
+The reference of 1 - confidence is learnt once per version. If it were learnt again after
+each restart, inputs that have drifted meanwhile would pass for the usual ones.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
 from device_client.feedback.drift_detector import DriftState
-from protocol.messages.base import first_complaint
+from protocol.messages.base import first_error
 
-VERSIONS_MAX: Final = 4  # live, previous, and what was tried of late
+VERSIONS_MAX: Final = 4  # live, previous, and what was tried recently
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class DriftStates:
-    """Of one version in one variant. `distance` is None where the manifest has no statistics."""
+    """Of one version and variant. `distance` is None where the manifest has no statistics."""
 
     version: str
     variant: str
@@ -31,20 +30,35 @@ class DriftStates:
     distance: DriftState | None = None
 
 
-_FORM: Final = TypeAdapter(tuple[DriftStates, ...])
+_JSON: Final = TypeAdapter(tuple[DriftStates, ...])
 
 
-def dump(states: Iterable[DriftStates]) -> bytes:
-    """As the journal keeps it."""
-    return _FORM.dump_json(tuple(states))
+class DriftStateStore:
+    """The states of the last few versions, the latest last."""
 
+    def __init__(self, content: bytes | None = None) -> None:
+        """`content`: what `to_json` returned; if unreadable, it is logged and ignored."""
+        self._states: dict[tuple[str, str], DriftStates] = {}
+        try:
+            states = () if content is None else _JSON.validate_json(content)
+        except ValidationError as invalid:
+            log.error("the drift states cannot be read and are learnt again: %s", first_error(invalid))
+            states = ()
+        for each in states:
+            self.put(each)
 
-def load(content: bytes | None) -> tuple[DriftStates, ...]:
-    """What was written; nothing where it cannot be read, of a newer client perhaps: the references are learnt anew."""
-    if content is None:
-        return ()
-    try:
-        return _FORM.validate_json(content)
-    except ValidationError as strange:
-        log.error("what was usual here cannot be read and is learnt anew: %s", first_complaint(strange))
-        return ()
+    def get(self, version: str, variant: str) -> DriftStates | None:
+        """The states of a version, if it was served recently."""
+        return self._states.get((version, variant))
+
+    def put(self, states: DriftStates) -> None:
+        """Add or replace the states of a version; the oldest version is dropped."""
+        key = (states.version, states.variant)
+        self._states.pop(key, None)
+        self._states[key] = states
+        while len(self._states) > VERSIONS_MAX:
+            del self._states[next(iter(self._states))]
+
+    def to_json(self) -> bytes | None:
+        """All states; None if there are none."""
+        return _JSON.dump_json(tuple(self._states.values())) if self._states else None

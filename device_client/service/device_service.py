@@ -158,9 +158,9 @@ class DeviceService:
         serving = LiveServing(
             threads=section.threads,
             delegates=delegates,
-            look_every=self.settings.feedback.look_every,
-            terms=shadow_terms(self.settings.trial),
-            remembered=self.journal.drift_states(model),
+            sample_every=self.settings.feedback.look_every,
+            shadow_settings=shadow_settings(self.settings.trial),
+            drift_states=self.journal.drift_states(model),
         )
         self.servings[model] = serving
         adapters = Adapters(
@@ -215,7 +215,7 @@ def check_delegates_of(models: Iterable[ModelSection]) -> None:
             ) from None
 
 
-def shadow_terms(limits: TrialLimits) -> ShadowSettings:
+def shadow_settings(limits: TrialLimits) -> ShadowSettings:
     """What the settings of a trial mean to the shadow that counts for it."""
     return ShadowSettings(
         cpu_percent=limits.shadow_cpu_percent,

@@ -1,4 +1,4 @@
-"""One version in memory, opened once for each thread that needs it at a time. Knows nothing of swaps or shadows."""
+"""A pool of interpreters of one model file, one for each thread that predicts at a time."""
 
 from __future__ import annotations
 
@@ -17,40 +17,43 @@ log = logging.getLogger(__name__)
 
 
 class InterpreterPool:
-    """A pool of interpreters of one file. It is closed when nobody refers to it any more: memory is the runtime's."""
+    """Thread-safe. Has no `close`: the runtime frees an interpreter with its last reference."""
 
     def __init__(
         self,
         file: ModelFile,
         *,
-        most: int,
-        at_once: int = 1,
+        size_max: int,
+        size: int = 1,
         threads: int = 1,
         delegates: Sequence[Delegate] = (),
     ) -> None:
-        """Open `at_once` interpreters and warm them up; more follow as threads ask, up to `most`. Raises BadModel."""
+        """Open and warm up `size` interpreters; more on demand, up to `size_max`.
+
+        Raises BadModel.
+        """
         self.file = file
         self.form = AnswerFormat(file.contract)
         self._threads, self._delegates = threads, delegates
-        self._most = most
-        self._changing = Lock()  # the number of interpreters, and the queue
+        self._size_max = size_max
+        self._lock = Lock()  # for the number of interpreters, and the queue of waiting threads
         self._waiting: deque[SimpleQueue[OpenModel]] = deque()
-        self._idle = [self._open() for _ in range(min(most, at_once))]
-        self.opened = len(self._idle)
+        self._idle = [self._open() for _ in range(min(size_max, size))]
+        self.size = len(self._idle)
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
-        """Answer inputs (n, ...). Raises BadModel when the runtime fails on them."""
-        model = self._take()
+        """Run the model on inputs (n, ...). Raises BadModel when the runtime fails on them."""
+        model = self._acquire()
         try:
             return model.run(inputs)
         finally:
             self._idle.append(model)
             if self._waiting:
-                with self._changing:
-                    self._hand_over()
+                with self._lock:
+                    self._hand_to_waiting()
 
-    def _take(self) -> OpenModel:
-        """An idle one, without a lock where nobody waits: appending to a list and popping from it are one step each."""
+    def _acquire(self) -> OpenModel:
+        """Takes no lock unless threads wait: list append and pop are atomic."""
         if self._waiting:
             return self._wait_or_open()
         try:
@@ -60,36 +63,36 @@ class InterpreterPool:
 
     def _wait_or_open(self) -> OpenModel:
         while True:
-            seat: SimpleQueue[OpenModel] = SimpleQueue()
-            with self._changing:
-                full = self.opened >= self._most
+            handoff: SimpleQueue[OpenModel] = SimpleQueue()
+            with self._lock:
+                full = self.size >= self._size_max
                 if full:
-                    self._waiting.append(seat)
-                    self._hand_over()  # one may have come back before we sat down
+                    self._waiting.append(handoff)
+                    self._hand_to_waiting()  # one may have been returned before we were in the queue
                 else:
-                    self.opened += 1
+                    self.size += 1
             if full:
-                return seat.get()
+                return handoff.get()
             try:
                 return self._open()
             except FerryError as failure:
-                self._make_do(failure)
+                self._stop_growing(failure)
 
-    def _hand_over(self) -> None:
-        """Give what is idle to those who wait, in their order. Called under the lock."""
+    def _hand_to_waiting(self) -> None:
+        """Give idle interpreters to waiting threads in their order. Called under the lock."""
         while self._waiting:
             try:
                 model = self._idle.pop()
             except IndexError:
-                return  # a thread that did not see the queue was faster; it brings it back
+                return  # taken by a thread that did not see the queue; it returns it later
             self._waiting.popleft().put(model)
 
-    def _make_do(self, failure: FerryError) -> None:
-        """There is no memory for one more: wait for those that there are."""
-        with self._changing:
-            self.opened -= 1
-            self._most = self.opened
-            log.warning("%s runs in no more than %d threads: %s", self.file.version, self.opened, failure)
+    def _stop_growing(self, failure: FerryError) -> None:
+        """After one more could not be opened, as for lack of memory."""
+        with self._lock:
+            self.size -= 1
+            self._size_max = self.size
+            log.warning("%s runs in no more than %d threads: %s", self.file.version, self.size, failure)
 
     def _open(self) -> OpenModel:
         model = open_model(self.file.path, self._threads, self._delegates)

@@ -1,10 +1,10 @@
-"""What goes into a prediction and what comes out: arranging an application's arrays, naming the answer. No model."""
+"""The input and output of a prediction: checks an application's arrays, and reads answers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -15,17 +15,18 @@ from protocol.errors import BadInput
 from protocol.messages.manifest import Contract, Tensor
 
 Array = NDArray[Any]
-_NUMBERS: Final = "fiub"  # kinds of numpy types that stand for numbers
+_NUMBERS: Final = "fiub"  # kinds of numpy types that are numbers
 _WHOLE: Final = "iub"
 _DOT_MAX: Final = 8_192  # values; beyond, the library behind numpy may start threads of its own
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The answer to one input, or to a batch; then `top`, `confidence` and `label` are None, and `each()` has them.
+    """The answer to one input, or to a batch.
 
-    `output`: float32 (classes,) or (n, classes); `outputs`: all of them, where a model has several. `top` is None too
-    where the model does not choose between classes. `id` names the answer for a label that comes later.
+    `output`: float32 (classes,) or (n, classes); `outputs`: all of a model with several.
+    `top`, `confidence` and `label` are None for a batch (see `each()`) and where the model
+    does not choose between classes. `id` names the answer for a later label.
     """
 
     output: Array
@@ -37,31 +38,31 @@ class Prediction:
     variant: str
     id: int
     parts: tuple[Prediction, ...] = ()
-    counts: FeedbackCounter | None = field(default=None, repr=False, compare=False)  # where a label for it is counted
+    counter: FeedbackCounter | None = field(default=None, repr=False, compare=False)  # where a label is counted
 
     def each(self) -> tuple[Prediction, ...]:
-        """The answers of a batch one by one; itself where it is one."""
+        """The answers of a batch one by one; of a single input, itself."""
         return self.parts or (self,)
 
 
 class AnswerFormat:
-    """How a contract's inputs must look, and how to read its first output."""
+    """Arranges inputs as a contract wants them, and reads its outputs."""
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
         first = contract.outputs[0].shape
-        self._chooses = len(first) == 2 and first[1] >= 2
-        self._with_batch = [tensor.shape[:1] == (1,) for tensor in contract.outputs]
+        self._classifies = len(first) == 2 and first[1] >= 2
+        self._has_batch = [tensor.shape[:1] == (1,) for tensor in contract.outputs]
         tensor = contract.inputs[0]
-        self._usual = tensor.shape[1:] if len(contract.inputs) == 1 else None  # one array, as most applications give it
+        self._single = tensor.shape[1:] if len(contract.inputs) == 1 else None  # the shape of one input, the usual case
         self._dtype = np.dtype(tensor.dtype)
 
     def arrange(self, x: ArrayLike | Sequence[ArrayLike]) -> tuple[list[Array], bool]:
-        """The inputs as arrays (n, ...) in the contract's types, and whether a batch was given.
+        """The inputs as arrays (n, ...) of the contract's types, and whether it is a batch.
 
         Raises BadInput that names what is expected and what was given.
         """
-        if type(x) is np.ndarray and x.shape == self._usual and x.dtype is self._dtype and finite_array(x):
+        if type(x) is np.ndarray and x.shape == self._single and x.dtype is self._dtype and finite_array(x):
             return [x[np.newaxis]], False
         tensors = self.contract.inputs
         given: Sequence[Any] = [x] if len(tensors) == 1 else _several(x, len(tensors))
@@ -76,14 +77,14 @@ class AnswerFormat:
     def row(self, outputs: Sequence[Array], at: int, count: int) -> tuple[Array, ...]:
         """The outputs of one input of a batch of `count`, without the batch dimension."""
         if len(outputs) == 1:
-            return (outputs[0][at] if count > 1 or self._with_batch[0] else outputs[0],)
+            return (outputs[0][at] if count > 1 or self._has_batch[0] else outputs[0],)
         return tuple(
-            each[at] if count > 1 or batch else each for each, batch in zip(outputs, self._with_batch, strict=True)
+            each[at] if count > 1 or batch else each for each, batch in zip(outputs, self._has_batch, strict=True)
         )
 
     def choice(self, output: Array) -> tuple[int | None, float | None]:
-        """The top class and how sure the model is (0-1), where it chooses between classes and gives shares."""
-        if not self._chooses:
+        """The top class of a classifier, and its confidence if that is between 0 and 1."""
+        if not self._classifies:
             return None, None
         top = int(output.argmax())
         share = float(output.item(top))
@@ -91,7 +92,7 @@ class AnswerFormat:
 
 
 def agree(ours: Sequence[Array], theirs: Sequence[Array], form: AnswerFormat, tolerance: float) -> bool:
-    """Whether two models gave the same answer: the same top class, or else values within the tolerance of each other.
+    """Whether two answers have the same top class, or else values within the tolerance.
 
     `tolerance` is a share of the value, and an absolute difference near zero.
     """
@@ -107,9 +108,10 @@ def finite(outputs: Sequence[Array]) -> bool:
 
 
 def finite_array(array: Array) -> bool:
-    """The same of one array; `array.dtype` may be any of numbers.
+    """Whether every value of one array, of any numeric type, is finite.
 
-    The sum of squares tells in a third of the time: NaN and infinity stay in it. If it overflows, each value is asked.
+    The sum of squares takes a third of the time, and keeps NaN and infinity. Only if it
+    overflows is each value checked.
     """
     if array.size <= _DOT_MAX:
         flat = array.ravel()
@@ -119,11 +121,29 @@ def finite_array(array: Array) -> bool:
 
 
 def entropy_millibits(output: Array) -> int | None:
-    """How undecided an answer is, in thousandths of a bit; None where it is no set of shares."""
+    """Entropy of an answer in thousandths of a bit; None where it is no distribution."""
     if not 0.98 < float(output.sum()) < 1.02 or float(output.min()) < 0.0:
         return None
     shares = output[output > 0]
     return max(0, round(-1000 * float(shares.dot(np.log2(shares)))))
+
+
+def batch_of(parts: Sequence[Prediction], outputs: Sequence[Array]) -> Prediction:
+    """The answers of a batch as one prediction; a batch of one keeps its class."""
+    one = parts[0] if len(parts) == 1 else replace(parts[0], top=None, confidence=None, label=None)
+    return replace(one, output=outputs[0], outputs=tuple(outputs), parts=tuple(parts), counter=None)
+
+
+def class_index(true_class: int | str, labels: Sequence[str], contract: Contract) -> int:
+    """The index of a class given by name or number. Raises BadInput for an unknown one."""
+    if isinstance(true_class, str):
+        if true_class not in labels:
+            raise BadInput(f"{true_class!r} is none of the model's labels: {', '.join(labels[:10]) or 'it has none'}")
+        return labels.index(true_class)
+    classes = contract.outputs[0].shape[-1]
+    if not isinstance(true_class, int | np.integer) or not 0 <= true_class < classes:
+        raise BadInput(f"the true class {true_class!r} is not between 0 and {classes - 1}")
+    return int(true_class)
 
 
 def _several(x: Any, count: int) -> Sequence[Any]:
@@ -153,7 +173,7 @@ def _arranged(given: Any, tensor: Tensor, name: str) -> tuple[Array, bool]:
 
 
 def _check_range(array: Array, tensor: Tensor, name: str) -> None:
-    """A whole number that the tensor cannot hold would wrap around to another one, without a word."""
+    """Refuse an integer that the tensor's type would silently wrap around."""
     if np.dtype(tensor.dtype).kind not in "iu" or not array.size:
         return
     bounds = np.iinfo(tensor.dtype)

@@ -82,7 +82,7 @@ class Line(Frozen):
             message = cls.model_validate_json(line)
         except ValidationError as refused:
             _check_major(kind, line)
-            raise BadInput(f"not a {kind}: {first_complaint(refused)}") from None
+            raise BadInput(f"not a {kind}: {first_error(refused)}") from None
         _check_major(kind, line, message.v)
         return message
 
@@ -102,7 +102,7 @@ def _check_major(kind: str, line: bytes, major: int | None = None) -> None:
         raise BadInput(f"a {kind} of format {major} cannot be read here: this EdgeFerry knows format {MAJOR}")
 
 
-def first_complaint(refused: ValidationError) -> str:
+def first_error(refused: ValidationError) -> str:
     """The first thing wrong, as `field: message`, short enough for one line."""
     problem = refused.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in problem["loc"])

@@ -19,8 +19,9 @@ from device_client.adapters.runtime.tflite import open_model
 from device_client.core.trial.tally import DROP_BINS
 from device_client.feedback.window import FeedbackWindow
 from device_client.ports.serving import ModelFile, Serving
-from device_client.serving.live_serving import ANSWERS_MAX, LiveServing, Prediction
-from device_client.serving.shadow import GOLDEN, RARE_S, ShadowSettings
+from device_client.serving.live_serving import LiveServing, Prediction
+from device_client.serving.recent_predictions import PREDICTIONS_MAX
+from device_client.serving.shadow import GOLDEN_RATIO, RARE_S, ShadowSettings
 from protocol.errors import BadInput, BadModel, MissingPart
 from tests.integration import models
 
@@ -394,7 +395,7 @@ def test_a_share_of_the_inputs_is_sampled(folder: Path) -> None:
     sampled = 0
     for _ in range(120):
         answer = serving.predict(X)
-        sampled += answer.id * GOLDEN % 1 < 0.25
+        sampled += answer.id * GOLDEN_RATIO % 1 < 0.25
         until(lambda: serving.tally().inputs == sampled)  # noqa: B023 - called at once
     assert serving.tally().live_inferences == 120
     assert 28 <= sampled <= 32
@@ -414,9 +415,9 @@ def test_of_rare_inputs_each_is_sampled(folder: Path) -> None:
 
 @pytest.mark.parametrize("every", [2, 3, 4, 8])
 def test_a_sample_is_in_step_with_nothing(every: int) -> None:
-    """An application that labels each so-manieth input would else label none of the sampled ones, or only those."""
+    """An application that labels every n-th input would otherwise label none of the sampled ones, or only those."""
     labelled = [id_ for id_ in range(1, 4_001) if id_ % every == 1]
-    sampled = sum(id_ * GOLDEN % 1 < 0.25 for id_ in labelled)
+    sampled = sum(id_ * GOLDEN_RATIO % 1 < 0.25 for id_ in labelled)
     assert sampled / len(labelled) == pytest.approx(0.25, abs=0.02)
 
 
@@ -427,7 +428,7 @@ def test_a_shadow_keeps_to_its_share_of_a_core(folder: Path) -> None:
     """
     ticks = itertools.count()
     serving = LiveServing(
-        clock_s=lambda: 0.0, cpu_s=lambda: next(ticks) / 128, terms=ShadowSettings(cpu_percent=100 * 10 / 128)
+        clock_s=lambda: 0.0, cpu_s=lambda: next(ticks) / 128, shadow_settings=ShadowSettings(cpu_percent=100 * 10 / 128)
     )
     serving.swap(a_file(folder))
     serving.start_shadow(a_file(folder, version="1.1.0"))
@@ -591,8 +592,8 @@ def test_agreement_with_a_shadow_stands_in_the_windows(serving: LiveServing, fol
     assert (quality.agreement, window.sums.compared, window.sums.agreed) == (1.0, 25, 25)
 
 
-def test_every_so_manieth_input_is_looked_at_more_closely(folder: Path) -> None:
-    serving = LiveServing(look_every=4)
+def test_every_nth_input_is_sampled(folder: Path) -> None:
+    serving = LiveServing(sample_every=4)
     serving.swap(a_file(folder))
     serving.predict(some_inputs(21))
     window = serving.take_window(at_least=1)
@@ -607,7 +608,7 @@ def test_every_so_manieth_input_is_looked_at_more_closely(folder: Path) -> None:
 def test_an_answer_is_found_by_its_id_as_long_as_it_is_remembered(serving: LiveServing, folder: Path) -> None:
     serving.swap(a_file(folder))
     first = serving.predict(X)
-    for _ in range(ANSWERS_MAX // 500 + 1):
+    for _ in range(PREDICTIONS_MAX // 500 + 1):
         serving.predict(some_inputs(500))
     last = serving.predict(X)
     assert serving.label(first.id, 0) is False

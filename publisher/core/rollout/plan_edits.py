@@ -12,7 +12,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from protocol.errors import BadInput, BadName, UnknownVersion
-from protocol.messages.base import first_complaint
+from protocol.messages.base import first_error
 from protocol.messages.plan import Plan, RolloutStage, Rule, Urgency
 from protocol.topics import check_name
 from publisher.core.rollout.audience import Audience as Audience  # an edit is said in it, so it is offered here too
@@ -206,7 +206,7 @@ def _next(
             history=_shortened((*history, RolloutStage(sequence=sequence, at=now, what=what, version=version))),
         )
     except ValidationError as refused:
-        raise BadInput(f"no such plan can be made for {model}: {first_complaint(refused)}") from None
+        raise BadInput(f"no such plan can be made for {model}: {first_error(refused)}") from None
 
 
 def _shortened(history: tuple[RolloutStage, ...]) -> tuple[RolloutStage, ...]:

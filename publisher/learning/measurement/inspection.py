@@ -12,7 +12,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from protocol.errors import BadModel
-from protocol.messages.base import first_complaint
+from protocol.messages.base import first_error
 from protocol.messages.manifest import BLOB_MAX_BYTES, Contract, Tensor
 from publisher.learning.measurement.sandbox import examine
 
@@ -70,7 +70,7 @@ def inspect(
         )
     except ValidationError as refused:
         raise BadModel(
-            f"{name} takes or gives what no release can say: {first_complaint(refused)}",
+            f"{name} takes or gives what no release can say: {first_error(refused)}",
             hint="is it a whole .tflite file? it needs 1 to 16 inputs and outputs of at most 8 dimensions",
         ) from refused
     return Inspection(contract, facts.precision, tuple(facts.output_slack))

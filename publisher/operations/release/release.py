@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from protocol.content.chunks import cut
 from protocol.content.encodings import RAW, ZSTD, encode_zstd
 from protocol.errors import BadModel, GateFailed, UnknownVersion, VersionOccupied
-from protocol.messages.base import first_complaint
+from protocol.messages.base import first_error
 from protocol.messages.manifest import Encoding, Golden, Manifest, Variant
 from protocol.messages.plan import Plan, Urgency
 from protocol.topics import check_name
@@ -186,7 +186,7 @@ def _store(context: PublisherContext, order: ReleaseRequest, made: BuiltVersion,
     try:
         return _manifest(context, order, made, missed)
     except ValidationError as refused:
-        raise BadModel(f"the model does not fit into a release: {first_complaint(refused)}") from None
+        raise BadModel(f"the model does not fit into a release: {first_error(refused)}") from None
 
 
 def _manifest(

@@ -1,0 +1,51 @@
+"""Counts, on labelled inputs, which of two models was right; each label or answer may come last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PAIRS_MAX = 8_192  # answers that a label may still come for
+
+
+@dataclass(slots=True)
+class _Pair:
+    live: int | None
+    shadow: int | None = None
+    truth: int | None = None
+
+
+class LabelledPairs:
+    """Not thread-safe. Keeps the last `pairs_max` inputs that lack an answer or a label."""
+
+    def __init__(self, pairs_max: int = PAIRS_MAX) -> None:
+        self._pairs_max = pairs_max
+        self._pairs: dict[int, _Pair] = {}
+        self.labelled = self.both_correct = self.only_live_correct = self.only_shadow_correct = 0
+
+    def add(self, id_: int, live: int | None) -> None:
+        """Begin a pair with the live model's class."""
+        self._pairs.setdefault(id_, _Pair(live))
+        while len(self._pairs) > self._pairs_max:
+            del self._pairs[next(iter(self._pairs))]
+
+    def answer(self, id_: int, shadow: int) -> None:
+        """Add the shadow's class."""
+        if pair := self._pairs.get(id_):
+            pair.shadow = shadow
+            self._count_if_complete(id_, pair)
+
+    def label(self, id_: int, truth: int) -> None:
+        """Add the true class."""
+        if pair := self._pairs.get(id_):
+            pair.truth = truth
+            self._count_if_complete(id_, pair)
+
+    def _count_if_complete(self, id_: int, pair: _Pair) -> None:
+        if pair.truth is None or pair.shadow is None:
+            return
+        del self._pairs[id_]
+        self.labelled += 1
+        live, shadow = pair.live == pair.truth, pair.shadow == pair.truth
+        self.both_correct += live and shadow
+        self.only_live_correct += live and not shadow
+        self.only_shadow_correct += shadow and not live
