@@ -1,4 +1,4 @@
-"""docs/FEEDBACK.md says what the programs do: its tables and numbers are held against the code."""
+"""docs/FEEDBACK.md, and docs/PROTOCOL.md of feedback, agree with the code: tables and numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SUBJECT = {"model", "version", "device", "variant", "v"}
 
 
 def test_of_every_field_it_is_told_how_it_merges() -> None:
-    rows = page("docs/FEEDBACK.md").table("field", "in a merged window")
+    rows = page("docs/PROTOCOL.md").table("field", "in a merged window")
     told = [name.strip("`") for row in rows for name in row[0].split(", ")]
     assert sorted(told) == sorted(Feedback.model_fields.keys() - SUBJECT)
 
@@ -28,7 +28,7 @@ def test_the_detectors_numbers_are_those_of_the_code() -> None:
 
 
 def test_the_numbers_in_its_sentences_are_those_of_the_code() -> None:
-    text = " ".join(page("docs/FEEDBACK.md").text.split())
+    text = " ".join(f"{page('docs/FEEDBACK.md').text} {page('docs/PROTOCOL.md').text}".split())
     for sentence in (
         f"beyond {CLASSES_MAX} classes",
         f"{CONFIDENCE_BINS} bins from 0 to 1",
