@@ -98,7 +98,7 @@ def main() -> None:
             files = [_file(folder, version, variant) for version in ("1.0.0", "1.1.0")]
             x = np.load(folder / "held.npz")["x"]
             with EdgeModel(config) as model:
-                serving = model._share.station.servings["digits"]  # versions are swapped here without a broker
+                serving = model._shared.service.servings["digits"]  # versions are swapped here without a broker
                 serving.swap(files[0])
                 overhead(model, files[0], x)
                 swap(model, serving, files, x, arguments)

@@ -52,19 +52,19 @@ def run(
     stop = threading.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, lambda *_: stop.set())
-    station = DeviceService(settings).start()
+    service = DeviceService(settings).start()
     count = replaying.ReplayCounts()
     try:
-        serving = station.servings[name]
-        while not stop.is_set() and station.alive:
+        serving = service.servings[name]
+        while not stop.is_set() and service.alive:
             if recording is None or not serving.wait_ready(0.2):
                 stop.wait(0.2)
                 continue
             replaying.replay(serving, recording, rate_hz=rate, label_share=label_share, stop=stop, count=count)
-        if not station.alive and not stop.is_set():
+        if not service.alive and not stop.is_set():
             raise FerryError("the updater has ended by itself", hint="the log above says why; please report it")
     finally:
-        station.close()
+        service.close()
     if recording is not None:
         typer.echo(json.dumps({"predictions": count.predictions, "failed": count.failed}))
 

@@ -43,8 +43,8 @@ class EdgeModel:
         chosen = model or names[0]
         if chosen not in names:
             raise BadSettings(f"{config} has no model {chosen!r}", hint=f"it has {', '.join(names)}")
-        self._share = SharedService(settings)
-        self._serving = self._share.station.servings[chosen]
+        self._shared = SharedService(settings)
+        self._serving = self._shared.service.servings[chosen]
         self._hold = settings.state / HOLD
 
     def predict(self, x: NDArray[np.float32] | Sequence[NDArray[np.float32]]) -> Prediction:
@@ -95,7 +95,7 @@ class EdgeModel:
 
         A second time does nothing.
         """
-        self._share.give_back()
+        self._shared.close()
 
     def __enter__(self) -> Self:
         return self

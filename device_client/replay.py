@@ -10,7 +10,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 from zipfile import BadZipFile
 
 from protocol.errors import BadInput, FerryError
@@ -19,20 +19,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from device_client.serving.live_serving import Prediction
+    from device_client.serving.prediction import Prediction
+    from device_client.serving.predictor import Predictor
 
 LABEL_DELAY: Final = 3  # answers; the truth comes a little later, as in life
 _HINT: Final = "make it with numpy.savez(FILE, x=inputs, y=true_classes)"
-
-
-class Answering(Protocol):
-    """What a replay asks: the application's side of a model."""
-
-    def predict(self, x: NDArray[np.float32]) -> Prediction:
-        """Answer one input."""
-
-    def label(self, prediction: Prediction | int, true_class: int | str) -> bool:
-        """Tell the truth about an earlier answer."""
 
 
 @dataclass
@@ -73,7 +64,7 @@ class Recording:
 
 
 def replay(
-    model: Answering,
+    model: Predictor,
     recording: Recording,
     *,
     rate_hz: float,

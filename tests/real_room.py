@@ -1,6 +1,6 @@
 """One device of real parts in this process, on a clock of ours: weeks of its life pass in seconds.
 
-Journal, store, sensors, serving, feedback, the child that proves, engine, runner and signatures are those of a device;
+Journal, store, sensors, serving, feedback, the child that proves, engine, loop and signatures are those of a device;
 the models are real. Not real are the clock, the broker, which is the simulation's, and what `probe.json` tells of
 processor, battery and link.
 """
@@ -31,7 +31,7 @@ from device_client.engine.engine import Engine
 from device_client.ports.context import Adapters, Clock, LinkOutput
 from device_client.reporting.feedback_reporter import FeedbackReporter
 from device_client.service.event_loop import EventLoop, Inbound, Posted
-from device_client.service.presence import Identity, LinkWatch
+from device_client.service.presence import Identity, RoundTrip
 from device_client.serving.live_serving import LiveServing, Prediction
 from protocol.content import chunks
 from protocol.messages.device import Outcome, Status
@@ -94,8 +94,8 @@ class RealRoom:
         """Time passes; the device wakes when it wants to be woken. What takes real time is waited for."""
         until_s = self._world.now_s + seconds
         while self._world.now_s < until_s:
-            self._world.run(min(until_s, max(self._world.now_s + STEP_MIN_S, self._runner.wake_s())))
-            self._runner.tick()
+            self._world.run(min(until_s, max(self._world.now_s + STEP_MIN_S, self._loop.wake_s())))
+            self._loop.tick()
             self._take_what_was_posted()
 
     def asks(self, x: NDArray[np.float32], truth: int | None = None) -> Prediction:
@@ -118,7 +118,7 @@ class RealRoom:
 
     def close(self) -> None:
         """Switch it off."""
-        self._runner.stop()
+        self._loop.stop()
         self.serving.close()
         self._journal.close()
 
@@ -153,11 +153,11 @@ class RealRoom:
             clock_s=clock.monotonic_s, wall_s=lambda: self._utc().timestamp(), drift_states=remembered
         )
         session = str(self._journal.next_session())
-        identity, watch = Identity(DEVICE, session, "edgeferry", "tflite"), LinkWatch()
+        identity, round_trip = Identity(DEVICE, session, "edgeferry", "tflite"), RoundTrip()
         reporter = FeedbackReporter(DEVICE, session, self._topics, self._journal, clock, every_s=self._report_every_s)
-        self._runner = EventLoop(identity, self._topics, clock, watch, reporter, self._journal)
+        self._loop = EventLoop(identity, self._topics, clock, round_trip, reporter, self._journal)
         output = LinkOutput(
-            self._runner.publish, self._runner.sweep, self._runner.outbox_filled, lambda: watch.round_trip_ms
+            self._loop.publish, self._loop.sweep, self._loop.outbox_filled, lambda: round_trip.latest_ms
         )
         adapters = Adapters(
             store=FileStore(self._folder / "models"),
@@ -171,9 +171,9 @@ class RealRoom:
         )
         post = partial(Posted, MODEL)
         self.engine = Engine(self._policy, adapters, self._topics, lambda event: self._inbox.put(post(event)))
-        link = SimLink(self._world, self._broker, self._runner.take)
-        self._runner.attach(link, {MODEL: self.engine}, {MODEL: self.serving})
-        self._runner.start()
+        link = SimLink(self._world, self._broker, self._loop.handle)
+        self._loop.attach(link, {MODEL: self.engine}, {MODEL: self.serving})
+        self._loop.start()
         self.passes(2.0)  # the link is up within one
 
     def _utc(self) -> datetime:
@@ -195,8 +195,8 @@ class RealRoom:
 
     def _take_what_was_posted(self) -> None:
         while not self._inbox.empty() or self.phase is Phase.PROVING:
-            self._runner.take(self._inbox.get(timeout=PROOF_WITHIN_S))
-            self._runner.tick()
+            self._loop.handle(self._inbox.get(timeout=PROOF_WITHIN_S))
+            self._loop.tick()
 
     def _let_the_shadow_answer(self, before: int) -> None:
         """It has a thread of its own in real time; the next input comes when it is ready, as a rule."""

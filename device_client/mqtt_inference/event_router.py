@@ -1,6 +1,7 @@
-"""The first to hear what comes from the broker: questions go to their model's desk, all else to the device's thread.
+"""Routes the link's events: requests to their model's worker, all else to the event loop.
 
-So a flood of questions costs the updater nothing. It runs on the link's thread and does no work there.
+It runs on the link's thread and only queues, so that a flood of requests does not delay
+updates.
 """
 
 from __future__ import annotations
@@ -15,30 +16,30 @@ log = logging.getLogger(__name__)
 
 
 class EventRouter:
-    """The sink of a device's link."""
+    """`route` is the sink of a device's link; `forward` that of the event loop."""
 
     def __init__(self, forward: Sink) -> None:
         self._forward = forward
-        self._desks: dict[str, RequestWorker] = {}
+        self._workers: dict[str, RequestWorker] = {}
         self._link: Link | None = None
 
-    def attach(self, link: Link, desks: Sequence[RequestWorker]) -> None:
-        """Give it its parts; both know it, so they come after it."""
+    def attach(self, link: Link, workers: Sequence[RequestWorker]) -> None:
+        """Set what could not be passed to `__init__`: link and workers need the router."""
         self._link = link
-        self._desks = {desk.input: desk for desk in desks}
+        self._workers = {worker.input: worker for worker in workers}
 
-    def hear(self, event: LinkEvent) -> None:
-        """Take an event from the link."""
-        if isinstance(event, Received) and event.topic in self._desks:
-            self._question(event)
+    def route(self, event: LinkEvent) -> None:
+        """Pass on one event."""
+        if isinstance(event, Received) and event.topic in self._workers:
+            self._request(event)
             return
-        if isinstance(event, Connected) and self._link and self._desks:
-            self._link.subscribe(list(self._desks), qos=0)  # lost with each connection
+        if isinstance(event, Connected) and self._link and self._workers:
+            self._link.subscribe(list(self._workers), qos=0)  # a new connection has no subscriptions
         self._forward(event)
 
-    def _question(self, event: Received) -> None:
-        """A kept one would be answered at each connection, long after anybody asked."""
+    def _request(self, event: Received) -> None:
+        # the broker delivers a retained request again at every connection
         if not event.retained:
-            self._desks[event.topic].take(event.payload, event.reply_to)
+            self._workers[event.topic].submit(event.payload, event.reply_to)
         elif event.payload:
             log.warning("%s: a question that the broker keeps is not answered; send it without retain", event.topic)

@@ -1,6 +1,7 @@
-"""Reads a question that came over MQTT and puts the answer to it. Knows JSON, shapes and topics; asks no model itself.
+"""Parses an inference request and builds the response: JSON, shapes, topics.
 
-Whoever asks is a stranger: what is read is bounded, and a device is never made to speak where it has no business.
+Requests are untrusted input: sizes are bounded, and a response never goes to a topic of
+the fleet that is not the device's own.
 """
 
 from __future__ import annotations
@@ -20,43 +21,46 @@ from protocol.mqtt.link import ReplyTo
 
 REPLY_TOPIC_MAX: Final = 256  # characters
 CORRELATION_MAX_BYTES: Final = 1_024
-DIGITS: Final = 4  # of each float in an answer
+DIGITS: Final = 4  # of each float in a response
 _FORM: Final = 'send one line such as {"id": "1", "x": [0.1, 0.2]}'
 
 
-class _Marked(BaseModel):
+class _WithId(BaseModel):
     id: Mark | None = None
 
 
-def read(payload: bytes) -> InferenceRequest:
-    """The question. Raises BadInput that names what is wrong with it."""
+def read_request(payload: bytes) -> InferenceRequest:
+    """Parse a request; one without `x` has `id` and `label`. Raises BadInput."""
     if not payload:
         raise BadInput("an empty message", hint='mosquitto_rr 2.0 sends nothing of -f and -s: write -m "$(cat FILE)"')
     try:
-        question = InferenceRequest.from_line(payload, max_bytes=QUESTION_MAX_BYTES)
+        request = InferenceRequest.from_line(payload, max_bytes=QUESTION_MAX_BYTES)
     except BadInput as refused:
         large = len(payload) > QUESTION_MAX_BYTES
         hint = "send a smaller input; one of that size is for EdgeModel in Python" if large else _FORM
         raise BadInput(refused.message, hint=hint) from None
-    if question.x is None and question.label is None:
+    if request.x is None and request.label is None:
         raise BadInput("a question needs x, or the label of an earlier one", hint=_FORM)
-    if question.x is None and question.id is None:
+    if request.x is None and request.id is None:
         raise BadInput("a label needs x, or the id of the question that it is for", hint=_FORM)
-    return question
+    return request
 
 
-def mark_of(payload: bytes) -> str | int | None:
-    """The id of what is otherwise no question, or of one that nobody will answer; None where it has none."""
+def read_id(payload: bytes) -> str | int | None:
+    """The id of a request that is malformed or rejected, or None."""
     if len(payload) > QUESTION_MAX_BYTES:
         return None
     try:
-        return _Marked.model_validate_json(payload).id
+        return _WithId.model_validate_json(payload).id
     except ValidationError:
         return None
 
 
 def arrange(x: Any, contract: Contract) -> Array | list[Array]:
-    """The one input of a question as a serving takes it, but for what the serving itself refuses. Raises BadInput."""
+    """Bring the input of a request into the contract's shape and order.
+
+    What does not fit is left to the serving to reject. Raises BadInput.
+    """
     tensors = contract.inputs
     given = _by_name(x, tensors) if isinstance(x, dict) else [x] if len(tensors) == 1 else x
     if not isinstance(given, list) or len(given) != len(tensors):
@@ -67,11 +71,11 @@ def arrange(x: Any, contract: Contract) -> Array | list[Array]:
     return arranged[0] if len(tensors) == 1 else arranged
 
 
-def place_of_answer(reply_to: ReplyTo | None, output: str, root: str) -> str:
-    """Where the answer goes: to `output`, unless the sender awaits it elsewhere, by MQTT 5.
+def response_topic(reply_to: ReplyTo | None, output: str, root: str) -> str:
+    """The topic of the response: that of MQTT 5 if given, else `output`.
 
-    Under the fleet's `root` a device speaks on `output` and one level below it, whoever asks; elsewhere the broker's
-    rules decide. Raises BadInput.
+    Under the fleet's `root` only `output` and one level below it are allowed; elsewhere
+    the broker's access rules decide. Raises BadInput.
     """
     if reply_to is None:
         return output
@@ -88,8 +92,8 @@ def place_of_answer(reply_to: ReplyTo | None, output: str, root: str) -> str:
     return topic
 
 
-def said_of(prediction: Prediction) -> dict[str, Any]:
-    """The model's part of an answer. Raises BadModel when it gave something that is no number."""
+def response_fields(prediction: Prediction) -> dict[str, Any]:
+    """The model's part of a response. Raises BadModel when an output is not finite."""
     if not finite(prediction.outputs):
         raise BadModel(f"{prediction.version} gave an answer that is no number")
     count = sum(each.size for each in prediction.outputs)
@@ -116,10 +120,13 @@ def _is_plain(topic: str) -> bool:
 
 
 def _by_name(x: dict[str, Any], tensors: Sequence[Tensor]) -> list[Any]:
-    """The inputs in the model's order. A name is the contract's, with or without TensorFlow's trimmings."""
+    """The inputs in the model's order.
+
+    A name is the contract's, with or without TensorFlow's prefix and suffix.
+    """
     found = [x.get(tensor.name, x.get(_plain_name(tensor))) for tensor in tensors]
     if len(x) != len(tensors) or any(each is None for each in found):
-        raise BadInput(f"x has {', '.join(sorted(x))[:100] or 'nothing'}", hint=f"the model takes {_names(tensors)}")
+        raise BadInput(f"the model takes {_names(tensors)}; x has {', '.join(sorted(x)) or 'nothing'}")
     return found
 
 
@@ -132,12 +139,12 @@ def _names(tensors: Sequence[Tensor]) -> str:
 
 
 def _shaped(given: Any, tensor: Tensor) -> Any:
-    """One input in the model's shape if it has the numbers for it, flat or with a batch of one; else as it came."""
+    """Reshape a flat input or a batch of one to the model's shape; leave others as is."""
     one = tensor.shape[1:]
     try:
         array = np.asarray(given)
     except ValueError:
-        return given  # rows of unlike length: the serving says so
+        return given  # rows of different lengths: rejected by the serving
     if array.shape != one and array.shape[1:] == one and len(array) > 1:
         raise BadInput(f"{len(array)} inputs in one message", hint="send one input in a message")
     if array.shape in {(math.prod(one),), (1, *one)}:

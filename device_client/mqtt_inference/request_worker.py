@@ -1,7 +1,6 @@
-"""Where questions that came over MQTT wait for one model, and the thread that answers them.
+"""A bounded request queue and its worker thread, one per model.
 
-Taking a question costs no more than putting it down, for that is done by the thread of the link. When more come than
-can be answered, the oldest are turned away with a word: whoever asked last still waits.
+When the queue is full, the oldest request is rejected with an error response.
 """
 
 from __future__ import annotations
@@ -15,114 +14,112 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from device_client.mqtt_inference import request as asked
+from device_client.mqtt_inference.request import response_topic
 from device_client.mqtt_inference.request_handler import RequestHandler
 from protocol.errors import BadInput
 from protocol.mqtt.link import ReplyTo
 from protocol.topics import Kind, Topics
 
-WAITING_MAX: Final = 32  # questions; they may take twice that many times 128 KB
-TELL_EVERY_S: Final = 60.0
-_JOIN_S: Final = 2.0  # how long closing waits for the question under way
+WAITING_MAX: Final = 32  # requests of up to 64 KB; as many rejected ones may be held
+LOG_EVERY_S: Final = 60.0
+_JOIN_S: Final = 2.0  # how long `close` waits for the current request
 
-Say = Callable[[str, bytes, bytes], None]
-"""Publish at QoS 0, not retained: topic, payload, correlation."""
+Publish = Callable[[str, bytes, bytes], None]
+"""Publish at QoS 0, not retained: topic, payload, correlation data."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _QueuedRequest:
+class _WaitingRequest:
     payload: bytes
     reply_to: ReplyTo | None
     since_s: float
 
+    @property
+    def correlation(self) -> bytes:
+        return self.reply_to.correlation if self.reply_to else b""
+
 
 class RequestWorker:
-    """Of one model on one device. `take` may be called by any thread, and never waits."""
+    """`submit` may be called by any thread, and never blocks."""
 
     def __init__(
         self,
         device: str,
         model: str,
         topics: Topics,
-        clerk: RequestHandler,
-        say: Say,
+        handler: RequestHandler,
+        publish: Publish,
         *,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.input = topics.of_device(Kind.INPUT, device, model)
         self._output = topics.of_device(Kind.OUTPUT, device, model)
-        self._root, self._clerk, self._say, self._clock_s = topics.root, clerk, say, clock_s
-        self._news = threading.Condition()
-        self._waiting: deque[_QueuedRequest] = deque()
-        self._turned_away: deque[_QueuedRequest] = deque(
-            maxlen=WAITING_MAX
-        )  # to be told so; beyond, they are only counted
+        self._root, self._handler, self._publish, self._clock_s = topics.root, handler, publish, clock_s
+        self._changed = threading.Condition()
+        self._waiting: deque[_WaitingRequest] = deque()
+        self._rejected: deque[_WaitingRequest] = deque(maxlen=WAITING_MAX)  # older ones get no response
         self._closed = False
-        self._told_at_s = float("-inf")
-        self.turned_away = 0  # since the start
+        self._logged_at_s = float("-inf")
+        self.rejected = 0  # since the start
         self._thread = threading.Thread(target=self._work, name=f"questions {model}", daemon=True)
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """Drop what waits; the question under way is given a moment."""
-        with self._news:
+        """Drop what waits, and give the current request a moment to end."""
+        with self._changed:
             self._closed = True
-            self._news.notify()
+            self._changed.notify()
         if self._thread.is_alive():
             self._thread.join(_JOIN_S)
 
-    def take(self, payload: bytes, reply_to: ReplyTo | None) -> None:
-        """Put a question down; the oldest makes room where there is none."""
-        with self._news:
+    def submit(self, payload: bytes, reply_to: ReplyTo | None) -> None:
+        """Queue a request, in place of the oldest when the queue is full."""
+        with self._changed:
             if len(self._waiting) == WAITING_MAX:
-                self._turned_away.append(self._waiting.popleft())
-                self.turned_away += 1
-            self._waiting.append(_QueuedRequest(payload, reply_to, self._clock_s()))
-            self._news.notify()
+                self._rejected.append(self._waiting.popleft())
+                self.rejected += 1
+            self._waiting.append(_WaitingRequest(payload, reply_to, self._clock_s()))
+            self._changed.notify()
 
     def _work(self) -> None:
         while (turn := self._next()) is not None:
-            late, waiting = turn
-            if late:
-                self._turn_away(late)
+            rejected, waiting = turn
+            if rejected:
+                self._reject(rejected)
             if waiting:
-                self._answer(waiting)
+                self._respond(waiting)
 
-    def _next(self) -> tuple[_QueuedRequest | None, _QueuedRequest | None] | None:
-        """One of those that were turned away, and one to answer; None when the desk is closed."""
-        with self._news:
-            self._news.wait_for(lambda: self._closed or self._waiting or self._turned_away)
+    def _next(self) -> tuple[_WaitingRequest | None, _WaitingRequest | None] | None:
+        """A rejected request and one to answer; None when closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._waiting or self._rejected)
             if self._closed:
                 return None
-            late = self._turned_away.popleft() if self._turned_away else None
-            return late, self._waiting.popleft() if self._waiting else None
+            rejected = self._rejected.popleft() if self._rejected else None
+            return rejected, self._waiting.popleft() if self._waiting else None
 
-    def _answer(self, waiting: _QueuedRequest) -> None:
-        """To where it is awaited. Who awaits it where nothing may be said is told so on the output."""
+    def _respond(self, request: _WaitingRequest) -> None:
+        """Publish the response, or on the output why its topic is not allowed."""
         try:
-            topic = asked.place_of_answer(waiting.reply_to, self._output, self._root)
+            topic, correlation = response_topic(request.reply_to, self._output, self._root), request.correlation
+            response = self._handler.handle(request.payload, request.since_s)
         except BadInput as refused:
-            self._say(self._output, self._clerk.trouble("bad_question", refused, waiting.payload).to_line(), b"")
-            return
-        self._say(topic, self._clerk.answer(waiting.payload, waiting.since_s).to_line(), _known_by(waiting))
+            topic, correlation = self._output, b""
+            response = self._handler.error_response("bad_question", refused, request.payload)
+        self._publish(topic, response.to_line(), correlation)
 
-    def _turn_away(self, late: _QueuedRequest) -> None:
+    def _reject(self, request: _WaitingRequest) -> None:
         now_s = self._clock_s()
-        if now_s - self._told_at_s >= TELL_EVERY_S:
-            self._told_at_s = now_s
-            log.warning(
-                "%s: more is asked over MQTT than can be answered: %d turned away", self.input, self.turned_away
-            )
-        told = f"more than {WAITING_MAX} questions wait here; ask less often, or await each answer before you ask again"
-        with contextlib.suppress(BadInput):  # awaited where nothing may be said: then nothing is
-            topic = asked.place_of_answer(late.reply_to, self._output, self._root)
-            self._say(topic, self._clerk.trouble("overloaded", told, late.payload).to_line(), _known_by(late))
-
-
-def _known_by(waiting: _QueuedRequest) -> bytes:
-    return waiting.reply_to.correlation if waiting.reply_to else b""
+        if now_s - self._logged_at_s >= LOG_EVERY_S:
+            self._logged_at_s = now_s
+            log.warning("%s: more is asked over MQTT than can be answered: %d rejected", self.input, self.rejected)
+        reason = f"more than {WAITING_MAX} questions wait here; ask less often, or await each answer before the next"
+        with contextlib.suppress(BadInput):  # a response topic that is not allowed
+            topic = response_topic(request.reply_to, self._output, self._root)
+            response = self._handler.error_response("overloaded", reason, request.payload)
+            self._publish(topic, response.to_line(), request.correlation)

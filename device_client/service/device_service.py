@@ -1,4 +1,6 @@
-"""Puts a device together from its settings: journal, stores, servings, engines, link, and their one thread."""
+"""The composition root of a device: builds journal, stores, servings, engines and link
+from the settings, and runs them on one thread.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ from device_client.ports.context import Adapters, Clock, LinkOutput, no_observer
 from device_client.ports.serving import Swapped
 from device_client.reporting.feedback_reporter import FeedbackReporter
 from device_client.service.event_loop import EventLoop, Inbound, Posted, drive
-from device_client.service.presence import Identity, LinkWatch
+from device_client.service.presence import Identity, RoundTrip
 from device_client.serving.live_serving import LiveServing
 from device_client.serving.shadow import ShadowSettings
 from device_client.settings.loader import DeviceSettings
@@ -52,10 +54,15 @@ log = logging.getLogger(__name__)
 
 
 class DeviceService:
-    """One device in this process. `start` runs it on a thread of its own; `close` says goodbye to the broker."""
+    """One device in this process.
+
+    `servings`: the live models by name, for applications; any thread may use them.
+    """
 
     def __init__(self, settings: DeviceSettings) -> None:
-        """Raises BadSettings, Busy when another process holds the state folder, MissingPart without a runtime."""
+        """Raises BadSettings, MissingPart without a runtime, and Busy when another process
+        holds the state folder.
+        """
         self.settings = settings
         self._root = read_root(settings.root)
         self._clock = Clock(time.monotonic, lambda: datetime.now(UTC))
@@ -66,56 +73,56 @@ class DeviceService:
         self.servings: dict[str, LiveServing] = {}
         zone = settings.strategy.local_zone()
         self._sensors = DeviceSensors(settings.state, settings.probe_file, sources=settings.probes, zone=zone)
-        self._desks: list[RequestWorker] = []
-        self._swap_commands: list[SwapHook] = []
+        self._workers: list[RequestWorker] = []
+        self._swap_hooks: list[SwapHook] = []
         try:
             check_delegates_of(settings.models)
-            self._runner = self._assemble()
+            self._loop = self._assemble()
         except BaseException:
             self.journal.close()
             raise
         self._thread = threading.Thread(target=self._drive, name="edgeferry", daemon=True)
 
     def start(self) -> Self:
-        """Run it in the background."""
-        for command in self._swap_commands:
-            command.start()
-        for desk in self._desks:
-            desk.start()
+        """Run the device on its own thread."""
+        for hook in self._swap_hooks:
+            hook.start()
+        for worker in self._workers:
+            worker.start()
         self._thread.start()
         return self
 
     def close(self) -> None:
-        """Stop it, once; what the broker has not acknowledged stays in the journal."""
+        """Stop the device; unacknowledged reports stay in the journal."""
         if self._closed:
             return
         self._closed = True
-        for desk in self._desks:  # before the last windows of feedback are closed, and while the link still stands
-            desk.close()
+        for worker in self._workers:  # before the last feedback is reported and the link closed
+            worker.close()
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
-        for command in self._swap_commands:
-            command.close()
+        for hook in self._swap_hooks:
+            hook.close()
         for serving in self.servings.values():
             serving.close()
         self.journal.close()
 
     @property
     def alive(self) -> bool:
-        """Whether the updater runs; predictions are answered without it too."""
+        """Whether updates run; predictions work without them too."""
         return self._thread.is_alive()
 
     def _drive(self) -> None:
-        # inference comes first: only this thread and its children give way
+        # predictions come first: lower the priority of this thread and its children
         lower_priority(threading.get_native_id(), NICE)
-        drive(self._runner, self._inbox, self._stop, self._clock)
+        drive(self._loop, self._inbox, self._stop, self._clock)
 
     def _assemble(self) -> EventLoop:
         settings, topics = self.settings, Topics(self.settings.topic_root)
         session = self._session()
         identity = Identity(settings.device, session, client_name(), runtime_name())
-        watch = LinkWatch()
+        round_trip = RoundTrip()
         reporter = FeedbackReporter(
             settings.device,
             session,
@@ -125,32 +132,32 @@ class DeviceService:
             every_s=settings.feedback.every_s,
             window_max_bytes=settings.feedback.window_max_bytes,
         )
-        runner = EventLoop(identity, topics, self._clock, watch, reporter, self.journal)
-        output = LinkOutput(runner.publish, runner.sweep, runner.outbox_filled, lambda: watch.round_trip_ms)
+        loop = EventLoop(identity, topics, self._clock, round_trip, reporter, self.journal)
+        output = LinkOutput(loop.publish, loop.sweep, loop.outbox_filled, lambda: round_trip.latest_ms)
         engines = {section.name: self._engine(section.name, topics, output) for section in settings.models}
         will = Will(topics.presence(settings.device), identity.presence(online=False, clock=None))
         tls = settings.tls
-        reception = EventRouter(self._inbox.put)
+        router = EventRouter(self._inbox.put)
         link = MqttLink(
             settings.broker_url(),
             f"edgeferry-{settings.device}",
-            reception.hear,
+            router.route,
             tls=TlsFiles(ca=tls.ca, cert=tls.cert, key=tls.key),
             will=will,
         )
-        runner.attach(link, engines, self.servings)
-        self._desks = [
+        loop.attach(link, engines, self.servings)
+        self._workers = [
             RequestWorker(
                 settings.device,
                 name,
                 topics,
                 RequestHandler(settings.device, name, self.servings[name]),
-                partial(_say, link),
+                partial(_publish_response, link),
             )
             for name in (section.name for section in settings.models if section.mqtt_inference)
         ]
-        reception.attach(link, self._desks)
-        return runner
+        router.attach(link, self._workers)
+        return loop
 
     def _engine(self, model: str, topics: Topics, output: LinkOutput) -> Engine:
         section = next(section for section in self.settings.models if section.name == model)
@@ -172,27 +179,26 @@ class DeviceService:
             verify=partial(self._verify, model),
             output=output,
             clock=self._clock,
-            on_swap=self._follower(section),
+            on_swap=self._swap_observer(section),
         )
         return Engine(self.settings.policy(section), adapters, topics, partial(self._post, model))
 
     def _session(self) -> str:
-        """Unlike that of any other life, and of this one's number where it could be counted."""
+        """An id of this run: its number, and random digits in case that was not saved."""
         try:
             number = self.journal.next_session()
-        except NoRoom as full:  # what is installed answers all the same
+        except NoRoom as full:  # the installed models can serve all the same
             log.error("this start was not counted: %s", full)
             number = 0
         return f"{number}-{secrets.token_hex(3)}"
 
-    def _follower(self, section: ModelSection) -> Callable[[Swapped], None]:
-        """Whom to tell of swaps."""
+    def _swap_observer(self, section: ModelSection) -> Callable[[Swapped], None]:
         if not section.on_swap:
             return no_observer
         current = model_folder(self.settings.state, section.name) / CURRENT
-        command = SwapHook(section.name, section.on_swap, current, timeout_s=section.on_swap_timeout_s)
-        self._swap_commands.append(command)
-        return command.tell
+        hook = SwapHook(section.name, section.on_swap, current, timeout_s=section.on_swap_timeout_s)
+        self._swap_hooks.append(hook)
+        return hook.tell
 
     def _post(self, model: str, event: Event) -> None:
         self._inbox.put(Posted(model, event))
@@ -204,7 +210,10 @@ class DeviceService:
 
 
 def check_delegates_of(models: Iterable[ModelSection]) -> None:
-    """Raise BadSettings where a delegate cannot be loaded: what is proved on it must not serve without it."""
+    """Raise BadSettings when a delegate cannot be loaded.
+
+    Without it a model would be proved on other hardware than it serves on.
+    """
     for section in models:
         try:
             check_delegates(section.opened_on())
@@ -216,7 +225,7 @@ def check_delegates_of(models: Iterable[ModelSection]) -> None:
 
 
 def shadow_settings(limits: TrialLimits) -> ShadowSettings:
-    """What the settings of a trial mean to the shadow that counts for it."""
+    """The shadow's part of the trial settings."""
     return ShadowSettings(
         cpu_percent=limits.shadow_cpu_percent,
         slow_ratio=limits.latency_ratio_max,
@@ -225,20 +234,20 @@ def shadow_settings(limits: TrialLimits) -> ShadowSettings:
 
 
 def client_name() -> str:
-    """This client and its version, for the presence."""
+    """Name and version of this client, for the presence."""
     try:
         return f"edgeferry {version('edgeferry')}"
     except PackageNotFoundError:
         return "edgeferry"
 
 
-def _say(link: MqttLink, topic: str, payload: bytes, correlation: bytes) -> None:
-    """At QoS 0: a refused publish at QoS 1 would be sent again and again."""
+def _publish_response(link: MqttLink, topic: str, payload: bytes, correlation: bytes) -> None:
+    # a refused publish at QoS 1 would be repeated forever
     link.publish(topic, payload, qos=0, retain=False, correlation=correlation)
 
 
 def read_root(path: Path) -> bytes:
-    """The enrolled root. Raises BadSettings that says how to get one."""
+    """Read the enrolled root. Raises BadSettings."""
     hint = "`publisher enroll DEVICE --out FOLDER` writes root.json; copy it beside device.toml"
     try:
         with path.open("rb") as file:
@@ -251,7 +260,7 @@ def read_root(path: Path) -> bytes:
 
 
 def _is_root(data: bytes) -> bool:
-    """Whether it has the form of one; whether it is the right one shows at the first bundle."""
+    """Whether it is well-formed; the first bundle shows if it is the right one."""
     try:
         return bool(signed_part(data).type == "root")
     except (RepositoryError, RecursionError):

@@ -1,6 +1,7 @@
-"""One device: its engines, its link, its outbox, and who gets which message. Passive; `drive` has the loop.
+"""The event loop of a device: engines, link, outbox, and the routing between them.
 
-Everything enters through `take` and `tick`, on one thread.
+`EventLoop` is passive, so that the simulation can run it on virtual time; `drive` is
+the loop itself. All calls come from one thread.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from device_client.ports.journal import Journal
 from device_client.ports.serving import Serving
 from device_client.reporting.feedback_reporter import FeedbackReporter
 from device_client.reporting.outbox import Outbox
-from device_client.service.presence import Identity, LinkWatch, ReadBack
+from device_client.service.presence import Identity, ReadBack, RoundTrip
 from protocol.mqtt.link import Connected, Delivered, Disconnected, Link, LinkEvent, Received, Refused, Swept
 from protocol.topics import Kind, Topics
 
@@ -42,50 +43,50 @@ Inbound = LinkEvent | Posted
 
 
 class EventLoop:
-    """Routes messages to engines and speaks for the device. Not thread-safe."""
+    """Routes messages to engines, and publishes the presence. Not thread-safe."""
 
     def __init__(
         self,
         identity: Identity,
         topics: Topics,
         clock: Clock,
-        watch: LinkWatch,
+        round_trip: RoundTrip,
         reporter: FeedbackReporter,
         journal: Journal,
     ) -> None:
         self._identity = identity
         self._topics = topics
         self._clock = clock
-        self._watch = watch
+        self._round_trip = round_trip
         self._reporter = reporter
         self._link: Link | None = None
         self._engines: dict[str, Engine] = {}
         self._servings: dict[str, Serving] = {}
         self._outbox = Outbox(journal, lambda topic, payload: self._publish(topic, payload, retain=False))
         self._read_back = ReadBack()
-        self._trouble = ""  # what was last told of the broker
+        self._logged_reason = ""  # of the last disconnect
 
     def attach(self, link: Link, engines: Mapping[str, Engine], servings: Mapping[str, Serving]) -> None:
-        """Give it its parts; link and engines know the runner, so they come after it."""
+        """Set what could not be passed to `__init__`: link and engines need the loop."""
         self._link = link
         self._engines = dict(engines)
         self._servings = dict(servings)
 
     def start(self) -> None:
-        """Take up what was under way, then connect."""
+        """Start the engines, then connect."""
         for engine in self._engines.values():
             engine.start()
-        self._the_link().start()
+        self._attached_link().start()
 
     def stop(self) -> None:
-        """Close the feedback windows, say goodbye, disconnect. What is not acknowledged stays in the outbox."""
+        """Report feedback, publish the presence, disconnect."""
         if self._reporter.last_report(self._servings):
             self._outbox.flush()
         self._publish(self._topics.presence(self._identity.device), self._presence(online=False), retain=True)
-        self._the_link().stop()
+        self._attached_link().stop()
 
-    def take(self, event: Inbound) -> None:
-        """Take one event from the link or from another thread."""
+    def handle(self, event: Inbound) -> None:
+        """Process one event from the link or from another thread."""
         match event:
             case Connected():
                 self._on_connected()
@@ -94,19 +95,19 @@ class EventLoop:
             case Received(topic, payload, retained):
                 self._on_received(topic, payload, retained=retained)
             case Delivered(receipt):
-                self._watch.answered(receipt, self._clock.monotonic_s())
+                self._round_trip.answered(receipt, self._clock.monotonic_s())
                 self._outbox.delivered(receipt)
             case Refused(receipt, reason):
                 self._on_refused(receipt, reason)
             case Swept(swept):
                 addresses = (self._topics.parse(topic) for topic in swept)
                 sha256s = tuple(address.sha256 for address in addresses if address and address.kind is Kind.CHUNK)
-                self._each(ChunksSwept(sha256s))
+                self._handle_in_all(ChunksSwept(sha256s))
             case Posted(model, inner):
                 self._engines[model].handle(inner)
 
     def tick(self) -> None:
-        """Time has passed."""
+        """Do what is due."""
         now_s = self._clock.monotonic_s()
         for engine in self._engines.values():
             due_s = engine.wake_s()
@@ -115,7 +116,7 @@ class EventLoop:
         if self._reporter.report_if_due(self._servings):
             self._outbox.flush()
         for topic in self._read_back.overdue(now_s):
-            log.error("the broker does not show us what we publish on %s; check its access rules", topic)
+            log.error("the broker does not return what is published on %s; check its access rules", topic)
 
     def wake_s(self) -> float:
         """When `tick` should be called at the latest, on the monotonic clock."""
@@ -123,25 +124,25 @@ class EventLoop:
         return min([*times, self._reporter.due_s])
 
     def publish(self, topic: str, payload: bytes, retain: bool) -> None:
-        """For the engines: publish at QoS 1."""
-        self._watch.sent(self._publish(topic, payload, retain=retain), self._clock.monotonic_s())
+        """Publish for an engine, at QoS 1."""
+        self._round_trip.sent(self._publish(topic, payload, retain=retain), self._clock.monotonic_s())
 
     def sweep(self, topics: tuple[str, ...]) -> None:
-        """For the engines: ask the broker for chunks."""
-        self._the_link().sweep(topics)
+        """Request chunks from the broker for an engine."""
+        self._attached_link().sweep(topics)
 
     def outbox_filled(self) -> None:
-        """For the engines: there is something to send."""
+        """An engine has put a report in the outbox."""
         self._outbox.flush()
 
-    def _the_link(self) -> Link:
-        assert self._link is not None  # attached before anything else is called
+    def _attached_link(self) -> Link:
+        assert self._link is not None  # `attach` comes first
         return self._link
 
     def _publish(self, topic: str, payload: bytes, *, retain: bool) -> int:
-        return self._the_link().publish(topic, payload, qos=1, retain=retain)
+        return self._attached_link().publish(topic, payload, qos=1, retain=retain)
 
-    def _each(self, event: Event) -> None:
+    def _handle_in_all(self, event: Event) -> None:
         for engine in self._engines.values():
             engine.handle(event)
 
@@ -150,8 +151,8 @@ class EventLoop:
 
     def _on_connected(self) -> None:
         log.info("broker: connected")
-        self._trouble = ""
-        link, device = self._the_link(), self._identity.device
+        self._logged_reason = ""
+        link, device = self._attached_link(), self._identity.device
         link.subscribe([self._topics.desired(model) for model in self._engines], qos=1)
         statuses = [self._topics.of_device(Kind.STATUS, device, model) for model in self._engines]
         link.subscribe([self._topics.presence(device), *statuses], qos=0)
@@ -162,13 +163,13 @@ class EventLoop:
         self._outbox.connected()
 
     def _on_disconnected(self, reason: str) -> None:
-        if reason != self._trouble:  # each attempt fails anew; once is enough to be told
+        if reason != self._logged_reason:  # every attempt to reconnect fails alike
             log.warning("broker: %s", reason)
-        self._trouble = reason
-        self._watch.cut()
-        self._read_back.cut()
+        self._logged_reason = reason
+        self._round_trip.disconnected()
+        self._read_back.disconnected()
         self._outbox.disconnected()
-        self._each(LinkDown(reason))
+        self._handle_in_all(LinkDown(reason))
 
     def _on_received(self, topic: str, payload: bytes, *, retained: bool) -> None:
         address = self._topics.parse(topic)
@@ -182,22 +183,22 @@ class EventLoop:
         elif address.kind is Kind.PRESENCE and self._identity.is_contradicted_by(payload, retained=retained):
             self._publish(topic, self._presence(online=True), retain=True)
         elif address.kind is Kind.STATUS and self._read_back.seen(topic, retained=retained):
-            self._the_link().unsubscribe([topic])
+            self._attached_link().unsubscribe([topic])
 
     def _on_refused(self, receipt: int, reason: str) -> None:
         log.error("the broker refused a message of this device: %s; check its access rules (mosquitto/acl)", reason)
-        self._watch.answered(receipt, self._clock.monotonic_s())
+        self._round_trip.answered(receipt, self._clock.monotonic_s())
         self._outbox.refused(receipt, reason)
 
 
-def drive(runner: EventLoop, inbox: queue.Queue[Inbound], stop: threading.Event, clock: Clock) -> None:
-    """Run a device until `stop` is set: one thread, one inbox, one timer."""
-    runner.start()
+def drive(loop: EventLoop, inbox: queue.Queue[Inbound], stop: threading.Event, clock: Clock) -> None:
+    """Run a device in this thread until `stop` is set."""
+    loop.start()
     try:
         while not stop.is_set():
-            wait_s = min(IDLE_TICK_S, max(SHORTEST_WAIT_S, runner.wake_s() - clock.monotonic_s()))
+            wait_s = min(IDLE_TICK_S, max(SHORTEST_WAIT_S, loop.wake_s() - clock.monotonic_s()))
             with contextlib.suppress(queue.Empty):
-                runner.take(inbox.get(timeout=wait_s))
-            runner.tick()
+                loop.handle(inbox.get(timeout=wait_s))
+            loop.tick()
     finally:
-        runner.stop()
+        loop.stop()

@@ -1,4 +1,4 @@
-"""What a device says of itself as a whole, and what it learns of its own connection. No model is known here."""
+"""The device's presence message, and measurements of its connection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ READ_BACK_WITHIN_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who this device is in this session; a session is one life of the process."""
+    """The device in this session, which lasts as long as the process."""
 
     device: str
     session: str
@@ -24,7 +24,7 @@ class Identity:
     runtime: str
 
     def presence(self, *, online: bool, clock: Clock | None, models: tuple[str, ...] = ()) -> bytes:
-        """The presence message. A last will is written before it is true, so it is given no clock."""
+        """The presence message; without a clock for a last will, as its time is unknown."""
         message = Presence(
             device=self.device,
             online=online,
@@ -37,61 +37,67 @@ class Identity:
         return message.to_line()
 
     def is_contradicted_by(self, payload: bytes, *, retained: bool) -> bool:
-        """Whether this is a last will that came after we are back: of an earlier session, or sent just now."""
+        """Whether this is a last will, of an earlier session or published just now."""
         try:
-            said = Presence.from_line(payload)
+            presence = Presence.from_line(payload)
         except BadInput:
             return False
-        return not said.online and (said.session != self.session or not retained)
+        return not presence.online and (presence.session != self.session or not retained)
 
 
-class LinkWatch:
-    """How long the broker takes to acknowledge: the round trip that the conditions ask for."""
+class RoundTrip:
+    """Measures how long the broker takes to acknowledge a publish."""
 
     def __init__(self) -> None:
-        self._sent: tuple[int, float] | None = None  # one publish at a time is enough: the oldest that is under way
-        self.round_trip_ms: float | Unknown = Unknown("nothing was acknowledged yet")
+        self._sent: tuple[int, float] | None = None  # the oldest unacknowledged publish
+        self.latest_ms: float | Unknown = Unknown("nothing was acknowledged yet")
 
     def sent(self, receipt: int, now_s: float) -> None:
-        """A publish went out."""
+        """Start measuring, unless another publish is being measured."""
         if self._sent is None:
             self._sent = (receipt, now_s)
 
     def answered(self, receipt: int, now_s: float) -> None:
-        """It was acknowledged, or refused: either is an answer."""
+        """Stop measuring: the publish was acknowledged or refused."""
         if self._sent is not None and self._sent[0] == receipt:
-            self.round_trip_ms = (now_s - self._sent[1]) * 1000.0
+            self.latest_ms = (now_s - self._sent[1]) * 1000.0
             self._sent = None
 
-    def cut(self) -> None:
-        """A time that spans a reconnect tells nothing."""
+    def disconnected(self) -> None:
+        """Discard the measurement: it would include the reconnect."""
         self._sent = None
 
 
 class ReadBack:
-    """Whether the broker shows us what we publish: under MQTT 3.1.1 the only proof that we may write."""
+    """Checks that the broker returns what the device publishes.
+
+    Under MQTT 3.1.1 a broker acknowledges a publish that its access rules forbid.
+    """
 
     def __init__(self) -> None:
         self._awaited: set[str] = set()
         self._since_s = 0.0
 
     def expect(self, topics: Iterable[str], now_s: float) -> None:
-        """A connection has begun; these will be published on it."""
+        """Begin, at a new connection on which these topics are published."""
         self._awaited, self._since_s = set(topics), now_s
 
-    def cut(self) -> None:
-        """Nothing can be shown any more."""
+    def disconnected(self) -> None:
+        """Expect nothing."""
         self._awaited = set()
 
     def seen(self, topic: str, *, retained: bool) -> bool:
-        """Whether this proves a topic that was not proved. A kept message may be from before the rules changed."""
+        """Whether this message is the first that proves its topic.
+
+        A retained one proves nothing: it may be older than the access rules.
+        """
         if retained or topic not in self._awaited:
             return False
         self._awaited.remove(topic)
         return True
 
     def overdue(self, now_s: float) -> list[str]:
-        """What has not come in all this time; told once a connection."""
+        """The topics that were not returned in time; once per connection."""
         if now_s - self._since_s < READ_BACK_WITHIN_S:
             return []
         late, self._awaited = sorted(self._awaited), set()

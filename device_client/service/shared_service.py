@@ -1,6 +1,6 @@
-"""One station for each state folder in a process, counted: the first who wants it starts it, the last one closes it.
+"""Shares one `DeviceService` among the users of a state folder in this process.
 
-An application uses each of a device's models by an `EdgeModel` of its own, and a device runs once. Knows no model.
+Each `EdgeModel` of a device is a user. The first starts the service, the last closes it.
 """
 
 from __future__ import annotations
@@ -15,61 +15,85 @@ from device_client.service.device_service import DeviceService
 from device_client.settings.loader import DeviceSettings
 from protocol.errors import BadSettings
 
-_lock: Final = threading.Lock()  # also while one starts or ends: who comes then waits for a folder that is free
-_shares: Final[dict[tuple[int, Path], _OpenService]] = {}
+Key = tuple[int, Path]
+"""Process and state folder: after a fork the child has no threads, and so no service."""
 
 
 @dataclass(slots=True)
 class _OpenService:
-    station: DeviceService
+    service: DeviceService
     users: int = 0
 
 
+class ServiceRegistry:
+    """The open services of this process, with the number of their users.
+
+    One lock guards it, and is held while a service starts or closes: another user of
+    the folder waits for that, so it neither starts a second service nor finds the
+    folder still locked.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[Key, _OpenService] = {}
+
+    def acquire(self, key: Key, settings: DeviceSettings) -> DeviceService:
+        """Start the service, or return the running one. Raises BadSettings if it differs."""
+        with self._lock:
+            entry = self._open.get(key)
+            if entry is None:
+                entry = self._open[key] = _OpenService(_started(settings))
+            _check_same(entry.service.settings, settings)
+            entry.users += 1
+            return entry.service
+
+    def release(self, key: Key) -> None:
+        """End one use; close the service with the last."""
+        with self._lock:
+            entry = self._open[key]
+            entry.users -= 1
+            if not entry.users:
+                del self._open[key]
+                entry.service.close()
+
+
+SERVICES: Final = ServiceRegistry()
+
+
 class SharedService:
-    """One user's part in a station. Thread-safe; given back once, however often it is asked to be."""
+    """One use of a service. Thread-safe."""
 
     def __init__(self, settings: DeviceSettings) -> None:
-        """Start the station, or join the one that runs with this folder in this process.
+        """Start or join the service of this state folder.
 
-        Raises BadSettings where that one runs with other settings, and what a station raises.
+        Raises BadSettings when it runs with other settings, and what `DeviceService`
+        raises.
         """
-        self._at = (os.getpid(), settings.state.resolve())  # a fork has no threads, and so no station
-        self._given_back = False
-        with _lock:
-            shared = _shares.get(self._at)
-            if shared is None:
-                shared = _shares[self._at] = _OpenService(_started(settings))
-            _check_same(shared.station.settings, settings)
-            shared.users += 1
-            self.station = shared.station
+        self._key = (os.getpid(), settings.state.resolve())
+        self._closing, self._closed = threading.Lock(), False
+        self.service = SERVICES.acquire(self._key, settings)
 
-    def give_back(self) -> None:
-        """Close the station, if nobody else has a part in it."""
-        with _lock:
-            if self._given_back:
-                return
-            self._given_back = True
-            shared = _shares[self._at]
-            shared.users -= 1
-            if not shared.users:
-                del _shares[self._at]
-                shared.station.close()
+    def close(self) -> None:
+        """End this use. A second call does nothing."""
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                SERVICES.release(self._key)
 
 
 def _started(settings: DeviceSettings) -> DeviceService:
-    station = DeviceService(settings)
+    service = DeviceService(settings)
     try:
-        return station.start()
+        return service.start()
     except BaseException:
-        station.close()
+        service.close()
         raise
 
 
-def _check_same(running: DeviceSettings, asked: DeviceSettings) -> None:
-    """Two who want a device in two ways cannot both have it."""
-    unlike = [name for name in DeviceSettings.model_fields if getattr(running, name) != getattr(asked, name)]
+def _check_same(running: DeviceSettings, wanted: DeviceSettings) -> None:
+    unlike = [name for name in DeviceSettings.model_fields if getattr(running, name) != getattr(wanted, name)]
     if unlike:
         raise BadSettings(
-            f"this process runs the device of {asked.state} already, with another {' and '.join(unlike)}",
+            f"this process runs the device of {wanted.state} already, with another {' and '.join(unlike)}",
             hint="open all models of a device with one device.toml, and close them before it is changed",
         )

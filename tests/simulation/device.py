@@ -1,4 +1,4 @@
-"""A simulated device: the real runner, engine and core over adapters that live in memory, and a power switch.
+"""A simulated device: the real loop, engine and core over adapters that live in memory, and a power switch.
 
 What is on its `Disk` survives; everything else is gone with the power, which may go before or after any write.
 """
@@ -23,7 +23,7 @@ from device_client.ports.serving import ModelFile
 from device_client.ports.storage import Held
 from device_client.reporting.feedback_reporter import FeedbackReporter
 from device_client.service.event_loop import EventLoop, Inbound, Posted
-from device_client.service.presence import Identity, LinkWatch
+from device_client.service.presence import Identity, RoundTrip
 from protocol.content.chunks import check, children
 from protocol.errors import BlobDamaged
 from protocol.messages.manifest import Encoding, Tree
@@ -317,7 +317,7 @@ class SimDevice:
         self.serving = ScriptedServing(world, self.disk, quality)
         self.link: SimLink | None = None
         self.engine: Engine | None = None
-        self._runner: EventLoop | None = None
+        self._loop: EventLoop | None = None
 
     def switch_on(self) -> None:
         """Everything that is not on the disk is made anew."""
@@ -327,9 +327,9 @@ class SimDevice:
         topics, clock = Topics(), Clock(lambda: self._world.now_s, self._utc)
         journal = MemoryJournal(self.disk, self.power)
         identity = Identity(self._policy.device, f"s{self.disk.sessions}", "sim", "sim")
-        watch = LinkWatch()
+        round_trip = RoundTrip()
         reporter = FeedbackReporter(self._policy.device, identity.session, topics, journal, clock, every_s=3600.0)
-        runner = EventLoop(identity, topics, clock, watch, reporter, journal)
+        loop = EventLoop(identity, topics, clock, round_trip, reporter, journal)
         self.serving = ScriptedServing(self._world, self.disk, self._quality)
         prover = ScriptedProver(self._world, self._quality, self._versions)
         adapters = Adapters(
@@ -339,17 +339,17 @@ class SimDevice:
             sensors=ScriptedSensors(self._world),
             journal=journal,
             verify=self._verify,
-            output=LinkOutput(runner.publish, runner.sweep, runner.outbox_filled, lambda: watch.round_trip_ms),
+            output=LinkOutput(loop.publish, loop.sweep, loop.outbox_filled, lambda: round_trip.latest_ms),
             clock=clock,
         )
         model = self._policy.model
         self.engine = Engine(self._policy, adapters, topics, lambda event: self._enter(boot, Posted(model, event)))
         will = (topics.presence(self._policy.device), identity.presence(online=False, clock=None))
         self.link = SimLink(self._world, self._broker, lambda event: self._enter(boot, event), will)
-        runner.attach(self.link, {model: self.engine}, {model: self.serving})
-        self._runner = runner
+        loop.attach(self.link, {model: self.engine}, {model: self.serving})
+        self._loop = loop
         self._tick_at_s = float("inf")
-        self._guard(boot, runner.start)
+        self._guard(boot, loop.start)
 
     def cut_power(self) -> None:
         """Gone. It comes back after a while."""
@@ -357,16 +357,16 @@ class SimDevice:
         self._boots += 1
         if self.link is not None:
             self.link.vanish()
-        self._runner = None
+        self._loop = None
         self._world.after(self._world.rng.uniform(1.0, 30.0), self.switch_on)
 
     def _utc(self) -> datetime:
         return START + timedelta(seconds=self._world.now_s)
 
     def _enter(self, boot: int, event: Inbound) -> None:
-        runner = self._runner
-        if boot == self._boots and runner is not None:
-            self._guard(boot, lambda: runner.take(event))
+        loop = self._loop
+        if boot == self._boots and loop is not None:
+            self._guard(boot, lambda: loop.handle(event))
 
     def _guard(self, boot: int, work: Callable[[], None]) -> None:
         try:
@@ -374,17 +374,17 @@ class SimDevice:
         except PowerCut:
             self.cut_power()
             return
-        runner = self._runner
-        if boot != self._boots or runner is None:
+        loop = self._loop
+        if boot != self._boots or loop is None:
             return
-        due_s = max(runner.wake_s(), self._world.now_s)
+        due_s = max(loop.wake_s(), self._world.now_s)
         if due_s < self._tick_at_s:
             self._tick_at_s = due_s
             self._world.at(due_s, lambda: self._tick(boot, due_s))
 
     def _tick(self, boot: int, due_s: float) -> None:
-        runner = self._runner
-        if boot != self._boots or runner is None or due_s != self._tick_at_s:
+        loop = self._loop
+        if boot != self._boots or loop is None or due_s != self._tick_at_s:
             return
         self._tick_at_s = float("inf")
-        self._guard(boot, runner.tick)
+        self._guard(boot, loop.tick)

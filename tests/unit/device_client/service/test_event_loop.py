@@ -17,7 +17,7 @@ from device_client.ports.context import LinkOutput
 from device_client.reporting.feedback_reporter import FeedbackReporter
 from device_client.reporting.outbox import UNACKNOWLEDGED_MAX
 from device_client.service.event_loop import EventLoop, Inbound, Posted, drive
-from device_client.service.presence import READ_BACK_WITHIN_S, Identity, LinkWatch, ReadBack
+from device_client.service.presence import READ_BACK_WITHIN_S, Identity, ReadBack, RoundTrip
 from protocol.errors import NoRoom
 from protocol.feedback.aggregation import FeedbackSums
 from protocol.messages.device import Feedback, Outcome, Presence, Status
@@ -78,19 +78,19 @@ class RecordingLink:
 
 
 class DeviceRoom:
-    """A runner over real engines; each model has a room of its own, the journal's outbox is one."""
+    """A loop over real engines; each model has a room of its own, the journal's outbox is one."""
 
     def __init__(self, *models: str, every_s: float = 3_600.0) -> None:
         self.time, self.disk, self.diary = StandingClock(), Disk(), list[str]()
-        self.watch, self.link = LinkWatch(), RecordingLink()
+        self.round_trip, self.link = RoundTrip(), RecordingLink()
         self.identity = Identity("pi-1", "s2", "edgeferry 0", "test runtime 0")
         self.journal = DiaryJournal(self.disk, self.diary)
         self.rooms: dict[str, EngineRoom] = {}
         output = LinkOutput(
-            lambda topic, payload, retained: self.runner.publish(topic, payload, retained),
-            lambda topics: self.runner.sweep(topics),
-            lambda: self.runner.outbox_filled(),
-            lambda: self.watch.round_trip_ms,
+            lambda topic, payload, retained: self.loop.publish(topic, payload, retained),
+            lambda topics: self.loop.sweep(topics),
+            lambda: self.loop.outbox_filled(),
+            lambda: self.round_trip.latest_ms,
         )
         for model in models or ("digits",):
             self.rooms[model] = EngineRoom(model=model, output=output, clock=self.time)
@@ -99,8 +99,8 @@ class DeviceRoom:
             self.disk, self.journal = first.disk, first.journal
         clock, topics = self.time.clock(), first.topics
         reporter = FeedbackReporter("pi-1", "s2", topics, self.journal, clock, every_s=every_s)
-        self.runner = EventLoop(self.identity, topics, clock, self.watch, reporter, self.journal)
-        self.runner.attach(
+        self.loop = EventLoop(self.identity, topics, clock, self.round_trip, reporter, self.journal)
+        self.loop.attach(
             self.link,
             {model: room.engine for model, room in self.rooms.items()},
             {model: room.serving for model, room in self.rooms.items()},
@@ -113,12 +113,12 @@ class DeviceRoom:
 
     def starts(self) -> None:
         """The process is up and the broker has accepted it."""
-        self.runner.start()
-        self.runner.take(Connected())
+        self.loop.start()
+        self.loop.handle(Connected())
 
     def hears(self, topic: str, payload: bytes, *, retained: bool = False) -> None:
         """A message comes."""
-        self.runner.take(Received(topic, payload, retained))
+        self.loop.handle(Received(topic, payload, retained))
 
     def serves_chunks(self) -> None:
         """The broker gives what is swept."""
@@ -128,12 +128,12 @@ class DeviceRoom:
                 if (payload := room.shelf.chunks.get(topic.rsplit("/", 1)[1])) is not None:
                     self.hears(topic, payload)
                     break
-            self.runner.take(Swept((topic,)))
+            self.loop.handle(Swept((topic,)))
 
     def waits(self, seconds: float) -> None:
         """Time passes."""
         self.time.now_s += seconds
-        self.runner.tick()
+        self.loop.tick()
 
 
 @pytest.fixture
@@ -163,8 +163,8 @@ def test_every_connection_begins_with_presence_in_this_session(device: DeviceRoo
     assert (presence.online, presence.session, presence.models) == (True, "s2", ("digits",))
     assert (presence.client, presence.runtime) == ("edgeferry 0", "test runtime 0")
     assert device.link.published[0][2], "retained"
-    device.runner.take(Disconnected("a tree"))
-    device.runner.take(Connected())
+    device.loop.handle(Disconnected("a tree"))
+    device.loop.handle(Connected())
     assert len(device.link.said("/presence")) == 2
 
 
@@ -232,7 +232,7 @@ def test_two_models_may_fetch_at_once() -> None:
 
 def test_an_event_from_another_thread_reaches_its_model() -> None:
     device = DeviceRoom("digits", "letters")
-    device.rooms["letters"].post = lambda event: device.runner.take(Posted("letters", event))  # type: ignore[method-assign]  # as the station wires it
+    device.rooms["letters"].post = lambda event: device.loop.handle(Posted("letters", event))  # type: ignore[method-assign]  # as the station wires it
     device.starts()
     device.hears("fleet/v1/models/letters/desired", b"1.0.0 1")
     device.serves_chunks()
@@ -251,11 +251,11 @@ def test_what_is_not_ours_is_passed_over(device: DeviceRoom, topic: str) -> None
 
 
 def test_a_cut_link_is_told_to_every_engine_and_nothing_is_said_until_it_is_back(device: DeviceRoom) -> None:
-    device.runner.take(Disconnected("a tree"))
+    device.loop.handle(Disconnected("a tree"))
     said = len(device.link.published)
     device.hears("fleet/v1/models/digits/desired", b"1.0.0 1")
     assert len(device.link.published) == said
-    device.runner.take(Connected())
+    device.loop.handle(Connected())
     assert device.one.engine.state.moment.link_up
     assert Status.from_line(device.link.said("/status")[-1]).state == "fetching"
 
@@ -265,65 +265,65 @@ def test_a_cut_link_is_told_to_every_engine_and_nothing_is_said_until_it_is_back
 
 def test_a_report_stays_until_the_broker_has_it(device: DeviceRoom) -> None:
     [entry] = reports(device, 1)
-    device.runner.outbox_filled()
+    device.loop.outbox_filled()
     assert device.link.said("/event") == [entry.payload]
     assert device.journal.waiting() == [entry]
-    device.runner.take(Delivered(device.link.receipts("/event")[0]))
+    device.loop.handle(Delivered(device.link.receipts("/event")[0]))
     assert device.journal.waiting() == []
 
 
 def test_a_report_under_way_is_not_sent_twice_by_us(device: DeviceRoom) -> None:
     reports(device, 1)
     for _ in range(3):
-        device.runner.outbox_filled()
-    device.runner.take(Disconnected("a tree"))
-    device.runner.take(Connected())  # the link sends again what it has under way
+        device.loop.outbox_filled()
+    device.loop.handle(Disconnected("a tree"))
+    device.loop.handle(Connected())  # the link sends again what it has under way
     assert len(device.link.said("/event")) == 1
 
 
 def test_reports_that_piled_up_go_out_a_bounded_number_at_a_time_in_order(device: DeviceRoom) -> None:
     entries = reports(device, 3 * UNACKNOWLEDGED_MAX)
-    device.runner.outbox_filled()
+    device.loop.outbox_filled()
     assert len(device.link.said("/event")) == UNACKNOWLEDGED_MAX
     while device.journal.waiting():
         for receipt in device.link.receipts("/event"):
-            device.runner.take(Delivered(receipt))
+            device.loop.handle(Delivered(receipt))
     assert device.link.said("/event") == [entry.payload for entry in entries]
 
 
 def test_nothing_is_sent_without_a_link(device: DeviceRoom) -> None:
-    device.runner.take(Disconnected("a tree"))
+    device.loop.handle(Disconnected("a tree"))
     reports(device, 1)
-    device.runner.outbox_filled()
+    device.loop.outbox_filled()
     assert device.link.said("/event") == []
-    device.runner.take(Connected())
+    device.loop.handle(Connected())
     assert len(device.link.said("/event")) == 1
 
 
 def test_a_refused_report_is_kept_and_tried_at_the_next_connection_not_before(device: DeviceRoom) -> None:
     reports(device, 2)
-    device.runner.outbox_filled()
-    device.runner.take(Refused(device.link.receipts("/event")[0], "not authorised"))
-    device.runner.take(Delivered(device.link.receipts("/event")[1]))
-    device.runner.outbox_filled()
+    device.loop.outbox_filled()
+    device.loop.handle(Refused(device.link.receipts("/event")[0], "not authorised"))
+    device.loop.handle(Delivered(device.link.receipts("/event")[1]))
+    device.loop.outbox_filled()
     assert len(device.link.said("/event")) == 2
-    device.runner.take(Disconnected("a tree"))
-    device.runner.take(Connected())
+    device.loop.handle(Disconnected("a tree"))
+    device.loop.handle(Connected())
     assert device.link.said("/event")[2] == b"0"
-    device.runner.take(Delivered(device.link.receipts("/event")[-1]))
+    device.loop.handle(Delivered(device.link.receipts("/event")[-1]))
     assert device.journal.waiting() == []
 
 
 def test_a_full_disk_delays_the_forgetting_and_sends_nothing_twice(device: DeviceRoom) -> None:
     reports(device, 2)
-    device.runner.outbox_filled()
+    device.loop.outbox_filled()
     device.journal.failure = FULL
-    device.runner.take(Delivered(device.link.receipts("/event")[0]))
-    device.runner.outbox_filled()
+    device.loop.handle(Delivered(device.link.receipts("/event")[0]))
+    device.loop.outbox_filled()
     assert len(device.link.said("/event")) == 2
     assert len(device.journal.waiting()) == 2
     device.journal.failure = None
-    device.runner.take(Delivered(device.link.receipts("/event")[1]))
+    device.loop.handle(Delivered(device.link.receipts("/event")[1]))
     assert device.journal.waiting() == []
     assert len(device.link.said("/event")) == 2
 
@@ -332,12 +332,12 @@ def test_an_adoption_is_heard_at_least_once_over_a_link_that_is_cut_again_and_ag
     device.hears("fleet/v1/models/digits/desired", b"1.0.0 1")
     device.serves_chunks()
     device.one.prover.ends()
-    device.runner.take(Disconnected("a tree"))
+    device.loop.handle(Disconnected("a tree"))
     device.waits(4_000.0)
     assert device.one.phase is Phase.COMMITTED
     for _ in range(3):
-        device.runner.take(Connected())
-        device.runner.take(Disconnected("another tree"))
+        device.loop.handle(Connected())
+        device.loop.handle(Disconnected("another tree"))
     assert {Outcome.from_line(said).outcome for said in device.link.said("/event")} == {"adopted"}
 
 
@@ -345,36 +345,36 @@ def test_an_adoption_is_heard_at_least_once_over_a_link_that_is_cut_again_and_ag
 
 
 def test_the_round_trip_is_measured_on_what_is_said_anyway(device: DeviceRoom) -> None:
-    device.watch.cut()
-    device.runner.publish(STATUS, b"{}", True)
+    device.round_trip.disconnected()
+    device.loop.publish(STATUS, b"{}", True)
     receipt = len(device.link.published)
     device.time.now_s += 0.25
-    device.runner.take(Delivered(receipt))
-    assert device.watch.round_trip_ms == 250.0
+    device.loop.handle(Delivered(receipt))
+    assert device.round_trip.latest_ms == 250.0
 
 
 def test_a_link_slower_than_we_speak_is_measured_too() -> None:
-    watch = LinkWatch()
+    round_trip = RoundTrip()
     for second in range(5):
-        watch.sent(second, float(second))
-    watch.answered(0, 5.0)
-    assert watch.round_trip_ms == 5_000.0
+        round_trip.sent(second, float(second))
+    round_trip.answered(0, 5.0)
+    assert round_trip.latest_ms == 5_000.0
 
 
 def test_a_time_that_spans_a_reconnect_is_not_a_round_trip() -> None:
-    watch = LinkWatch()
-    watch.sent(1, 0.0)
-    watch.cut()
-    watch.answered(1, 300.0)
-    assert isinstance(watch.round_trip_ms, Unknown)
+    round_trip = RoundTrip()
+    round_trip.sent(1, 0.0)
+    round_trip.disconnected()
+    round_trip.answered(1, 300.0)
+    assert isinstance(round_trip.latest_ms, Unknown)
 
 
 def test_a_refusal_is_an_answer_too(device: DeviceRoom) -> None:
-    device.watch.cut()
-    device.runner.publish(STATUS, b"{}", True)
+    device.round_trip.disconnected()
+    device.loop.publish(STATUS, b"{}", True)
     device.time.now_s += 0.1
-    device.runner.take(Refused(len(device.link.published), "not authorised"))
-    assert device.watch.round_trip_ms == pytest.approx(100.0)
+    device.loop.handle(Refused(len(device.link.published), "not authorised"))
+    assert device.round_trip.latest_ms == pytest.approx(100.0)
 
 
 # the read-back
@@ -384,7 +384,7 @@ def test_our_own_status_is_read_back_once_a_connection(device: DeviceRoom, caplo
     device.hears(STATUS, device.link.said("/status")[-1])
     assert device.link.unsubscribed == [STATUS]
     device.waits(READ_BACK_WITHIN_S)
-    assert "does not show us" not in caplog.text
+    assert "does not return" not in caplog.text
 
 
 def test_a_broker_that_does_not_show_us_our_own_words_is_reported_once(
@@ -392,16 +392,16 @@ def test_a_broker_that_does_not_show_us_our_own_words_is_reported_once(
 ) -> None:
     device.hears(STATUS, device.link.said("/status")[-1], retained=True)  # from before: it proves nothing
     device.waits(READ_BACK_WITHIN_S - 1)
-    assert "does not show us" not in caplog.text
+    assert "does not return" not in caplog.text
     device.waits(1.0)
     device.waits(READ_BACK_WITHIN_S)
-    assert caplog.text.count(f"does not show us what we publish on {STATUS}; check its access rules") == 1
+    assert caplog.text.count(f"does not return what is published on {STATUS}; check its access rules") == 1
 
 
 def test_a_cut_link_can_show_nothing() -> None:
     read_back = ReadBack()
     read_back.expect([STATUS], 0.0)
-    read_back.cut()
+    read_back.disconnected()
     assert read_back.overdue(1_000.0) == []
     assert not read_back.seen(STATUS, retained=False)
 
@@ -419,7 +419,7 @@ def test_feedback_is_reported_every_so_often() -> None:
     device.one.serving.windows = [a_window(5), a_window(7, "0.9.0")]
     device.waits(59.0)
     assert device.link.said("/feedback") == []
-    assert device.runner.wake_s() == device.time.now_s + 1.0
+    assert device.loop.wake_s() == device.time.now_s + 1.0
     device.waits(1.0)
     told = [Feedback.from_line(said) for said in device.link.said("/feedback")]
     assert [(window.version, window.inferences) for window in told] == [("1.0.0", 5), ("0.9.0", 7)]
@@ -435,7 +435,7 @@ def test_a_window_without_inferences_is_not_worth_a_message() -> None:
 
 def test_stopping_closes_the_feedback_windows_and_says_goodbye(device: DeviceRoom) -> None:
     device.one.serving.windows = [a_window()]
-    device.runner.stop()
+    device.loop.stop()
     assert len(device.link.said("/feedback")) == 1
     topic, payload, retained = device.link.published[-1]
     assert (topic, retained) == (PRESENCE, True)
@@ -468,11 +468,11 @@ def test_reports_that_cannot_be_read_wait_and_the_device_lives_on() -> None:
     device.starts()
     device.journal.unreadable = OSError(errno.EIO, "Input/output error")
     device.waits(60.0)
-    device.runner.take(Disconnected("a tree"))
-    device.runner.take(Connected())
+    device.loop.handle(Disconnected("a tree"))
+    device.loop.handle(Connected())
     assert device.link.said("/feedback") == []
     device.journal.unreadable = None
-    device.runner.outbox_filled()
+    device.loop.outbox_filled()
     assert len(device.link.said("/feedback")) == 1
 
 
@@ -481,7 +481,7 @@ def test_feedback_that_finds_no_room_to_the_very_end_is_lost_and_nothing_else(
 ) -> None:
     device.journal.failure = FULL
     device.one.serving.windows = [a_window()]
-    device.runner.stop()
+    device.loop.stop()
     assert "1 windows of feedback are lost" in caplog.text
     assert not device.link.running
 
@@ -492,8 +492,8 @@ def test_feedback_that_finds_no_room_to_the_very_end_is_lost_and_nothing_else(
 def test_the_loop_takes_what_comes_until_it_is_stopped_and_then_says_goodbye(device: DeviceRoom) -> None:
     inbox: queue.Queue[Inbound] = queue.Queue()
     stop = threading.Event()
-    loop = threading.Thread(target=drive, args=(device.runner, inbox, stop, device.time.clock()))
-    loop.start()
+    thread = threading.Thread(target=drive, args=(device.loop, inbox, stop, device.time.clock()))
+    thread.start()
     try:
         inbox.put(Connected())
         inbox.put(Received("fleet/v1/models/digits/desired", b"1.0.0 1", False))
@@ -501,9 +501,9 @@ def test_the_loop_takes_what_comes_until_it_is_stopped_and_then_says_goodbye(dev
     finally:
         inbox.put(Disconnected("the test is over"))
         while not inbox.empty():
-            loop.join(0.01)
+            thread.join(0.01)
         stop.set()
-        loop.join(60.0)
-    assert not loop.is_alive()
+        thread.join(60.0)
+    assert not thread.is_alive()
     assert device.one.engine.state.device.plan is not None
     assert not Presence.from_line(device.link.said("/presence")[-1]).online

@@ -1,4 +1,4 @@
-"""Questions over MQTT, without a broker: how they are read, put in shape and answered, and what happens to too many."""
+"""Requests over MQTT, without a broker: parsing, shapes, responses, and too many at once."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from device_client.mqtt_inference import request as asked
 from device_client.mqtt_inference.event_router import EventRouter
+from device_client.mqtt_inference.request import arrange, read_id, read_request, response_fields, response_topic
 from device_client.mqtt_inference.request_handler import REMEMBERED_MAX, RequestHandler
 from device_client.mqtt_inference.request_worker import WAITING_MAX, RequestWorker
 from device_client.serving.prediction import AnswerFormat, Prediction
@@ -42,22 +42,22 @@ def a_prediction(scores: Any = (0.1, 0.7, 0.2), *, number: int = 1) -> Predictio
 
 def test_an_id_is_a_text_or_a_whole_number_and_comes_back_as_it_was() -> None:
     for mark in ("a", "", 7, -(2**53)):
-        assert asked.read(json.dumps({"id": mark, "x": [1]}).encode()).id == mark
+        assert read_request(json.dumps({"id": mark, "x": [1]}).encode()).id == mark
     others: list[Any] = [True, 1.5, 2**53 + 1, "x" * 65, [1], {}]
     for other in others:
         with pytest.raises(BadInput, match="id: a text of at most 64 characters or a whole number is wanted"):
-            asked.read(json.dumps({"id": other, "x": [1]}).encode())
-        assert asked.mark_of(json.dumps({"id": other, "x": [1]}).encode()) is None
+            read_request(json.dumps({"id": other, "x": [1]}).encode())
+        assert read_id(json.dumps({"id": other, "x": [1]}).encode()) is None
 
 
 def test_what_other_programs_add_is_passed_over() -> None:
-    question = asked.read(b'{"x":[1,2],"_msgid":"a.b","topic":"t","label":3}')
+    question = read_request(b'{"x":[1,2],"_msgid":"a.b","topic":"t","label":3}')
     assert (question.id, question.x, question.label) == (None, [1, 2], 3)
 
 
 @pytest.mark.parametrize("x", [[1, 2, 3, 4], [[1, 2], [3, 4]], [[[1, 2], [3, 4]]], {"left": [1, 2, 3, 4]}])
 def test_one_input_is_taken_flat_nested_as_a_batch_of_one_or_by_name(x: Any) -> None:
-    assert np.array_equal(asked.arrange(x, ONE), [[1, 2], [3, 4]])
+    assert np.array_equal(arrange(x, ONE), [[1, 2], [3, 4]])
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_one_input_is_taken_flat_nested_as_a_batch_of_one_or_by_name(x: Any) -> 
     ],
 )
 def test_several_inputs_are_taken_in_the_models_order_or_by_name(x: Any) -> None:
-    left, right = asked.arrange(x, PAIR)
+    left, right = arrange(x, PAIR)
     assert (left.tolist(), right.tolist()) == ([[1, 2], [3, 4]], [5])
 
 
@@ -78,7 +78,7 @@ def test_several_inputs_are_taken_in_the_models_order_or_by_name(x: Any) -> None
     ("x", "told"),
     [
         ([1, 2, 3], "the model takes 2 inputs (x is a list of them, or an object with left, right)"),
-        ({"left": [1, 2, 3, 4]}, "x has left (the model takes left, right)"),
+        ({"left": [1, 2, 3, 4]}, "the model takes left, right; x has left"),
         ({"left": 1, "right": 2, "up": 3}, "x has left, right, up"),
         ({"left": None, "right": 2}, "x has left, right"),
         ({}, "x has nothing"),
@@ -88,7 +88,7 @@ def test_several_inputs_are_taken_in_the_models_order_or_by_name(x: Any) -> None
 )
 def test_other_inputs_are_refused_with_what_the_model_takes(x: Any, told: str) -> None:
     with pytest.raises(BadInput) as refused:
-        asked.arrange(x, PAIR)
+        arrange(x, PAIR)
     assert told in str(refused.value)
 
 
@@ -97,7 +97,7 @@ def test_what_has_not_the_numbers_goes_to_the_serving_which_names_the_shape(x: A
     with pytest.raises(
         BadInput, match=r"is no array|holds values of type|has the shape .*takes float32 of shape \(2, 2\)"
     ):
-        AnswerFormat(ONE).arrange(asked.arrange(x, ONE))
+        AnswerFormat(ONE).arrange(arrange(x, ONE))
 
 
 # --- where an answer goes
@@ -105,7 +105,7 @@ def test_what_has_not_the_numbers_goes_to_the_serving_which_names_the_shape(x: A
 
 @pytest.mark.parametrize("topic", [OUTPUT, f"{OUTPUT}/desk", "elsewhere", "fleets/of/others", "/fleet/v1", "a" * 256])
 def test_an_answer_may_go_to_the_output_below_it_and_out_of_the_fleet(topic: str) -> None:
-    assert asked.place_of_answer(ReplyTo(topic), OUTPUT, "fleet") == topic
+    assert response_topic(ReplyTo(topic), OUTPUT, "fleet") == topic
 
 
 @pytest.mark.parametrize(
@@ -132,13 +132,13 @@ def test_an_answer_may_go_to_the_output_below_it_and_out_of_the_fleet(topic: str
 )
 def test_an_answer_goes_nowhere_else(topic: str) -> None:
     with pytest.raises(BadInput):
-        asked.place_of_answer(ReplyTo(topic), OUTPUT, "fleet")
+        response_topic(ReplyTo(topic), OUTPUT, "fleet")
 
 
 def test_a_correlation_is_bounded() -> None:
-    assert asked.place_of_answer(ReplyTo("a", bytes(1_024)), OUTPUT, "fleet") == "a"
+    assert response_topic(ReplyTo("a", bytes(1_024)), OUTPUT, "fleet") == "a"
     with pytest.raises(BadInput, match="correlation data cannot be used"):
-        asked.place_of_answer(ReplyTo("a", bytes(1_025)), OUTPUT, "fleet")
+        response_topic(ReplyTo("a", bytes(1_025)), OUTPUT, "fleet")
 
 
 # --- answers
@@ -147,7 +147,7 @@ def test_a_correlation_is_bounded() -> None:
 def an_answer(outputs: tuple[Any, ...]) -> InferenceResponse:
     whole = a_prediction()
     arrays = tuple(np.asarray(each) for each in outputs)
-    said = asked.said_of(Prediction(arrays[0], arrays, 1, 0.7, "tulip", "1.0.0", whole.variant, 1))
+    said = response_fields(Prediction(arrays[0], arrays, 1, 0.7, "tulip", "1.0.0", whole.variant, 1))
     return InferenceResponse(id="a", device="pi-1", model="digits", **said)
 
 
@@ -179,10 +179,10 @@ def test_an_answer_is_read_as_it_was_written() -> None:
 
 def test_an_answer_that_is_no_number_is_none() -> None:
     with pytest.raises(BadModel, match=r"1\.0\.0 gave an answer that is no number"):
-        asked.said_of(a_prediction((0.1, np.nan, 0.2)))
+        response_fields(a_prediction((0.1, np.nan, 0.2)))
 
 
-# --- the desk
+# --- the worker
 
 
 class Oracle:
@@ -213,19 +213,21 @@ class Oracle:
 
 
 class Room:
-    """A desk that answers, and what it said."""
+    """A worker, and what it published."""
 
     def __init__(self) -> None:
         self.oracle = Oracle()
         self.said = queue.SimpleQueue[tuple[str, Any, bytes]]()
-        self.desk = RequestWorker("pi-1", "digits", Topics(), RequestHandler("pi-1", "digits", self.oracle), self._say)
-        self.desk.start()
+        self.worker = RequestWorker(
+            "pi-1", "digits", Topics(), RequestHandler("pi-1", "digits", self.oracle), self._say
+        )
+        self.worker.start()
 
     def _say(self, topic: str, payload: bytes, correlation: bytes) -> None:
         self.said.put((topic, json.loads(payload), correlation))
 
     def asks(self, question: dict[str, Any] | bytes, reply_to: ReplyTo | None = None) -> None:
-        self.desk.take(question if isinstance(question, bytes) else json.dumps(question).encode(), reply_to)
+        self.worker.submit(question if isinstance(question, bytes) else json.dumps(question).encode(), reply_to)
 
     def next(self) -> tuple[str, Any, bytes]:
         return self.said.get(timeout=WITHIN_S)
@@ -240,7 +242,7 @@ def room() -> Any:
     opened = Room()
     yield opened
     opened.oracle.gate.set()
-    opened.desk.close()
+    opened.worker.close()
 
 
 X: Final = [1, 2, 3, 4]
@@ -313,14 +315,14 @@ def test_a_fault_of_ours_costs_one_answer_and_not_the_next(room: Room, caplog: p
     assert room.answer({"id": 2, "x": X})["label"] == "tulip"
 
 
-def test_of_too_many_the_oldest_are_turned_away_and_taking_one_never_waits(room: Room) -> None:
+def test_of_too_many_the_oldest_are_rejected_and_submitting_never_waits(room: Room) -> None:
     room.oracle.gate.clear()
     room.asks({"id": 0, "x": X})
     room.oracle.asked.get(timeout=WITHIN_S)  # it is under way, and does not end
     more = 3 * WAITING_MAX
     for number in range(1, more + 1):
         room.asks({"id": number, "x": X}, ReplyTo("desk", b"%d" % number))
-    assert room.desk.turned_away == more - WAITING_MAX
+    assert room.worker.rejected == more - WAITING_MAX
     room.oracle.gate.set()
     said = [room.next() for _ in range(1 + 2 * WAITING_MAX)]
     late = [(each["id"], known_by) for _, each, known_by in said if each.get("error_kind") == "overloaded"]
@@ -329,43 +331,43 @@ def test_of_too_many_the_oldest_are_turned_away_and_taking_one_never_waits(room:
     assert all("ask less often" in each["error"] for _, each, _ in said if "error" in each)
 
 
-def test_a_closed_desk_drops_what_waits(room: Room) -> None:
+def test_a_closed_worker_drops_what_waits(room: Room) -> None:
     room.oracle.gate.clear()
     room.asks({"id": 0, "x": X})
     room.oracle.asked.get(timeout=WITHIN_S)
     room.asks({"id": 1, "x": X})
-    room.desk.close()  # waits for a moment only
+    room.worker.close()  # waits for a moment only
     room.oracle.gate.set()
     assert room.next()[1]["id"] == 0
     assert room.oracle.asked.empty()
 
 
-# --- the reception
+# --- the event router
 
 
-def test_questions_go_to_their_desk_and_all_else_to_the_device(room: Room) -> None:
+def test_requests_go_to_their_worker_and_all_else_to_the_event_loop(room: Room) -> None:
     link, forwarded = RecordingLink(), list[LinkEvent]()
-    reception = EventRouter(forwarded.append)
-    reception.attach(link, [room.desk])
+    router = EventRouter(forwarded.append)
+    router.attach(link, [room.worker])
     status = Received("fleet/v1/devices/pi-1/digits/status", b"{}", retained=True)
     events: list[LinkEvent] = [Connected(), status, Disconnected("gone"), Connected()]
     for event in events:
-        reception.hear(event)
+        router.route(event)
     assert forwarded == events
     assert link.subscribed == {INPUT: 0}
-    reception.hear(Received(INPUT, b'{"id":1,"x":[1,2,3,4]}', retained=True))  # would be answered at each connection
-    reception.hear(Received(INPUT, b"", retained=True))
-    reception.hear(Received(INPUT, b'{"id":2,"x":[1,2,3,4]}', False, ReplyTo("desk", b"who")))
+    router.route(Received(INPUT, b'{"id":1,"x":[1,2,3,4]}', retained=True))  # would be answered at each connection
+    router.route(Received(INPUT, b"", retained=True))
+    router.route(Received(INPUT, b'{"id":2,"x":[1,2,3,4]}', False, ReplyTo("desk", b"who")))
     assert room.next()[1]["id"] == 2
     assert forwarded == events
 
 
 def test_a_device_where_nothing_is_set_listens_to_no_questions() -> None:
     link, forwarded = RecordingLink(), list[LinkEvent]()
-    reception = EventRouter(forwarded.append)
-    reception.attach(link, [])
+    router = EventRouter(forwarded.append)
+    router.attach(link, [])
     asked_for_nothing = Received(INPUT, b"?", retained=False)
     for event in (Connected(), asked_for_nothing):
-        reception.hear(event)
+        router.route(event)
     assert link.subscribed == {}
     assert forwarded == [Connected(), asked_for_nothing]
