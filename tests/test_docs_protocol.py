@@ -1,4 +1,4 @@
-"""docs/PROTOCOL.md and docs/ARCHITECTURE.md say what the programs do: tables, examples and numbers are tried."""
+"""docs/PROTOCOL.md says what the programs do: tables, examples and numbers are tried."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Final
 import pytest
 from pydantic import BaseModel
 
-from device_client.core.state import Phase
 from device_client.mqtt_inference.request import CORRELATION_MAX_BYTES, REPLY_TOPIC_MAX
 from device_client.mqtt_inference.request_handler import REMEMBERED_MAX
 from device_client.mqtt_inference.request_worker import WAITING_MAX
@@ -155,18 +154,3 @@ def _longest(message: type[BaseModel], field: str) -> int:
     limits = [part.max_length for part in message.model_fields[field].metadata if hasattr(part, "max_length")]
     assert limits, f"{field} is not bounded"
     return int(limits[0])
-
-
-def test_the_table_of_phases_is_complete_and_names_only_phases() -> None:
-    rows = page("docs/ARCHITECTURE.md").table("phase", "what happens")
-    known = [f"`{phase.value}`" for phase in Phase]
-    assert sorted(row[0] for row in rows) == sorted(known)
-    assert {name for row in rows for name in row[2].split(", ")} <= set(known)
-
-
-def test_the_rooms_are_there() -> None:
-    for row in page("docs/ARCHITECTURE.md").table("room", "owns"):
-        rooms = [name.strip("`") for name in row[0].split(", ")]
-        parent = rooms[0].partition("/")[0]
-        for room in rooms:
-            assert any((PROJECT / folder / room).is_dir() for folder in ("", parent)), room
