@@ -1,4 +1,4 @@
-"""Readings from a JSON file in place of the device's own, for tests and demonstrations. Reads no sensor."""
+"""Readings from a JSON file in place of the device's own, for tests and demonstrations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from device_client.adapters.sensors.probes.base import bytes_of
-from device_client.adapters.sensors.probes.validation import NAMES, PLAIN, believed
+from device_client.adapters.sensors.probes.validation import NAMES, PLAIN, validated
 from device_client.core.conditions.readings import Readings, Unknown
 
 PROBE_MAX_BYTES: Final = 16_384
@@ -17,17 +17,17 @@ _SOURCE: Final = "the probe file"
 
 
 def overridden(readings: Readings, path: Path, zone: tzinfo | None = None) -> Readings:
-    """The readings with those of the file in their place; a value that cannot be used is Unknown with the reason.
+    """Replace readings by those of the file; a value that cannot be used becomes Unknown.
 
-    A file that cannot be read at all makes every reading Unknown that a file could give: nothing is guessed.
+    A file that cannot be read makes every reading Unknown that it could give.
     """
     try:
-        told = json.loads(bytes_of(path, PROBE_MAX_BYTES + 1))
+        values = json.loads(bytes_of(path, PROBE_MAX_BYTES + 1))
     except (OSError, ValueError, RecursionError) as broken:
         return _all_unknown(readings, f"the probe file {path.name} cannot be read: {broken}"[:200])
-    if not isinstance(told, dict):
+    if not isinstance(values, dict):
         return _all_unknown(readings, f"the probe file {path.name} holds no JSON object")
-    changes = {name: believed(name, told[name], _SOURCE, zone) for name in NAMES & told.keys()}
+    changes = {name: validated(name, values[name], _SOURCE, zone) for name in NAMES & values.keys()}
     return replace(readings, **changes)
 
 

@@ -1,4 +1,4 @@
-"""Where readings come from on this device: `[probes]` of device.toml, and the probes that follow from it."""
+"""`[probes]` of device.toml, and the probes that follow from it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from device_client.adapters.sensors.probes.pisugar import PiSugarProbe
 from device_client.adapters.sensors.probes.power_supply import PowerSupplyProbe
 from device_client.adapters.sensors.probes.wifi_signal import WifiSignalProbe
 
-_MARGIN: Final = 0.8  # a program that is too slow is ended before its probe is left behind
+_MARGIN: Final = 0.8  # a slow program is killed before its probe is given up
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeSettings:
     """The owner's choices."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid")  # a typo in a settings file is refused, not ignored
+    __pydantic_config__ = ConfigDict(extra="forbid")  # a typo in a settings file is rejected, not ignored
 
     command: tuple[str, ...] = ()
     """Program and arguments that print readings as JSON; overrides the rest."""
@@ -39,7 +39,7 @@ class ProbeSettings:
     """Time of a probe; beyond, its readings are unknown."""
 
     def probes(self, state_folder: Path) -> list[Probe]:
-        """The first that speaks for a reading is heard: what the owner names comes before what is found."""
+        """The probes in order of precedence: those that the owner names before those that are found."""
         timeout_s = self.timeout_s * _MARGIN
         named: list[Probe] = [OwnerCommandProbe(self.command, timeout_s=timeout_s)] if self.command else []
         named += [NutUpsProbe(self.nut, timeout_s=timeout_s)] if self.nut else []

@@ -1,6 +1,6 @@
-"""What a probe is: something that can be asked for readings by name. It may raise, lie, vanish or hang.
+"""The interface of a probe, and bounded reads of small files for all of them.
 
-Whoever asks bears with all of that: `patient.py` with the time, `belief.py` with the values.
+Probes may block, raise or return nonsense. `timed_probe` bounds the time, `validation` the values.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from device_client.core.conditions.readings import Unknown
 
 T = TypeVar("T")
 Findings = Mapping[str, object]
-"""Values by the names of Readings. Who gives a name speaks for it, also with Unknown; others are not asked then."""
+"""Values by the names of Readings. The first probe that gives a name decides it, by Unknown too."""
 
 REASON_MAX_CHARACTERS: Final = 200
 
 
 class Unread(Exception):
-    """A reading that could not be taken; the text is for the operator."""
+    """A reading could not be taken; the text tells the operator why."""
 
 
 class Probe(Protocol):
@@ -28,31 +28,31 @@ class Probe(Protocol):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The readings that it speaks for when it fails as a whole."""
+        """The readings that become Unknown when `read` fails."""
 
     def read(self) -> Findings:
-        """Look once. May raise anything: it is then Unknown with the text."""
+        """Take readings once. May raise anything, whose text becomes the reason."""
 
 
 def attempt(read: Callable[[], T]) -> T | Unknown:
-    """What `read` gives, or why it gives nothing."""
+    """The value of `read`, or Unknown with the text of what it raised."""
     try:
         return read()
-    except Exception as failure:  # noqa: BLE001 - sensors fail in all sorts of ways; the device goes on
+    except Exception as failure:  # noqa: BLE001 - sensors fail in any way; the device goes on
         return unknown(failure)
 
 
 def unknown(failure: Exception) -> Unknown:
-    """A failure as a reading."""
+    """A failed reading."""
     if isinstance(failure, OSError) and failure.strerror:
-        told = f"{failure.filename}: {failure.strerror}" if failure.filename else failure.strerror
+        text = f"{failure.filename}: {failure.strerror}" if failure.filename else failure.strerror
     else:
-        told = str(failure) if isinstance(failure, Unread) else f"{type(failure).__name__}: {failure}"
-    return Unknown(told[:REASON_MAX_CHARACTERS])
+        text = str(failure) if isinstance(failure, Unread) else f"{type(failure).__name__}: {failure}"
+    return Unknown(text[:REASON_MAX_CHARACTERS])
 
 
 def text_of(path: Path) -> str:
-    """The text of a small file of the kernel. Raises Unread when it is not there."""
+    """The text of a small file of the kernel. Raises Unread when there is none."""
     try:
         with path.open(errors="replace") as file:
             return file.read(4096).strip()
@@ -61,7 +61,7 @@ def text_of(path: Path) -> str:
 
 
 def bytes_of(path: Path, max_bytes: int) -> bytes:
-    """The beginning of a file of the owner's. Nobody waits: a pipe without a writer is empty. Raises OSError."""
+    """The beginning of a file of the owner's; of a pipe, never waiting for a writer. Raises OSError."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
         return file.read(max_bytes) or b""
 

@@ -1,4 +1,4 @@
-"""The clock on the wall: in which zone it hangs, and whether anybody has set it."""
+"""The system's clock: its time zone, and whether it is synchronised."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from device_client.adapters.sensors.probes.base import Unread
 
 _SYNCHRONISED: Final = Path("/run/systemd/timesync/synchronized")
 _LOCALTIME: Final = Path("/etc/localtime")
-_TIMEX_BYTES: Final = 512  # struct timex has 208 or fewer; all zero asks without changing anything
-_TIME_ERROR: Final = 5  # what adjtimex answers while nobody has set the clock
+_TIMEX_BYTES: Final = 512  # struct timex has at most 208; all zero reads without a change
+_TIME_ERROR: Final = 5  # returned by adjtimex while the clock is not synchronised
 
 
 def synchronised(mark: Path = _SYNCHRONISED) -> bool:
-    """Whether the kernel believes its clock. Raises Unread."""
+    """Whether the kernel considers its clock synchronised. Raises Unread."""
     if mark.exists():
         return True
     answer = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
@@ -28,7 +28,7 @@ def synchronised(mark: Path = _SYNCHRONISED) -> bool:
 
 
 def zone_of(name: str) -> tzinfo:
-    """An IANA zone, such as Europe/Berlin. Raises ValueError when there is none of that name here."""
+    """An IANA zone, such as Europe/Berlin. Raises ValueError when this device has none of that name."""
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError):  # a path outside, a folder, no such zone
@@ -36,7 +36,7 @@ def zone_of(name: str) -> tzinfo:
 
 
 def system_zone(localtime: Path = _LOCALTIME) -> tzinfo:
-    """The zone of this system, with its daylight saving; where it cannot be known, its offset of now."""
+    """The zone of this system, with daylight saving; only its present offset when it cannot be known."""
     try:
         if name := os.environ.get("TZ", "").removeprefix(":"):
             return zone_of(name)

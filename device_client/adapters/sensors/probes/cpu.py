@@ -1,79 +1,83 @@
-"""The processor: how busy it is, and how hot. Knows nothing of limits."""
+"""CPU load and temperature, by psutil."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from device_client.adapters.sensors.probes.base import Findings, Unread, attempt, number_of, text_of
+from device_client.adapters.sensors.probes.system import cpu_times, sensors_temperatures
 from device_client.core.conditions.readings import Unknown
 
-LOOK_OLD_S: Final = 10.0  # an average over longer says little of now
+AVERAGE_MAX_S: Final = 10.0  # an average over a longer time says little about the present
 SAMPLE_S: Final = 0.1
-_ZONES: Final = ("cpu-thermal", "cpu_thermal", "soc-thermal", "soc_thermal", "x86_pkg_temp")
-_CHIPS: Final = ("cpu_thermal", "coretemp", "k10temp", "soc_thermal", "cpu-thermal")
+_CPU_SENSORS: Final = frozenset(
+    ["cpu_thermal", "cpu-thermal", "coretemp", "k10temp", "soc_thermal", "soc-thermal", "x86_pkg_temp"]
+)
 
 
 class CpuProbe:
-    """Its load is the average since the look before, or of a tenth of a second when that is long ago."""
+    """The load is the average since the last reading, or over a tenth of a second when that is long ago."""
 
     names = ("cpu_percent", "temperature_c")
 
     def __init__(
         self,
-        ticks: Path = Path("/proc/stat"),
+        temperatures: Callable[[], Mapping[str, Sequence[Any]]] = sensors_temperatures,
         zones: Path = Path("/sys/class/thermal"),
-        chips: Path = Path("/sys/class/hwmon"),
         *,
         clock_s: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._ticks_file, self._zones, self._chips = ticks, zones, chips
+        self._temperatures, self._zones = temperatures, zones
         self._clock_s, self._pause = clock_s, pause
-        self._ticks: tuple[int, int] | Unknown = attempt(self._busy_and_all)
-        self._looked_at_s = clock_s()
+        self._times: tuple[float, float] | Unknown = attempt(_busy_and_total_s)
+        self._read_at_s = clock_s()
 
     def read(self) -> Findings:
-        """Percent of all cores, and °C."""
+        """Percent of all cores, and °C. Never raises."""
         return {"cpu_percent": attempt(self._load_percent), "temperature_c": attempt(self._temperature_c)}
 
-    def _load_percent(self) -> float | Unknown:
-        """Our own sum, for psutil's begins anew in each thread."""
-        before = self._ticks
-        if self._clock_s() - self._looked_at_s > LOOK_OLD_S:
-            before = attempt(self._busy_and_all)
+    def _load_percent(self) -> float:
+        """From the difference of two readings. psutil's own `cpu_percent` keeps the earlier one per thread."""
+        before = self._times
+        if self._clock_s() - self._read_at_s > AVERAGE_MAX_S:
+            before = attempt(_busy_and_total_s)
             self._pause(SAMPLE_S)
-        now = attempt(self._busy_and_all)
-        self._ticks, self._looked_at_s = now, self._clock_s()
-        if isinstance(before, Unknown) or isinstance(now, Unknown):
-            return now if isinstance(now, Unknown) else Unknown("there was no look before this one")
-        total = now[1] - before[1]
-        return round(100.0 * (now[0] - before[0]) / total, 1) if total > 0 else Unknown("no time has passed to measure")
-
-    def _busy_and_all(self) -> tuple[int, int]:
-        """Ticks of all cores since boot."""
-        first = text_of(self._ticks_file).split("\n", 1)[0].split()
-        if len(first) < 8 or not all(field.isdigit() for field in first[1:8]):
-            raise Unread(f"{self._ticks_file} does not begin with counts of ticks")
-        user, nice, system, idle, wait, *rest = (int(field) for field in first[1:8])
-        busy = user + nice + system + sum(rest)
-        return busy, busy + idle + wait
+        self._times, self._read_at_s = attempt(_busy_and_total_s), self._clock_s()
+        now = self._times
+        if isinstance(now, Unknown):
+            raise Unread(now.reason)
+        if isinstance(before, Unknown):
+            raise Unread("there is no earlier reading to compare with")
+        total_s = now[1] - before[1]
+        if total_s <= 0:
+            raise Unread("no time has passed to measure")
+        return round(100.0 * (now[0] - before[0]) / total_s, 1)
 
     def _temperature_c(self) -> float:
+        """A sensor of the CPU; else a thermal zone, which psutil does not read beside sensors of other parts."""
+        for name, sensors in self._temperatures().items():
+            if name in _CPU_SENSORS:
+                return float(sensors[0].current)
         zones = sorted(self._zones.glob("thermal_zone*"))
-        zones.sort(key=lambda zone: not _is_named(zone / "type", _ZONES))  # stable: the first of the others is next
-        if zones:
-            return number_of(zones[0] / "temp") / 1000
-        for chip in sorted(self._chips.glob("hwmon*")):
-            if _is_named(chip / "name", _CHIPS):
-                return number_of(chip / "temp1_input") / 1000
-        raise Unread("this device shows no temperature sensor")
+        if not zones:
+            raise Unread("this device shows no temperature sensor")
+        zone = next((zone for zone in zones if _type_of(zone) in _CPU_SENSORS), zones[0])
+        return number_of(zone / "temp") / 1000
 
 
-def _is_named(file: Path, names: tuple[str, ...]) -> bool:
+def _busy_and_total_s() -> tuple[float, float]:
+    """CPU seconds of all cores since boot."""
+    times = cpu_times()
+    busy_s = times.user + times.nice + times.system + times.irq + times.softirq
+    return busy_s, busy_s + times.idle + times.iowait
+
+
+def _type_of(zone: Path) -> str:
     try:
-        return text_of(file) in names
+        return text_of(zone / "type")
     except (OSError, Unread):
-        return False
+        return ""

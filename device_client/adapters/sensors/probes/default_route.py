@@ -1,4 +1,4 @@
-"""The link: which interface the default route takes, and what kind it is."""
+"""The interface of the default route, and its kind. psutil knows neither routes nor kinds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class DefaultRouteProbe:
         self._interfaces, self._routes, self._routes_6 = interfaces, routes, routes_6
 
     def read(self) -> Findings:
-        """Raises Unread where there is no default route."""
+        """Raises Unread when there is no default route."""
         return {"link_kind": self._kind(default_interface(self._routes, self._routes_6))}
 
     def _kind(self, interface: str) -> LinkKind:
@@ -40,20 +40,20 @@ class DefaultRouteProbe:
 
 
 def default_interface(routes: Path = _ROUTES, routes_6: Path = _ROUTES_6) -> str:
-    """The interface of the default route with the lowest metric; of IPv6 where IPv4 has none. Raises Unread."""
-    found = _of_4(routes) or _of_6(routes_6)
+    """The interface of the default route with the lowest metric; IPv6 only without one of IPv4. Raises Unread."""
+    found = _ipv4_routes(routes) or _ipv6_routes(routes_6)
     if not found:
         raise Unread("there is no default route")
     return min(found)[1]
 
 
-def _of_4(routes: Path) -> list[tuple[int, str]]:
+def _ipv4_routes(routes: Path) -> list[tuple[int, str]]:
     rows = [line.split() for line in text_of(routes).splitlines()[1:]]
     rows = [row for row in rows if len(row) >= 8 and row[1] == row[7] == "00000000" and int(row[3], 16) & _UP]
     return [(int(row[6]), row[0]) for row in rows]
 
 
-def _of_6(routes: Path) -> list[tuple[int, str]]:
+def _ipv6_routes(routes: Path) -> list[tuple[int, str]]:
     if not routes.exists():
         return []
     rows = [line.split() for line in text_of(routes).splitlines()]

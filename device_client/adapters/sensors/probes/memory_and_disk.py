@@ -1,32 +1,24 @@
-"""Room: free memory, and free bytes of the disk that holds a folder."""
+"""Free memory, and free bytes of the disk that holds a folder, by psutil."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-from device_client.adapters.sensors.probes.base import Findings, Unread, attempt, text_of
+from device_client.adapters.sensors.probes.base import Findings, attempt
+from device_client.adapters.sensors.probes.system import disk_usage, virtual_memory
 
 
 class MemoryAndDiskProbe:
-    """Of the whole device; `folder` says which disk."""
+    """Both in bytes: memory available without swapping, disk space for an unprivileged user."""
 
     names = ("memory_free_bytes", "disk_free_bytes")
 
-    def __init__(self, folder: Path, memory: Path = Path("/proc/meminfo")) -> None:
-        self._folder, self._memory = folder, memory
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
     def read(self) -> Findings:
-        """Both in bytes."""
+        """Never raises: one of the two may be Unknown."""
         return {
-            "memory_free_bytes": attempt(self._memory_free_bytes),
-            "disk_free_bytes": attempt(lambda: shutil.disk_usage(self._folder).free),
+            "memory_free_bytes": attempt(lambda: virtual_memory().available),
+            "disk_free_bytes": attempt(lambda: disk_usage(str(self._folder)).free),
         }
-
-    def _memory_free_bytes(self) -> int:
-        """What can be had without swapping, as the kernel reckons."""
-        for line in text_of(self._memory).splitlines():
-            name, _, amount = line.partition(":")
-            if name == "MemAvailable" and amount.strip().removesuffix(" kB").isdigit():
-                return int(amount.strip().removesuffix(" kB")) * 1024
-        raise Unread(f"{self._memory} does not say what is available")

@@ -1,6 +1,6 @@
-"""Whether bytes cost money, as NetworkManager sees it: by `nmcli` for the interface, else over D-Bus as a whole.
+"""Whether the link is metered, by NetworkManager: `nmcli` for its interface, else D-Bus for the whole device.
 
-What it guesses counts as well: GUESS_YES is metered. Tethering to a telephone is known by guessing only.
+Its guesses count: it can only guess that a link is tethered to a phone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _BY_NUMBER: Final = {"1": True, "2": False, "3": True, "4": False}  # yes, no, G
 
 
 class MeteredLinkProbe:
-    """NetworkManager's word."""
+    """NetworkManager's answer for the interface of the default route."""
 
     names = ("metered",)
 
@@ -34,7 +34,7 @@ class MeteredLinkProbe:
         self._interface, self._timeout_s = interface, timeout_s
 
     def read(self) -> Findings:
-        """Raises Unread where NetworkManager is not there, or does not know."""
+        """Raises Unread when NetworkManager is not installed, or does not know."""
         try:
             return {"metered": self._by_nmcli()}
         except Unread as first:
@@ -44,16 +44,16 @@ class MeteredLinkProbe:
                 raise Unread(f"{first}; {second}") from None
 
     def _by_nmcli(self) -> bool:
-        question = ("-t", "-f", "GENERAL.METERED", "device", "show", self._interface())
-        said = output_of((*self._nmcli, *question), self._timeout_s).strip().removeprefix("GENERAL.METERED:")
-        word = said.split(" ", 1)[0]
+        arguments = ("-t", "-f", "GENERAL.METERED", "device", "show", self._interface())
+        output = output_of((*self._nmcli, *arguments), self._timeout_s).strip().removeprefix("GENERAL.METERED:")
+        word = output.split(" ", 1)[0]
         if word not in ("yes", "no"):
-            raise Unread(f"nmcli says {said[:40]!r}")
+            raise Unread(f"nmcli says {output[:40]!r}")
         return word == "yes"
 
     def _by_dbus(self) -> bool:
-        said = output_of(self._busctl, self._timeout_s).strip()
-        metered = _BY_NUMBER.get(said.removeprefix("u "))
+        output = output_of(self._busctl, self._timeout_s).strip()
+        metered = _BY_NUMBER.get(output.removeprefix("u "))
         if metered is None:
-            raise Unread(f"NetworkManager says {said[:40]!r}")
+            raise Unread(f"NetworkManager says {output[:40]!r}")
         return metered

@@ -9,7 +9,7 @@ from device_client.adapters.sensors.probes.run_program import output_of
 
 
 class NutUpsProbe:
-    """One supply, named as `upsc` takes it: `ups`, `ups@host`, `ups@host:port`."""
+    """One supply: `ups`, `ups@host` or `ups@host:port`."""
 
     names = ("battery_percent", "on_mains")
 
@@ -19,12 +19,14 @@ class NutUpsProbe:
     def read(self) -> Findings:
         """Charge and mains. Raises Unread."""
         lines = output_of(self._command, self._timeout_s).splitlines()
-        told = {name.strip(): value.strip() for name, colon, value in (line.partition(":") for line in lines) if colon}
-        return {"battery_percent": attempt(lambda: _charge(told)), "on_mains": attempt(lambda: _on_line(told))}
+        values = {
+            name.strip(): value.strip() for name, colon, value in (line.partition(":") for line in lines) if colon
+        }
+        return {"battery_percent": attempt(lambda: _charge(values)), "on_mains": attempt(lambda: _on_line(values))}
 
 
-def _charge(told: dict[str, str]) -> float:
-    charge = told.get("battery.charge")
+def _charge(values: dict[str, str]) -> float:
+    charge = values.get("battery.charge")
     if charge is None:
         raise Unread("upsc does not tell battery.charge")
     try:
@@ -33,9 +35,9 @@ def _charge(told: dict[str, str]) -> float:
         raise Unread(f"upsc says battery.charge: {charge[:40]}") from None
 
 
-def _on_line(told: dict[str, str]) -> bool:
-    """OL is on line, OB on battery; other words may stand beside."""
-    words = told.get("ups.status", "").split()
+def _on_line(values: dict[str, str]) -> bool:
+    """OL is on line, OB on battery; other words may follow."""
+    words = values.get("ups.status", "").split()
     if "OB" in words or "OL" in words:
         return "OB" not in words
     raise Unread(f"upsc says ups.status: {' '.join(words)[:40]}" if words else "upsc does not tell ups.status")

@@ -1,4 +1,4 @@
-"""A program of the owner's that prints readings as JSON: for whatever this package has no probe for."""
+"""A program of the owner's that prints readings as JSON, for sensors that have no probe here."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from device_client.adapters.sensors.probes.validation import NAMES
 
 
 class OwnerCommandProbe:
-    """It speaks for what it told the last time; before it has ever answered, for nothing."""
+    """Provides the readings of its last successful run; none before that."""
 
     def __init__(self, command: Sequence[str], *, timeout_s: float) -> None:
         self._command, self._timeout_s = tuple(command), timeout_s
         self.names: tuple[str, ...] = ()
-        self.failure = ""  # of the last look
+        self.failure = ""  # of the last run
 
     def read(self) -> Findings:
-        """What it prints, by the names of Readings; other names are kept quiet about. Raises Unread."""
+        """The readings that it prints; unknown names are ignored. Raises Unread."""
         try:
-            told = self._told()
+            readings = self._run()
         except Unread as failed:
             self.failure = str(failed)
             raise
-        self.failure, self.names = "", tuple(told)
-        return told
+        self.failure, self.names = "", tuple(readings)
+        return readings
 
-    def _told(self) -> dict[str, object]:
-        said = output_of(self._command, self._timeout_s)
+    def _run(self) -> dict[str, object]:
+        output = output_of(self._command, self._timeout_s)
         try:
-            told = json.loads(said)
+            readings = json.loads(output)
         except (ValueError, RecursionError):
             raise Unread("the probe command prints no JSON") from None
-        if not isinstance(told, dict):
+        if not isinstance(readings, dict):
             raise Unread("the probe command prints no JSON object")
-        return {name: value for name, value in told.items() if name in NAMES}
+        return {name: value for name, value in readings.items() if name in NAMES}

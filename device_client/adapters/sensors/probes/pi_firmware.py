@@ -1,7 +1,8 @@
-"""The flags of a Raspberry Pi's firmware: is it slowed down, is its supply too weak, now. Other boards have none.
+"""The flags of a Raspberry Pi's firmware: throttling and under-voltage at present. Other boards have none.
 
-Three ways, the cheapest first: a file of the firmware driver, an alarm of the voltage sensor (which tells nothing of
-throttling), and `vcgencmd`. The upper bits, what has happened since boot, do not matter to an update now.
+Read from a file of the firmware driver, else by `vcgencmd`, else from an alarm of the
+voltage sensor, which does not show throttling. The upper bits, for the time since boot,
+are ignored.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _NO_FLAGS: Final = "this device shows no firmware flags"
 
 
 class PiFirmwareProbe:
-    """What the firmware says of power and heat."""
+    """The firmware's present state of power and heat."""
 
     names = ("throttled", "under_voltage")
 
@@ -36,16 +37,16 @@ class PiFirmwareProbe:
         self._flags, self._chips, self._command, self._timeout_s = flags, chips, tuple(command), timeout_s
 
     def read(self) -> Findings:
-        """Whether it is so now. Raises Unread when the board has no such firmware."""
+        """Raises Unread when the board has no such firmware."""
         if self._flags.exists():
-            return _told(text_of(self._flags))
+            return _findings(text_of(self._flags))
         try:
-            return _told(output_of(self._command, self._timeout_s).strip().removeprefix("throttled="))
-        except Unread as silent:
+            return _findings(output_of(self._command, self._timeout_s).strip().removeprefix("throttled="))
+        except Unread as failure:
             alarm = self._alarm()
             if alarm is None:
-                raise Unread(_NO_FLAGS) from silent
-            return {"under_voltage": number_of(alarm) != 0, "throttled": Unknown(f"{_NO_FLAGS}: {silent}")}
+                raise Unread(_NO_FLAGS) from failure
+            return {"under_voltage": number_of(alarm) != 0, "throttled": Unknown(f"{_NO_FLAGS}: {failure}")}
 
     def _alarm(self) -> Path | None:
         for name in sorted(self._chips.glob("hwmon*/name")):
@@ -54,7 +55,7 @@ class PiFirmwareProbe:
         return None
 
 
-def _told(flags: str) -> Findings:
+def _findings(flags: str) -> Findings:
     try:
         bits = int(flags, 16)
     except ValueError:

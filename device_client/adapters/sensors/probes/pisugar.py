@@ -1,4 +1,4 @@
-"""A PiSugar battery board, through the socket of its own server: one line asked, one line answered."""
+"""A PiSugar battery board, through the socket of its server: a line of request, a line of response."""
 
 from __future__ import annotations
 
@@ -8,40 +8,40 @@ from typing import Final
 
 from device_client.adapters.sensors.probes.base import Findings, Unread
 
-LINES_MAX: Final = 32  # it also tells of taps on its button in between
+LINES_MAX: Final = 32  # it also reports taps on its button
 LINE_MAX_BYTES: Final = 256
 
 
 class PiSugarProbe:
-    """At a Unix socket or, where the address has a colon, at `host:port`.
+    """A server at a Unix socket or, when the address has a colon, at `host:port`.
 
-    Where there is no socket there is no such board, and it speaks for nothing; once there was one, it is missed.
+    Gives no readings until there is a socket; after that, a missing one is a failure.
     """
 
     names = ("battery_percent", "on_mains")
 
     def __init__(self, address: str = "/tmp/pisugar-server.sock", *, timeout_s: float = 1.0) -> None:
         self._address, self._timeout_s = address, timeout_s
-        self._was_here = ":" in address
+        self._was_found = ":" in address
 
     def read(self) -> Findings:
         """Charge and plug. Raises Unread or OSError."""
-        if not self._was_here and not Path(self._address).exists():
+        if not self._was_found and not Path(self._address).exists():
             return {}
-        self._was_here = True
+        self._was_found = True
         try:
-            return self._asked()
+            return self._request_both()
         except OSError as lost:
             raise Unread(f"the PiSugar server at {self._address} does not answer: {lost.strerror or lost}") from None
 
-    def _asked(self) -> Findings:
+    def _request_both(self) -> Findings:
         with self._connect() as connection:
-            percent = _ask(connection, "battery")
-            plugged = _ask(connection, "battery_power_plugged")
+            percent = _request(connection, "battery")
+            plugged = _request(connection, "battery_power_plugged")
         try:
             charge: float | str = float(percent)
         except ValueError:
-            charge = percent  # told as it is
+            charge = percent  # rejected by `validation`, which shows it
         return {"battery_percent": charge, "on_mains": {"true": True, "false": False}.get(plugged, plugged)}
 
     def _connect(self) -> socket.socket:
@@ -58,11 +58,11 @@ class PiSugarProbe:
         return connection
 
 
-def _ask(connection: socket.socket, what: str) -> str:
+def _request(connection: socket.socket, what: str) -> str:
     connection.sendall(f"get {what}\n".encode())
-    with connection.makefile("rb") as answers:
+    with connection.makefile("rb") as lines:
         for _ in range(LINES_MAX):
-            line = answers.readline(LINE_MAX_BYTES).decode(errors="replace")
+            line = lines.readline(LINE_MAX_BYTES).decode(errors="replace")
             if line.startswith(f"{what}:"):
                 return line.partition(":")[2].strip()
             if not line:

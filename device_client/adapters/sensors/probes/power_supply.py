@@ -1,40 +1,52 @@
-"""Battery and mains as the kernel shows them. Batteries of a mouse or a phone are not the device's."""
+"""Battery and mains, as the kernel and psutil show them. Batteries of a mouse or a phone do not count."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
-from typing import Final
+from typing import Any, Final
 
 from device_client.adapters.sensors.probes.base import Findings, Unread, attempt, number_of, text_of
+from device_client.adapters.sensors.probes.system import sensors_battery
 
 _CHARGING: Final = ("Charging", "Full", "Not charging")
-_NOTHING: Final = "this device shows no power supply"
+_BATTERIES: Final = ("Battery", "UPS")
 
 
 class PowerSupplyProbe:
-    """The supplies in one folder, each a folder of small files."""
+    """The supplies in one folder, each a folder of small files.
+
+    psutil gives the charge of a single battery. It knows neither several batteries, nor
+    whose they are, nor supplies on USB: these are read here.
+    """
 
     names = ("battery_percent", "on_mains")
 
-    def __init__(self, folder: Path = Path("/sys/class/power_supply")) -> None:
-        self._folder = folder
+    def __init__(
+        self, folder: Path = Path("/sys/class/power_supply"), battery: Callable[[], Any] = sensors_battery
+    ) -> None:
+        self._folder, self._battery = folder, battery
 
     def read(self) -> Findings:
-        """Charge and mains. Raises Unread when there is nothing to be seen."""
-        supplies = [path for path in self._supplies() if _has(path, "type") and _said(path, "scope") != "Device"]
+        """Charge and mains. Raises Unread when the device shows no power supply."""
+        all_supplies = sorted(self._folder.iterdir()) if self._folder.is_dir() else []
+        supplies = [path for path in all_supplies if _has(path, "type") and _text(path, "scope") != "Device"]
         if not supplies:
-            raise Unread(_NOTHING)
-        batteries = [path for path in supplies if _said(path, "type") in ("Battery", "UPS")]
-        batteries = [path for path in batteries if _said(path, "present") != "0"]
-        sources = [path for path in supplies if _said(path, "type") not in ("Battery", "UPS")]
+            raise Unread("this device shows no power supply")
+        batteries = [path for path in supplies if _text(path, "type") in _BATTERIES and _text(path, "present") != "0"]
+        sources = [path for path in supplies if _text(path, "type") not in _BATTERIES]
+        visible = [path for path in all_supplies if path.name.startswith("BAT") or "battery" in path.name.lower()]
+        by_psutil = self._psutil_percent() if len(batteries) == 1 and visible == batteries else None
         return {
-            "battery_percent": attempt(lambda: _charge_percent(batteries)),
+            "battery_percent": by_psutil or attempt(lambda: _charge_percent(batteries)),
             "on_mains": attempt(lambda: _on_mains(batteries, sources)),
         }
 
-    def _supplies(self) -> list[Path]:
-        return sorted(self._folder.iterdir()) if self._folder.is_dir() else []
+    def _psutil_percent(self) -> float | None:
+        """None when psutil raises, as it may, or gives no charge; it also gives 0 for an unknown capacity."""
+        percent = getattr(attempt(self._battery), "percent", None)
+        return float(percent) if percent and 0 < percent <= 100 else None
 
 
 def _charge_percent(batteries: list[Path]) -> float:
@@ -46,17 +58,17 @@ def _charge_percent(batteries: list[Path]) -> float:
 def _percent_of(battery: Path) -> float:
     if _has(battery, "capacity"):
         return number_of(battery / "capacity")
-    for what in ("energy", "charge"):
-        if _has(battery, f"{what}_now") and _has(battery, f"{what}_full") and number_of(battery / f"{what}_full") > 0:
-            return 100.0 * number_of(battery / f"{what}_now") / number_of(battery / f"{what}_full")
+    for unit in ("energy", "charge"):
+        if _has(battery, f"{unit}_now") and _has(battery, f"{unit}_full") and number_of(battery / f"{unit}_full") > 0:
+            return 100.0 * number_of(battery / f"{unit}_now") / number_of(battery / f"{unit}_full")
     raise Unread(f"the battery {battery.name} does not tell its charge")
 
 
 def _on_mains(batteries: list[Path], sources: list[Path]) -> bool:
-    """What plugs say goes over what batteries say: a full one may discharge a little while it is plugged in."""
-    if any(_said(source, "online") not in ("", "0") for source in sources):
+    """Trust plugs before batteries: a full battery may discharge a little while it is plugged in."""
+    if any(_text(source, "online") not in ("", "0") for source in sources):
         return True
-    states = [_said(battery, "status") for battery in batteries]
+    states = [_text(battery, "status") for battery in batteries]
     if "Discharging" in states or (sources and batteries):
         return False
     if any(state in _CHARGING for state in states):
@@ -68,6 +80,6 @@ def _has(supply: Path, name: str) -> bool:
     return (supply / name).exists()
 
 
-def _said(supply: Path, name: str) -> str:
-    """What a file says; nothing when it is not there."""
+def _text(supply: Path, name: str) -> str:
+    """The content of a file; empty when there is none."""
     return text_of(supply / name) if _has(supply, name) else ""

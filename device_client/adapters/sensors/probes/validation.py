@@ -1,4 +1,4 @@
-"""What can be believed of a value that a probe gave: its type, and bounds that no real device is beyond."""
+"""Checks the values of probes: their types, and bounds that no real device exceeds."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ NUMBERS: Final[dict[str, tuple[float, float]]] = {
 }
 COUNTS: Final = ("memory_free_bytes", "disk_free_bytes")
 FLAGS: Final = ("throttled", "under_voltage", "on_mains", "metered", "clock_synchronised")
-YEARS: Final = (1900, 9000)  # reckoning with days before and after must not leave the calendar
+YEARS: Final = (1900, 9000)  # adding or subtracting days must not leave the calendar
 NAMES: Final = frozenset(field.name for field in fields(Readings))
 PLAIN: Final = (*NUMBERS, *COUNTS, *FLAGS, "link_kind")
-"""The readings that may be Unknown and say nothing else."""
+"""The readings that are a plain value or Unknown."""
 
 
-def believed(name: str, value: object, source: str, zone: tzinfo | None = None) -> Any:
-    """The value in its type, or Unknown that tells the value. `zone`: of a local time that names none."""
+def validated(name: str, value: object, source: str, zone: tzinfo | None = None) -> Any:
+    """The value in its type, or Unknown with a reason that shows it. `zone`: of a local time without one."""
     if isinstance(value, Unknown):
         return value
-    if name == "held":  # a word that makes no sense holds all the same
-        return value if isinstance(value, str) else _nonsense(name, value, source).reason
+    if name == "held":  # a reason that makes no sense still holds
+        return value if isinstance(value, str) else _invalid(name, value, source).reason
     if name == "quality":
         return _quality(value)
     if value is None:
         return Unknown(f"{source} says it is unknown")
     if name == "local_time":
-        return _local_time(value, zone) or _nonsense(name, value, source)
-    return value if _fits(name, value) else _nonsense(name, value, source)
+        return _local_time(value, zone) or _invalid(name, value, source)
+    return value if _fits(name, value) else _invalid(name, value, source)
 
 
 def _fits(name: str, value: object) -> bool:
@@ -65,7 +65,7 @@ def _local_time(value: object, zone: tzinfo | None) -> datetime | None:
 
 
 def _quality(value: object) -> Quality | None:
-    """From a mapping, for demonstrations; what is not a share in it is left out."""
+    """From a mapping, for demonstrations; values that are not shares are left out."""
     if isinstance(value, Quality) or not isinstance(value, dict):
         return value if isinstance(value, Quality) else None
     share: Callable[[str], Any] = lambda name: value.get(name) if _is_share(value.get(name)) else None  # noqa: E731 - short
@@ -83,5 +83,5 @@ def _is_share(value: object) -> bool:
     return _is_number(value) and 0 <= value <= 1  # type: ignore[operator]  # a number by now
 
 
-def _nonsense(name: str, value: object, source: str) -> Unknown:
+def _invalid(name: str, value: object, source: str) -> Unknown:
     return Unknown(f"{source}'s {name} is {value!r}"[:REASON_MAX_CHARACTERS])

@@ -1,14 +1,15 @@
-"""Wi-Fi: how strong the signal is."""
+"""The strength of the Wi-Fi signal."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from device_client.adapters.sensors.probes.base import Findings, Unread, text_of
 from device_client.adapters.sensors.probes.default_route import default_interface
 
-_UNSIGNED: int = 256  # some drivers give the level as an unsigned byte
+_UNSIGNED: Final = 256  # some drivers give the level as an unsigned byte
 
 
 class WifiSignalProbe:
@@ -22,7 +23,7 @@ class WifiSignalProbe:
         self._table, self._interface = table, interface
 
     def read(self) -> Findings:
-        """Raises Unread where the link is not Wi-Fi."""
+        """Raises Unread when the link is not Wi-Fi."""
         if not self._table.exists():
             raise Unread("this device has no Wi-Fi")
         interface = self._interface()

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import importlib
 import socket
 import stat
+import sys
 import threading
 import zoneinfo
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
-from device_client.adapters.sensors.probes import clock
+from device_client.adapters.sensors.probes import clock, system
 from device_client.adapters.sensors.probes.base import Unread
 from device_client.adapters.sensors.probes.cpu import CpuProbe
 from device_client.adapters.sensors.probes.default_route import DefaultRouteProbe, default_interface
@@ -28,6 +33,7 @@ from device_client.adapters.sensors.probes.power_supply import PowerSupplyProbe
 from device_client.adapters.sensors.probes.run_program import output_of
 from device_client.adapters.sensors.probes.wifi_signal import WifiSignalProbe
 from device_client.core.conditions.readings import Unknown
+from protocol.errors import MissingPart
 
 LONG_S = 30.0  # a busy machine; nothing here takes so long
 
@@ -80,31 +86,51 @@ def test_a_program_that_is_missing_or_no_program_is_a_reason(tmp_path: Path) -> 
         output_of((str(files(tmp_path, plain="text") / "plain"),), LONG_S)
 
 
-# processor
+# psutil
 
 
-def a_processor(folder: Path, **more: Any) -> CpuProbe:
-    return CpuProbe(folder / "stat", folder / "thermal", folder / "hwmon", **more)
+def test_without_psutil_the_line_to_type_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "psutil", None)
+        with pytest.raises(MissingPart) as missing:
+            importlib.reload(system)
+    assert missing.value.hint == 'type: pip install "edgeferry[device]"'
+    importlib.reload(system)
 
 
-def test_the_load_is_the_share_of_busy_ticks_between_two_looks(tmp_path: Path) -> None:
-    files(tmp_path, stat="cpu  100 0 100 800 0 0 0 0 0 0\ncpu0 1 1 1 1")
-    processor = a_processor(tmp_path)
+# CPU
+
+
+@pytest.fixture
+def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that psutil reads in place of /proc."""
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path))
+    return tmp_path
+
+
+def a_processor(folder: Path, chips: Mapping[str, float] | None = None, **more: Any) -> CpuProbe:
+    sensors = {name: [SimpleNamespace(current=degrees)] for name, degrees in (chips or {}).items()}
+    return CpuProbe(lambda: sensors, folder / "thermal", **more)
+
+
+def test_the_load_is_the_share_of_busy_time_between_two_readings(proc: Path) -> None:
+    files(proc, stat="cpu  100 0 100 800 0 0 0 0 0 0\ncpu0 1 1 1 1")
+    processor = a_processor(proc)
     assert processor.read()["cpu_percent"] == Unknown("no time has passed to measure")
-    files(tmp_path, stat="cpu  160 10 110 820 0 0 0 0 0 0")
+    files(proc, stat="cpu  160 10 110 820 0 0 0 0 0 0")
     assert processor.read()["cpu_percent"] == 80.0
 
 
-def test_a_load_of_long_ago_is_not_taken_for_one_of_now(tmp_path: Path) -> None:
+def test_a_load_of_long_ago_is_not_taken_for_one_of_now(proc: Path) -> None:
     now_s, pauses = 0.0, list[float]()
-    files(tmp_path, stat="cpu  0 0 0 0 0 0 0 0 0 0")
+    files(proc, stat="cpu  0 0 0 0 0 0 0 0 0 0")
 
     def pause(seconds: float) -> None:
         pauses.append(seconds)
-        files(tmp_path, stat="cpu  905 0 0 1095 0 0 0 0 0 0")
+        files(proc, stat="cpu  905 0 0 1095 0 0 0 0 0 0")
 
-    processor = a_processor(tmp_path, clock_s=lambda: now_s, pause=pause)
-    files(tmp_path, stat="cpu  900 0 0 1000 0 0 0 0 0 0")
+    processor = a_processor(proc, clock_s=lambda: now_s, pause=pause)
+    files(proc, stat="cpu  900 0 0 1000 0 0 0 0 0 0")
     now_s = 9.0
     assert processor.read()["cpu_percent"] == 47.4
     assert pauses == [], "the average of the last seconds will do"
@@ -113,15 +139,24 @@ def test_a_load_of_long_ago_is_not_taken_for_one_of_now(tmp_path: Path) -> None:
     assert pauses == [0.1], "that of the last hour says nothing of now"
 
 
-@pytest.mark.parametrize("ticks", ["", "cpu  1 2 3", "cpu  a b c d e f g h", "intr 1 2 3 4 5 6 7 8"])
-def test_ticks_that_make_no_sense_are_a_reason(tmp_path: Path, ticks: str) -> None:
-    load = a_processor(files(tmp_path, stat=ticks)).read()["cpu_percent"]
+@pytest.mark.parametrize("ticks", ["", "cpu  1 2 3", "cpu  a b c d e f g h"])
+def test_ticks_that_make_no_sense_are_a_reason(proc: Path, ticks: str) -> None:
+    load = a_processor(files(proc, stat=ticks)).read()["cpu_percent"]
     assert isinstance(load, Unknown)
 
 
-def test_the_temperature_is_the_processors_wherever_it_stands(tmp_path: Path) -> None:
+def test_the_temperature_is_that_of_a_cpu_sensor_before_others(tmp_path: Path) -> None:
     files(tmp_path, thermal__thermal_zone0__temp="21000", thermal__thermal_zone0__type="acpitz")
-    assert a_processor(tmp_path).read()["temperature_c"] == 21.0
+    chips = {"nvme": 61.0, "k10temp": 55.5}
+    assert a_processor(tmp_path, chips).read()["temperature_c"] == 55.5
+    assert a_processor(tmp_path, {"cpu-thermal": 48.312}).read()["temperature_c"] == 48.312
+
+
+def test_without_a_cpu_sensor_the_temperature_is_that_of_a_thermal_zone(tmp_path: Path) -> None:
+    heat = a_processor(tmp_path, {"nvme": 61.0}).read()["temperature_c"]
+    assert heat == Unknown("this device shows no temperature sensor")
+    files(tmp_path, thermal__thermal_zone0__temp="21000", thermal__thermal_zone0__type="acpitz")
+    assert a_processor(tmp_path, {"nvme": 61.0}).read()["temperature_c"] == 21.0
     files(tmp_path, thermal__thermal_zone1__temp="48312", thermal__thermal_zone1__type="cpu-thermal")
     assert a_processor(tmp_path).read()["temperature_c"] == 48.312
     files(tmp_path, thermal__thermal_zone1__temp="hot")
@@ -130,23 +165,34 @@ def test_the_temperature_is_the_processors_wherever_it_stands(tmp_path: Path) ->
     assert "says 'hot', which is no number" in heat.reason
 
 
-def test_a_board_without_zones_is_asked_through_its_chips(tmp_path: Path) -> None:
-    assert a_processor(tmp_path).read()["temperature_c"] == Unknown("this device shows no temperature sensor")
-    files(tmp_path, hwmon__hwmon0__name="nvme", hwmon__hwmon0__temp1_input="61000")
-    files(tmp_path, hwmon__hwmon1__name="k10temp", hwmon__hwmon1__temp1_input="55500")
-    assert a_processor(tmp_path).read()["temperature_c"] == 55.5
+def test_sensors_that_psutil_cannot_read_are_a_reason() -> None:
+    def fails() -> Any:
+        raise OSError(errno.EIO, "Input/output error")
+
+    assert CpuProbe(fails).read()["temperature_c"] == Unknown("Input/output error")
 
 
-# room
+# memory and disk
+
+MEMORY = """MemTotal: 8000 kB
+MemFree: 10 kB
+MemAvailable: 4000 kB
+Buffers: 1 kB
+Cached: 1 kB
+SReclaimable: 1 kB
+Shmem: 1 kB
+Active: 1 kB
+Inactive: 1 kB
+Slab: 1 kB"""
 
 
-def test_room_is_what_the_kernel_says_and_a_gone_folder_is_a_reason(tmp_path: Path) -> None:
-    files(tmp_path, meminfo="MemTotal:  8000 kB\nMemFree: 10 kB\nMemAvailable:    4000 kB")
-    found = MemoryAndDiskProbe(tmp_path, tmp_path / "meminfo").read()
+def test_free_memory_is_what_is_available_and_a_gone_folder_is_a_reason(proc: Path) -> None:
+    files(proc, meminfo=MEMORY)
+    found = MemoryAndDiskProbe(proc).read()
     assert found["memory_free_bytes"] == 4_096_000
     assert isinstance(found["disk_free_bytes"], int)
-    files(tmp_path, meminfo="MemTotal:  8000 kB")
-    found = MemoryAndDiskProbe(tmp_path / "gone", tmp_path / "meminfo").read()
+    files(proc, meminfo="MemTotal:  8000 kB")
+    found = MemoryAndDiskProbe(proc / "gone").read()
     assert all(isinstance(value, Unknown) for value in found.values())
 
 
@@ -192,7 +238,12 @@ PLUG = {"AC__type": "Mains", "AC__online": "1"}
 
 
 def power(folder: Path, **content: object) -> dict[str, object]:
-    return dict(PowerSupplyProbe(files(folder, **content)).read())
+    return dict(PowerSupplyProbe(files(folder, **content), lambda: None).read())
+
+
+def charge_by_psutil(folder: Path, percent: float | None) -> object:
+    battery = None if percent is None else SimpleNamespace(percent=percent)
+    return PowerSupplyProbe(folder, lambda: battery).read()["battery_percent"]
 
 
 def test_a_battery_and_a_plug_are_read(tmp_path: Path) -> None:
@@ -222,6 +273,23 @@ def test_the_battery_of_a_mouse_is_not_the_devices(tmp_path: Path) -> None:
     found = power(tmp_path, **PLUG)
     assert found == {"battery_percent": Unknown("this device has no battery"), "on_mains": True}
     assert isinstance(power(tmp_path, BAT0__type="Battery", BAT0__present="0")["battery_percent"], Unknown)
+
+
+def test_psutil_is_believed_of_a_single_battery_of_the_device_alone(tmp_path: Path) -> None:
+    files(tmp_path, **BATTERY)
+    read = [charge_by_psutil(tmp_path, percent) for percent in (75.5, 100.0, 0.0, 103.0, None)]
+    assert read == [75.5, 100.0, 12.0, 12.0, 12.0], "the file says 12"
+    files(tmp_path, hidpp_battery_0__type="Battery", hidpp_battery_0__scope="Device")
+    assert charge_by_psutil(tmp_path, 75.5) == 12.0, "psutil may mean the mouse"
+    files(tmp_path, hidpp_battery_0__scope="System", hidpp_battery_0__capacity="50")
+    assert charge_by_psutil(tmp_path, 75.5) == 31.0, "psutil means one of the two"
+
+
+def test_a_battery_that_psutil_cannot_read_is_read_here(tmp_path: Path) -> None:
+    def fails() -> Any:
+        raise FileNotFoundError("/sys/class/power_supply")
+
+    assert PowerSupplyProbe(files(tmp_path, **BATTERY), fails).read()["battery_percent"] == 12.0
 
 
 def test_a_battery_that_says_nonsense_is_a_reason(tmp_path: Path) -> None:

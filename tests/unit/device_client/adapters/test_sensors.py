@@ -10,6 +10,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import pytest
 
 from device_client.adapters.sensors.device_sensors import DeviceSensors
@@ -273,13 +274,16 @@ def test_a_pipe_in_the_place_of_a_file_stops_nobody(tmp_path: Path) -> None:
     assert isinstance(readings.battery_percent, Unknown)
 
 
-def test_the_load_is_taken_before_the_programs_of_other_probes_make_one(tmp_path: Path) -> None:
+def test_the_load_is_taken_before_the_programs_of_other_probes_make_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path))
     (tmp_path / "stat").write_text("cpu  0 0 0 0 0 0 0 0 0 0\n")
 
     def busy() -> Findings:
         (tmp_path / "stat").write_text("cpu  999 0 0 1000 0 0 0 0 0 0\n")
         return {}
 
-    processor = CpuProbe(tmp_path / "stat", tmp_path, tmp_path)
+    processor = CpuProbe(dict, tmp_path)
     (tmp_path / "stat").write_text("cpu  10 0 0 90 0 0 0 0 0 0\n")
     assert with_probes(tmp_path, Scripted(busy), processor).read().cpu_percent == 10.0
