@@ -1,7 +1,7 @@
-"""A ready-made application: asks the model about the rows of a file, at a steady rate, and tells some of the truth.
+"""A ready-made application: predicts the rows of a file at a steady rate, and labels some.
 
-The file is an .npz with `x`, inputs of the contract's shape one after the other, and where they are known `y`, the true
-classes. It begins again at its end.
+The file is an .npz with `x`, inputs of the contract's shape, and optionally `y`, their
+true classes. It is repeated until the end.
 """
 
 from __future__ import annotations
@@ -10,25 +10,23 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from zipfile import BadZipFile
 
+import numpy as np
+from numpy.typing import NDArray
+
+from device_client.serving.prediction import Prediction
+from device_client.serving.predictor import Predictor
 from protocol.errors import BadInput, FerryError
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from device_client.serving.prediction import Prediction
-    from device_client.serving.predictor import Predictor
-
-LABEL_DELAY: Final = 3  # answers; the truth comes a little later, as in life
+LABEL_DELAY: Final = 3  # predictions: applications learn the truth later, too
 _HINT: Final = "make it with numpy.savez(FILE, x=inputs, y=true_classes)"
 
 
 @dataclass
 class ReplayCounts:
-    """What was asked so far, as the application saw it."""
+    """Predictions so far, with those that raised an error."""
 
     predictions: int = 0
     failed: int = 0
@@ -44,8 +42,6 @@ class Recording:
     @classmethod
     def read(cls, path: Path) -> Recording:
         """Read an .npz. Raises BadInput that names the file and what is wrong with it."""
-        import numpy as np  # `device-client --help` does without
-
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 if "x" not in arrays:
@@ -72,22 +68,22 @@ def replay(
     stop: threading.Event,
     count: ReplayCounts,
 ) -> None:
-    """Ask until `stop`; an input that fails is counted and the next one is asked."""
+    """Predict until `stop`; errors are counted."""
     every = max(1, round(1 / label_share)) if label_share > 0 and recording.y is not None else 0
     unlabelled: list[tuple[Prediction, int]] = []
     due_s = time.monotonic()
     row = 0
     while not stop.is_set():
         try:
-            answer = model.predict(recording.x[row])
+            prediction = model.predict(recording.x[row])
         except FerryError:
             count.failed += 1
         else:
             if every and count.predictions % every == 0 and recording.y is not None:
-                unlabelled.append((answer, int(recording.y[row])))
+                unlabelled.append((prediction, int(recording.y[row])))
             if len(unlabelled) > LABEL_DELAY:
                 model.label(*unlabelled.pop(0))
         count.predictions += 1
         row = (row + 1) % len(recording.x)
-        due_s = max(due_s + 1 / rate_hz, time.monotonic() - 1.0)  # after a long pause, no burst to catch up
+        due_s = max(due_s + 1 / rate_hz, time.monotonic() - 1.0)  # no burst after a long pause
         stop.wait(max(0.0, due_s - time.monotonic()))

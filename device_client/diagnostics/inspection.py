@@ -1,41 +1,39 @@
-"""A look at a device from another process, without a broker: what it remembers, why, and one answer of its model."""
+"""Reads what a device has saved about a model, from another process and without a broker."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
-from device_client.adapters.storage.file_store import is_whole
 from device_client.adapters.storage.journal import Seen, holder, peek
 from device_client.core.conditions.readings import Readings
-from device_client.core.state import Device, Installed
+from device_client.core.state import Device
 from device_client.diagnostics.explanation import Snapshot
 from device_client.engine.status_log import read_entry
 from device_client.paths import JOURNAL, model_file
-from device_client.ports.serving import ModelFile
 from device_client.settings.loader import DeviceSettings
-from protocol.errors import BadInput, BlobDamaged, MissingPart
+from protocol.errors import BadInput
 from protocol.messages.base import first_error
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
-
-def remembered(settings: DeviceSettings, model: str) -> Device:
-    """The remembered state of a model; that of a device that never ran, when there is none."""
+def saved_device(settings: DeviceSettings, model: str) -> Device:
+    """The saved state of a model, or that of a device that never ran."""
     return _device(peek(settings.state / JOURNAL, model), model)
 
 
-def look(settings: DeviceSettings, model: str, readings: Readings, now: datetime) -> Snapshot:
-    """Everything that explains where a model stands. Raises BadInput where the journal cannot be read."""
+def snapshot(settings: DeviceSettings, model: str, readings: Readings, now: datetime) -> Snapshot:
+    """Everything that explains where a model stands.
+
+    Raises BadInput when the journal cannot be read.
+    """
     section = next(section for section in settings.models if section.name == model)
     journal = settings.state / JOURNAL
     seen = peek(journal, model)
-    device = _device(seen, model)
-    return Snapshot(settings.policy(section), device, read_entry(seen.entry), readings, holder(journal), now)
+    return Snapshot(
+        settings.policy(section), _device(seen, model), read_entry(seen.entry), readings, holder(journal), now
+    )
 
 
 def summary(settings: DeviceSettings, model: str) -> dict[str, Any]:
@@ -59,51 +57,11 @@ def summary(settings: DeviceSettings, model: str) -> dict[str, Any]:
     }
 
 
-def installed(settings: DeviceSettings, model: str) -> Installed:
-    """What is live. Raises MissingPart when no version is installed."""
-    live = remembered(settings, model).live
-    if live is None:
-        raise MissingPart(f"no version of {model} is installed here yet", hint="`device-client run` fetches one")
-    return live
-
-
-def answer(settings: DeviceSettings, model: str, x: NDArray[np.float32]) -> dict[str, Any]:
-    """One answer of the installed model to one input, in this process.
-
-    Raises BadInput, BadModel, BlobDamaged, MissingPart.
-    """
-    from device_client.serving.live_serving import LiveServing
-
-    live = installed(settings, model)
-    path = model_file(settings.state, model, live.variant.sha256)
-    if not is_whole(path, live.variant.sha256):
-        raise BlobDamaged(
-            f"the file of {model} {live.version} is gone, or holds other bytes than were signed: {path}",
-            hint="`device-client run` fetches it anew",
-        )
-    section = next(section for section in settings.models if section.name == model)
-    serving = LiveServing(threads=section.threads, delegates=section.opened_on())
-    manifest = live.manifest
-    labels, statistics = manifest.labels, manifest.input_statistics
-    serving.swap(ModelFile(path, manifest.version, live.variant.name, manifest.contract, labels, statistics))
-    said = serving.predict(x)
-    serving.close()
-    return {
-        "model": model,
-        "version": manifest.version,
-        "variant": live.variant.name,
-        "top": said.top,
-        "label": said.label,
-        "confidence": said.confidence,
-        "output": [float(value) for value in said.output.reshape(-1)],
-    }
-
-
 def _device(seen: Seen, model: str) -> Device:
     try:
         return Device() if seen.state is None else Device.model_validate_json(seen.state)
-    except ValidationError as strange:
+    except ValidationError as invalid:
         raise BadInput(
-            f"what this device remembers of {model} cannot be read: {first_error(strange)}",
+            f"what this device remembers of {model} cannot be read: {first_error(invalid)}",
             hint="a newer client may have written it: install that version again",
         ) from None

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from device_client.adapters.storage.journal import Journal
-from device_client.cli import main
+from device_client.cli import COMMANDS, LazyCommand, main
 from device_client.core.state import Phase
 from device_client.core.status import status_of
 from device_client.engine.status_log import next_entry
@@ -256,3 +256,9 @@ def test_help_loads_neither_numpy_nor_a_runtime() -> None:
     assert done.returncode == 0, done.stderr
     for command in ("run", "status", "why", "predict", "doctor"):
         assert command in done.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_summary_of_a_command_is_how_its_own_help_begins(name: str) -> None:
+    text = LazyCommand(name).load().help
+    assert text.partition("\n\n")[0] == COMMANDS[name]

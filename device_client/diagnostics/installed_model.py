@@ -1,0 +1,55 @@
+"""One prediction of the installed model, in this process and without a broker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device_client.adapters.storage.file_store import is_whole
+from device_client.core.state import Installed
+from device_client.diagnostics.inspection import saved_device
+from device_client.paths import model_file
+from device_client.ports.serving import ModelFile
+from device_client.serving.live_serving import LiveServing
+from device_client.settings.loader import DeviceSettings
+from protocol.errors import BlobDamaged, MissingPart
+
+
+def installed(settings: DeviceSettings, model: str) -> Installed:
+    """The live version of a model. Raises MissingPart when none is installed."""
+    live = saved_device(settings, model).live
+    if live is None:
+        raise MissingPart(f"no version of {model} is installed here yet", hint="`device-client run` fetches one")
+    return live
+
+
+def predict_once(settings: DeviceSettings, model: str, x: NDArray[np.float32]) -> dict[str, Any]:
+    """Run the installed model on one input.
+
+    Raises BadInput, BadModel, BlobDamaged, MissingPart.
+    """
+    live = installed(settings, model)
+    path = model_file(settings.state, model, live.variant.sha256)
+    if not is_whole(path, live.variant.sha256):
+        raise BlobDamaged(
+            f"the file of {model} {live.version} is gone, or holds other bytes than were signed: {path}",
+            hint="`device-client run` fetches it anew",
+        )
+    section = next(section for section in settings.models if section.name == model)
+    serving = LiveServing(threads=section.threads, delegates=section.opened_on())
+    manifest = live.manifest
+    labels, statistics = manifest.labels, manifest.input_statistics
+    serving.swap(ModelFile(path, manifest.version, live.variant.name, manifest.contract, labels, statistics))
+    prediction = serving.predict(x)
+    serving.close()
+    return {
+        "model": model,
+        "version": manifest.version,
+        "variant": live.variant.name,
+        "top": prediction.top,
+        "label": prediction.label,
+        "confidence": prediction.confidence,
+        "output": [float(value) for value in prediction.output.reshape(-1)],
+    }
