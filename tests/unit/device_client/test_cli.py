@@ -262,3 +262,14 @@ def test_help_loads_neither_numpy_nor_a_runtime() -> None:
 def test_the_summary_of_a_command_is_how_its_own_help_begins(name: str) -> None:
     text = LazyCommand(name).load().help
     assert text.partition("\n\n")[0] == COMMANDS[name]
+
+
+def test_the_package_offers_what_an_application_needs_and_loads_it_when_used() -> None:
+    program = (
+        "import sys, device_client\n"
+        "heavy = {'numpy', 'pydantic', 'tflite_runtime', 'ai_edge_litert', 'paho', 'tuf'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "assert all(getattr(device_client, name).__name__ == name for name in device_client.__all__)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
