@@ -1,10 +1,12 @@
-"""Tells when a stream of numbers has moved up from where it used to be: Page's cumulative sum, seedless and pure.
+"""Detects an upward shift of the mean of a stream of numbers. Pure and deterministic.
 
-E. S. Page, "Continuous inspection schemes", Biometrika 41 (1954) 100-115: add up by how much each number exceeds the
-reference mean and a slack, never under zero; when the sum passes a limit, the stream has moved. Where the reference is
-not known it is learnt from the first numbers, as in D. V. Hinkley, "Inference about the change-point from cumulative
-sum tests", Biometrika 58 (1971) 509-523 (the Page-Hinkley test). Two things are ours, for a device must also see that
-all is well again: the reference is not learnt on, and the sum does not grow past its limit. See docs/FEEDBACK.md.
+Page's cumulative sum (E. S. Page, "Continuous inspection schemes", Biometrika 41, 1954,
+100-115) adds up by how much each number exceeds the reference mean plus a slack, and
+never falls below zero; drift is reported when it reaches a limit. An unknown reference
+is learnt from the first numbers, as in the Page-Hinkley test (D. V. Hinkley, "Inference
+about the change-point from cumulative sum tests", Biometrika 58, 1971, 509-523). Two
+changes let a device also see the end of drift: the reference is fixed once learnt, and
+the sum does not grow past its limit. See docs/FEEDBACK.md.
 """
 
 from __future__ import annotations
@@ -13,16 +15,16 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-SLACK: Final = 0.5  # standard deviations that a stream may move without a word
-LIMIT: Final = 50.0  # a stream that moved by one standard deviation is called after 100 numbers, by four after 15
-CALM: Final = 0.5  # share of the limit under which the alarm ends
-REACH: Final = 4.0  # standard deviations: one outlier alone moves the sum by no more
+SLACK: Final = 0.5  # standard deviations that a stream may shift unnoticed
+LIMIT: Final = 50.0  # a shift of one standard deviation is detected after 100 numbers, of four after 15
+CALM: Final = 0.5  # share of the limit below which drifting ends
+REACH: Final = 4.0  # standard deviations: the most that one outlier counts
 LEARN: Final = 200  # numbers from which the reference is learnt where it is not given
 
 
 @dataclass(frozen=True, slots=True)
 class DriftState:
-    """What a detector knows. `count`, `mean`, `squares`: of the numbers from which its reference was learnt."""
+    """A detector's state; `count`, `mean` and `squares` are of its reference."""
 
     sum: float
     drifting: bool
@@ -32,12 +34,14 @@ class DriftState:
 
 
 class PageHinkley:
-    """One detector of one stream; not thread-safe. Numbers in, `score` (0-1) and `drifting` out."""
+    """The detector of one stream. Not thread-safe."""
 
     __slots__ = ("_count", "_given", "_mean", "_squares", "_std", "_std_floor", "_sum", "drifting")
 
     def __init__(self, mean: float | None = None, std: float = 0.0, *, std_floor: float) -> None:
-        """`mean` and `std`: the reference, learnt where the mean is None. `std_floor`: the least that counts."""
+        """`mean`, `std`: the reference; learnt if None. `std_floor`: its least
+        deviation.
+        """
         self._std_floor = std_floor
         self._given = mean is not None
         self._count = LEARN if self._given else 0
@@ -49,17 +53,17 @@ class PageHinkley:
 
     @property
     def score(self) -> float | None:
-        """0 where all is as it was, 1 where the limit is reached; None while the reference is being learnt."""
+        """0 to 1, which is the limit; None while the reference is being learnt."""
         return self._sum / LIMIT if self._count == LEARN else None
 
     def state(self) -> DriftState:
-        """What another detector of the same stream can go on from."""
+        """The state, for another detector of the stream to resume from."""
         return DriftState(self._sum, self.drifting, self._count, self._mean, self._squares)
 
     def resume(self, known: DriftState) -> None:
-        """Go on from there. A reference that is given stays as it is; a standing that cannot be changes nothing."""
-        whole = all(map(math.isfinite, (known.sum, known.mean, known.squares)))
-        if not (whole and 0 <= known.count <= LEARN and 0 <= known.sum <= LIMIT and known.squares >= 0):
+        """Continue from a state, ignored if invalid. A given reference is kept."""
+        finite = all(map(math.isfinite, (known.sum, known.mean, known.squares)))
+        if not (finite and 0 <= known.count <= LEARN and 0 <= known.sum <= LIMIT and known.squares >= 0):
             return
         self._sum, self.drifting = known.sum, known.drifting
         if not self._given and known.count:
@@ -67,7 +71,7 @@ class PageHinkley:
             self._std = max(math.sqrt(known.squares / known.count), self._std_floor)
 
     def update(self, number: float) -> float | None:
-        """Weigh one more number; the score, as `score`."""
+        """Add a number and return `score`."""
         if self._count < LEARN:
             self._learn(number)
             return None

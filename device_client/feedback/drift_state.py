@@ -1,7 +1,7 @@
 """The drift detectors' states of recently served versions, as JSON for the journal.
 
-The reference of 1 - confidence is learnt once per version. If it were learnt again after
-each restart, inputs that have drifted meanwhile would pass for the usual ones.
+The reference of 1 - confidence is learnt once per version. If it were learnt again
+after each restart, inputs that have drifted meanwhile would pass for the usual ones.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class DriftStates:
-    """Of one version and variant. `distance` is None where the manifest has no statistics."""
+    """Of one version. `distance` is None where the manifest has no statistics."""
 
     version: str
     variant: str
@@ -37,7 +37,7 @@ class DriftStateStore:
     """The states of the last few versions, the latest last."""
 
     def __init__(self, content: bytes | None = None) -> None:
-        """`content`: what `to_json` returned; if unreadable, it is logged and ignored."""
+        """`content`: from `to_json`; logged and ignored if unreadable."""
         self._states: dict[tuple[str, str], DriftStates] = {}
         try:
             states = () if content is None else _JSON.validate_json(content)

@@ -1,9 +1,9 @@
 """A token bucket over processor time, which bounds how much a shadow may use.
 
 Each run is charged its average cost in advance and corrected afterwards, so that queued
-runs cannot overdraw the budget. Whether an input is accepted depends on the clock and on
-the cost of earlier runs, never on the input or its answers: the sample is fair to both
-models. Reads no clock; times are arguments.
+runs cannot overdraw the budget. Whether an input is accepted depends on the clock and
+on the cost of earlier runs, never on the input or its answers: the sample is fair to
+both models. Reads no clock; times are arguments.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ class CpuBudget:
         self._lock = Lock()
 
     def charge(self, now_s: float) -> float | None:
-        """Charge one run in advance and return the amount; None if the budget is used up."""
+        """Charge one run in advance and return the amount; None if the budget is used
+        up.
+        """
         with self._lock:
             gained_s = max(0.0, now_s - self._refilled_at_s) * self._rate
             self._refilled_at_s = now_s

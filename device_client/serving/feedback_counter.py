@@ -1,6 +1,6 @@
-"""Counts the inferences of one version into feedback windows, and feeds its drift detectors.
+"""Counts the inferences of one version into feedback windows, and detects drift.
 
-Thread-safe: any thread may call any method. Times are arguments.
+Any thread may call any method. Times are arguments.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class FeedbackCounter:
         self._reset(now_s)
 
     def observe(self, latency_s: float, top: int | None, confidence: float | None) -> None:
-        """Count an answer; `top` and `confidence` (0-1) where the model chooses classes."""
+        """Count an answer; of a classifier, its `top` class and `confidence` (0-1)."""
         index = bucket(latency_s)
         with self._lock:
             sums = self._sums
@@ -91,7 +91,7 @@ class FeedbackCounter:
                 self._detect(self._doubt, 1.0 - confidence)
 
     def observe_input(self, measured: InputSample, entropy_millibits: int | None) -> None:
-        """Count the profile of a sampled input, and the entropy of its answer if any."""
+        """Count a sampled input, and the entropy of its answer if it has one."""
         with self._lock:
             sample = self._sample
             sample[0] += 1

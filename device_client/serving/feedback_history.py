@@ -32,7 +32,7 @@ class FeedbackHistory:
         self._recent: tuple[FeedbackWindow, ...] = ()  # replaced as a whole: `quality` reads it without a lock
 
     def open(self, model: ModelFile) -> FeedbackCounter:
-        """The counter of a model; its drift detectors resume if it was served before."""
+        """A counter for a model whose drift detectors resume from their last states."""
         self._recent = ()
         trained = model.statistics
         return FeedbackCounter(
@@ -45,12 +45,12 @@ class FeedbackHistory:
         )
 
     def retire(self, counter: FeedbackCounter) -> None:
-        """Keep the counter of a model that is not served any more, for its last window and late labels."""
+        """Keep the counter of a swapped-out model for last counts and late labels."""
         self._drift_states.put(counter.drift_states)
         self._retired.append(counter)
 
     def take(self, live: FeedbackCounter | None, at_least: int) -> FeedbackWindow | None:
-        """Close a window: first those of retired versions, then the live one if it has `at_least` inferences."""
+        """Close a retired window, else the live one with `at_least` inferences."""
         for counter in self._retired:
             if not counter.empty:
                 return counter.take(self._wall_s())
@@ -61,13 +61,13 @@ class FeedbackHistory:
         return window
 
     def drift_states(self, live: FeedbackCounter | None) -> bytes | None:
-        """The drift states of all versions served lately, as JSON; None before the first."""
+        """The drift states of all recent versions as JSON; None before the first."""
         if live:
             self._drift_states.put(live.drift_states)
         return self._drift_states.to_json()
 
     def quality(self, live: FeedbackCounter) -> Quality | None:
-        """How well the live model did over its recent windows; None before its first inference."""
+        """How well the live model did lately; None before its first inference."""
         served = (live.version, live.variant)
         closed = [window.sums for window in self._recent if (window.version, window.variant) == served]
         sums = reduce(operator.add, closed, live.sums())

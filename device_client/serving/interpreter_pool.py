@@ -1,4 +1,4 @@
-"""A pool of interpreters of one model file, one for each thread that predicts at a time."""
+"""A pool of interpreters of one model file, one for each concurrent prediction."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class InterpreterPool:
-    """Thread-safe. Has no `close`: the runtime frees an interpreter with its last reference."""
+    """Thread-safe. Needs no `close`: interpreters end with their last reference."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class InterpreterPool:
         self.size = len(self._idle)
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
-        """Run the model on inputs (n, ...). Raises BadModel when the runtime fails on them."""
+        """Run the model on inputs (n, ...). Raises BadModel when the runtime fails."""
         model = self._acquire()
         try:
             return model.run(inputs)
@@ -79,7 +79,7 @@ class InterpreterPool:
                 self._stop_growing(failure)
 
     def _hand_to_waiting(self) -> None:
-        """Give idle interpreters to waiting threads in their order. Called under the lock."""
+        """Give idle interpreters to waiting threads in order. Called under the lock."""
         while self._waiting:
             try:
                 model = self._idle.pop()

@@ -1,10 +1,11 @@
-"""Counts, on labelled inputs, which of two models was right; each label or answer may come last."""
+"""Counts which of two models was right on labelled inputs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-PAIRS_MAX = 8_192  # answers that a label may still come for
+PAIRS_MAX: Final = 8_192  # inputs that still lack an answer or a label
 
 
 @dataclass(slots=True)
@@ -15,7 +16,7 @@ class _Pair:
 
 
 class LabelledPairs:
-    """Not thread-safe. Keeps the last `pairs_max` inputs that lack an answer or a label."""
+    """Takes answers and label of an input in any order. Not thread-safe."""
 
     def __init__(self, pairs_max: int = PAIRS_MAX) -> None:
         self._pairs_max = pairs_max

@@ -40,9 +40,9 @@ SAMPLE_EVERY: Final = 8
 class _ServingState:
     """The active model and its counters; replaced as a whole.
 
-    `feedback` counts latencies as the application sees them; `cpu` counts processor time
-    since the swap or the start of the shadow. `started_s`: when the prediction that each
-    thread is running began.
+    `feedback` counts latencies as the application sees them; `cpu` counts processor
+    time since the swap or the start of the shadow. `started_s`: when the prediction
+    that each thread is running began.
     """
 
     live: InterpreterPool
@@ -54,7 +54,7 @@ class _ServingState:
 
 
 class LiveServing:
-    """The Serving port, and what an application calls. Any thread may call any method."""
+    """The Serving port, and what an application calls. Thread-safe."""
 
     def __init__(
         self,
@@ -69,12 +69,13 @@ class LiveServing:
         shadow_settings: ShadowSettings = ShadowSettings(),  # noqa: B008 - frozen
         drift_states: bytes | None = None,
     ) -> None:
-        """`clock_s` measures latency; `cpu_s` the processor time of live model and shadow.
+        """`clock_s` measures latency; `cpu_s` the processor time of live model and
+        shadow.
 
-        `threads`: of the runtime within one prediction. `delegates`: other hardware, for
-        live model and shadow alike. `parallel_max`: predictions at a time, an interpreter
-        each. `sample_every`: the profile of every n-th input is counted. `drift_states`:
-        what the method of this name returned before a restart.
+        `threads`: of the runtime within one prediction. `delegates`: other hardware,
+        for live model and shadow alike. `parallel_max`: predictions at a time, an
+        interpreter each. `sample_every`: the profile of every n-th input is counted.
+        `drift_states`: what the method of this name returned before a restart.
         """
         self._clock_s, self._cpu_s = clock_s, cpu_s
         self._threads, self._delegates = threads, tuple(delegates)
@@ -94,7 +95,8 @@ class LiveServing:
         """Answer one input, or a batch with one more dimension in front.
 
         Several inputs are a list of arrays. Raises BadInput when `x` does not fit the
-        contract, MissingPart while no model is installed, BadModel when the runtime fails.
+        contract, MissingPart while no model is installed, BadModel when the runtime
+        fails.
         """
         state = self._state
         if state is None:
@@ -128,8 +130,8 @@ class LiveServing:
     def label(self, prediction: Prediction | int, true_class: int | str) -> bool:
         """Give the true class of an input, by its prediction or the id of a recent one.
 
-        False when it can no longer be counted, or when the model does not choose between
-        classes. Raises BadInput for a class that the model does not know.
+        False when it can no longer be counted, or when the model does not choose
+        between classes. Raises BadInput for a class that the model does not know.
         """
         chosen, state = self._recent.find(prediction), self._state
         if chosen is None or state is None:
@@ -154,7 +156,7 @@ class LiveServing:
         return state.live.file.contract if state else None
 
     def wait_ready(self, timeout_s: float | None = None) -> bool:
-        """Wait until there is a live model; False when there is none after `timeout_s`."""
+        """Wait for a live model; False if there is none after `timeout_s`."""
         return self._ready.wait(timeout_s)
 
     # Called by the service
@@ -162,7 +164,8 @@ class LiveServing:
     def swap(self, model: ModelFile) -> None:
         """Open and warm up a model, then make it live. On BadModel the old one stays.
 
-        Stops the shadow, as what it was compared with is gone; the tally starts from zero.
+        Stops the shadow, as what it was compared with is gone; the tally starts from
+        zero.
         """
         with self._changing:
             before = self._state
@@ -183,7 +186,8 @@ class LiveServing:
     def start_shadow(self, model: ModelFile, share: float = 1.0) -> None:
         """Run this model too on a `share` of the inputs; the tally starts from zero.
 
-        Replaces the shadow there was. Raises BadModel, or MissingPart without live model.
+        Replaces the shadow there was. Raises BadModel, or MissingPart without live
+        model.
         """
         with self._changing:
             state = self._state
@@ -212,7 +216,7 @@ class LiveServing:
                 state.shadow.stop()
 
     def tally(self) -> Tally:
-        """The counts since the shadow was started, or the swap; latencies in CPU time."""
+        """The counts since the start of the shadow, or the swap; latencies in CPU time."""
         state = self._state
         if state is None:
             return Tally()
@@ -239,7 +243,7 @@ class LiveServing:
             return self._history.take(self._state.feedback if self._state else None, at_least)
 
     def drift_states(self) -> bytes | None:
-        """The drift detectors' states, to resume after a restart; None before a model."""
+        """The drift states, to resume after a restart; None before the first model."""
         with self._changing:
             return self._history.drift_states(self._state.feedback if self._state else None)
 

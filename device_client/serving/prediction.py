@@ -1,4 +1,4 @@
-"""The input and output of a prediction: checks an application's arrays, and reads answers."""
+"""Checks the arrays of an application for a model, and reads the model's outputs."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ _DOT_MAX: Final = 8_192  # values; beyond, the library behind numpy may start th
 class Prediction:
     """The answer to one input, or to a batch.
 
-    `output`: float32 (classes,) or (n, classes); `outputs`: all of a model with several.
-    `top`, `confidence` and `label` are None for a batch (see `each()`) and where the model
-    does not choose between classes. `id` names the answer for a later label.
+    `output`: float32 (classes,) or (n, classes); `outputs`: all of a model with
+    several. `top`, `confidence` and `label` are None for a batch (see `each()`) and
+    where the model does not choose between classes. `id` names the answer for a later
+    label.
     """
 
     output: Array
@@ -58,7 +59,8 @@ class AnswerFormat:
         self._dtype = np.dtype(tensor.dtype)
 
     def arrange(self, x: ArrayLike | Sequence[ArrayLike]) -> tuple[list[Array], bool]:
-        """The inputs as arrays (n, ...) of the contract's types, and whether it is a batch.
+        """The inputs as arrays (n, ...) of the contract's types, and whether it is a
+        batch.
 
         Raises BadInput that names what is expected and what was given.
         """
@@ -75,7 +77,7 @@ class AnswerFormat:
         return [array for array, _ in arranged], arranged[0][1]
 
     def row(self, outputs: Sequence[Array], at: int, count: int) -> tuple[Array, ...]:
-        """The outputs of one input of a batch of `count`, without the batch dimension."""
+        """The outputs of one input in a batch of `count`, without batch dimension."""
         if len(outputs) == 1:
             return (outputs[0][at] if count > 1 or self._has_batch[0] else outputs[0],)
         return tuple(
@@ -83,7 +85,7 @@ class AnswerFormat:
         )
 
     def choice(self, output: Array) -> tuple[int | None, float | None]:
-        """The top class of a classifier, and its confidence if that is between 0 and 1."""
+        """A classifier's top class, and its value if that is a confidence (0-1)."""
         if not self._classifies:
             return None, None
         top = int(output.argmax())
@@ -92,7 +94,7 @@ class AnswerFormat:
 
 
 def agree(ours: Sequence[Array], theirs: Sequence[Array], form: AnswerFormat, tolerance: float) -> bool:
-    """Whether two answers have the same top class, or else values within the tolerance.
+    """Whether two answers have one top class, or else values within the tolerance.
 
     `tolerance` is a share of the value, and an absolute difference near zero.
     """
@@ -121,7 +123,7 @@ def finite_array(array: Array) -> bool:
 
 
 def entropy_millibits(output: Array) -> int | None:
-    """Entropy of an answer in thousandths of a bit; None where it is no distribution."""
+    """Entropy of an answer in thousandths of a bit, if it is a distribution."""
     if not 0.98 < float(output.sum()) < 1.02 or float(output.min()) < 0.0:
         return None
     shares = output[output > 0]
@@ -135,7 +137,7 @@ def batch_of(parts: Sequence[Prediction], outputs: Sequence[Array]) -> Predictio
 
 
 def class_index(true_class: int | str, labels: Sequence[str], contract: Contract) -> int:
-    """The index of a class given by name or number. Raises BadInput for an unknown one."""
+    """The index of a class, given by name or number. Raises BadInput if unknown."""
     if isinstance(true_class, str):
         if true_class not in labels:
             raise BadInput(f"{true_class!r} is none of the model's labels: {', '.join(labels[:10]) or 'it has none'}")

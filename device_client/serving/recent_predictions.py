@@ -15,7 +15,7 @@ PREDICTIONS_MAX: Final = 8_192  # that can be labelled by their id alone
 
 
 class ChosenClass(NamedTuple):
-    """The class a prediction chose, and where its label is counted; one per prediction, hence a tuple."""
+    """The class of a prediction, and its label's counter. A tuple: cheap to make."""
 
     id: int
     top: int
@@ -23,7 +23,7 @@ class ChosenClass(NamedTuple):
 
 
 class RecentPredictions:
-    """A ring of the last few thousand. Needs no lock: each access is one step of Python."""
+    """A ring of the last few thousand. Needs no lock, as each access is atomic."""
 
     def __init__(self) -> None:
         self._ids = itertools.count(1)

@@ -82,9 +82,9 @@ class Shadow:
     ) -> None:
         """Open the model; `live` counts agreement for feedback. Raises BadModel.
 
-        `cpu_s`: processor time of the calling thread; each of the runtime's `threads` is
-        assumed to use as much. `share`: of the inputs to sample, over 0 to 1; the CPU
-        budget may make it less, and rare inputs are all sampled.
+        `cpu_s`: processor time of the calling thread; each of the runtime's `threads`
+        is assumed to use as much. `share`: of the inputs to sample, over 0 to 1; the
+        CPU budget may make it less, and rare inputs are all sampled.
         """
         self._pool = InterpreterPool(file, size_max=1, threads=threads, delegates=delegates)
         self._cpu_s, self._clock_s = cpu_s, clock_s
@@ -105,7 +105,7 @@ class Shadow:
         self._thread.start()
 
     def offer(self, id_: int, inputs: Sequence[Array], answer: Sequence[Array], top: int | None, cpu_s: float) -> None:
-        """Copy an input (batch of 1) and its live answer into the queue, if it is sampled.
+        """Queue a copy of an input (batch of 1) and its live answer, if it is sampled.
 
         `cpu_s`: the live model's processor time.
         """
@@ -152,7 +152,7 @@ class Shadow:
             )
 
     def stop(self) -> None:
-        """Empty the queue and end the thread; waits two seconds for a run in progress."""
+        """Empty the queue and end the thread; waits 2 s for a run in progress."""
         self._stopped = True
         with contextlib.suppress(Empty):
             while True:
@@ -177,7 +177,7 @@ class Shadow:
                 self._count_error(failure)
 
     def _run(self, sampled: _Sampled) -> tuple[list[Array], float]:
-        """The answer and its processor time, which is charged before anything is counted."""
+        """The answer and its processor time, charged before anything is counted."""
         self._run_started_s, cpu_started_s = self._clock_s(), self._cpu_s()
         try:
             outputs = self._pool.run(sampled.inputs)

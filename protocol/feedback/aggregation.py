@@ -1,13 +1,14 @@
-"""The sums of a feedback window, how two of them add up, and the figures that follow. Pure.
+"""The sums of a feedback window, their addition, and the figures that follow. Pure.
 
 A device counts into `FeedbackSums`, and `message_fields` writes them into a `Feedback`
-message; `merge` adds two messages by way of their sums, so there is one addition. Counts
-and histograms are whole numbers: any order and grouping gives the same result. `drift`
-and `drifting` are no sums; the worse one is kept.
+message; `merge` adds two messages by way of their sums, so there is one addition.
+Counts and histograms are whole numbers: any order and grouping gives the same result.
+`drift` and `drifting` are no sums; the worse one is kept.
 
-Latency buckets: bucket k counts latencies from 2^(k/4) up to, not including, 2^((k+1)/4)
-microseconds, 0 ≤ k ≤ 95. Faster ones count in bucket 0, those over 14 s in bucket 95. A
-percentile is read at its bucket's geometric middle, and is right to within 9 %.
+Latency buckets: bucket k counts latencies from 2^(k/4) up to, not including,
+2^((k+1)/4) microseconds, 0 ≤ k ≤ 95. Faster ones count in bucket 0, those over 14 s in
+bucket 95. A percentile is read at its bucket's geometric middle, and is right to within
+9 %.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ def sums_of(message: Feedback) -> FeedbackSums:
 
 
 def message_fields(sums: FeedbackSums) -> dict[str, Any]:
-    """The fields of `Feedback` that hold the sums, and the figures that follow from them.
+    """The fields of `Feedback` that hold the sums and the figures that follow.
 
     Classes beyond the 64 most frequent are counted under `*`, so the total stays exact.
     """
@@ -176,14 +177,14 @@ def percentile_ms(histogram: Mapping[int, int], share: float) -> float | None:
 
 
 def entropy_bits(counts: Iterable[int]) -> float | None:
-    """Entropy of the answers: 0 for one class, log2(n) for n equally frequent ones."""
+    """Entropy of answers: 0 for one class, log2(n) for n equally frequent ones."""
     given = sorted(count for count in counts if count > 0)  # sorted: a sum of floats depends on its order
     total = sum(given)
     return -sum(count / total * math.log2(count / total) for count in given) + 0.0 if total else None
 
 
 def most_frequent(classes: Mapping[str, int], most: int = CLASSES_MAX) -> dict[str, int]:
-    """The `most` most frequent classes in descending order, the rest summed under `*`."""
+    """The `most` most frequent classes, descending, and the rest summed under `*`."""
     ranked = sorted(classes.items(), key=lambda item: (item[0] == OTHER, -item[1], item[0]))
     rest = sum(count for _, count in ranked[most:])
     named = dict(ranked[:most])

@@ -1,6 +1,6 @@
-"""How an input looks beside the training set, in three numbers; publisher and device compute them alike.
+"""Compares an input with the training set in three numbers: level, its bin, distance.
 
-Owns the level, its bins and the distance; docs/FEEDBACK.md has the formulas. Draws no conclusion, and knows no model.
+Publisher and device use the same code. docs/FEEDBACK.md has the formulas.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from protocol.messages.manifest import InputStatistics
 SEGMENTS_MAX: Final = 16
 LEVEL_BINS: Final = 8  # each one standard deviation wide; the outermost two take all that lies beyond
 UNIT: Final = 1_000  # thousandths: whole numbers add up exactly
-LOOK_MAX: Final = 1_000_000  # thousandths; further off is no news, and a sum of squares stays within 64 bits for long
-STD_FLOOR: Final = 1e-3  # of the largest: a segment that hardly varied in training would drown all others
+PROFILE_MAX: Final = 1_000_000  # thousandths; bounded so that sums of squares stay within 64 bits for long
+STD_FLOOR: Final = 1e-3  # of the largest: else a segment that hardly varied in training would outweigh all others
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class InputSample:
-    """One input. `level` and `distance` in thousandths, `bin` 0-7."""
+    """The profile of one input: `level` and `distance` in thousandths, `bin` 0-7."""
 
     level: int
     bin: int
@@ -33,10 +33,13 @@ class InputSample:
 
 
 class Profile:
-    """Looks at inputs of one shape. Without statistics a level is the plain mean, and every distance 0."""
+    """Measures inputs of one shape.
+
+    Without statistics a level is the plain mean, and every distance 0.
+    """
 
     def __init__(self, values: int, statistics: InputStatistics | None = None) -> None:
-        """`values`: how many an input has; statistics of inputs of another size are passed over."""
+        """`values`: of one input; statistics for another size are ignored."""
         self._starts, lengths = segments_of(values)
         if statistics is not None and not len(lengths) == len(statistics.segment_means) == len(statistics.segment_stds):
             statistics = None
@@ -62,7 +65,7 @@ class Profile:
 
 
 def segments_of(values: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Where each segment of an input begins, and how long it is."""
+    """The start and length of each segment of an input."""
     count = min(SEGMENTS_MAX, values)
     edges = np.arange(count + 1, dtype=np.intp) * values // count
     return edges[:-1], np.diff(edges).astype(np.float64)
@@ -79,5 +82,5 @@ def _nonzero(std: float) -> float:
 
 
 def _bounded(figure: float) -> int:
-    """In thousandths; what is no number, after an overflow, is as far off as can be."""
-    return LOOK_MAX if math.isnan(figure) else round(max(-LOOK_MAX, min(LOOK_MAX, figure * UNIT)))
+    """In thousandths; NaN, after an overflow, counts as the maximum."""
+    return PROFILE_MAX if math.isnan(figure) else round(max(-PROFILE_MAX, min(PROFILE_MAX, figure * UNIT)))

@@ -1,6 +1,6 @@
-"""A window of feedback made to fit into so many bytes: fewer classes by name, latencies in wider buckets.
+"""Shortens a feedback message: names fewer classes, and widens latency buckets.
 
-Every total stays exact, and the figures are those of the whole window. `protocol.feedback.aggregation` merges.
+Totals stay exact, and the figures are those of the whole window.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Final
 from protocol.feedback.aggregation import most_frequent
 from protocol.messages.device import Feedback
 
-WINDOW_MAX_BYTES: Final = 1_024  # what a window takes as a rule
-# (classes that keep their name, buckets told as one): what is missed least goes first
+WINDOW_MAX_BYTES: Final = 1_024  # the default of the setting `window_max_bytes`
+# (classes that keep their name, buckets joined into one): the least loss first
 STEPS: Final = ((32, 1), (16, 1), (16, 2), (12, 4), (8, 4), (4, 4), (2, 8), (1, 16), (0, 32))
 
 
 def truncated(window: Feedback, max_bytes: int) -> Feedback:
-    """The window as its line fits into `max_bytes`; the shortest there is when nothing fits."""
+    """The window, shortened until its line fits `max_bytes`, as far as it can be."""
     short = window
     for classes, width in STEPS:
         if len(short.to_line()) <= max_bytes:
@@ -33,7 +33,7 @@ def truncated(window: Feedback, max_bytes: int) -> Feedback:
 
 
 def _widened(histogram: Mapping[str, int], width: int) -> dict[str, int]:
-    """Neighbours told as one, under the number of the one in their middle."""
+    """Joins neighbouring buckets under the number of the middle one."""
     wide: Counter[int] = Counter()
     for index, count in histogram.items():
         wide[int(index) // width * width + width // 2] += count

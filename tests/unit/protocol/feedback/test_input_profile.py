@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from protocol.feedback.input_profile import LEVEL_BINS, LOOK_MAX, Profile
+from protocol.feedback.input_profile import LEVEL_BINS, PROFILE_MAX, Profile
 from protocol.messages.manifest import InputStatistics
 from publisher.learning.data.input_statistics import SAMPLES_MAX, input_statistics
 from publisher.recipes.digits import load_data
@@ -78,7 +78,7 @@ def test_inputs_of_any_type_and_one_value_will_do(dtype: type) -> None:
 def test_what_is_far_beyond_everything_is_bounded() -> None:
     for value in (3e38, -3e38):
         look = Profile(784).measure(np.full(784, value, np.float32))
-        assert abs(look.level) == LOOK_MAX
+        assert abs(look.level) == PROFILE_MAX
         assert look.bin in (0, LEVEL_BINS - 1)
 
 
