@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from protocol.mqtt.link import LinkEvent, Received, Swept
+from protocol.mqtt.link import LinkEvent, Received, SweepCompleted
 
 WITHIN_S: Final = 60.0  # generous: the machine may be busy
 Event = TypeVar("Event")
@@ -51,7 +51,7 @@ class Ear:
         def ends(event: object) -> bool:
             if isinstance(event, Received):
                 found[event.topic] = event.payload
-            return isinstance(event, Swept) and event.topics == tuple(topics)
+            return isinstance(event, SweepCompleted) and event.topics == tuple(topics)
 
         self.next(object, ends)
         return found

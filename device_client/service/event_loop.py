@@ -22,7 +22,7 @@ from device_client.ports.serving import Serving
 from device_client.reporting.feedback_reporter import FeedbackReporter
 from device_client.reporting.outbox import Outbox
 from device_client.service.presence import Identity, ReadBack, RoundTrip
-from protocol.mqtt.link import Connected, Delivered, Disconnected, Link, LinkEvent, Received, Refused, Swept
+from protocol.mqtt.link import Connected, Delivered, Disconnected, Link, LinkEvent, Received, Refused, SweepCompleted
 from protocol.topics import Kind, Topics
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ class EventLoop:
                 self._outbox.delivered(receipt)
             case Refused(receipt, reason):
                 self._on_refused(receipt, reason)
-            case Swept(swept):
+            case SweepCompleted(swept):
                 addresses = (self._topics.parse(topic) for topic in swept)
                 sha256s = tuple(address.sha256 for address in addresses if address and address.kind is Kind.CHUNK)
                 self._handle_in_all(ChunksSwept(sha256s))

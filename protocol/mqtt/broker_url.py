@@ -1,6 +1,6 @@
-"""Where a broker is and who we are to it: `mqtt://user:password@host:port`, or `mqtts://` for TLS.
+"""A broker's address: `mqtt://user:password@host:port`, or `mqtts://` for TLS.
 
-Parses and describes; opens no connection. Nothing here ever shows the password.
+No text or error made here contains the password.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FORM: Final = "write mqtt://host, mqtt://user:password@host:1883 or mqtts://hos
 
 @dataclass(frozen=True, slots=True)
 class BrokerUrl:
-    """One broker's address. `host` is bare: an IPv6 address has no brackets here."""
+    """One broker's address; `host` is without the brackets of an IPv6 address."""
 
     host: str
     port: int = PORT
@@ -29,7 +29,7 @@ class BrokerUrl:
 
     @classmethod
     def parse(cls, text: str) -> BrokerUrl:
-        """Read an address; user and password may be percent-encoded. Raises BadSettings that names the fault."""
+        """Parse an address, percent-encoded or not. Raises BadSettings with the fault."""
         if any(character.isspace() or not character.isprintable() for character in text):
             _refuse(text, "has a space or a control character in it")
         try:
@@ -85,7 +85,7 @@ def _refuse(text: str, fault: str, hint: str = _FORM) -> NoReturn:
 
 
 def _without_credentials(text: str) -> str:
-    """Whatever stands before the last '@' may be a password, however broken the rest is."""
+    """Everything before the last '@' may be a password, also in a broken address."""
     scheme, separator, rest = text.rpartition("://")
     _secret, at, host = rest.rpartition("@")
     if at:

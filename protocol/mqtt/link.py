@@ -1,7 +1,7 @@
-"""The port to a broker, in our own words. No MQTT library is named here.
+"""The port to a broker. No MQTT library is named here.
 
-An implementation never calls back into its owner: it puts events on the sink it was given (a queue, as a rule), from
-any thread, and the owner takes them in its own time. `mqtt_link.py` is the real one.
+An implementation never calls back into its owner: it passes events to the sink it was
+given (usually a queue), from any thread. `paho_link` is the real one.
 """
 
 from __future__ import annotations
@@ -13,20 +13,22 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The broker has accepted us; every subscription must be made again."""
+    """The broker has accepted the connection; every subscription must be made again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """The connection is gone, or was refused; the link tries again by itself unless `final`."""
+    """The connection was lost or refused; the link reconnects by itself."""
 
     reason: str
-    final: bool = False  # wrong credentials and the like: trying again would not help
+    final: bool = False  # wrong credentials and the like: retries will not help
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyTo:
-    """Where a sender awaits an answer, and what it will know it by. MQTT 5 only; the sender's own words, unchecked."""
+    """Where a sender expects the response, and its correlation data. MQTT 5 only;
+    unchecked.
+    """
 
     topic: str
     correlation: bytes = b""
@@ -34,7 +36,9 @@ class ReplyTo:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message came. `retained`: it was kept by the broker, not sent just now."""
+    """A message arrived. `retained`: it was stored by the broker, not published just
+    now.
+    """
 
     topic: str
     payload: bytes
@@ -51,46 +55,48 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The broker refused the publish with this receipt (MQTT 5 says so; 3.1.1 cannot)."""
+    """The broker refused the publish with this receipt; only MQTT 5 reports that."""
 
     receipt: int
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
-    """All that the broker keeps on these topics has been sent: what has not come is not there."""
+class SweepCompleted:
+    """All retained messages of these topics have been received; there are no others."""
 
     topics: tuple[str, ...]
 
 
-LinkEvent = Connected | Disconnected | Received | Delivered | Refused | Swept
+LinkEvent = Connected | Disconnected | Received | Delivered | Refused | SweepCompleted
 Sink = Callable[[LinkEvent], None]
 
 
 class Link(Protocol):
-    """What our two programs ask of a broker. No method blocks on the network."""
+    """A connection to a broker that renews itself. No method blocks on the network."""
 
     def start(self) -> None:
-        """Connect, and keep connecting with jittered back-off until `stop`."""
+        """Connect, and reconnect with jittered backoff until `stop`."""
 
     def stop(self) -> None:
-        """Send what is waiting if the broker takes it within a moment, then disconnect cleanly."""
+        """Send what is queued if the broker takes it at once, then disconnect cleanly."""
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool, correlation: bytes = b"") -> int:
-        """Queue a message; return its receipt. At QoS 1 it is sent again after each reconnect until acknowledged.
+        """Queue a message; return its receipt. At QoS 1 it is repeated until
+        acknowledged.
 
-        `correlation`: of the `ReplyTo` that this answers; MQTT 3.1.1 leaves it out.
+        `correlation`: of the `ReplyTo` that this answers; left out by MQTT 3.1.1.
         """
 
     def subscribe(self, topics: Sequence[str], *, qos: int) -> None:
-        """Listen to topics from now on, retained messages first. Lost with the connection."""
+        """Subscribe; retained messages come first. Lost with the connection."""
 
     def unsubscribe(self, topics: Sequence[str]) -> None:
-        """Stop listening."""
+        """End subscriptions."""
 
     def sweep(self, topics: Sequence[str]) -> None:
-        """Ask once for what the broker keeps on exact topics, at QoS 0; `Swept` follows the last of it.
+        """Fetch the retained messages of exact topics once, at QoS 0; `SweepCompleted`
+        follows.
 
-        SUBSCRIBE with UNSUBSCRIBE right behind it: the UNSUBACK came after every kept message on each broker measured.
+        SUBSCRIBE and UNSUBSCRIBE at once: on each broker measured, UNSUBACK came last.
         """

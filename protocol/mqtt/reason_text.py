@@ -1,4 +1,4 @@
-"""Why a broker cannot be reached or says no, in plain English that names `host:port`. Words only."""
+"""Texts for failed connections and refusals by the broker, which name `host:port`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from protocol.mqtt.broker_url import BrokerUrl
 BAD_VERSION: Final = 0x84
 _BAD_CREDENTIALS: Final = 0x86
 _NOT_AUTHORIZED: Final = 0x87
-FINAL: Final = frozenset({0x85, _BAD_CREDENTIALS, _NOT_AUTHORIZED, 0x8A, 0x8C})  # trying again would not help
-FAILURE: Final = 0x80  # reason codes from here on are refusals
+FINAL: Final = frozenset({0x85, _BAD_CREDENTIALS, _NOT_AUTHORIZED, 0x8A, 0x8C})  # retries would not help
+FAILURE: Final = 0x80  # reason codes from here on are failures
 _REFUSALS: Final = {
     BAD_VERSION: "speaks neither MQTT 5 nor MQTT 3.1.1",
     0x85: "refuses the client name",
@@ -28,7 +28,7 @@ _REFUSALS: Final = {
     0x9D: "has moved to another server",
     0x9F: "gets too many connections",
 }
-_FAREWELLS: Final = {
+_DISCONNECTS: Final = {
     0x87: "withdrew our permission",
     0x8B: "is shutting down",
     0x8D: "heard nothing from us for too long",
@@ -49,14 +49,14 @@ _PUBLISH_REFUSALS: Final = {
 
 
 def of_failure(url: BrokerUrl, failed: OSError) -> str:
-    """Why no connection came about, or why it broke."""
+    """Why a connection failed or was lost."""
     match failed:
         case socket.gaierror():
             return f"the host {url.host} is not known ({failed.strerror})"
         case ssl.SSLCertVerificationError():
             return f"the certificate of {url.address} is not to be trusted: {failed.verify_message}"
         case ssl.SSLError():
-            return f"no TLS with {url.address}: {_ssl_words(failed)}"
+            return f"no TLS with {url.address}: {_ssl_text(failed)}"
         case ConnectionRefusedError():
             return f"no broker listens at {url.address}"
         case TimeoutError():
@@ -75,9 +75,9 @@ def of_refusal(url: BrokerUrl, code: int) -> str:
     return f"{url.address} {_REFUSALS.get(code, f'refuses the connection (code 0x{code:02x})')}"
 
 
-def of_farewell(url: BrokerUrl, code: int) -> str:
-    """Why a broker hung up, from its reason code."""
-    return f"{url.address} {_FAREWELLS.get(code, f'hung up (code 0x{code:02x})')}"
+def of_disconnect(url: BrokerUrl, code: int) -> str:
+    """Why a broker closed the connection, from its reason code."""
+    return f"{url.address} {_DISCONNECTS.get(code, f'hung up (code 0x{code:02x})')}"
 
 
 def of_refused_publish(code: int) -> str:
@@ -85,11 +85,11 @@ def of_refused_publish(code: int) -> str:
     return _PUBLISH_REFUSALS.get(code, f"the broker refused the message (code 0x{code:02x})")
 
 
-def of_silence(url: BrokerUrl) -> str:
-    """It takes connections, but does not answer as a broker does."""
+def of_no_answer(url: BrokerUrl) -> str:
+    """The address accepts a connection, but sends no CONNACK."""
     advice = "is it a broker without TLS?" if url.tls else "is it a broker, and does it want mqtts://?"
     return f"{url.address} takes the connection but gives no answer ({advice})"
 
 
-def _ssl_words(failed: ssl.SSLError) -> str:
+def _ssl_text(failed: ssl.SSLError) -> str:
     return (failed.reason or failed.strerror or str(failed)).replace("_", " ").lower()

@@ -1,4 +1,4 @@
-"""What TLS needs from files, checked before anything connects."""
+"""TLS contexts from PEM files, checked before a connection is made."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Loaded = TypeVar("Loaded")
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """Files in PEM. Without `ca` the system's authorities are trusted; `cert` and `key` go together."""
+    """PEM files. Without `ca` the system's are trusted; `cert` and `key` go together."""
 
     ca: Path | None = None
     cert: Path | None = None
@@ -24,7 +24,7 @@ class TlsFiles:
 
 
 def tls_context(url: BrokerUrl, files: TlsFiles | None) -> ssl.SSLContext | None:
-    """The context for a broker, None where the address is without TLS. Raises BadSettings that names the file."""
+    """The context for a broker, None without TLS. Raises BadSettings with the file."""
     files = files or TlsFiles()
     if not url.tls:
         if files != TlsFiles():

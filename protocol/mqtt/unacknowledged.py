@@ -1,7 +1,8 @@
-"""Publishes at QoS 1 that no broker has acknowledged yet, in the order they were asked for. Pure; not thread-safe.
+"""Publishes at QoS 1 that the broker has not acknowledged, in order. Pure; not
+thread-safe.
 
-Unbounded on purpose: whoever publishes at QoS 1 was promised that nothing is lost. The owner bounds what it hands in
-(a device's outbox is on disk, a publisher's upload waits for receipts).
+Unbounded on purpose, as a publish at QoS 1 must not be lost. The owner bounds what it
+publishes (a device's outbox is on disk, a publisher's upload waits for receipts).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to publish. Receipts grow, so they also tell the order."""
+    """A message to publish; receipts are in the order of the calls."""
 
     receipt: int
     topic: str
@@ -23,7 +24,9 @@ class Outgoing:
 
 
 class Unacknowledged:
-    """Each message waits, is sent, and is settled; a lost connection makes the sent ones wait again."""
+    """Each message waits, is sent, and is settled; a lost connection requeues sent
+    ones.
+    """
 
     def __init__(self) -> None:
         self._waiting: deque[Outgoing] = deque()
@@ -34,11 +37,11 @@ class Unacknowledged:
 
     @property
     def sent(self) -> int:
-        """How many are on their way."""
+        """The number of messages in flight."""
         return len(self._sent)
 
     def add(self, message: Outgoing) -> None:
-        """Put a message behind all others."""
+        """Append a message."""
         self._waiting.append(message)
 
     def next_receipt(self) -> int | None:
@@ -46,16 +49,16 @@ class Unacknowledged:
         return self._waiting[0].receipt if self._waiting else None
 
     def send_next(self) -> Outgoing:
-        """Take the message to send next; it is on its way now."""
+        """Take the message to send next; it counts as in flight."""
         message = self._waiting.popleft()
         self._sent[message.receipt] = message
         return message
 
     def settle(self, receipt: int) -> bool:
-        """Forget a message that the broker acknowledged or refused; False when that is no news."""
+        """Remove an acknowledged or refused message; False if it was not in flight."""
         return self._sent.pop(receipt, None) is not None
 
     def connection_lost(self) -> None:
-        """All that was on its way has to go again, before the others."""
+        """Requeue the messages in flight, before all others."""
         self._waiting.extendleft(reversed(self._sent.values()))
         self._sent.clear()

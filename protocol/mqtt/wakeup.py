@@ -1,4 +1,4 @@
-"""Wakes a thread that waits on sockets: a pair of sockets of its own, rung from any thread."""
+"""Wakes a thread that waits in a selector, from any other thread, by a pair of sockets."""
 
 from __future__ import annotations
 
@@ -8,42 +8,42 @@ import threading
 
 
 class Wakeup:
-    """Rings are not counted: one or ten wake the thread once."""
+    """A flag: many calls of `wake` wake the thread once."""
 
     def __init__(self) -> None:
-        self._ear, self._hammer = socket.socketpair()
-        self._ear.setblocking(False)
+        self._receiver, self._sender = socket.socketpair()
+        self._receiver.setblocking(False)
         self._lock = threading.Lock()
-        self._rung = False
-        self._gone = False
+        self._set = False
+        self._closed = False
 
-    def ring(self) -> None:
-        """Wake the thread, or keep it from falling asleep."""
+    def wake(self) -> None:
+        """Wake the thread, or make its next wait return at once."""
         with self._lock:
-            if not self._rung and not self._gone:
-                self._rung = True
-                self._hammer.send(b"!")
+            if not self._set and not self._closed:
+                self._set = True
+                self._sender.send(b"!")
 
-    def hush(self) -> None:
-        """Be ready to be rung again; call it before looking for what is to be done."""
+    def clear(self) -> None:
+        """Reset the flag; call it before looking for work."""
         with self._lock:
-            if self._rung:
-                self._ear.recv(16)
-                self._rung = False
+            if self._set:
+                self._receiver.recv(16)
+                self._set = False
 
     def register(self, selector: selectors.BaseSelector) -> None:
-        """Let a selector wake when the bell rings."""
-        selector.register(self._ear, selectors.EVENT_READ)
+        """Add the flag to a selector."""
+        selector.register(self._receiver, selectors.EVENT_READ)
 
     def wait(self, timeout_s: float) -> None:
-        """Sleep until the bell rings, at most `timeout_s`."""
+        """Wait until the flag is set, at most `timeout_s`."""
         with selectors.DefaultSelector() as selector:
             self.register(selector)
             selector.select(timeout_s)
 
     def close(self) -> None:
-        """Give both sockets back; rings are ignored from now on."""
+        """Close both sockets; later calls of `wake` are ignored."""
         with self._lock:
-            self._gone = True
-            self._ear.close()
-            self._hammer.close()
+            self._closed = True
+            self._receiver.close()
+            self._sender.close()

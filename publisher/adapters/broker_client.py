@@ -16,7 +16,17 @@ from typing import Final, Self
 
 from protocol.errors import BrokerRefused, BrokerUnreachable
 from protocol.mqtt.broker_url import BrokerUrl
-from protocol.mqtt.link import Connected, Delivered, Disconnected, Link, LinkEvent, Received, Refused, Sink, Swept
+from protocol.mqtt.link import (
+    Connected,
+    Delivered,
+    Disconnected,
+    Link,
+    LinkEvent,
+    Received,
+    Refused,
+    Sink,
+    SweepCompleted,
+)
 from protocol.mqtt.tls import TlsFiles
 
 CONNECT_S: Final = 10.0
@@ -59,8 +69,8 @@ class BrokerClient:
         from protocol.mqtt.paho_link import Backoff, MqttLink
 
         client_id = f"edgeferry-{name}-{secrets.token_hex(4)}"  # two of one name would throw each other out
-        patience = Backoff(most_s=5.0, connect_s=timeout_s)
-        broker = cls(url.address, lambda sink: MqttLink(url, client_id, sink, tls=tls, patience=patience))
+        backoff = Backoff(wait_max_s=5.0, connect_timeout_s=timeout_s)
+        broker = cls(url.address, lambda sink: MqttLink(url, client_id, sink, tls=tls, backoff=backoff))
         broker.open(timeout_s)
         return broker
 
@@ -166,7 +176,7 @@ class BrokerClient:
                     until_s = time.monotonic() + self._patience_s
                     del missing[topic]
                     yield topic, payload
-                case Swept(topics) if list(topics) == window:
+                case SweepCompleted(topics) if list(topics) == window:
                     return
         raise self._lost()
 

@@ -34,7 +34,7 @@ from tests.brokers import (
 )
 from tests.ear import Ear
 
-HASTE: Final = Backoff(first_s=0.05, most_s=0.3, refused_s=0.1)
+HASTE: Final = Backoff(wait_min_s=0.05, wait_max_s=0.3, refused_wait_s=0.1)
 CLOSED: Final = "closed/topic"
 USER, PASSWORD = "pi-1", "right horse"
 _names = itertools.count(1)
@@ -119,7 +119,7 @@ class Pair:
         ear = Ear()
         name = client_id or f"client-{next(_names)}"
         speaks_5 = self.mqtt5 if mqtt5 is None else mqtt5
-        link = MqttLink(url, name, ear.hear, will=will, rng=random.Random(1), patience=HASTE, mqtt5=speaks_5)
+        link = MqttLink(url, name, ear.hear, will=will, rng=random.Random(1), backoff=HASTE, mqtt5=speaks_5)
         link.start()
         try:
             yield link, ear
@@ -426,7 +426,7 @@ def test_a_link_keeps_its_contract(check: Callable[[Pair], None], pair: Pair) ->
 def test_users_and_passwords_let_the_right_client_in() -> None:
     with mosquitto_with_users({USER: PASSWORD}) as broker:
         ear = Ear()
-        link = MqttLink(url_of(broker, USER, PASSWORD), "pi-1", ear.hear, patience=HASTE)
+        link = MqttLink(url_of(broker, USER, PASSWORD), "pi-1", ear.hear, backoff=HASTE)
         link.start()
         ear.next(Connected)
         link.stop()

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from device_client.core.state import Device
 from protocol.mqtt.broker_url import BrokerUrl
-from protocol.mqtt.link import Connected, Disconnected, LinkEvent, Received, Swept
+from protocol.mqtt.link import Connected, Disconnected, LinkEvent, Received, SweepCompleted
 from protocol.mqtt.paho_link import MqttLink
 from protocol.topics import Kind, Topics
 
@@ -95,7 +95,7 @@ class Watcher:
                 self._link.sweep([f"{self._topics.root}/v1/nothing"])  # answered after the subscription stands
             case Disconnected():
                 self._listens.clear()
-            case Swept():
+            case SweepCompleted():
                 self._listens.set()
             case Received(topic, payload, retained):
                 address = self._topics.parse(topic)

@@ -22,7 +22,7 @@ from publisher.embedded_broker.subscriptions import is_filter, matches
 from tests.brokers import LOOPBACK, PROJECT, free_port, url_of
 from tests.ear import Ear
 
-HASTE: Final = Backoff(first_s=0.02, most_s=0.1)
+HASTE: Final = Backoff(wait_min_s=0.02, wait_max_s=0.1)
 CONNACK: Final = b"\x20\x02\x00\x00"
 WITHIN_S: Final = 60
 
@@ -38,7 +38,7 @@ def connected(
     broker: EmbeddedBroker, name: str = "watcher", will: Will | None = None
 ) -> Iterator[tuple[MqttLink, Ear]]:
     ear = Ear()
-    link = MqttLink(url_of(broker), name, ear.hear, will=will, rng=random.Random(1), patience=HASTE)
+    link = MqttLink(url_of(broker), name, ear.hear, will=will, rng=random.Random(1), backoff=HASTE)
     link.start()
     ear.next(Connected)
     try:

@@ -23,7 +23,7 @@ from protocol.topics import CHUNK_MAX_BYTES, Kind, Topics
 from tests.brokers import LOOPBACK, PROJECT, Mosquitto, free_port, mosquitto, readable_folder, url_of, write_passwords
 from tests.ear import Ear
 
-HASTE: Final = Backoff(first_s=0.05, most_s=0.3, refused_s=0.1)
+HASTE: Final = Backoff(wait_min_s=0.05, wait_max_s=0.3, refused_wait_s=0.1)
 USERS: Final = {"publisher": "p-secret", "pi-1": "one", "pi-2": "two", "node-red": "three"}
 TOPICS: Final = Topics()
 CHUNK: Final = TOPICS.chunk("ab" * 32)
@@ -41,7 +41,7 @@ def connect() -> Iterator[Connect]:
         url = url_of(broker, user, USERS[user] if user else None)
         files = TlsFiles(ca=tls) if tls else None
         name = f"{user}-{len(links)}"
-        links.append(MqttLink(url, name, ear.hear, tls=files, patience=HASTE, mqtt5=mqtt5))
+        links.append(MqttLink(url, name, ear.hear, tls=files, backoff=HASTE, mqtt5=mqtt5))
         links[-1].start()
         ear.next(Connected)
         return links[-1], ear
@@ -273,7 +273,7 @@ def test_an_application_asks_a_device_and_hears_its_answer_and_nothing_else(
 def _first_word(production: Production, user: str | None, password: str | None, ca: Path) -> Disconnected:
     ear = Ear()
     url = url_of(production.broker, user, password)
-    link = MqttLink(url, "stranger", ear.hear, tls=TlsFiles(ca=ca), patience=HASTE)
+    link = MqttLink(url, "stranger", ear.hear, tls=TlsFiles(ca=ca), backoff=HASTE)
     link.start()
     told = ear.next(Disconnected)
     link.stop()

@@ -14,21 +14,21 @@ import pytest
 
 from protocol.errors import BadInput, BadName, BadSettings
 from protocol.mqtt.broker_url import BrokerUrl
-from protocol.mqtt.link import Connected, Delivered, Disconnected, LinkEvent, Received, Refused, Swept
+from protocol.mqtt.link import Connected, Delivered, Disconnected, LinkEvent, Received, Refused, SweepCompleted
 from protocol.mqtt.paho_link import PACKET_MAX_BYTES, Backoff, MqttLink, TlsFiles, Will
 from publisher.embedded_broker import BrokerSettings, EmbeddedBroker, FaultInjection
 from publisher.embedded_broker.hub import OnMqtt5
 from tests.brokers import LOOPBACK, free_port, url_of
 from tests.ear import Ear
 
-HASTE: Final = Backoff(first_s=0.02, most_s=0.1, refused_s=0.1, connack_s=0.3)
+HASTE: Final = Backoff(wait_min_s=0.02, wait_max_s=0.1, refused_wait_s=0.1, connack_timeout_s=0.3)
 CONNACK: Final = b"\x20\x02\x00\x00"
 
 
 @contextlib.contextmanager
-def started(url: BrokerUrl, *, mqtt5: bool = True, patience: Backoff = HASTE) -> Iterator[tuple[MqttLink, Ear]]:
+def started(url: BrokerUrl, *, mqtt5: bool = True, backoff: Backoff = HASTE) -> Iterator[tuple[MqttLink, Ear]]:
     ear = Ear()
-    link = MqttLink(url, "link", ear.hear, rng=random.Random(1), patience=patience, mqtt5=mqtt5)
+    link = MqttLink(url, "link", ear.hear, rng=random.Random(1), backoff=backoff, mqtt5=mqtt5)
     link.start()
     try:
         yield link, ear
@@ -146,8 +146,8 @@ def test_a_host_that_does_not_exist_is_named() -> None:
 def test_tls_towards_a_broker_without_it_is_named() -> None:
     with EmbeddedBroker.running() as broker:
         url = BrokerUrl(LOOPBACK, broker.port, tls=True)
-        patience = Backoff(first_s=0.02, most_s=0.1, connect_s=1.0)
-        with started(url, patience=patience) as (_, ear):
+        backoff = Backoff(wait_min_s=0.02, wait_max_s=0.1, connect_timeout_s=1.0)
+        with started(url, backoff=backoff) as (_, ear):
             told = ear.next(Disconnected)
             assert url.address in told.reason
             assert not told.final
@@ -202,7 +202,7 @@ def test_stop_waits_for_what_was_published_just_before() -> None:
     with EmbeddedBroker.running() as broker:
         for number in range(5):
             ear = Ear()
-            link = MqttLink(url_of(broker), "hasty", ear.hear, patience=HASTE)
+            link = MqttLink(url_of(broker), "hasty", ear.hear, backoff=HASTE)
             link.start()
             link.publish(f"a/{number}", b"last words", qos=1, retain=True)
             link.stop()
@@ -213,7 +213,7 @@ def test_stop_waits_for_what_was_published_just_before() -> None:
 def test_stop_returns_soon_when_nobody_answers_and_can_be_called_again() -> None:
     with odd_server(b"") as server:
         ear = Ear()
-        link = MqttLink(server.url, "patient", ear.hear, patience=Backoff(flush_s=0.2))
+        link = MqttLink(server.url, "patient", ear.hear, backoff=Backoff(flush_timeout_s=0.2))
         link.publish("a", b"", qos=1, retain=False)
         link.start()
         link.stop()
@@ -251,7 +251,7 @@ def test_a_sweep_of_nothing_ends_at_once() -> None:
     with EmbeddedBroker.running() as broker, started(url_of(broker)) as (link, ear):
         ear.next(Connected)
         link.sweep([])
-        assert ear.next(Swept) == Swept(())
+        assert ear.next(SweepCompleted) == SweepCompleted(())
 
 
 def test_unsubscribe_ends_a_subscription() -> None:

@@ -168,4 +168,4 @@ def _nowhere(_event: LinkEvent) -> None: ...
 def _link_of(url: BrokerUrl) -> Callable[[Sink], Link]:
     from protocol.mqtt.paho_link import Backoff, MqttLink
 
-    return lambda sink: MqttLink(url, f"test-{time.monotonic_ns()}", sink, patience=Backoff(most_s=0.5))
+    return lambda sink: MqttLink(url, f"test-{time.monotonic_ns()}", sink, backoff=Backoff(wait_max_s=0.5))

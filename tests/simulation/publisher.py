@@ -11,7 +11,7 @@ from protocol.messages.base import Line
 from protocol.messages.device import Wants
 from protocol.messages.manifest import Encoding, Golden, Manifest, Tree, Variant
 from protocol.messages.plan import Plan
-from protocol.mqtt.link import Connected, Delivered, Disconnected, LinkEvent, Received, Swept
+from protocol.mqtt.link import Connected, Delivered, Disconnected, LinkEvent, Received, SweepCompleted
 from protocol.topics import Kind, Topics
 from protocol.trust.verification import Accepted
 from publisher.core.rollout import plan_edits as planning
@@ -159,7 +159,7 @@ class SimPublisher:
                 self._announce_when_all_is_there()
             case Received(topic, payload):
                 self._received(topic, payload)
-            case Swept(topics):
+            case SweepCompleted(topics):
                 self._world.after(1.0, lambda: self._compared(topics))
 
     def _received(self, topic: str, payload: bytes) -> None:

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from protocol.mqtt.link import Connected, Delivered, Disconnected, LinkEvent, Received, Swept
+from protocol.mqtt.link import Connected, Delivered, Disconnected, LinkEvent, Received, SweepCompleted
 
 Action = Callable[[], None]
 
@@ -163,7 +163,7 @@ class SimLink:
             for topic in topics:
                 if topic in self._broker.retained:
                     self._deliver(topic, self._broker.retained[topic], retained=True, qos=0)
-            self._come(lambda: self._sink(Swept(tuple(topics))))
+            self._come(lambda: self._sink(SweepCompleted(tuple(topics))))
 
         self._on_wire(arrived)
 

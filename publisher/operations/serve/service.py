@@ -56,7 +56,9 @@ class Service:
         Everything that an exception interrupts can be repeated by the next run.
         """
         settings, client_id = self.context.settings, f"edgeferry-serve-{secrets.token_hex(4)}"
-        link = MqttLink(settings.broker, client_id, self._events.put, tls=settings.tls, patience=Backoff(most_s=10.0))
+        link = MqttLink(
+            settings.broker, client_id, self._events.put, tls=settings.tls, backoff=Backoff(wait_max_s=10.0)
+        )
         wants = self.context.topics.of_every_device(Kind.WANTS)
         link.start()
         try:

@@ -21,7 +21,7 @@ from device_client.service.presence import READ_BACK_WITHIN_S, Identity, ReadBac
 from protocol.errors import NoRoom
 from protocol.feedback.aggregation import FeedbackSums
 from protocol.messages.device import Feedback, Outcome, Presence, Status
-from protocol.mqtt.link import Connected, Delivered, Disconnected, Received, Refused, Swept
+from protocol.mqtt.link import Connected, Delivered, Disconnected, Received, Refused, SweepCompleted
 from tests.builders import a_hash, a_presence
 from tests.engine_room import DiaryJournal, EngineRoom, StandingClock
 from tests.simulation.device import Disk
@@ -128,7 +128,7 @@ class DeviceRoom:
                 if (payload := room.shelf.chunks.get(topic.rsplit("/", 1)[1])) is not None:
                     self.hears(topic, payload)
                     break
-            self.loop.handle(Swept((topic,)))
+            self.loop.handle(SweepCompleted((topic,)))
 
     def waits(self, seconds: float) -> None:
         """Time passes."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from protocol.mqtt.packet_size_guard import PacketSizeGuard, Passed
+from protocol.mqtt.packet_size_guard import PacketSizeGuard, SkippedMessage
 
 LIMIT_BYTES = 1_000
 PING = b"\xd0\x00"
@@ -50,7 +50,7 @@ def read(guard: PacketSizeGuard, size: int) -> bytes:
         try:
             piece = guard.recv(1)
         except BlockingIOError:
-            continue  # the guard gives way after a good piece of what it passes over
+            continue  # the guard yields after a while of skipping
         assert piece, "the stream ended"
         data += piece
     return bytes(data)
@@ -61,21 +61,21 @@ def test_packets_within_the_limit_pass_unchanged(line: tuple[socket.socket, Pack
     packets = PING + publish("a/b", b"x" * 900) + publish("a/b", b"", 7) + PING
     sender.sendall(packets)
     assert read(guard, len(packets)) == packets
-    assert guard.take_passed() == []
+    assert guard.take_skipped() == []
 
 
 @pytest.mark.parametrize("packet_id", [0, 258])
-def test_a_long_message_is_passed_over_and_noted(line: tuple[socket.socket, PacketSizeGuard], packet_id: int) -> None:
+def test_a_long_message_is_skipped_and_reported(line: tuple[socket.socket, PacketSizeGuard], packet_id: int) -> None:
     sender, guard = line
     long = publish("a/long/topic", b"x" * LIMIT_BYTES, packet_id)
     sender.sendall(PING + long + long + PING)
     assert read(guard, 4) == PING + PING
-    passed = Passed("a/long/topic", len(long) - 3, packet_id)
-    assert guard.take_passed() == [passed, passed]
-    assert guard.take_passed() == []
+    skipped = SkippedMessage("a/long/topic", len(long) - 3, packet_id)
+    assert guard.take_skipped() == [skipped, skipped]
+    assert guard.take_skipped() == []
 
 
-def test_a_long_message_in_many_pieces_is_passed_over(line: tuple[socket.socket, PacketSizeGuard]) -> None:
+def test_a_long_message_in_many_pieces_is_skipped(line: tuple[socket.socket, PacketSizeGuard]) -> None:
     sender, guard = line
     stream = publish("a/b", b"x" * 1_200, 3) + publish("c", b"short")
 
@@ -87,7 +87,7 @@ def test_a_long_message_in_many_pieces_is_passed_over(line: tuple[socket.socket,
     thread.start()
     assert read(guard, 10) == publish("c", b"short")
     thread.join()
-    assert [passed.packet_id for passed in guard.take_passed()] == [3]
+    assert [skipped.packet_id for skipped in guard.take_skipped()] == [3]
 
 
 def test_a_hundred_megabytes_cost_no_memory(line: tuple[socket.socket, PacketSizeGuard]) -> None:
@@ -109,7 +109,7 @@ def test_a_hundred_megabytes_cost_no_memory(line: tuple[socket.socket, PacketSiz
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak_bytes < 1_000_000
-    assert [passed.size_bytes for passed in guard.take_passed()] == [3 + len(piece) * pieces]
+    assert [skipped.size_bytes for skipped in guard.take_skipped()] == [3 + len(piece) * pieces]
 
 
 def test_a_length_without_end_breaks_the_connection(line: tuple[socket.socket, PacketSizeGuard]) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from protocol.mqtt.send_queue import ASKS_MAX, QueuedRequest, SendQueue
+from protocol.mqtt.send_queue import REQUESTS_MAX, QueuedRequest, SendQueue
 from protocol.mqtt.unacknowledged import Outgoing
 
-RUNG: list[None] = []
+WOKEN: list[None] = []
 
 
 def a_queue(*, online: bool = True) -> SendQueue:
-    queue = SendQueue(lambda: RUNG.append(None))
+    queue = SendQueue(lambda: WOKEN.append(None))
     if online:
         queue.came_online()
     return queue
@@ -46,18 +46,18 @@ def test_a_message_is_settled_once() -> None:
     assert len(queue) == 0
 
 
-def test_what_is_asked_while_offline_is_forgotten_but_for_qos_1() -> None:
+def test_what_is_requested_while_offline_is_dropped_but_for_qos_1() -> None:
     queue = a_queue(online=False)
-    queue.ask("subscribe", ("a",), 1)
+    queue.request("subscribe", ("a",), 1)
     queue.publish("a", b"", 0, False)
     receipt = queue.publish("a", b"", 1, False)
     queue.came_online()
     assert receipts(drained(queue)) == [receipt]
 
 
-def test_a_lost_connection_takes_its_questions_with_it() -> None:
+def test_a_lost_connection_drops_its_requests() -> None:
     queue = a_queue()
-    queue.ask("sweep", ("a",))
+    queue.request("sweep", ("a",))
     queue.went_offline()
     queue.came_online()
     assert drained(queue) == []
@@ -66,31 +66,31 @@ def test_a_lost_connection_takes_its_questions_with_it() -> None:
 def test_calls_keep_their_order_until_publishes_have_to_wait() -> None:
     queue = a_queue()
     first = queue.publish("a", b"", 1, False)
-    queue.ask("subscribe", ("a",), 1)
+    queue.request("subscribe", ("a",), 1)
     second = queue.publish("a", b"", 1, False)
     queue.publish("a", b"", 0, False)
-    kinds = [item.verb if isinstance(item, QueuedRequest) else item.qos for item in drained(queue, window=1)]
+    kinds = [item.action if isinstance(item, QueuedRequest) else item.qos for item in drained(queue, window=1)]
     assert kinds == [1, "subscribe", 0]
     assert queue.settle(first)
     assert receipts(drained(queue, window=1)) == [second]
 
 
-def test_a_broker_that_reads_nothing_loses_the_connection_and_not_our_memory() -> None:
+def test_a_broker_that_reads_nothing_costs_the_connection_and_no_memory() -> None:
     queue = a_queue()
-    for _ in range(ASKS_MAX):
+    for _ in range(REQUESTS_MAX):
         queue.publish("a", b"", 0, False)
     queue.publish("a", b"", 0, False)
-    assert not queue.is_overrun()  # a publish at QoS 0 may be lost
-    assert len(queue) == ASKS_MAX
-    queue.ask("subscribe", ("a",), 1)
-    assert queue.is_overrun()  # a question may not
+    assert not queue.overflowed()  # a publish at QoS 0 may be lost
+    assert len(queue) == REQUESTS_MAX
+    queue.request("subscribe", ("a",), 1)
+    assert queue.overflowed()  # a subscription may not
     queue.went_offline()
-    assert not queue.is_overrun()
+    assert not queue.overflowed()
 
 
-def test_every_call_rings() -> None:
+def test_every_call_wakes_the_thread() -> None:
     queue = a_queue()
-    RUNG.clear()
+    WOKEN.clear()
     queue.publish("a", b"", 1, False)
-    queue.ask("unsubscribe", ("a",))
-    assert len(RUNG) == 2
+    queue.request("unsubscribe", ("a",))
+    assert len(WOKEN) == 2
