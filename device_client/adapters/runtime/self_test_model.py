@@ -1,6 +1,6 @@
-"""The smallest model that proves a runtime: it takes two numbers and gives each one doubled. 792 bytes, packed.
+"""The model that the runtime's self-test runs: it doubles two numbers.
 
-Made with TensorFlow 2.21 from `lambda x: x + x` on `TensorSpec([1, 2], float32)`. Knows no runtime.
+Made with TensorFlow 2.21 from `lambda x: x + x` on `TensorSpec([1, 2], float32)`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,6 @@ _PACKED: Final = (
 )
 
 
-def probe_model() -> bytes:
+def self_test_model() -> bytes:
     """The bytes of the .tflite file."""
     return zlib.decompress(base64.b64decode(_PACKED))

@@ -1,16 +1,14 @@
-"""The one file that knows tflite-runtime and ai-edge-litert: open a model, run it on float32, name the runtime.
+"""Opens and runs models with tflite-runtime or ai-edge-litert; the one module that knows them.
 
-Quantization stays in here: an application gives and gets float32 whatever the file wants. Does not limit what a hostile
-file may do; that is what the trial's child process is for.
+Callers give and get float32, whatever the file's quantization. A hostile file may crash the
+process: candidates are first opened in `adapters.sandbox`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
 import importlib.metadata
-import resource
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,23 +18,21 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from device_client.adapters.runtime.self_test_model import probe_model
+from device_client.adapters.runtime.self_test_model import self_test_model
 from device_client.ports.serving import Delegate
 from protocol.errors import BadModel, MissingPart
 from protocol.messages.manifest import Contract, Tensor
 
-Array = NDArray[Any]
+Array = NDArray[Any]  # the values of a tensor
 _MAGIC: Final = b"TFL3"  # at byte 4 of every TensorFlow Lite file
 _WARNING: Final = 2  # of the runtime's own log levels: verbose 0, info 1, warning 2
 _SET_LOG_LEVEL: Final = "_ZN6tflite16logging_internal13MinimalLogger21SetMinimumLogSeverityENS_11LogSeverityE"
-_OVERCOMMIT: Final = Path("/proc/sys/vm/overcommit_memory")
 _PLUGIN: Final = ("tflite_plugin_create_delegate", "tflite_plugin_destroy_delegate")
-_ALLOCATE: Final = "_ZN6tflite4impl11Interpreter15AllocateTensorsEv"
 
 
 @dataclass(frozen=True, slots=True)
 class TensorEdge:
-    """An input or output as the file has it, and as we show it. `scale` is 0 where nothing is quantized."""
+    """An input or output, as in the file and as in the contract. `scale` is 0 without quantization."""
 
     tensor: Tensor
     index: int
@@ -45,22 +41,22 @@ class TensorEdge:
     zero_point: int
 
     def to_file(self, shown: Array) -> Array:
-        """What the interpreter wants for what an application gave."""
+        """Quantize what an application gave, when the file is quantized."""
         if not self.scale:
             return np.ascontiguousarray(shown, self.dtype)
         bounds = np.iinfo(self.dtype)
         steps: Array = np.rint(np.asarray(shown, np.float32) / self.scale) + self.zero_point
         return np.clip(steps, bounds.min, bounds.max).astype(self.dtype)
 
-    def to_shown(self, filed: Array) -> Array:
-        """What an application gets for what the interpreter gave."""
+    def to_shown(self, computed: Array) -> Array:
+        """Dequantize what the interpreter returned."""
         if self.scale:
-            return (filed.astype(np.float32) - np.float32(self.zero_point)) * np.float32(self.scale)
-        return filed.astype(self.tensor.dtype, copy=False)
+            return (computed.astype(np.float32) - np.float32(self.zero_point)) * np.float32(self.scale)
+        return computed.astype(self.tensor.dtype, copy=False)
 
 
 class OpenModel:
-    """A model in memory, ready to run. One thread at a time; open the file again for another thread."""
+    """A model in memory, for one thread at a time."""
 
     def __init__(self, interpreter: Any) -> None:
         self._interpreter = interpreter
@@ -77,18 +73,15 @@ class OpenModel:
                 )
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
-        """Answer `n` inputs: arrays of shape (n, ...), in the contract's order and types; so are the outputs.
-
-        Raises BadModel when the runtime fails on them.
-        """
+        """Run a batch: arrays (n, …) in the contract's order and types, as are the outputs. Raises BadModel."""
         count = len(inputs[0])
         if count == 1:
             return self._once(inputs)
-        answers = [self._once([each[at : at + 1] for each in inputs]) for at in range(count)]
-        return [_joined(column) for column in zip(*answers, strict=True)]
+        outputs = [self._once([each[at : at + 1] for each in inputs]) for at in range(count)]
+        return [_joined(column) for column in zip(*outputs, strict=True)]
 
     def warm_up(self) -> None:
-        """Run once on zeros, so that the first real input finds everything in place. Raises BadModel."""
+        """Run once on zeros, as the first run prepares kernels. Raises BadModel."""
         self.run([np.zeros(tensor.shape, tensor.dtype) for tensor in self.contract.inputs])
 
     def _once(self, inputs: Sequence[Array]) -> list[Array]:
@@ -102,7 +95,10 @@ class OpenModel:
 
 
 def open_model(path: Path, threads: int = 1, delegates: Sequence[Delegate] = ()) -> OpenModel:
-    """Open a .tflite file. Raises BadModel, or MissingPart when the runtime or a delegate does not work here."""
+    """Open a .tflite file. Raises BadModel, or MissingPart when the runtime or a delegate does not work.
+
+    The runtime keeps Python's lock while it packs the weights: about 3 ms for each MB of them.
+    """
     _check_magic(path)
 
     def make(module: ModuleType) -> Any:
@@ -113,20 +109,20 @@ def open_model(path: Path, threads: int = 1, delegates: Sequence[Delegate] = ())
 
 
 def check_delegates(delegates: Sequence[Delegate]) -> None:
-    """Load each and let go of it. Raises MissingPart that names the first that cannot be loaded."""
+    """Load and release each. Raises MissingPart for the first that cannot be loaded."""
     module = _runtime()[0]
     for delegate in delegates:
         _loaded(module, delegate)
 
 
 def check_runtime() -> str:
-    """Open and run a model of two numbers; return the runtime's name. Raises MissingPart with the line to type.
+    """Open and run a tiny model; return the runtime's name. Raises MissingPart with the line to type.
 
-    Importing proves nothing: tflite-runtime 2.14 imports with numpy 2 and then fails at its first model.
+    An import is not enough: tflite-runtime 2.14 imports with numpy 2, then fails at its first model.
     """
     interpreter_module, name = _runtime()
     try:
-        interpreter = interpreter_module.Interpreter(model_content=probe_model(), num_threads=1)
+        interpreter = interpreter_module.Interpreter(model_content=self_test_model(), num_threads=1)
         interpreter.allocate_tensors()
         doubled = OpenModel(interpreter).run([np.array([[1.0, 2.0]], np.float32)])[0]
     except Exception as failure:  # noqa: BLE001 - a broken pair of libraries fails in any way, SystemError among them
@@ -144,15 +140,15 @@ def runtime_name() -> str:
     return _runtime()[1]
 
 
-@functools.cache  # asking for the version takes as long as opening a small model
+@functools.cache  # reading the version takes as long as opening a small model
 def _runtime() -> tuple[ModuleType, str]:
     try:
-        import tflite_runtime.interpreter as tflite  # here, not at the top: one of the two is there, or none
+        import tflite_runtime.interpreter as tflite  # here, as it may not be installed
 
-        _hush(tflite)
+        _silence(tflite)
         return tflite, f"tflite-runtime {importlib.metadata.version('tflite-runtime')}"
     except ModuleNotFoundError:
-        pass  # then the other one
+        pass
     try:
         import ai_edge_litert.interpreter as litert  # the same
     except ModuleNotFoundError:
@@ -166,7 +162,7 @@ def _opened(make: Callable[[ModuleType], Any], what: str) -> OpenModel:
     try:
         module = _runtime()[0]
         interpreter = make(module)
-        _allocate(module, interpreter)
+        interpreter.allocate_tensors()
         return OpenModel(interpreter)
     except (RuntimeError, ValueError, SystemError, ImportError, AttributeError) as failure:
         check_runtime()  # is it the file, or the runtime?
@@ -174,10 +170,10 @@ def _opened(make: Callable[[ModuleType], Any], what: str) -> OpenModel:
 
 
 def _loaded(module: ModuleType, delegate: Delegate) -> Any:
-    """The delegate as an interpreter takes it. Raises MissingPart."""
+    """The delegate as the interpreter takes it. Raises MissingPart."""
     try:
         library = ctypes.CDLL(delegate.library)
-        # asked here: the runtime's own wrapper stumbles over a library without them once more as it is thrown away
+        # checked here: the runtime's wrapper of a library without them raises again when it is deleted
         if not all(hasattr(library, name) for name in _PLUGIN):
             raise MissingPart(f"{delegate.library} is a library, but no delegate of TensorFlow Lite")
         return module.load_delegate(delegate.library, dict(delegate.options))
@@ -186,31 +182,6 @@ def _loaded(module: ModuleType, delegate: Delegate) -> Any:
             f"the delegate {delegate.library} cannot be loaded: {' '.join(str(failure).split())[:300]}",
             hint="see that the library, its driver and its hardware are there",
         ) from None
-
-
-def _allocate(module: ModuleType, interpreter: Any) -> None:
-    """Have the runtime plan its memory and pack the weights, while other threads of Python go on.
-
-    The runtime's own binding keeps them waiting: 125 ms for 61 MB, in which no prediction would be answered. Called by
-    its name in the library, the function does not. ai-edge-litert hides it: there a large model is felt as it opens.
-    Where the system may refuse memory, the binding is better: it makes an error of what would end the process.
-    """
-    with contextlib.suppress(AttributeError, OSError):  # another build of the library
-        if not _memory_may_be_refused():
-            allocate = getattr(ctypes.CDLL(module._interpreter_wrapper.__file__), _ALLOCATE)
-            allocate.argtypes, allocate.restype = [ctypes.c_void_p], ctypes.c_int
-            allocate(interpreter._native_handle())
-    interpreter.allocate_tensors()  # at once, where that went well; where not, it says why
-
-
-def _memory_may_be_refused() -> bool:
-    """Whether asking for memory can fail, by a limit of this process (as in a trial) or by strict accounting."""
-    if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
-        return True
-    try:
-        return _OVERCOMMIT.read_text().strip() == "2"
-    except OSError:
-        return True
 
 
 def _check_magic(path: Path) -> None:
@@ -224,7 +195,7 @@ def _check_magic(path: Path) -> None:
 
 
 def _edge(facts: dict[str, Any]) -> TensorEdge:
-    """Read one row of the interpreter's own description."""
+    """From one row of the interpreter's description."""
     dtype = np.dtype(facts["dtype"])
     quantization = facts["quantization_parameters"]
     quantized = dtype.kind in "iu" and len(quantization["scales"]) == 1
@@ -239,16 +210,16 @@ def _edge(facts: dict[str, Any]) -> TensorEdge:
 
 
 def _joined(column: Sequence[Array]) -> Array:
-    """The outputs of single runs as one batch."""
+    """Join the outputs of single runs to a batch."""
     with_batch = column[0].shape[:1] == (1,)
     return np.concatenate(column) if with_batch else np.stack(column)
 
 
-def _hush(module: ModuleType) -> None:
-    """Keep tflite-runtime's "Created TensorFlow Lite XNNPACK delegate" off stderr, by its own log level.
+def _silence(module: ModuleType) -> None:
+    """Raise the log level of tflite-runtime, which reports its XNNPACK delegate on stderr.
 
-    Swapping descriptor 2 for a moment would swallow what other threads write. ai-edge-litert hides the function, and no
-    environment variable does it: there the line stays, once in a process.
+    Redirecting descriptor 2 would lose what other threads write. ai-edge-litert hides the
+    function, and has no environment variable: there the line stays, once in a process.
     """
     try:
         library = ctypes.CDLL(module._interpreter_wrapper.__file__)
@@ -264,5 +235,5 @@ def _repair(name: str) -> str:
 
 
 def _first_line(failure: BaseException) -> str:
-    told = str(failure.__cause__ or failure).strip()
-    return told.splitlines()[0][:300] if told else type(failure).__name__
+    text = str(failure.__cause__ or failure).strip()
+    return text.splitlines()[0][:300] if text else type(failure).__name__

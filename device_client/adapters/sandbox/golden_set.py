@@ -6,15 +6,14 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from device_client.adapters.runtime.tflite import Array
 from protocol.errors import BadInput
 from protocol.messages.manifest import GOLDEN_MAX_BYTES
 
-Array = NDArray[Any]
 UNPACKED_MAX_BYTES: Final = 64_000_000  # an archive of 4 MB could otherwise unpack to gigabytes
 
 

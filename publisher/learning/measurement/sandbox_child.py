@@ -15,7 +15,8 @@ import numpy as np
 
 from protocol.errors import BadModel
 from protocol.host.child_process import serve_job
-from publisher.learning.measurement.tflite_interpreter import Floats, Interpreter, load_runtime
+from publisher.learning.data.dataset import Floats
+from publisher.learning.measurement.tflite_interpreter import Interpreter, load_runtime
 
 WARM_UPS: Final = 3
 REFERENCE_S: Final = 10.0  # reference kernels are slow; what they show in this time is enough
