@@ -1,4 +1,4 @@
-"""The `device-client` command line: the table of its commands, and exit codes of errors.
+"""The `device-client` command line: the table of its commands, and exit codes.
 
 A command's module is imported when the command is invoked, so that `--help` needs
 neither numpy nor the runtime.

@@ -1,10 +1,10 @@
-"""What an application imports: a model that answers, and that is kept up to date behind its back.
+"""The model of an application, updated in the background.
 
 from device_client import EdgeModel
 
 with EdgeModel("device.toml") as model:
-    answer = model.predict(x)      # never waits for an update
-    model.label(answer, 7)         # when the truth becomes known
+    prediction = model.predict(x)  # never waits for an update
+    model.label(prediction, 7)     # once the true class is known
 """
 
 from __future__ import annotations
@@ -27,16 +27,17 @@ if TYPE_CHECKING:
 
 
 class EdgeModel:
-    """One model of a device. Thread-safe; works without a broker on what is installed.
+    """One model of a device. Thread-safe; the installed version needs no broker.
 
-    The updater of the whole device runs on one background thread of this process, whichever of its models are opened,
-    and ends with the last of them; a second process with the same settings is refused with Busy.
+    Updates of the whole device run on one background thread of this process from the
+    first `EdgeModel` of the device to the last. A second process raises Busy.
     """
 
     def __init__(self, config: str | Path, model: str | None = None) -> None:
-        """Read `config` (a device.toml) and begin. `model`: which one, when the device has several.
+        """Read `config`, a device.toml; `model` is needed when the device has several.
 
-        Raises BadSettings (also where this process has the device open with other settings), Busy, MissingPart.
+        Raises BadSettings (also when this process runs the device with other settings),
+        Busy, MissingPart.
         """
         settings = load(Path(config))
         names = [section.name for section in settings.models]
@@ -48,52 +49,54 @@ class EdgeModel:
         self._hold = settings.state / HOLD
 
     def predict(self, x: NDArray[np.float32] | Sequence[NDArray[np.float32]]) -> Prediction:
-        """Answer one input (of the contract's shape, without the batch) or a batch of them, float32.
+        """Run the model on one input (the contract's shape without the batch) or a batch.
 
-        Raises BadInput for a shape or value that the model cannot take, MissingPart when no version is installed yet.
+        Raises BadInput for a shape or value that the model cannot take, BadModel when
+        the runtime fails, MissingPart before the first version is installed.
         """
         return self._serving.predict(x)
 
     def label(self, prediction: Prediction | int, true_class: int | str) -> bool:
-        """Tell what a prediction, or the one of this id, should have been: accuracy decides better than agreement.
+        """Give a prediction, or the one of this id, its true class.
 
-        False when it came too late to be counted. Raises BadInput for a class that the model does not know.
+        With labels a trial measures accuracy, and without them only agreement. False
+        when the label comes too late to be counted. Raises BadInput for an unknown class.
         """
         return self._serving.label(prediction, true_class)
 
     def wait_ready(self, timeout_s: float | None = None) -> bool:
-        """Wait until a version is installed; False when the time is over."""
+        """Wait until a version is installed; False after the timeout."""
         return self._serving.wait_ready(timeout_s)
 
     @property
     def version(self) -> str | None:
-        """The version that answers now."""
+        """The version that serves now."""
         return self._serving.version
 
     def hold(self, reason: str) -> None:
-        """Keep updates from beginning, and another version from beginning to answer, until `release_hold`.
+        """Let no update begin and no other version serve, until `release_hold`.
 
-        A brake of the application's own, also over a restart; what is on probation already goes on, and may go back.
-
-        A full disk holds too, but for the reason's words. Raises NoRoom or BadInput where the file cannot be made.
+        Survives a restart. A version on probation stays there, and may be rolled back.
+        On a full disk the hold works without its reason. Raises NoRoom or BadInput when
+        the file cannot be made.
         """
         try:
             self._hold.write_text(reason + "\n", encoding="utf-8")
         except OSError as refused:
-            if not self._hold.exists():  # it is the file that holds
+            if not self._hold.exists():  # the existence of the file is the hold
                 raise os_error(refused, f"updates cannot be held by {self._hold}") from None
 
     def release_hold(self) -> None:
-        """Let updates begin again. Raises NoRoom or BadInput where the file cannot be removed."""
+        """End the hold. Raises NoRoom or BadInput when its file cannot be removed."""
         try:
             self._hold.unlink(missing_ok=True)
         except OSError as refused:
             raise os_error(refused, f"the hold {self._hold} cannot be removed") from None
 
     def close(self) -> None:
-        """Let go of it; with the last model of a device, say goodbye to the broker and end the updater.
+        """Close the model; with the last one of the device, updates end.
 
-        A second time does nothing.
+        A second call does nothing.
         """
         self._shared.close()
 

@@ -1,4 +1,4 @@
-"""A ready-made application: predicts the rows of a file at a steady rate, and labels some.
+"""A ready-made application: predicts rows of a file at a steady rate, and labels some.
 
 The file is an .npz with `x`, inputs of the contract's shape, and optionally `y`, their
 true classes. It is repeated until the end.
@@ -34,7 +34,7 @@ class ReplayCounts:
 
 @dataclass(frozen=True)
 class Recording:
-    """The rows of a file. `x`: (rows, …) float32; `y`: (rows,) integers, or None."""
+    """The rows of a file: `x` (rows, …) float32, `y` (rows,) int64 or None."""
 
     x: NDArray[np.float32]
     y: NDArray[np.int64] | None

@@ -12,7 +12,9 @@ from device_client.settings.loader import load
 
 
 def doctor(config: Config = HERE, broker: Broker = None, as_json: Json = False) -> None:
-    """Try everything that this device needs; say what to type where something is not well. Exit code 1 if it is bad."""
+    """Try everything that this device needs; say what to type where something is not
+    well. Exit code 1 if it is bad.
+    """
     checks = []
     for check in examine(load(config, broker=broker)):
         checks.append(check)

@@ -1,4 +1,4 @@
-"""`device-client run`: the device itself, and optionally a replay of recorded inputs."""
+"""`device-client run`: the device, and optionally a replay of recorded inputs."""
 
 from __future__ import annotations
 

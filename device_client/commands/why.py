@@ -21,9 +21,11 @@ def why(
     config: Config = HERE,
     as_json: Json = False,
 ) -> None:
-    """Why is this device not updating? What runs, what is asked, what stands in the way. Needs no broker.
+    """Why is this device not updating? What runs, what is asked, what stands in the
+    way. Needs no broker.
 
-    Exit code 10 when something keeps it from updating, 0 when it is up to date or on its way.
+    Exit code 10 when something keeps it from updating, 0 when it is up to date or on
+    its way.
     """
     settings = load(config)
     names = models_of(settings, model)

@@ -1,4 +1,4 @@
-"""`device-client doctor`: tries each thing that a device needs, and says what to type where one is missing."""
+"""Tests each thing that a device needs, with a remedy for what fails."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from protocol.mqtt.link import Connected, Disconnected, LinkEvent, Received, Ref
 from protocol.mqtt.paho_link import MqttLink, TlsFiles
 from protocol.topics import Kind, Topics
 
-ANSWER_WITHIN_S: Final = 8.0
-DISK_WISHED_BYTES: Final = 200_000_000
+ANSWER_TIMEOUT_S: Final = 8.0
+DISK_AMPLE_BYTES: Final = 200_000_000
 
 
 Level = Literal["ok", "warn", "bad"]
@@ -36,7 +36,10 @@ Level = Literal["ok", "warn", "bad"]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was tried. `warn`: it works, but less well than it could. `fix`: what to type or do."""
+    """The result of one test.
+
+    `warn`: it works, but less well than it could. `fix`: what to type or do.
+    """
 
     name: str
     level: Level
@@ -49,7 +52,7 @@ class Check:
 
 
 def examine(settings: DeviceSettings) -> Iterator[Check]:
-    """Try everything, one after the other; nothing raises."""
+    """Run every test, one after the other. Never raises."""
     yield _try("runtime", lambda: f"{check_runtime()} opened and ran a model")
     for section in settings.models:
         yield from _of_model(section)
@@ -61,7 +64,7 @@ def examine(settings: DeviceSettings) -> Iterator[Check]:
 
 
 def _of_model(section: ModelSection) -> Iterator[Check]:
-    """What its section names besides: delegates, and the command after a swap."""
+    """The delegates and the swap command of a model."""
     if section.delegates:
         yield _try(f"delegates of {section.name}", lambda: _delegates(section))
     if section.on_swap:
@@ -79,8 +82,8 @@ def _try(name: str, attempt: Callable[[], str]) -> Check:
     except FerryError as refused:
         return Check(name, "bad", refused.message, refused.hint)
     except OSError as failed:
-        told = os_error(failed, f"{failed.filename or 'the folder'} cannot be used")
-        return Check(name, "bad", told.message, told.hint)
+        error = os_error(failed, f"{failed.filename or 'the folder'} cannot be used")
+        return Check(name, "bad", error.message, error.hint)
 
 
 def _state_folder(settings: DeviceSettings) -> str:
@@ -101,12 +104,12 @@ def _disk(settings: DeviceSettings) -> Check:
     least = settings.conditions.disk_min_bytes
     if free < least:
         found += f", under the {least / 1e6:,.0f} MB of disk_min_bytes: no update begins"
-    level: Level = "bad" if free < least else "warn" if free < DISK_WISHED_BYTES else "ok"
+    level: Level = "bad" if free < least else "warn" if free < DISK_AMPLE_BYTES else "ok"
     return Check("disk", level, found, "remove files from that disk, or set `state` to another one")
 
 
 def _clock(settings: DeviceSettings) -> Check:
-    """A wrong clock delays trust, it never bricks; so it is no more than a warning."""
+    """No more than a warning: a wrong clock delays updates, and breaks nothing."""
     synchronised = DeviceSensors(settings.state, settings.probe_file).clock_synchronised()
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     if synchronised is True:
@@ -118,7 +121,7 @@ def _clock(settings: DeviceSettings) -> Check:
 
 
 def _broker(settings: DeviceSettings) -> Iterator[Check]:
-    """Connect under a name of our own, write each status back as it stands, and read it."""
+    """Connect with another client id, and publish each status again unchanged."""
     inbox: queue.Queue[LinkEvent] = queue.Queue()
     url, tls = settings.broker_url(), settings.tls
     try:
@@ -143,7 +146,7 @@ def _broker(settings: DeviceSettings) -> Iterator[Check]:
 def _no_connection(url: str, event: LinkEvent | None) -> Check:
     if not isinstance(event, Disconnected):
         fix = "check `broker` in device.toml, and that nothing between here and there drops packets"
-        return Check("broker", "bad", f"{url}: no answer within {ANSWER_WITHIN_S:.0f} s", fix)
+        return Check("broker", "bad", f"{url}: no answer within {ANSWER_TIMEOUT_S:.0f} s", fix)
     fix = "check `broker` in device.toml, and that the broker runs"
     if event.final:
         fix = "check `user` and `password` in device.toml; on the broker: mosquitto_passwd PASSWORDFILE USER"
@@ -154,13 +157,13 @@ def _own_status(settings: DeviceSettings, model: str, link: MqttLink, inbox: que
     topic = Topics(settings.topic_root).of_device(Kind.STATUS, settings.device, model)
     name = f"status of {model}"
     link.subscribe([topic], qos=0)
-    standing = _next(inbox, (Received,), within_s=1.5)
-    payload = standing.payload if isinstance(standing, Received) else _first_status(settings, model)
+    retained = _next(inbox, (Received,), within_s=1.5)
+    payload = retained.payload if isinstance(retained, Received) else _first_status(settings, model)
     link.publish(topic, payload, qos=1, retain=True)
-    answer = _next(inbox, (Received, Refused))
-    if isinstance(answer, Received):
+    response = _next(inbox, (Received, Refused))
+    if isinstance(response, Received):
         return Check(name, "ok", f"{topic} can be written and read")
-    why = answer.reason if isinstance(answer, Refused) else "what was written did not come back"
+    why = response.reason if isinstance(response, Refused) else "what was written did not come back"
     fix = f"let user {settings.user or settings.device!r} write fleet/v1/devices/{settings.device}/# (mosquitto/acl)"
     return Check(name, "bad", f"{topic}: {why}", fix.replace("fleet", settings.topic_root, 1))
 
@@ -172,7 +175,7 @@ def _first_status(settings: DeviceSettings, model: str) -> bytes:
 
 
 def _next(
-    inbox: queue.Queue[LinkEvent], kinds: tuple[type, ...], *, within_s: float = ANSWER_WITHIN_S
+    inbox: queue.Queue[LinkEvent], kinds: tuple[type, ...], *, within_s: float = ANSWER_TIMEOUT_S
 ) -> LinkEvent | None:
     until_s = time.monotonic() + within_s
     while (left_s := until_s - time.monotonic()) > 0:

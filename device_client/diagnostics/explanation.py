@@ -1,7 +1,7 @@
-"""Why is this device not updating? What is remembered, the logbook and one fresh look, put together as an answer.
+"""Explains why a device does not update: state, status log, new readings.
 
-Pure: it is handed all that it tells, and says it in sentences; `why_page` lays them out. The conditions are asked of
-the core's own functions, so that no other limit is told than the one that decides.
+Pure; `explanation_text` renders the result. Conditions are evaluated by the functions
+of the core that decide about updates, so that the limits shown are those in force.
 """
 
 from __future__ import annotations
@@ -19,19 +19,22 @@ from device_client.core.state import ON_TRIAL, Device, Moment, Phase, State
 from device_client.core.status import IN_PROGRESS
 from device_client.core.variants.selection import VariantSelection
 from device_client.core.variants.switching import choice_for
-from device_client.diagnostics.remedies import against
+from device_client.diagnostics.remedies import remedy_for
 from protocol.messages.plan import Assignment
 
 NOT_ASKED: Final = Unknown("only the running client measures it")
 STUCK: Final = 10  # exit code
 PASSED: Final = "every condition holds by now; it is looked at again at the next check"
 UNFIT: Final = "in device.toml, under [[models]], allow more: variant, memory_budget_mb, latency_budget_ms"
-SILENT: Final = timedelta(minutes=5)  # so long after a promised check nothing was written: told as odd
+SILENT: Final = timedelta(minutes=5)  # a check this late without an entry is overdue
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that can be known of one model from outside. `runs`: the process that holds the journal, or empty."""
+    """What is known about one model from outside the device's process.
+
+    `runs`: the process that holds the journal, or empty.
+    """
 
     policy: Policy
     device: Device
@@ -42,8 +45,8 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One condition and its answer by now. `waived`: it objects, and does not count."""
+class ConditionResult:
+    """One condition with the new readings; `waived`: its objection does not count."""
 
     condition: str
     holds: bool
@@ -55,14 +58,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The answer: its one sentence, the facts by label, every condition, and what a person can do."""
+    """One sentence, the facts by label, every condition, and what a person can do."""
 
     model: str
     stuck: bool
     headline: str
     facts: dict[str, str]
     times: dict[str, datetime]
-    conditions: tuple[Asked, ...]
+    conditions: tuple[ConditionResult, ...]
     advice: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -70,51 +73,55 @@ class Explanation:
         return asdict(self) | {"times": {name: at.isoformat() for name, at in self.times.items()}}
 
 
-def explain(look: Snapshot) -> Explanation:
-    """The answer for one model."""
-    wanted = look.device.plan.assign(look.policy.device, look.policy.groups) if look.device.plan else None
-    pending = wanted is not None and not _settled(look, wanted)
-    asked = _conditions(look, wanted) if pending else ()
-    why, advice = _obstacle(look, wanted, asked)
-    headline = why or _well(look, wanted)
+def explain(snapshot: Snapshot) -> Explanation:
+    """Explain where one model stands."""
+    wanted = (
+        snapshot.device.plan.assign(snapshot.policy.device, snapshot.policy.groups) if snapshot.device.plan else None
+    )
+    pending = wanted is not None and not _settled(snapshot, wanted)
+    results = _conditions(snapshot, wanted) if pending else ()
+    obstacle, advice = _obstacle(snapshot, wanted, results)
+    headline = obstacle or _on_course(snapshot, wanted)
     return Explanation(
-        model=look.policy.model,
-        stuck=bool(why),
+        model=snapshot.policy.model,
+        stuck=bool(obstacle),
         headline=headline,
-        facts=_facts(look, wanted, headline),
-        times=_times(look),
-        conditions=asked,
+        facts=_facts(snapshot, wanted, headline),
+        times=_times(snapshot),
+        conditions=results,
         advice=advice,
     )
 
 
-def _settled(look: Snapshot, wanted: Assignment) -> bool:
-    """Whether no update is pending: the version runs, or was refused."""
-    device = look.device
+def _settled(snapshot: Snapshot, wanted: Assignment) -> bool:
+    """Whether no update is pending: the version runs, or was rejected."""
+    device = snapshot.device
     runs_it = device.live is not None and device.live.version == wanted.version and not device.refit
     return runs_it or device.refused(wanted.version, wanted.attempt) is not None
 
 
-def _obstacle(look: Snapshot, wanted: Assignment | None, asked: tuple[Asked, ...]) -> tuple[str, tuple[str, ...]]:
-    """What keeps the device from updating, and what to do about it; empty when nothing does."""
-    device, entry, model = look.device, look.entry, look.policy.model
-    objections = tuple(each.remedy for each in asked if each.remedy)
-    if not look.runs and entry is None and device.plan is None:
+def _obstacle(
+    snapshot: Snapshot, wanted: Assignment | None, results: tuple[ConditionResult, ...]
+) -> tuple[str, tuple[str, ...]]:
+    """What keeps the device from updating, and remedies; empty if nothing does."""
+    device, entry, model = snapshot.device, snapshot.entry, snapshot.policy.model
+    objections = tuple(each.remedy for each in results if each.remedy)
+    if not snapshot.runs and entry is None and device.plan is None:
         return "device-client has never run here", ("device-client run",)
-    if not look.runs:
+    if not snapshot.runs:
         return "device-client does not run here, so nothing is updated", ("device-client run", *objections)
     if entry is not None and not entry.link_up and device.phase not in ON_TRIAL:  # a trial needs no broker
         trouble = f": {entry.link_trouble}" if entry.link_trouble else ""
         return f"there is no link to the broker{trouble}", ("device-client doctor",)
     if entry is not None and entry.notice:
-        return f"the last bundle was not taken: {entry.notice}", _about_a_notice(entry.notice)
+        return f"the last bundle was not taken: {entry.notice}", _notice_remedies(entry.notice)
     if device.plan is None:
-        return "no plan has been heard from the broker", (f"publisher rollout show {model}", "device-client doctor")
+        return "no plan has arrived from the broker", (f"publisher rollout show {model}", "device-client doctor")
     if wanted is None:
         return "", ()
     refusal = device.refused(wanted.version, wanted.attempt)
     if refusal is not None:
-        again = f"publisher pin {model} {wanted.version} {look.policy.device}"
+        again = f"publisher pin {model} {wanted.version} {snapshot.policy.device}"
         return f"{wanted.version} was refused here: {refusal.reason}", (
             "release a better version",
             f"to have it tried once more all the same: {again}",
@@ -130,13 +137,13 @@ def _obstacle(look: Snapshot, wanted: Assignment | None, asked: tuple[Asked, ...
     return "", ()
 
 
-def _about_a_notice(notice: str) -> tuple[str, ...]:
-    expired = ("have the publisher sign anew: publisher serve", "check the clock: timedatectl")
+def _notice_remedies(notice: str) -> tuple[str, ...]:
+    expired = ("have the publisher sign again: publisher serve", "check the clock: timedatectl")
     return expired if "expired" in notice else ("look at what the broker holds: publisher status",)
 
 
-def _well(look: Snapshot, wanted: Assignment | None) -> str:
-    device = look.device
+def _on_course(snapshot: Snapshot, wanted: Assignment | None) -> str:
+    device = snapshot.device
     sequence = device.plan.sequence if device.plan else 0
     if wanted is None:
         return f"nothing is asked of it: plan {sequence} names no version for this device"
@@ -145,16 +152,16 @@ def _well(look: Snapshot, wanted: Assignment | None) -> str:
     return f"it is up to date: {device.reason}"
 
 
-def _conditions(look: Snapshot, wanted: Assignment | None) -> tuple[Asked, ...]:
-    """Every condition as it stands by now, with the limits that the update in question sets."""
-    device, policy, entry = look.device, look.policy, look.entry
+def _conditions(snapshot: Snapshot, wanted: Assignment | None) -> tuple[ConditionResult, ...]:
+    """Every condition, with the limits for the pending update."""
+    device, policy, entry = snapshot.device, snapshot.policy, snapshot.entry
     plan = device.plan
     urgent = plan is not None and (plan.urgency == "urgent" or device.live is None) and not device.refit
-    state = State(device, Moment(readings=look.readings))
+    state = State(device, Moment(readings=snapshot.readings))
     choice = choice_for(policy, state, wanted) if wanted and wanted.version in device.manifests else ""
-    question = ConditionQuery(
+    query = ConditionQuery(
         replace(
-            look.readings,
+            snapshot.readings,
             round_trip_ms=entry.round_trip_ms if entry and entry.round_trip_ms is not None else NOT_ASKED,
             throughput_bytes_s=entry.throughput_bytes_s
             if entry and entry.throughput_bytes_s is not None
@@ -164,21 +171,21 @@ def _conditions(look: Snapshot, wanted: Assignment | None) -> tuple[Asked, ...]:
         needs(state, choice) if isinstance(choice, VariantSelection) else Needs(),
         frozenset(entry.crossed if entry else ()),
     )
-    safety = [_ask(condition, "safety", question, waived=False) for condition in SAFETY]
-    return (*safety, *(_ask(condition, "comfort", question, waived=urgent) for condition in COMFORT))
+    safety = [_evaluate(condition, "safety", query, waived=False) for condition in SAFETY]
+    return (*safety, *(_evaluate(condition, "comfort", query, waived=urgent) for condition in COMFORT))
 
 
-def _ask(condition: Condition, kind: str, question: ConditionQuery, *, waived: bool) -> Asked:
-    verdict, name = condition(question), condition.__name__
+def _evaluate(condition: Condition, kind: str, query: ConditionQuery, *, waived: bool) -> ConditionResult:
+    verdict, name = condition(query), condition.__name__
     if verdict.allowed:
-        return Asked(name, True, kind, verdict.reason)
-    remedy = "" if waived else against(name, question.thresholds, unknown=" is unknown: " in verdict.reason)
-    return Asked(name, False, kind, verdict.reason, waived, remedy)
+        return ConditionResult(name, True, kind, verdict.reason)
+    remedy = "" if waived else remedy_for(name, query.thresholds, unknown=" is unknown: " in verdict.reason)
+    return ConditionResult(name, False, kind, verdict.reason, waived, remedy)
 
 
-def _facts(look: Snapshot, wanted: Assignment | None, headline: str) -> dict[str, str]:
-    """What stands, label by label; times stand in `_times` under the same labels."""
-    device, entry, plan = look.device, look.entry, look.device.plan
+def _facts(snapshot: Snapshot, wanted: Assignment | None, headline: str) -> dict[str, str]:
+    """The state by label; `_times` has times under the same labels."""
+    device, entry, plan = snapshot.device, snapshot.entry, snapshot.device.plan
     facts = {"runs": "nothing yet"}
     if device.live is not None:
         facts["runs"] = f"{device.live.version} ({device.live.variant.name})"
@@ -189,32 +196,32 @@ def _facts(look: Snapshot, wanted: Assignment | None, headline: str) -> dict[str
         traits = ("urgent" if plan.urgency == "urgent" else "", "held" if plan.hold else "",
                   f"spread over {plan.spread_s} s" if plan.spread_s else "")  # fmt: skip
         facts["plan"] = ", ".join([f"number {plan.sequence} asks for {asks}", *filter(None, traits)])
-    told = entry.status.reason if entry is not None and entry.status.state == device.phase else device.reason
-    facts["state"] = device.phase.value + ("" if told in headline else f": {told}")
-    if entry is not None and look.runs:
+    reason = entry.status.reason if entry is not None and entry.status.state == device.phase else device.reason
+    facts["state"] = device.phase.value + ("" if reason in headline else f": {reason}")
+    if entry is not None and snapshot.runs:
         facts["link"] = "up" if entry.link_up else f"down: {entry.link_trouble or 'not tried yet'}"
-    if entry is not None and entry.status.next_check is not None and look.runs:
+    if entry is not None and entry.status.next_check is not None and snapshot.runs:
         facts["next check"] = "the device looks again by itself"
-        if look.now > entry.status.next_check + SILENT:
+        if snapshot.now > entry.status.next_check + SILENT:
             facts["next check"] = "overdue, or not written down"
     for refusal in device.refusals[-3:]:
         facts[f"refused {refusal.version}"] = refusal.reason
     for finding in device.findings[-3:]:
         facts[f"refused {finding.version} {finding.variant}"] = finding.reason
-    facts["client"] = f"process {look.runs}" if look.runs else "does not run"
+    facts["client"] = f"process {snapshot.runs}" if snapshot.runs else "does not run"
     return facts
 
 
-def _times(look: Snapshot) -> dict[str, datetime]:
-    """Since when, or at what time, for the labels of `_facts`."""
-    entry = look.entry
+def _times(snapshot: Snapshot) -> dict[str, datetime]:
+    """Since when, or at what time, by the labels of `_facts`."""
+    entry = snapshot.entry
     if entry is None:
         return {}
     known = {
-        "runs": entry.live_since if look.device.live else None,
-        "plan": entry.plan_since if look.device.plan else None,
+        "runs": entry.live_since if snapshot.device.live else None,
+        "plan": entry.plan_since if snapshot.device.plan else None,
         "state": entry.state_since,
-        "link": entry.link_since if look.runs else None,
-        "next check": entry.status.next_check if look.runs else None,
+        "link": entry.link_since if snapshot.runs else None,
+        "next check": entry.status.next_check if snapshot.runs else None,
     }
     return {label: at for label, at in known.items() if at is not None}

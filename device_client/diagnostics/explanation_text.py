@@ -1,4 +1,4 @@
-"""Lays an answer of `why` out for a terminal: one sentence, then what stands behind it. At most `width` columns."""
+"""Renders an explanation for a terminal, in at most `width` columns."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from datetime import datetime, tzinfo
 from typing import Final
 
-from device_client.diagnostics.explanation import Asked, Explanation
+from device_client.diagnostics.explanation import ConditionResult, Explanation
 
 LABEL: Final = 12
-SINCE: Final = frozenset({"runs", "state", "link"})  # a time there is when it began
+SINCE: Final = frozenset({"runs", "state", "link"})  # their time is when it began
 MARKS: Final = {True: "ok", False: "no"}
 
 
@@ -18,14 +18,14 @@ def lines(device: str, answer: Explanation, now: datetime, zone: tzinfo, width: 
     """The page, line by line."""
     yield from _wrapped(f"{device} / {answer.model}: ", answer.headline, width, indent=2)
     yield ""
-    for label, told in answer.facts.items():
+    for label, fact in answer.facts.items():
         at = answer.times.get(label)
-        yield from labelled(label, f"{told}{_when(label, at, now, zone)}" if at else told, width)
+        yield from labelled(label, f"{fact}{_when(label, at, now, zone)}" if at else fact, width)
     if answer.conditions:
         yield ""
         yield "Conditions, looked at just now:"
-        for asked in answer.conditions:
-            yield from labelled(asked.condition, _condition(asked), width, mark=MARKS[asked.holds])
+        for result in answer.conditions:
+            yield from labelled(result.condition, _condition(result), width, mark=MARKS[result.holds])
     if answer.advice:
         yield ""
         yield "What you can do:"
@@ -34,7 +34,7 @@ def lines(device: str, answer: Explanation, now: datetime, zone: tzinfo, width: 
 
 
 def in_words(at: datetime, now: datetime, zone: tzinfo) -> str:
-    """A time as a clock on the wall of the device shows it, and how far off it is."""
+    """A time in the device's zone, and how far off it is."""
     there, here = at.astimezone(zone), now.astimezone(zone)
     clock = f"{there:%H:%M}" if there.date() == here.date() else f"{there.day} {there:%b %H:%M}"
     if there.year != here.year:
@@ -44,7 +44,7 @@ def in_words(at: datetime, now: datetime, zone: tzinfo) -> str:
 
 
 def span(seconds: float) -> str:
-    """How long, in the largest unit that says something."""
+    """A duration in the largest unit of which there are two or more."""
     for unit, size_s in (("days", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * size_s:
             return f"{seconds / size_s:.0f} {unit}"
@@ -56,18 +56,18 @@ def _when(label: str, at: datetime, now: datetime, zone: tzinfo) -> str:
     return f", {word} {in_words(at, now, zone)}"
 
 
-def _condition(asked: Asked) -> str:
-    waived = "; waived, for the update is urgent" if asked.waived else ""
-    return f"{asked.reason}{waived}" + (f" [{asked.kind}]" if not asked.holds else "")
+def _condition(result: ConditionResult) -> str:
+    waived = "; waived, for the update is urgent" if result.waived else ""
+    return f"{result.reason}{waived}" + (f" [{result.kind}]" if not result.holds else "")
 
 
-def labelled(label: str, told: str, width: int, *, mark: str = "") -> Iterator[str]:
-    """A label and what is told of it, folded under itself."""
+def labelled(label: str, text: str, width: int, *, mark: str = "") -> Iterator[str]:
+    """A label and its text, wrapped in a column of its own."""
     head = f"  {mark:3}{label:{LABEL}} " if mark else f"  {label:{LABEL}} "
-    yield from _wrapped(head, told, width, indent=len(f"  {mark:3}" if mark else "  ") + LABEL + 1)
+    yield from _wrapped(head, text, width, indent=len(f"  {mark:3}" if mark else "  ") + LABEL + 1)
 
 
-def _wrapped(head: str, told: str, width: int, *, indent: int) -> list[str]:
+def _wrapped(head: str, text: str, width: int, *, indent: int) -> list[str]:
     return textwrap.wrap(
-        f"{head}{told}", width, subsequent_indent=" " * indent, break_on_hyphens=False, drop_whitespace=True
+        f"{head}{text}", width, subsequent_indent=" " * indent, break_on_hyphens=False, drop_whitespace=True
     )

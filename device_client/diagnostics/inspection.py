@@ -1,4 +1,4 @@
-"""Reads what a device has saved about a model, from another process and without a broker."""
+"""Reads a device's saved state, from another process and without a broker."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def predict_once(settings: DeviceSettings, model: str, x: NDArray[np.float32]) -
     if not is_whole(path, live.variant.sha256):
         raise BlobDamaged(
             f"the file of {model} {live.version} is gone, or holds other bytes than were signed: {path}",
-            hint="`device-client run` fetches it anew",
+            hint="`device-client run` fetches it again",
         )
     section = next(section for section in settings.models if section.name == model)
     serving = LiveServing(threads=section.threads, delegates=section.opened_on())

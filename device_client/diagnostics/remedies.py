@@ -1,4 +1,4 @@
-"""What a person can do about a condition that stands in the way: on the device, or in its settings. Decides nothing."""
+"""What a person can do about each condition, on the device or in its settings."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ SETTING: Final[dict[str, str]] = {
     "network": "round_trip_max_ms",
     "throughput": "throughput_min_bytes_s",
 }
-"""The line under `[conditions]` that draws the limit; what is not here has none."""
+"""The setting under `[conditions]` that is the limit, where there is one."""
 
 
-def against(condition: str, thresholds: Thresholds, *, unknown: bool) -> str:
-    """What to do about a condition that objects, or about a reading that is unknown where that objects."""
+def remedy_for(condition: str, thresholds: Thresholds, *, unknown: bool) -> str:
+    """What to do about a condition that objects; `unknown`: for want of a reading."""
     if unknown:
         return f'mend the sensor, or let it pass: in device.toml, [conditions] unknown_of.{condition} = "allow"'
     setting = SETTING.get(condition)
     if setting is None:
         return WHAT[condition]
     value = getattr(thresholds, setting)
-    told = str(value).lower() if isinstance(value, bool) else f"{value:.10g}"
-    return f"{WHAT[condition]}; or change, in device.toml, [conditions] {setting} = {told}"
+    text = str(value).lower() if isinstance(value, bool) else f"{value:.10g}"
+    return f"{WHAT[condition]}; or change, in device.toml, [conditions] {setting} = {text}"

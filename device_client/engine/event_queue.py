@@ -49,7 +49,7 @@ class EventQueue:
             self._events = deque([first, *(each for each in self._events if type(each[0]) is not type(event))])
 
     def first(self) -> tuple[happened.Event, Mapping[str, bytes] | None] | None:
-        """The event to process now; None when there is none, or the queue is blocked."""
+        """The event to process now; None if there is none or the queue is blocked."""
         return self._events[0] if self._events and not self.blocked else None
 
     def remove_first(self) -> None:

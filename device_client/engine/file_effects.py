@@ -22,7 +22,7 @@ CURRENT_RETRY_S: Final = 10.0
 
 
 class FileEffects:
-    """`due_s`: when to call `retry_current`, on the monotonic clock; None if not needed."""
+    """`due_s`: when `retry_current` is due, on the monotonic clock."""
 
     def __init__(self, model: str, store: Store, clock: Clock) -> None:
         self._model, self._store, self._clock = model, store, clock

@@ -37,7 +37,7 @@ class StatusPublisher:
         self.due_s = None
 
     def publish(self, status: Status) -> None:
-        """Publish a status that differs; progress in steps, and once a second at most."""
+        """Publish a status that differs; progress in steps, at most once a second."""
         now_s = self._clock.monotonic_s()
         self.due_s = None
         if self._last is not None:

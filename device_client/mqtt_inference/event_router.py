@@ -1,4 +1,4 @@
-"""Routes the link's events: requests to their model's worker, all else to the event loop.
+"""Routes the link's events: requests to a model's worker, others to the event loop.
 
 It runs on the link's thread and only queues, so that a flood of requests does not delay
 updates.
@@ -24,7 +24,7 @@ class EventRouter:
         self._link: Link | None = None
 
     def attach(self, link: Link, workers: Sequence[RequestWorker]) -> None:
-        """Set what could not be passed to `__init__`: link and workers need the router."""
+        """Set the link and the workers, which are made with this router."""
         self._link = link
         self._workers = {worker.input: worker for worker in workers}
 

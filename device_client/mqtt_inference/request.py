@@ -139,7 +139,7 @@ def _names(tensors: Sequence[Tensor]) -> str:
 
 
 def _shaped(given: Any, tensor: Tensor) -> Any:
-    """Reshape a flat input or a batch of one to the model's shape; leave others as is."""
+    """Reshape a flat input or a batch of one; leave others unchanged."""
     one = tensor.shape[1:]
     try:
         array = np.asarray(given)

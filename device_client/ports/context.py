@@ -1,4 +1,4 @@
-"""Dependencies of an engine: the clocks, the link's output, the adapters of one model."""
+"""Dependencies of an engine: clocks, the link's output, one model's adapters."""
 
 from __future__ import annotations
 

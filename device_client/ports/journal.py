@@ -42,7 +42,7 @@ class Journal(Protocol):
         """The reports that no broker has acknowledged, oldest first."""
 
     def mark_sent(self, event_ids: Collection[str]) -> frozenset[str]:
-        """Mark reports as sent, so that they are never merged; return those still here."""
+        """Mark reports as sent, so that they are never merged; return those found."""
 
     def delivered(self, event_id: str) -> None:
         """Remove a report that the broker has acknowledged."""

@@ -67,7 +67,7 @@ class Serving(Protocol):
         """The counts since the shadow started, or since the swap without a shadow."""
 
     def take_window(self, *, at_least: int) -> FeedbackWindow | None:
-        """Close and return the feedback window; None with fewer inferences than that."""
+        """Close and return the feedback window; None with fewer inferences."""
 
     def drift_states(self) -> bytes | None:
         """The drift detectors' state, to be saved; None before the first model."""

@@ -1,4 +1,4 @@
-"""The file store of one model: partial downloads, whole files by hash, the current one."""
+"""The file store of one model: partial downloads, whole files, the current one."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class Store(Protocol):
     def finish(self, encoding: Encoding, sha256: str, size_bytes: int) -> None:
         """Decode the complete partial into a whole file.
 
-        Writes, syncs, verifies, renames, syncs the folder. Raises NoRoom, or BlobDamaged
-        after deleting the partial.
+        Writes, syncs, verifies, renames, syncs the folder. Raises NoRoom, or
+        BlobDamaged after deleting the partial.
         """
 
     def has(self, sha256: str) -> bool:

@@ -1,4 +1,4 @@
-"""Closes the feedback windows of every model at intervals, and puts them in the outbox."""
+"""Closes the models' feedback windows at intervals, and puts them in the outbox."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class FeedbackReporter:
-    """One per device. `session` keeps window ids distinct from those of earlier runs."""
+    """One per device. `session` makes window ids differ from those of other runs."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Merges feedback windows that wait in the outbox, to make room; every count stays exact.
+"""Merges feedback windows in the outbox to make room; every count stays exact.
 
 Pure: returns which to merge, and the journal does it. Each round halves the number of
 windows in the older half first, so older windows cover more time than newer ones.

@@ -60,9 +60,7 @@ class DeviceService:
     """
 
     def __init__(self, settings: DeviceSettings) -> None:
-        """Raises BadSettings, MissingPart without a runtime, and Busy when another process
-        holds the state folder.
-        """
+        """Raises BadSettings, MissingPart without a runtime, Busy if the folder is in use."""
         self.settings = settings
         self._root = read_root(settings.root)
         self._clock = Clock(time.monotonic, lambda: datetime.now(UTC))
@@ -184,7 +182,7 @@ class DeviceService:
         return Engine(self.settings.policy(section), adapters, topics, partial(self._post, model))
 
     def _session(self) -> str:
-        """An id of this run: its number, and random digits in case that was not saved."""
+        """An id of this run: its number, and digits in case that was not saved."""
         try:
             number = self.journal.next_session()
         except NoRoom as full:  # the installed models can serve all the same

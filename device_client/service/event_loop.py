@@ -67,7 +67,7 @@ class EventLoop:
         self._logged_reason = ""  # of the last disconnect
 
     def attach(self, link: Link, engines: Mapping[str, Engine], servings: Mapping[str, Serving]) -> None:
-        """Set what could not be passed to `__init__`: link and engines need the loop."""
+        """Set the link and the engines, which are made with this loop."""
         self._link = link
         self._engines = dict(engines)
         self._servings = dict(servings)

@@ -24,7 +24,7 @@ class Identity:
     runtime: str
 
     def presence(self, *, online: bool, clock: Clock | None, models: tuple[str, ...] = ()) -> bytes:
-        """The presence message; without a clock for a last will, as its time is unknown."""
+        """The presence message. A last will has no clock: its time is unknown."""
         message = Presence(
             device=self.device,
             online=online,

@@ -1,6 +1,6 @@
 """Shares one `DeviceService` among the users of a state folder in this process.
 
-Each `EdgeModel` of a device is a user. The first starts the service, the last closes it.
+Each `EdgeModel` of a device is a user. The first starts it, the last closes it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from device_client.settings.loader import DeviceSettings
 from protocol.errors import BadSettings
 
 Key = tuple[int, Path]
-"""Process and state folder: after a fork the child has no threads, and so no service."""
+"""Process and state folder: after a fork the child has no threads, so no service."""
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class ServiceRegistry:
         self._open: dict[Key, _OpenService] = {}
 
     def acquire(self, key: Key, settings: DeviceSettings) -> DeviceService:
-        """Start the service, or return the running one. Raises BadSettings if it differs."""
+        """Start or return the service. Raises BadSettings if its settings differ."""
         with self._lock:
             entry = self._open.get(key)
             if entry is None:

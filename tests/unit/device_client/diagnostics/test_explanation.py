@@ -169,7 +169,7 @@ def held() -> Life:
 OBSTACLES: Final[dict[str, tuple[Callable[[], Life], str, str]]] = {
     "no link": (cut, "there is no link to the broker: no broker listens", "device-client doctor"),
     "a lie": (lied_to, "the last bundle was not taken: signed by a stranger", "publisher status"),
-    "no plan": (empty, "no plan has been heard from the broker", "publisher rollout show digits"),
+    "no plan": (empty, "no plan has arrived from the broker", "publisher rollout show digits"),
     "held": (held, "the publisher holds this release", "publisher rollout resume digits"),
     "stalled": (lambda: brought_to(settled(), Phase.STALLED), "2.0.0 waits: the broker lacks 1", "publisher serve"),
     "rolled back": (lambda: brought_to(settled(), Phase.ROLLED_BACK), "2.0.0 was refused here: 50", "release a better"),
