@@ -114,10 +114,11 @@ def live(stream: Stream, models: Path, folder: Path, *, labelled: bool, per_hour
         for happens in [happens for due_h, happens in due if due_h <= at_h]:
             happens()
         due = [(due_h, happens) for due_h, happens in due if due_h > at_h]
-        before_s = room.engine.state.moment.checked_at_s
+        before_s = room.engine.state.moment.history.checked_at_s
         room.passes(began_s + (row + 1) * HOUR_S / per_hour - room.now_s)
         room.asks(stream.x[row], int(stream.y[row]) if labelled and row % 2 == 0 else None)
-        _note(life, room, at_h, float(stream.turned_deg[row]), looked=room.engine.state.moment.checked_at_s != before_s)
+        looked = room.engine.state.moment.history.checked_at_s != before_s
+        _note(life, room, at_h, float(stream.turned_deg[row]), looked=looked)
     life.outcomes = {each.version: f"{each.outcome}: {each.reason}" for each in room.outcomes}
     room.close()
     return life
@@ -129,10 +130,10 @@ def _note(life: Life, room: RealRoom, at_h: float, turned_deg: float, *, looked:
     waits = device.phase in WAITING
     value = score(SMART, quality, expected).value
     drift = quality.drift if quality else None
-    life.samples.append(Sample(at_h, turned_deg, drift, value, moment.interval_s if waits or looked else None))
-    if looked and moment.interval_s is not None:
-        weighed = score(SMART, moment.readings.quality, expected)
-        life.checks.append(Check(at_h, moment.interval_s, weighed.told))
+    life.samples.append(Sample(at_h, turned_deg, drift, value, moment.history.interval_s if waits or looked else None))
+    if looked and moment.history.interval_s is not None:
+        weighed = score(SMART, moment.seen.readings.quality, expected)
+        life.checks.append(Check(at_h, moment.history.interval_s, weighed.told))
     for said in room.statuses:
         if said.state == "fetching" and said.latest_version:
             life.taken_h.setdefault(said.latest_version, at_h)

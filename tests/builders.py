@@ -14,7 +14,7 @@ from securesystemslib.signer import CryptoSigner, Signer
 
 from device_client.core.conditions.readings import Readings
 from device_client.core.policy import Policy
-from device_client.core.state import Device, Installed, Moment, Phase, Target
+from device_client.core.state import Connection, Device, Installed, Moment, Phase, Target
 from device_client.core.state import State as CoreState
 from device_client.core.trial.tally import Tally
 from protocol.errors import MissingPart
@@ -281,6 +281,6 @@ def a_device(
     )
 
 
-def a_state(device: Device | None = None, **moment: Any) -> CoreState:
-    """A device and what it knows just now."""
-    return CoreState(device or a_device(), Moment(**moment))
+def a_state(device: Device | None = None, *, link_up: bool = False) -> CoreState:
+    """A device of which nothing is known yet but its link."""
+    return CoreState(device or a_device(), Moment(link=Connection(up=link_up)))

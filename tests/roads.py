@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from device_client.core import events as happened
 from device_client.core.policy import Conditional, DownloadLimits, TrialLimits
-from device_client.core.state import Device, Installed, Phase, State
+from device_client.core.state import Connection, Device, Installed, Phase, State
 from device_client.core.state_machine import step
 from protocol.messages.manifest import Manifest, Requirements
 from protocol.messages.plan import Plan
@@ -114,7 +114,7 @@ def _explore(device: Device, wishes: Wishes, anytime: Happenings) -> Roads:
             found.setdefault((state.device.phase, type(event)), set()).add(after.device.phase)
             if _kind(after) not in seen and not isinstance(event, happened.LinkDown):
                 seen.add(_kind(after))
-                todo.append((after.with_moment(link_up=True), now_s + after_s))
+                todo.append((after.with_moment(link=Connection(up=True)), now_s + after_s))
     return {at: frozenset(phases) for at, phases in found.items()}
 
 
@@ -165,7 +165,7 @@ def _kind(state: State) -> tuple[object, ...]:
         tuple(each and (each.version, each.variant.name) for each in (device.live, device.previous, device.behind)),
         _goal(device),
         bool(device.refit),
-        (state.moment.refit_seen, state.moment.readings.memory_free_bytes == SCARCE_BYTES),
+        (state.moment.recheck.preferred, state.moment.seen.readings.memory_free_bytes == SCARCE_BYTES),
         frozenset((finding.version, finding.variant, finding.attempt) for finding in device.findings),
         frozenset(device.committed),
         frozenset((refusal.version, refusal.attempt) for refusal in device.refusals),

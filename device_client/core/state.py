@@ -1,7 +1,7 @@
-"""What a device remembers of one model, and what it only knows while it runs.
+"""The state of one model on one device: `Device`, which is saved, and `Moment`, which is not.
 
-`Device` is saved before any effect is performed and survives a power cut; `Moment` is forgotten with the process, and
-`Started` builds it anew. Nothing here decides.
+`Device` is saved before any effect is performed and survives a power cut. `Moment` is
+lost with the process; the event `Started` builds a new one. Nothing here decides.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from protocol.messages.plan import Plan
 
 
 class Phase(StrEnum):
-    """Where a device stands with one release. The values are the `state` of the status topic."""
+    """Where a device stands with one release: the `state` of the status topic."""
 
     IDLE = "idle"
     ASSIGNED = "assigned"
@@ -38,36 +38,38 @@ class Phase(StrEnum):
 
 
 MEANING: Final[dict[Phase, str]] = {
-    Phase.IDLE: "nothing is asked of this device, or it has not heard a plan yet",
+    Phase.IDLE: "the plan names no version for this device, or no plan has arrived yet",
     Phase.ASSIGNED: "the plan names another version than the one that runs; the sensors are read",
-    Phase.DEFERRED: "a condition, the strategy, a hold, the device's slot of a spread, a full disk or a trial that"
-    " could not be held says not now; `reason` and `next_check` tell",
-    Phase.FETCHING: "golden set, then model: missing chunks in a window, each checked by its hash; files that are there"
-    " are read again",
-    Phase.STALLED: "the broker lacks chunks after eight rounds without one; tried again after a quarter of an hour, and"
+    Phase.DEFERRED: "the update may not begin now: a condition, the strategy, a hold, the device's slot of a spread, a"
+    " full disk or a trial that could not run; `reason` and `next_check` say why and until when",
+    Phase.FETCHING: "golden set, then model: missing chunks in a window, each checked by its hash; files that are"
+    " already on the disk are verified again",
+    Phase.STALLED: "the broker lacks chunks after eight rounds without one; retried after a quarter of an hour, and"
     " at each reconnect",
     Phase.PROVING: "a child process with limits opens the file and reproduces the golden outputs",
     Phase.REJECTED: "refused, with evidence; not tried again unless the plan raises its attempt",
     Phase.SHADOWING: "candidate and live model get the same live inputs",
-    Phase.PROBATION: "the candidate answers; the previous version shadows it",
-    Phase.COMMITTED: "adopted; the version before stays on the disk",
-    Phase.ROLLED_BACK: "it disappointed on probation, and the version before answers again",
+    Phase.PROBATION: "the candidate serves; the previous version shadows it",
+    Phase.COMMITTED: "adopted; the previous version stays on the disk",
+    Phase.ROLLED_BACK: "it failed on probation, and the previous version serves again",
 }
-"""What is going on there, for docs/STATES.md."""
+"""What a device does in each phase, for docs/STATES.md."""
 RESTING: Final = frozenset({Phase.IDLE, Phase.COMMITTED, Phase.REJECTED, Phase.ROLLED_BACK})
 WAITING: Final = frozenset({Phase.ASSIGNED, Phase.DEFERRED, Phase.STALLED})
 ON_TRIAL: Final = frozenset({Phase.PROVING, Phase.SHADOWING, Phase.PROBATION})
+COMPARING: Final = frozenset({Phase.SHADOWING, Phase.PROBATION})
 REFUSALS_KEPT: Final = 32
 FINDINGS_KEPT: Final = 32
+REASON_MAX: Final = 500  # characters, as in a status
 
 
 class Installed(Frozen):
-    """A version that is on the disk, in one variant, with all that is needed to open it again without a broker."""
+    """A version on the disk, in one variant, with all that opening it takes."""
 
     manifest: Manifest
     variant: Variant
     choice: str = ""  # why this variant; empty where there was nothing to choose
-    latency_ms: float | None = None  # the median of its proof on this device; None when it had none
+    latency_ms: float | None = None  # median of its proof here; None without a proof
 
     @property
     def version(self) -> str:
@@ -80,7 +82,10 @@ class Installed(Frozen):
 
 
 class Target(Frozen):
-    """What the device is on its way to. `recalled`: it ran here, committed, before; its file may still be there."""
+    """The variant of a version that the device is about to fetch or is trying.
+
+    `recalled`: it was committed on this device before; its file may still be here.
+    """
 
     manifest: Manifest
     variant: Variant
@@ -97,13 +102,14 @@ class Target(Frozen):
         """The version of the manifest."""
         return self.manifest.version
 
-    def said_choice(self) -> str:
-        """Why this variant; empty where there was nothing to choose."""
-        return self.choice if len(self.manifest.variants) > 1 else ""
+    def installed(self, latency_ms: float | None = None) -> Installed:
+        """The same file once it serves."""
+        choice = self.choice if len(self.manifest.variants) > 1 else ""
+        return Installed(manifest=self.manifest, variant=self.variant, choice=choice, latency_ms=latency_ms)
 
 
 class Refusal(Frozen):
-    """A version that disappointed here; not tried again unless the plan raises its attempt."""
+    """A version that failed here; not tried again unless the plan raises its attempt."""
 
     version: str
     attempt: int
@@ -111,9 +117,10 @@ class Refusal(Frozen):
 
 
 class Finding(Frozen):
-    """What speaks, on this very device, against one variant of a version; other variants may still be taken.
+    """What this device found against one variant of a version.
 
-    `latency_ms`: the median that its proof measured here, where that was the trouble; None where it failed its trial.
+    `latency_ms`: the median of its proof, where the variant was too slow; None where it
+    failed its trial.
     """
 
     version: str
@@ -124,11 +131,11 @@ class Finding(Frozen):
 
 
 class Device(Frozen):
-    """The remembered state of one model on one device.
+    """The remembered state of one model on one device; the field names are those saved.
 
-    `refit`: why another variant of the live version is wanted; empty when none is. While that one is on probation the
-    variant it replaced is `previous`, and the version before stands `behind`. `refits`: how many have begun since the
-    version came.
+    `refit`: why another variant of the live version is wanted; empty when none is. While
+    that variant is on probation, `previous` is the variant it replaced and `behind` the
+    version before. `refits`: changes of variant begun since the version came.
     """
 
     phase: Phase = Phase.IDLE
@@ -155,30 +162,40 @@ class Device(Frozen):
         return next((r for r in self.refusals if r.version == version and r.attempt >= attempt), None)
 
     def refuses(self, version: str, attempt: int, reason: str) -> tuple[Refusal, ...]:
-        """The refusals with one more; the oldest is forgotten when there are too many."""
+        """The refusals with one more; the oldest is dropped when there are too many."""
         others = tuple(refusal for refusal in self.refusals if refusal.version != version)
         return (*others, Refusal(version=version, attempt=attempt, reason=reason[:300]))[-REFUSALS_KEPT:]
 
     def found(self, version: str, attempt: int) -> tuple[Finding, ...]:
-        """What speaks against variants of this version; a newer attempt is a new try for them too."""
+        """The findings about this version; a newer attempt starts without any."""
         return tuple(each for each in self.findings if each.version == version and each.attempt >= attempt)
 
     def finds(self, finding: Finding) -> tuple[Finding, ...]:
-        """The findings with one more; the oldest is forgotten when there are too many."""
+        """The findings with one more; the oldest is dropped when there are too many."""
         of = (finding.version, finding.variant)
         others = tuple(each for each in self.findings if (each.version, each.variant) != of)
         return (*others, finding)[-FINDINGS_KEPT:]
 
     def has_file(self, sha256: str) -> bool:
-        """Whether the file is one that is kept: of what is installed."""
+        """Whether the file belongs to an installed version."""
         return any(installed.variant.sha256 == sha256 for installed in self.installed())
 
+    def serves(self, variant: Variant) -> bool:
+        """Whether this very file is live."""
+        return self.live is not None and self.live.variant.sha256 == variant.sha256
+
+    def relieved_by(self, variant: Variant) -> bool:
+        """Whether changing to this variant of the live version frees memory."""
+        if not self.refit or self.live is None:
+            return False
+        return variant.requires.memory_bytes < self.live.variant.requires.memory_bytes
+
     def installed(self) -> tuple[Installed, ...]:
-        """Live, previous and what is behind it, those that there are."""
+        """Live, previous and behind, those that exist."""
         return tuple(installed for installed in (self.live, self.previous, self.behind) if installed is not None)
 
     def files(self) -> tuple[str, ...]:
-        """Which files are needed: of what is installed, and of a target; sorted."""
+        """SHA-256 of the files that installed versions and the target need, sorted."""
         files = {installed.variant.sha256 for installed in self.installed()}
         if self.target is not None:
             files |= {self.target.variant.sha256, self.target.manifest.golden.sha256}
@@ -186,28 +203,94 @@ class Device(Frozen):
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """What is known only while the process runs. Times are seconds of the clock that `step` is given."""
+class Connection:
+    """The link to the broker. `trouble`: why it is down; empty before the first try."""
 
-    link_up: bool = False
-    link_trouble: str = ""  # why it is down; empty while it is up, or before the first try
+    up: bool = False
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The latest readings, when they were taken, and the throughput measured so far."""
+
     readings: Readings = field(default_factory=Readings)
-    readings_at_s: float | None = None
-    assigned_at_s: float = 0.0
+    at_s: float | None = None
+    throughput: Throughput = field(default_factory=Throughput)
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """The version and attempt that the device was last assigned, and when."""
+
+    version: str
+    attempt: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CheckHistory:
+    """What one check of conditions and strategy hands to the next.
+
+    `crossed`: conditions whose limit was crossed (hysteresis). `interval_s`: between two
+    checks, where the strategy varies it.
+    """
+
+    crossed: frozenset[str] = frozenset()
     checked_at_s: float | None = None
     allowed_since_s: float | None = None
-    crossed: frozenset[str] = frozenset()  # conditions whose limit was crossed at the last look: hysteresis
-    interval_s: float | None = None  # between two looks, where the strategy varies it
-    pace: Throughput = field(default_factory=Throughput)
-    assigned: tuple[str, int] | None = None  # version and attempt
-    phase_since_s: float = 0.0
+    interval_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VariantRecheck:
+    """When to compare the variants next, and the one that the last check preferred."""
+
+    at_s: float = 0.0
+    preferred: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """ASSIGNED, DEFERRED, STALLED. `next_check_s`: None where only a new plan helps."""
+
     next_check_s: float | None = None
-    download: Download | None = None
-    tally_at_s: float = 0.0
-    refit_look_s: float = 0.0  # when to see whether another variant of the live version would do better
-    refit_seen: str = ""  # the variant that the last look preferred to the live one
+
+
+@dataclass(frozen=True, slots=True)
+class Comparing:
+    """SHADOWING, PROBATION: since when, and when the counts were last read."""
+
+    since_s: float
+    tally_at_s: float
+
+
+Activity = Waiting | Download | Comparing | None
+"""What belongs to the phase alone and ends with it; None in the other phases."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What is known only while the process runs. Times are seconds of `step`'s clock."""
+
+    activity: Activity = None
+    link: Connection = Connection()
+    seen: Observation = field(default_factory=Observation)
+    assigned: Assigned | None = None
+    history: CheckHistory = CheckHistory()
+    recheck: VariantRecheck = VariantRecheck()
     notice: str = ""  # why the last bundle was refused; empty once one was trusted
-    lost: str = ""  # which model could not be opened any more; empty once the device serves anew
+    lost: str = ""  # which model could not be opened; empty once the device serves again
+
+    @property
+    def download(self) -> Download | None:
+        """The blob under way, while fetching."""
+        return self.activity if isinstance(self.activity, Download) else None
+
+    @property
+    def next_check_s(self) -> float | None:
+        """When to check again, while waiting."""
+        return self.activity.next_check_s if isinstance(self.activity, Waiting) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,14 +301,23 @@ class State:
     moment: Moment = field(default_factory=Moment)
 
     def with_device(self, **changes: Any) -> State:
-        """The same state with some of what is remembered changed."""
+        """The same state with some remembered fields changed."""
         return State(self.device.becomes(**changes), self.moment)
 
     def with_moment(self, **changes: Any) -> State:
-        """The same state with some of what is only known now changed."""
+        """The same state with some fields of the moment changed."""
         return State(self.device, replace(self.moment, **changes))
 
+    def waits_until(self, next_check_s: float | None) -> State:
+        """The same state, to be checked again then."""
+        return self.with_moment(activity=Waiting(next_check_s))
+
     def enters(self, phase: Phase, reason: str, now_s: float, **device_changes: Any) -> State:
-        """The state in another phase: the reason is told, the phase's clock starts, old timers are gone."""
+        """The state in another phase, whose activity begins; the old one's is dropped."""
         device = self.device.becomes(phase=phase, reason=reason, **device_changes)
-        return State(device, replace(self.moment, phase_since_s=now_s, tally_at_s=now_s, next_check_s=None))
+        activity: Activity = None
+        if phase in WAITING:
+            activity = Waiting()
+        elif phase in COMPARING:
+            activity = Comparing(now_s, now_s)
+        return State(device, replace(self.moment, activity=activity))

@@ -10,15 +10,15 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from device_client.core.admission import HELD, needs
 from device_client.core.conditions.conditions import COMFORT, SAFETY, Condition, ConditionQuery, Needs
 from device_client.core.conditions.readings import Readings, Unknown
+from device_client.core.goal import goal_of
 from device_client.core.log_entry import LogEntry
-from device_client.core.phases.assignment import HELD, needs
 from device_client.core.policy import Policy
-from device_client.core.state import ON_TRIAL, Device, Moment, Phase, State
+from device_client.core.state import ON_TRIAL, Device, Phase
 from device_client.core.status import IN_PROGRESS
-from device_client.core.variants.selection import VariantSelection
-from device_client.core.variants.switching import choice_for
+from device_client.core.variants.selection import VariantSelection, select
 from device_client.diagnostics.remedies import remedy_for
 from protocol.messages.plan import Assignment
 
@@ -79,7 +79,7 @@ def explain(snapshot: Snapshot) -> Explanation:
         snapshot.device.plan.assign(snapshot.policy.device, snapshot.policy.groups) if snapshot.device.plan else None
     )
     pending = wanted is not None and not _settled(snapshot, wanted)
-    results = _conditions(snapshot, wanted) if pending else ()
+    results = _conditions(snapshot) if pending else ()
     obstacle, advice = _obstacle(snapshot, wanted, results)
     headline = obstacle or _on_course(snapshot, wanted)
     return Explanation(
@@ -152,13 +152,11 @@ def _on_course(snapshot: Snapshot, wanted: Assignment | None) -> str:
     return f"it is up to date: {device.reason}"
 
 
-def _conditions(snapshot: Snapshot, wanted: Assignment | None) -> tuple[ConditionResult, ...]:
+def _conditions(snapshot: Snapshot) -> tuple[ConditionResult, ...]:
     """Every condition, with the limits for the pending update."""
     device, policy, entry = snapshot.device, snapshot.policy, snapshot.entry
-    plan = device.plan
-    urgent = plan is not None and (plan.urgency == "urgent" or device.live is None) and not device.refit
-    state = State(device, Moment(readings=snapshot.readings))
-    choice = choice_for(policy, state, wanted) if wanted and wanted.version in device.manifests else ""
+    goal = goal_of(policy, device)
+    choice = select(policy, device, goal, snapshot.readings) if goal and goal.version in device.manifests else ""
     query = ConditionQuery(
         replace(
             snapshot.readings,
@@ -168,9 +166,10 @@ def _conditions(snapshot: Snapshot, wanted: Assignment | None) -> tuple[Conditio
             else NOT_ASKED,
         ),
         policy.thresholds,
-        needs(state, choice) if isinstance(choice, VariantSelection) else Needs(),
+        needs(device, choice) if isinstance(choice, VariantSelection) else Needs(),
         frozenset(entry.crossed if entry else ()),
     )
+    urgent = goal is not None and goal.urgent
     safety = [_evaluate(condition, "safety", query, waived=False) for condition in SAFETY]
     return (*safety, *(_evaluate(condition, "comfort", query, waived=urgent) for condition in COMFORT))
 

@@ -141,7 +141,7 @@ class Engine:
 
     def _publish_status(self) -> None:
         status = self.status()
-        if self.state.moment.link_up:
+        if self.state.moment.link.up:
             self._publisher.publish(status)
         else:
             self._publisher.forget()

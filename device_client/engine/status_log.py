@@ -71,19 +71,19 @@ def next_entry(before: LogEntry | None, status: Status, moment: Moment) -> LogEn
 
     In a first entry every `since` is None, as nothing was observed before it.
     """
-    now, readings = status.at, moment.readings
-    was = before or LogEntry(status=status, link_up=moment.link_up)
+    now, readings = status.at, moment.seen.readings
+    was = before or LogEntry(status=status, link_up=moment.link.up)
     last, live = was.status, (status.installed_version, status.variant)
     return LogEntry(
         status=status,
         state_since=was.state_since if last.state == status.state else now,
         live_since=was.live_since if (last.installed_version, last.variant) == live else now,
         plan_since=was.plan_since if last.plan_sequence == status.plan_sequence else now,
-        link_up=moment.link_up,
-        link_since=was.link_since if was.link_up is moment.link_up else now,
-        link_trouble=moment.link_trouble,
+        link_up=moment.link.up,
+        link_since=was.link_since if was.link_up is moment.link.up else now,
+        link_trouble=moment.link.trouble,
         notice=moment.notice,
-        crossed=tuple(sorted(moment.crossed)),
+        crossed=tuple(sorted(moment.history.crossed)),
         round_trip_ms=_known(readings.round_trip_ms),
         throughput_bytes_s=_known(readings.throughput_bytes_s),
     )
@@ -110,7 +110,7 @@ def _differ(status: Status, moment: Moment, old: LogEntry) -> bool:
     due = old.status.next_check
     if (status.next_check is None) != (due is None) or (due is not None and status.at > due + OVERDUE):
         return True
-    link = (moment.link_up, moment.link_trouble, moment.notice, tuple(sorted(moment.crossed)))
+    link = (moment.link.up, moment.link.trouble, moment.notice, tuple(sorted(moment.history.crossed)))
     if link != (old.link_up, old.link_trouble, old.notice, old.crossed):
         return True
     return any(getattr(status, name) != getattr(old.status, name) for name in LASTING)

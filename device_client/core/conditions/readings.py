@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from device_client.core.conditions.model_quality import Quality
@@ -40,4 +40,12 @@ class Readings:
     clock_synchronised: bool | Unknown = NOT_READ
     local_time: datetime | Unknown = NOT_READ  # aware, in the zone of the device: its tzinfo knows of daylight saving
     held: str = ""  # the application's own hold: its reason, empty when it does not hold
-    quality: Quality | None = None  # of the live model of late; None while nobody has measured it
+    quality: Quality | None = None  # of the live model recently; None without a measurement
+
+    def after(self, elapsed_s: float) -> Readings:
+        """The same readings that much later: only the local time has moved on."""
+        local = self.local_time
+        if isinstance(local, Unknown):
+            return self
+        moved = local.astimezone(UTC) + timedelta(seconds=elapsed_s)
+        return replace(self, local_time=moved.astimezone(local.tzinfo))

@@ -1,35 +1,31 @@
-"""LIVE on probation, then COMMITTED or ROLLED_BACK: the swap, the watch after it, and the way back."""
+"""PROBATION, and its ends: COMMITTED, ROLLED_BACK or REJECTED. The swap, the verdict, the way back."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from device_client.core.effects import Announce, Effects, KeepOnly, StartShadow, Step, StopTrial, Swap, TakeTally
 from device_client.core.events import ModelFailed, TallyTaken
+from device_client.core.evidence import with_probation
+from device_client.core.phases.records import Probation
 from device_client.core.policy import Policy
 from device_client.core.state import Device, Installed, Phase, State, Target
-from device_client.core.trial.evidence import with_probation
 from device_client.core.trial.verdict import judge_probation
-from device_client.core.variants import switching as refit
+from device_client.core.variants import switching
 from protocol.messages.device import Evidence, OutcomeKind
 
 COMMITTED_KEPT: Final = 32  # version names
 
 
-def go_live(policy: Policy, state: State, reason: str, now_s: float) -> Step:
-    """Swap. The one that served so far stays on the disk as the way back, and shadows the new one on probation.
+def go_live(policy: Policy, state: State, target: Target, reason: str, now_s: float) -> Step:
+    """Swap. What served so far stays on the disk as the way back, and shadows the new model.
 
-    A recalled version is on probation only until it is seen to be open.
+    A recalled version is on probation only until it is known to be open.
     """
-    device, target = state.device, state.device.target
-    assert target is not None  # only a target goes live
-    live = Installed(
-        manifest=target.manifest,
-        variant=target.variant,
-        choice=target.said_choice(),
-        latency_ms=device.evidence.golden_latency_ms_p50 or _known_latency_ms(device, target),
-    )
-    another = refit.is_of(device, target)
+    device = state.device
+    live = target.installed(device.evidence.golden_latency_ms_p50 or _known_latency_ms(device, target))
+    another = switching.changes_variant(device, target)
     back, behind = (device.live, device.previous) if another else (_way_back(device, target), None)
     told = f"{target.version} is live on probation: {reason}"[:500]
     target = target.model_copy(update={"restarts": 0})
@@ -41,11 +37,9 @@ def go_live(policy: Policy, state: State, reason: str, now_s: float) -> Step:
     return state, (StopTrial(), Swap(live), *shadowed_by(policy, back))
 
 
-def watch_again(policy: Policy, state: State, attempt: int, plan_sequence: int, now_s: float) -> Step:
-    """Put on probation what is live and was never found good: an urgent plan came between, or it is given a new try."""
-    device = state.device
-    assert device.live is not None  # the plan names what is live
-    manifest, variant = device.live.manifest, device.live.variant
+def watch_again(policy: Policy, state: State, live: Installed, attempt: int, plan_sequence: int, now_s: float) -> Step:
+    """Put a live model without a verdict on probation: an urgent plan came between, or a new attempt."""
+    manifest, variant = live.manifest, live.variant
     target = Target(
         manifest=manifest,
         variant=variant,
@@ -57,18 +51,18 @@ def watch_again(policy: Policy, state: State, attempt: int, plan_sequence: int, 
     )
     told = f"{manifest.version} is live on probation: it was not yet found good, and the plan asks for it"
     state = state.enters(Phase.PROBATION, told, now_s, target=target, evidence=Evidence())
-    return state, (StopTrial(), Swap(device.live), *shadowed_by(policy, device.previous))
+    return state, (StopTrial(), Swap(live), *shadowed_by(policy, state.device.previous))
 
 
-def probation_counted(policy: Policy, state: State, event: TallyTaken, now_s: float) -> Step:
-    """Commit, go back, or watch on."""
-    device, tally = state.device, event.tally
-    state = state.with_moment(tally_at_s=now_s)
-    if device.target is not None and device.target.recalled:
-        return _commit(state, f"{device.target.version} ran here before; the plan names it again", now_s)
+def probation_counted(policy: Policy, state: State, probation: Probation, event: TallyTaken, now_s: float) -> Step:
+    """Commit, roll back, or continue."""
+    device, live = state.device, probation.live
+    state = state.with_moment(activity=replace(probation.times, tally_at_s=now_s))
+    if probation.target is not None and probation.target.recalled:
+        return _commit(state, live, f"{live.version} ran here before; the plan names it again", now_s)
     verdict = judge_probation(
-        tally,
-        now_s - state.moment.phase_since_s,
+        event.tally,
+        now_s - probation.times.since_s,
         policy.trial,
         beside=device.previous is not None,
         by_labels=device.evidence.shadow_decided_by == "accuracy",
@@ -76,31 +70,29 @@ def probation_counted(policy: Policy, state: State, event: TallyTaken, now_s: fl
     )
     if verdict is None:
         return state, ()
-    state = state.with_device(evidence=with_probation(device.evidence, tally, verdict, policy.trial))
+    state = state.with_device(evidence=with_probation(device.evidence, event.tally, verdict, policy.trial))
     if verdict.allowed:
-        return _commit(state, verdict.reason, now_s)
-    return roll_back(state, verdict.reason, now_s)
+        return _commit(state, live, verdict.reason, now_s)
+    return roll_back(state, live, verdict.reason, now_s)
 
 
-def roll_back(state: State, reason: str, now_s: float) -> Step:
-    """Return to the previous version: one reference changes, no byte is fetched.
+def roll_back(state: State, live: Installed, reason: str, now_s: float) -> Step:
+    """Return to the previous version, which is still on the disk.
 
-    A first version has nothing behind it: it is refused in name, and serves on until the plan names another.
+    A first version has no previous one: it is rejected, and serves until the plan names
+    another.
     """
-    device = state.device
-    if device.refit:
-        return refit.given_up(state, "rolled_back", reason, now_s)
-    assert device.live is not None  # something on probation is live
-    version, attempt = device.live.version, device.target.attempt if device.target else 1
-    refusals = device.refuses(version, attempt, reason)
-    if device.previous is None:
-        told = f"{version} disappointed: {reason}; it serves on, for there is no earlier version"[:500]
-        outcome = _outcome(state, "rejected", told)
+    device, back = state.device, state.device.previous
+    if device.refit and device.target is not None:
+        return switching.give_up(state, device.target, "rolled_back", reason, now_s)
+    refusals = device.refuses(live.version, device.target.attempt if device.target else 1, reason)
+    if back is None:
+        told = f"{live.version} disappointed: {reason}; it serves on, for there is no earlier version"[:500]
+        outcome = _outcome(device, live, "rejected", told)
         state = state.enters(Phase.REJECTED, told, now_s, target=None, refusals=refusals)
         return state, (StopTrial(), outcome)
-    back = device.previous
-    told = f"{version} was rolled back to {back.version}: {reason}"[:500]
-    outcome = _outcome(state, "rolled_back", reason[:500])
+    told = f"{live.version} was rolled back to {back.version}: {reason}"[:500]
+    outcome = _outcome(device, live, "rolled_back", reason[:500])
     state = state.enters(
         Phase.ROLLED_BACK, told, now_s, live=back, previous=None, target=None, refusals=refusals
     ).with_moment(assigned=None)
@@ -108,74 +100,72 @@ def roll_back(state: State, reason: str, now_s: float) -> Step:
 
 
 def live_failed(policy: Policy, state: State, event: ModelFailed, now_s: float) -> Step:
-    """The live model cannot be opened for serving: at its very swap that speaks against it, later against the disk.
+    """The live model cannot be opened: at its own swap the model is to blame, later the disk.
 
-    In the later case it is fetched anew, for the plan still asks for it; so it is when a power cut on probation left
-    other bytes than were signed. A shadow that cannot be opened makes probation poorer, not impossible.
+    In the later case, and where a power cut on probation damaged the file, it is fetched
+    again as long as the plan names it. A shadow that cannot be opened only leaves
+    probation without a comparison.
     """
-    device = state.device
-    if device.live is None or event.sha256 != device.live.variant.sha256:
+    device, live = state.device, state.device.live
+    if live is None or event.sha256 != live.variant.sha256:
         return state, ()
-    version = device.live.version
-    blamed = device.phase is Phase.PROBATION and not (event.damaged and _came_back_to(device))
+    blamed = device.phase is Phase.PROBATION and not (event.damaged and _resumed(device))
     if blamed and device.previous is not None:
-        return roll_back(state, f"could not be opened: {event.reason}", now_s)
+        return roll_back(state, live, f"could not be opened: {event.reason}", now_s)
     if blamed:
-        told = f"{version} could not be opened, and there is no earlier version: {event.reason}"[:500]
-        refusals = device.refuses(version, device.target.attempt if device.target else 1, event.reason)
-        outcome = _outcome(state, "rejected", told)
+        told = f"{live.version} could not be opened, and there is no earlier version: {event.reason}"[:500]
+        refusals = device.refuses(live.version, device.target.attempt if device.target else 1, event.reason)
+        outcome = _outcome(device, live, "rejected", told)
         state = state.enters(Phase.REJECTED, told, now_s, live=None, target=None, refusals=refusals)
         return state, (StopTrial(), outcome, kept_files(state))
-    told = f"the file of {version} could not be opened: {event.reason}"[:500]
+    told = f"the file of {live.version} could not be opened: {event.reason}"[:500]
     back = device.previous
     state = state.enters(Phase.IDLE, told, now_s, live=back, previous=None, target=None)
     lost = f"{told}; " + (f"{back.version} serves instead" if back else "nothing serves")
-    state = state.with_moment(assigned=None, download=None, lost=lost)  # the reason is soon another: where it goes next
+    state = state.with_moment(assigned=None, lost=lost)  # the reason of the next phase will hide this one
     return state, (StopTrial(), Swap(back)) if back else (StopTrial(),)
 
 
 def shadowed_by(policy: Policy, previous: Installed | None) -> Effects:
-    """On probation the previous version, if there is one, is given a small sample of the live inputs."""
+    """On probation the previous version, if any, gets a small sample of the live inputs."""
     return (StartShadow(previous, policy.trial.probation_share),) if previous else ()
 
 
 def kept_files(state: State) -> KeepOnly:
-    """Current and previous are always kept, and what a target needs; whatever else a trial left goes."""
+    """Remove every file that neither an installed version nor the target needs."""
     return KeepOnly(state.device.files())
 
 
 def _known_latency_ms(device: Device, target: Target) -> float | None:
-    """From its earlier proof, of a file that is still here."""
+    """From its earlier proof, where the file is still here."""
     here = (each for each in device.installed() if each.variant.sha256 == target.variant.sha256)
     return next((each.latency_ms for each in here), None)
 
 
-def _came_back_to(device: Device) -> bool:
-    """Whether this probation was taken up at a start: the file was whole when it went live, in an earlier life.
+def _resumed(device: Device) -> bool:
+    """Whether the process restarted on this probation: the file was whole when it went live.
 
-    Another variant of a version is given up all the same: what served before it is as good.
+    Another variant of a version is given up all the same: the one before is as good.
     """
     return device.target is not None and device.target.restarts > 0 and not device.refit
 
 
 def _way_back(device: Device, target: Target) -> Installed | None:
-    """What served so far; but when that was never found good, the good one behind it."""
+    """What served so far; where that was never committed, the committed version behind it."""
     live, behind = device.live, device.previous
     if live is None or live.version in device.committed or behind is None:
         return live
     return behind if behind.version in device.committed and behind.version != target.version else live
 
 
-def _commit(state: State, reason: str, now_s: float) -> Step:
-    device = state.device
-    assert device.live is not None  # what is committed is live
-    version = device.live.version
+def _commit(state: State, live: Installed, reason: str, now_s: float) -> Step:
+    device, version = state.device, live.version
     committed = (*(other for other in device.committed if other != version), version)[-COMMITTED_KEPT:]
     refusals = tuple(refusal for refusal in device.refusals if refusal.version != version)
-    outcome = _outcome(state, "adopted", reason[:500])
+    outcome = _outcome(device, live, "adopted", reason[:500])
     state = state.enters(
         Phase.COMMITTED,
-        f"runs {version}: {reason}{device.live.why()}"[:500],
+        f"runs {version}: {reason}{live.why()}"[:500],
         now_s,
         target=None,
         committed=committed,
@@ -188,13 +178,12 @@ def _commit(state: State, reason: str, now_s: float) -> Step:
     return state, (StopTrial(), outcome, kept_files(state))
 
 
-def _outcome(state: State, kind: OutcomeKind, reason: str) -> Announce:
-    device, target = state.device, state.device.target
-    assert device.live is not None  # the outcome is about what is or was live
+def _outcome(device: Device, live: Installed, kind: OutcomeKind, reason: str) -> Announce:
+    target = device.target
     return Announce(
         outcome=kind,
-        version=device.live.version,
-        variant=device.live.variant.name,
+        version=live.version,
+        variant=live.variant.name,
         from_version=device.previous.version if device.previous else None,
         reason=reason,
         plan_sequence=target.plan_sequence if target else (device.plan.sequence if device.plan else 0),

@@ -1,125 +1,111 @@
-"""PROVING and SHADOWING: a candidate reproduces its golden outputs here, then answers beside the live model."""
+"""PROVING and SHADOWING: a candidate reproduces its golden outputs, then shadows the live model."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from device_client.core.effects import Announce, Prove, StartShadow, Step, StopTrial, TakeReadings, TakeTally
 from device_client.core.events import ModelFailed, ProofEnded, ProofNotTried, TallyTaken, TimePassed
-from device_client.core.phases import probation as living
+from device_client.core.evidence import with_proof, with_shadow
+from device_client.core.phases import probation
+from device_client.core.phases.records import Probation, Proving, Shadowing
 from device_client.core.policy import Policy
 from device_client.core.state import Finding, Installed, Phase, State, Target
-from device_client.core.trial.evidence import with_shadow
 from device_client.core.trial.proof_limits import proof_limits
 from device_client.core.trial.verdict import judge_shadow
-from device_client.core.variants import switching as refit
+from device_client.core.variants import switching
 from device_client.core.variants.selection import too_slow_here
 from protocol.messages.device import Evidence
 
 NOT_TRIED_RECHECK_S: Final = 600.0
 
 
-def begin(policy: Policy, state: State, now_s: float) -> Step:
-    """Hand the candidate to the limited child process; wait where there is no memory for it, which may pass."""
-    target = state.device.target
-    assert target is not None  # the file that is ready belongs to a target
-    limits = proof_limits(policy, target.manifest, target.variant, state.moment.readings)
+def begin(policy: Policy, state: State, target: Target, now_s: float) -> Step:
+    """Start the limited child process; wait where there is no memory for it."""
+    limits = proof_limits(policy, target.manifest, target.variant, state.moment.seen.readings)
     if isinstance(limits, str):
         return _later(state, target, limits, now_s), ()
-    state = state.enters(
-        Phase.PROVING, f"proving {target.version} against its golden outputs", now_s, evidence=Evidence()
-    )
-    return state, (Prove(target, limits),)
+    reason = f"proving {target.version} against its golden outputs"
+    return state.enters(Phase.PROVING, reason, now_s, evidence=Evidence()), (Prove(target, limits),)
 
 
-def proof_ended(policy: Policy, state: State, event: ProofEnded, now_s: float) -> Step:
-    """Proved: on to the live inputs, or straight to live where there is nothing to compare with."""
-    device, target = state.device, state.device.target
-    if target is None or event.sha256 != target.variant.sha256:
+def proof_ended(policy: Policy, state: State, proving: Proving, event: ProofEnded, now_s: float) -> Step:
+    """Proved: shadow the live model, or go live at once where nothing is live."""
+    device, target = state.device, proving.target
+    if event.sha256 != target.variant.sha256:
         return state, ()
-    evidence = device.evidence.model_copy(
-        update={
-            "golden_samples": event.samples,
-            "golden_max_error": event.max_error,
-            "golden_latency_ms_p50": event.latency_ms_p50,
-            "proof_wall_s": event.child.wall_s if event.child else None,
-            "proof_ended": event.child.ended if event.child else None,
-            "proof_memory_peak_bytes": event.child.memory_peak_bytes if event.child else None,
-        }
-    )
-    state = state.with_device(evidence=evidence)
+    state = state.with_device(evidence=with_proof(device.evidence, event))
     if not event.passed:
-        return reject(state, event.reason, now_s)
+        return reject(state, target, event.reason, now_s)
     too_slow = too_slow_here(target.variant, event.latency_ms_p50, policy)
     if too_slow:
-        return _choose_again(state, too_slow, event, now_s)
+        return _select_again(state, target, too_slow, event, now_s)
     if device.live is None or target.recalled:
-        return living.go_live(policy, state, event.reason, now_s)
+        return probation.go_live(policy, state, target, event.reason, now_s)
     reason = _shadowing(target.version, device.live.version)
     candidate = Installed(manifest=target.manifest, variant=target.variant)
     return state.enters(Phase.SHADOWING, reason, now_s), (StartShadow(candidate, policy.trial.shadow_share),)
 
 
-def not_tried(policy: Policy, state: State, event: ProofNotTried, now_s: float) -> Step:
-    """The device's own trouble says nothing of the candidate: its files stay, and it is tried once more later."""
-    target = state.device.target
-    if target is None or event.sha256 != target.variant.sha256:
+def not_tried(policy: Policy, state: State, proving: Proving, event: ProofNotTried, now_s: float) -> Step:
+    """The device's own trouble is no evidence: the files stay, and the proof is retried later."""
+    if event.sha256 != proving.target.variant.sha256:
         return state, ()
-    return _later(state, target, event.reason, now_s), (StopTrial(),)
+    return _later(state, proving.target, event.reason, now_s), (StopTrial(),)
 
 
 def _later(state: State, target: Target, reason: str, now_s: float) -> State:
-    state = state.enters(Phase.DEFERRED, f"{target.version} could not be tried here: {reason}"[:500], now_s)
-    return state.with_moment(next_check_s=now_s + NOT_TRIED_RECHECK_S)
+    reason = f"{target.version} could not be tried here: {reason}"[:500]
+    return state.enters(Phase.DEFERRED, reason, now_s).waits_until(now_s + NOT_TRIED_RECHECK_S)
 
 
-def time_passed(policy: Policy, state: State, event: TimePassed, now_s: float) -> Step:
-    """Look at the counts."""
-    due = now_s >= state.moment.tally_at_s + policy.trial.poll_s
-    return (state.with_moment(tally_at_s=now_s), (TakeTally(),)) if due else (state, ())
+def time_passed(policy: Policy, state: State, trial: Shadowing | Probation, event: TimePassed, now_s: float) -> Step:
+    """Read the counts when they are due."""
+    due = now_s >= trial.times.tally_at_s + policy.trial.poll_s
+    return (_counted(state, trial, now_s), (TakeTally(),)) if due else (state, ())
 
 
-def shadow_counted(policy: Policy, state: State, event: TallyTaken, now_s: float) -> Step:
-    """Enough evidence for a verdict, or not yet."""
-    tally = event.tally
-    state = state.with_moment(tally_at_s=now_s)
-    verdict = judge_shadow(tally, now_s - state.moment.phase_since_s, policy.trial)
+def shadow_counted(policy: Policy, state: State, shadowing: Shadowing, event: TallyTaken, now_s: float) -> Step:
+    """Judge the candidate as soon as there is enough evidence."""
+    tally, target = event.tally, shadowing.target
+    state = _counted(state, shadowing, now_s)
+    verdict = judge_shadow(tally, now_s - shadowing.times.since_s, policy.trial)
     if verdict is None or (verdict.allowed and event.held):
-        return _stays_a_shadow(state, event.held if verdict else ""), ()
-    evidence = with_shadow(state.device.evidence, tally, verdict, policy.trial)
-    state = state.with_device(evidence=evidence)
+        return _stays_a_shadow(state, shadowing, event.held if verdict else ""), ()
+    state = state.with_device(evidence=with_shadow(state.device.evidence, tally, verdict, policy.trial))
     if verdict.allowed:
-        return living.go_live(policy, state, verdict.reason, now_s)
-    return reject(state, verdict.reason, now_s)
+        return probation.go_live(policy, state, target, verdict.reason, now_s)
+    return reject(state, target, verdict.reason, now_s)
 
 
-def _stays_a_shadow(state: State, held: str) -> State:
-    """No verdict yet; or a good one, and the application lets nothing else answer for now (`held`: why)."""
-    device, target = state.device, state.device.target
-    assert target is not None  # it is the shadow
-    assert device.live is not None  # it has a shadow
-    waits = f"{target.version} may answer, and waits: the application holds updates: {held}"[:500]
-    return state.with_device(reason=waits if held else _shadowing(target.version, device.live.version))
+def _counted(state: State, trial: Shadowing | Probation, now_s: float) -> State:
+    return state.with_moment(activity=replace(trial.times, tally_at_s=now_s))
+
+
+def _stays_a_shadow(state: State, shadowing: Shadowing, held: str) -> State:
+    """No verdict yet; or a good one while the application holds updates (`held`: why)."""
+    candidate = shadowing.target.version
+    waits = f"{candidate} may answer, and waits: the application holds updates: {held}"[:500]
+    return state.with_device(reason=waits if held else _shadowing(candidate, shadowing.live.version))
 
 
 def _shadowing(candidate: str, live: str) -> str:
     return f"shadowing {candidate} beside {live} on live inputs"
 
 
-def shadow_failed(policy: Policy, state: State, event: ModelFailed, now_s: float) -> Step:
+def shadow_failed(policy: Policy, state: State, shadowing: Shadowing, event: ModelFailed, now_s: float) -> Step:
     """The candidate passed its proof and still cannot be opened beside the live model."""
-    target = state.device.target
-    if target is None or event.sha256 != target.variant.sha256:
-        return living.live_failed(policy, state, event, now_s)
-    return reject(state, f"could not be opened beside the live model: {event.reason}", now_s)
+    if event.sha256 != shadowing.target.variant.sha256:
+        return probation.live_failed(policy, state, event, now_s)
+    return reject(state, shadowing.target, f"could not be opened beside the live model: {event.reason}", now_s)
 
 
-def reject(state: State, reason: str, now_s: float) -> Step:
-    """The candidate never goes live, and is not tried again unless the plan says so."""
-    device, target = state.device, state.device.target
-    assert target is not None  # only a target can be rejected
-    if refit.is_of(device, target):
-        return refit.given_up(state, "rejected", reason, now_s)
+def reject(state: State, target: Target, reason: str, now_s: float) -> Step:
+    """The candidate never goes live, and is not tried again unless the plan raises its attempt."""
+    device = state.device
+    if switching.changes_variant(device, target):
+        return switching.give_up(state, target, "rejected", reason, now_s)
     live = device.live.version if device.live else None
     outcome = Announce(
         outcome="rejected",
@@ -132,25 +118,24 @@ def reject(state: State, reason: str, now_s: float) -> Step:
         evidence=device.evidence,
     )
     told = f"{target.version} was refused: {reason}; " + (f"{live} stays" if live else "no version is installed")
-    state = state.enters(
-        Phase.REJECTED, told[:500], now_s, target=None, refusals=device.refuses(target.version, target.attempt, reason)
-    ).with_moment(download=None, assigned=None)
-    return state, (StopTrial(), outcome, living.kept_files(state))
+    refusals = device.refuses(target.version, target.attempt, reason)
+    state = state.enters(Phase.REJECTED, told[:500], now_s, target=None, refusals=refusals)
+    return state.with_moment(assigned=None), (StopTrial(), outcome, probation.kept_files(state))
 
 
-def _choose_again(state: State, reason: str, event: ProofEnded, now_s: float) -> Step:
-    """It is right, and too slow for this device: the version may have a variant that is not."""
-    device, target = state.device, state.device.target
-    assert target is not None  # it has just been proved
-    if refit.is_of(device, target):
-        return refit.given_up(state, "rejected", reason, now_s, latency_ms=event.latency_ms_p50)
+def _select_again(state: State, target: Target, reason: str, event: ProofEnded, now_s: float) -> Step:
+    """The candidate is right, and too slow here: another variant of the version may not be."""
+    latency_ms = event.latency_ms_p50
+    if switching.changes_variant(state.device, target):
+        return switching.give_up(state, target, "rejected", reason, now_s, latency_ms=latency_ms)
     finding = Finding(
         version=target.version,
         variant=target.variant.name,
         attempt=target.attempt,
         reason=reason,
-        latency_ms=event.latency_ms_p50,
+        latency_ms=latency_ms,
     )
-    state = state.enters(Phase.ASSIGNED, reason, now_s, target=None, findings=device.finds(finding))
-    state = state.with_moment(next_check_s=now_s, allowed_since_s=None)
-    return state, (StopTrial(), living.kept_files(state), TakeReadings())
+    findings = state.device.finds(finding)
+    state = state.enters(Phase.ASSIGNED, reason, now_s, target=None, findings=findings).waits_until(now_s)
+    state = state.with_moment(history=replace(state.moment.history, allowed_since_s=None))
+    return state, (StopTrial(), probation.kept_files(state), TakeReadings())

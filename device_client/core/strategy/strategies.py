@@ -11,7 +11,7 @@ from device_client.core.conditions.conditions import Verdict
 from device_client.core.conditions.readings import Unknown
 from device_client.core.conditions.time_windows import is_open, opening, until_open_s
 from device_client.core.policy import Conditional, Periodic, Smart, Strategy
-from device_client.core.strategy.quality_score import Score, interval_s
+from device_client.core.strategy.quality_score import Score, interval_s, score
 
 GROWTH: Final = 2.0  # a smart interval grows at most so many times from one look to the next; it shrinks at once
 GLANCE_S: Final = 300.0
@@ -69,7 +69,7 @@ def _decide(strategy: Strategy, occasion: Occasion) -> Decision:
         case Conditional():
             return _conditional(strategy, occasion)
         case Smart():
-            return _smart(strategy, occasion)
+            return _smart(strategy, occasion, occasion.score or score(strategy, None))
 
 
 def glance_s(strategy: Strategy, *, by_the_clock: bool = False) -> float | None:
@@ -135,18 +135,17 @@ def _conditional(strategy: Conditional, occasion: Occasion) -> Decision:
     return Decision(True, occasion.verdict.reason, now_s)
 
 
-def _smart(strategy: Smart, occasion: Occasion) -> Decision:
-    assert occasion.score is not None  # a smart device is always given one
+def _smart(strategy: Smart, occasion: Occasion, model: Score) -> Decision:
     verdict, now_s, last_s = occasion.verdict, occasion.now_s, occasion.interval_s
-    goal_s = interval_s(strategy, occasion.score.value)
+    goal_s = interval_s(strategy, model.value)
     pause_s = goal_s if last_s is None else min(goal_s, last_s)
     if not occasion.urgent and occasion.checked_at_s is not None and now_s < (due_s := occasion.checked_at_s + pause_s):
-        reason = _while_waiting(verdict, f"looks every {_span(pause_s)}: {occasion.score.told}")
+        reason = _while_waiting(verdict, f"looks every {_span(pause_s)}: {model.told}")
         return Decision(False, reason, due_s, looked=False, interval_s=pause_s)
     pause_s = goal_s if last_s is None else min(goal_s, last_s * GROWTH)
     if verdict.allowed:
-        return Decision(True, f"{verdict.reason}; {occasion.score.told}", now_s + pause_s, interval_s=pause_s)
-    reason = f"{verdict.reason}; looks every {_span(pause_s)}: {occasion.score.told}"
+        return Decision(True, f"{verdict.reason}; {model.told}", now_s + pause_s, interval_s=pause_s)
+    reason = f"{verdict.reason}; looks every {_span(pause_s)}: {model.told}"
     return Decision(False, reason, now_s + (min(SOON_S, pause_s) if occasion.urgent else pause_s), interval_s=pause_s)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from device_client.core.conditions.readings import Readings, Unknown
+from device_client.core.goal import Goal
 from device_client.core.policy import Policy
-from device_client.core.state import Finding
+from device_client.core.state import Device, Finding, Installed
 from protocol.messages.manifest import Encoding, Manifest, Variant, cheapest
 from protocol.sizes import size_text
 
@@ -53,6 +54,22 @@ def choose(
         return f"no variant of {manifest.version} fits this device: {'; '.join(problems)}"[:480]
     variant, encoding = min(fitting, key=lambda pair: _rank(policy, pair[0]))
     return VariantSelection(variant, encoding, golden, _because(policy, variant, len(fitting), problems))
+
+
+def select(
+    policy: Policy, device: Device, goal: Goal, readings: Readings, *, margin: float = 1.0
+) -> VariantSelection | str:
+    """The variant of the goal's version to take here, or why there is none.
+
+    On a way back it is the one whose file is still here; otherwise the best that fits.
+    `margin`: how many times over the memory that a variant needs must be free.
+    """
+    return _way_back(policy, device, goal) or _best(policy, device, goal, readings, margin)
+
+
+def objection(policy: Policy, live: Installed) -> str:
+    """Why the settings rule out the live variant, by its manifest or its proof; or empty."""
+    return unfit(live.variant, policy) or too_slow_here(live.variant, live.latency_ms, policy)
 
 
 def unfit(variant: Variant, policy: Policy) -> str:
@@ -120,3 +137,32 @@ def _because(policy: Policy, variant: Variant, fitting: int, problems: list[str]
 
 def _half(free_bytes: int | Unknown) -> int | None:
     return None if isinstance(free_bytes, Unknown) else free_bytes // 2
+
+
+def _way_back(policy: Policy, device: Device, goal: Goal) -> VariantSelection | None:
+    previous, manifest = device.previous, device.manifests[goal.version]
+    if previous is None or previous.version != goal.version or goal.version not in device.committed:
+        return None
+    here = manifest.model_copy(update={"variants": (previous.variant,)})
+    selection = choose(here, policy, Readings(), frozenset({previous.variant.sha256}))
+    if isinstance(selection, str) or previous.variant not in manifest.variants:
+        return None
+    return replace(selection, reason=previous.choice or selection.reason)
+
+
+def _best(policy: Policy, device: Device, goal: Goal, readings: Readings, margin: float) -> VariantSelection | str:
+    """What the live variant of the same version holds of memory counts as free."""
+    running, findings = goal.running, device.found(goal.version, goal.wanted.attempt)
+    if running is not None and not isinstance(readings.memory_free_bytes, Unknown):
+        free_bytes = readings.memory_free_bytes + running.variant.requires.memory_bytes
+        readings = replace(readings, memory_free_bytes=int(free_bytes / margin))
+    if running is not None and running.latency_ms is not None:
+        findings = (*findings, _proof_of(running, goal.wanted.attempt))
+    bases = frozenset(installed.variant.sha256 for installed in device.installed())
+    return choose(device.manifests[goal.version], policy, readings, bases, findings)
+
+
+def _proof_of(live: Installed, attempt: int) -> Finding:
+    """The live variant's own proof, for a latency budget that has become smaller since."""
+    name = live.variant.name
+    return Finding(version=live.version, variant=name, attempt=attempt, reason="slow", latency_ms=live.latency_ms)

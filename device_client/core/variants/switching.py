@@ -1,6 +1,7 @@
-"""Another variant of the version that is live, when the device's situation has changed: seen, tried, kept or given up.
+"""Another variant of the live version, when the device's situation has changed.
 
-The version itself is not in question here: whatever becomes of the other variant, the version stays committed.
+Checks at intervals whether another variant would do better, assigns it as a version would
+be assigned, and ends the change when it fails. The version itself stays committed.
 """
 
 from __future__ import annotations
@@ -8,197 +9,127 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from device_client.core.conditions.readings import Readings, Unknown
+from device_client.core.conditions.readings import Unknown
 from device_client.core.effects import Announce, Effects, KeepOnly, Step, StopTrial, Swap, TakeReadings
 from device_client.core.events import ReadingsTaken, TimePassed
+from device_client.core.goal import Goal, goal_of
 from device_client.core.policy import Policy
-from device_client.core.state import Device, Finding, Installed, Phase, State, Target
-from device_client.core.variants.selection import VariantSelection, choose, too_slow_here, unfit
+from device_client.core.state import Assigned, Device, Finding, Installed, Phase, State, Target, VariantRecheck
+from device_client.core.variants.selection import VariantSelection, objection, select
 from protocol.messages.device import OutcomeKind
-from protocol.messages.manifest import Variant
-from protocol.messages.plan import Assignment
 
-CONFIRM_S: Final = 60.0  # a second look before anything is begun: a situation lasts, a moment does not
-DOUBLED_MAX: Final = 6  # each change doubles the time to the next look, so that two variants cannot take turns for ever
-MARGIN: Final = 1.25  # a variant that needs more memory must fit with room to spare, or the two would take turns
+CONFIRM_S: Final = 60.0  # to the second check, which must agree: a passing situation changes nothing
+DOUBLED_MAX: Final = 6  # each change doubles the time to the next check, or two variants might alternate for ever
+MARGIN: Final = 1.25  # a variant that needs more memory must fit with room to spare, for the same reason
 
 
-def look_at_s(policy: Policy, state: State) -> float | None:
-    """When to look again; None where there is nothing to choose from."""
-    live = state.device.live
-    chosen = live is not None and len(live.manifest.variants) > 1
-    return state.moment.refit_look_s if chosen and _assigned(policy, state.device) else None
+def recheck_at_s(policy: Policy, state: State) -> float | None:
+    """When to check again; None where there is no other variant."""
+    return None if _running(policy, state.device) is None else state.moment.recheck.at_s
 
 
 def time_passed(policy: Policy, state: State, event: TimePassed, now_s: float) -> Step:
-    """Look at the device before looking at the variants."""
-    due_s = look_at_s(policy, state)
+    """Read the sensors when another variant may be due."""
+    due_s = recheck_at_s(policy, state)
     return state, (TakeReadings(),) if due_s is not None and now_s >= due_s else ()
 
 
 def readings_taken(policy: Policy, state: State, event: ReadingsTaken, now_s: float) -> Step:
-    """A variant that is the better one at two looks is assigned, as a version would be; settings need one look."""
-    due_s, wanted = look_at_s(policy, state), _assigned(policy, state.device)
-    if wanted is None or due_s is None or now_s < due_s:
+    """Assign a variant that two checks prefer; one check is enough where settings exclude the live one."""
+    running, recheck = _running(policy, state.device), state.moment.recheck
+    if running is None or now_s < recheck.at_s:
         return state, ()
-    better = _better(policy, state, wanted)
+    goal, live = running
+    better = _better(policy, state, goal, live)
     if better is None:
-        return state.with_moment(refit_seen="", refit_look_s=now_s + _pause_s(policy, state.device)), ()
-    if state.moment.refit_seen != better.variant.name and not _settings_object(policy, state.device):
+        return state.with_moment(recheck=VariantRecheck(now_s + _pause_s(policy, state.device))), ()
+    if recheck.preferred != better.variant.name and not objection(policy, live):
         soon_s = min(CONFIRM_S, policy.variant_recheck_s)
-        return state.with_moment(refit_seen=better.variant.name, refit_look_s=now_s + soon_s), ()
-    return _begin(policy, state, better, wanted, now_s)
+        return state.with_moment(recheck=VariantRecheck(now_s + soon_s, better.variant.name)), ()
+    reason = f"{better.variant.name} of {goal.version} now suits this device better than {live.variant.name}"
+    return _assign(policy, state, goal, reason, now_s)
 
 
-def choice_for(policy: Policy, state: State, wanted: Assignment) -> VariantSelection | str:
-    """The variant to take: on a way back the one whose file is here, so that no byte moves; else the best that fits."""
-    return _way_back(policy, state.device, wanted) or _choice(policy, state.device, wanted, state.moment.readings)
-
-
-def is_of(device: Device, target: Target) -> bool:
+def changes_variant(device: Device, target: Target) -> bool:
     """Whether this target is another variant of the live version."""
     return bool(device.refit) and device.live is not None and device.live.version == target.version
 
 
-def is_live(device: Device, choice: VariantSelection) -> bool:
-    """Whether what was chosen is the very file that is live."""
-    return device.live is not None and device.live.variant.sha256 == choice.variant.sha256
+def select_again(state: State, now_s: float) -> Step:
+    """Assign the change once more after a stalled download: the situation may be another by now."""
+    state = state.enters(Phase.ASSIGNED, state.device.refit, now_s, target=None).waits_until(now_s)
+    return state, (TakeReadings(),)
 
 
-def relieves(device: Device, variant: Variant) -> bool:
-    """Whether taking this variant is a change that leaves more memory free."""
-    live = device.live
-    return (
-        bool(device.refit) and live is not None and variant.requires.memory_bytes < live.variant.requires.memory_bytes
-    )
-
-
-def objection(policy: Policy, live: Installed) -> str:
-    """Why the settings speak against what is live, by the manifest or by its own proof here; empty when they do not."""
-    return unfit(live.variant, policy) or too_slow_here(live.variant, live.latency_ms, policy)
-
-
-def chosen_again(state: State, now_s: float) -> Step:
-    """A change that got stuck begins with the choice: the situation may be another by now."""
-    state = state.enters(Phase.ASSIGNED, state.device.refit, now_s, target=None)
-    return state.with_moment(next_check_s=now_s), (TakeReadings(),)
-
-
-def dropped(state: State) -> Step:
-    """Nothing more is wanted of it: on probation, the variant that served before answers again."""
+def cancel(state: State) -> Step:
+    """End the change; on probation, the variant that served before serves again."""
     device = state.device
-    if not (device.refit and device.phase is Phase.PROBATION):
+    back = device.previous if device.refit and device.phase is Phase.PROBATION else None
+    if back is None:
         return state.with_device(refit=""), ()
-    assert device.previous is not None  # it replaced something
-    back = device.previous
     return state.with_device(live=back, previous=device.behind, behind=None, refit=""), (Swap(back),)
 
 
-def given_up(state: State, kind: OutcomeKind, reason: str, now_s: float, *, latency_ms: float | None = None) -> Step:
-    """The other variant disappointed: it is not tried again, and the one that served before serves on."""
-    device, target = state.device, state.device.target
-    assert target is not None  # what disappointed was on its way, or on probation
-    assert device.live is not None  # its version is the live one
-    variant = target.variant.name
+def give_up(
+    state: State, target: Target, kind: OutcomeKind, reason: str, now_s: float, *, latency_ms: float | None = None
+) -> Step:
+    """The other variant failed: it is not tried again, and the one before stays or returns."""
+    version, variant = target.version, target.variant.name
     outcome = Announce(
         outcome=kind,
-        version=target.version,
+        version=version,
         variant=variant,
-        from_version=device.live.version,
+        from_version=version,
         reason=reason[:500],
         plan_sequence=target.plan_sequence,
         attempt=target.attempt,
-        evidence=device.evidence,
-        refit=device.refits,
+        evidence=state.device.evidence,
+        refit=state.device.refits,
     )
     finding = Finding(
-        version=target.version, variant=variant, attempt=target.attempt, reason=reason[:200], latency_ms=latency_ms
+        version=version, variant=variant, attempt=target.attempt, reason=reason[:200], latency_ms=latency_ms
     )
-    state, swapped = dropped(state.with_device(findings=device.finds(finding)))
+    state, swap = cancel(state.with_device(findings=state.device.finds(finding)))
     live = state.device.live
-    assert live is not None  # see above
+    if live is None:
+        return state, swap
     live = live.model_copy(update={"choice": f"variant {live.variant.name}; {variant} was tried: {reason}"[:300]})
-    told = f"runs {live.version}{live.why()}"[:500]
-    state = state.enters(Phase.COMMITTED, told, now_s, live=live, target=None)
-    state = state.with_moment(assigned=None, download=None)
-    served: Effects = (Swap(live),) if swapped else ()
-    return state, (StopTrial(), *served, outcome, KeepOnly(state.device.files()))
+    state = state.enters(Phase.COMMITTED, f"runs {version}{live.why()}"[:500], now_s, live=live, target=None)
+    served: Effects = (Swap(live),) if swap else ()
+    return state.with_moment(assigned=None), (StopTrial(), *served, outcome, KeepOnly(state.device.files()))
 
 
-def _begin(policy: Policy, state: State, better: VariantSelection, wanted: Assignment, now_s: float) -> Step:
-    device = state.device
-    assert device.live is not None  # `look_at_s` says so
-    reason = f"{better.variant.name} of {wanted.version} now suits this device better than {device.live.variant.name}"
-    refits = device.refits + 1
-    state = state.enters(Phase.ASSIGNED, reason, now_s, target=None, refit=reason, refits=refits)
+def _running(policy: Policy, device: Device) -> tuple[Goal, Installed] | None:
+    """The goal and what is live, where that is the goal's version and has other variants."""
+    goal = goal_of(policy, device)
+    if goal is None or goal.running is None or goal.plan.hold or goal.version not in device.manifests:
+        return None
+    return (goal, goal.running) if len(goal.running.manifest.variants) > 1 else None
+
+
+def _better(policy: Policy, state: State, goal: Goal, live: Installed) -> VariantSelection | None:
+    device, readings = state.device, state.moment.seen.readings
+    selection = select(policy, device, goal, readings)
+    if isinstance(selection, str) or device.serves(selection.variant):
+        return None
+    if selection.variant.requires.memory_bytes <= live.variant.requires.memory_bytes:
+        return selection
+    if policy.memory_budget_bytes is None and isinstance(readings.memory_free_bytes, Unknown):
+        return None  # unlike a new version, a change to more memory needs a known reading
+    again = select(policy, device, goal, readings, margin=MARGIN)
+    return None if isinstance(again, str) or device.serves(again.variant) else again
+
+
+def _assign(policy: Policy, state: State, goal: Goal, reason: str, now_s: float) -> Step:
+    refits = state.device.refits + 1
+    state = state.enters(Phase.ASSIGNED, reason, now_s, target=None, refit=reason, refits=refits).waits_until(now_s)
     state = state.with_moment(
-        assigned=(wanted.version, wanted.attempt),
-        assigned_at_s=now_s,
-        allowed_since_s=None,
-        refit_seen="",
-        refit_look_s=now_s + _pause_s(policy, state.device),
-        next_check_s=now_s,
+        assigned=Assigned(goal.version, goal.wanted.attempt, now_s),
+        history=replace(state.moment.history, allowed_since_s=None),
+        recheck=VariantRecheck(now_s + _pause_s(policy, state.device)),
     )
     return state, (TakeReadings(),)
 
 
 def _pause_s(policy: Policy, device: Device) -> float:
     return policy.variant_recheck_s * 2.0 ** min(device.refits, DOUBLED_MAX)
-
-
-def _assigned(policy: Policy, device: Device) -> Assignment | None:
-    """What the plan asks for, when that is the very version that is live, and the publisher holds nothing."""
-    plan = device.plan
-    wanted = plan.assign(policy.device, policy.groups) if plan else None
-    if plan is None or wanted is None or plan.hold or device.live is None or device.live.version != wanted.version:
-        return None
-    return wanted if wanted.version in device.manifests else None
-
-
-def _better(policy: Policy, state: State, wanted: Assignment) -> VariantSelection | None:
-    device, readings = state.device, state.moment.readings
-    choice = _choice(policy, device, wanted, readings)
-    if isinstance(choice, str) or is_live(device, choice):
-        return None
-    assert device.live is not None  # `_assigned` says so
-    if choice.variant.requires.memory_bytes <= device.live.variant.requires.memory_bytes:
-        return choice
-    if policy.memory_budget_bytes is None and isinstance(readings.memory_free_bytes, Unknown):
-        return None  # at a release the best is taken unseen; a change for the larger wants to be sure
-    again = _choice(policy, device, wanted, readings, margin=MARGIN)
-    return None if isinstance(again, str) or is_live(device, again) else again
-
-
-def _settings_object(policy: Policy, device: Device) -> bool:
-    return device.live is not None and bool(objection(policy, device.live))
-
-
-def _proof_of(live: Installed, attempt: int) -> Finding:
-    """What its own proof said of the live variant, for a budget that has become smaller since."""
-    name = live.variant.name
-    return Finding(version=live.version, variant=name, attempt=attempt, reason="slow", latency_ms=live.latency_ms)
-
-
-def _way_back(policy: Policy, device: Device, wanted: Assignment) -> VariantSelection | None:
-    previous = device.previous
-    if previous is None or previous.version != wanted.version or wanted.version not in device.committed:
-        return None
-    manifest = device.manifests[wanted.version]
-    here = manifest.model_copy(update={"variants": (previous.variant,)})
-    choice = choose(here, policy, Readings(), frozenset({previous.variant.sha256}))
-    if isinstance(choice, str) or previous.variant not in manifest.variants:
-        return None
-    return replace(choice, reason=previous.choice or choice.reason)
-
-
-def _choice(
-    policy: Policy, device: Device, wanted: Assignment, readings: Readings, *, margin: float = 1.0
-) -> VariantSelection | str:
-    free_bytes, live, findings = readings.memory_free_bytes, device.live, device.found(wanted.version, wanted.attempt)
-    if live is not None and live.version == wanted.version and not isinstance(free_bytes, Unknown):
-        freed_bytes = free_bytes + live.variant.requires.memory_bytes
-        readings = replace(readings, memory_free_bytes=int(freed_bytes / margin))
-    if live is not None and live.version == wanted.version and live.latency_ms is not None:
-        findings = (*findings, _proof_of(live, wanted.attempt))
-    bases = frozenset(installed.variant.sha256 for installed in device.installed())
-    return choose(device.manifests[wanted.version], policy, readings, bases, findings)

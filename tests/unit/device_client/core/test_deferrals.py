@@ -12,7 +12,7 @@ from device_client.core import effects as do
 from device_client.core.conditions.readings import Unknown
 from device_client.core.events import ChunkKept, TallyTaken
 from device_client.core.policy import Conditional, Periodic, Smart, Strategy, Thresholds, TimeWindow
-from device_client.core.state import Phase
+from device_client.core.state import Comparing, Phase
 from device_client.core.state_machine import wake_s
 from device_client.core.status import status_of
 from device_client.core.strategy.strategies import GLANCE_S
@@ -229,11 +229,11 @@ def test_a_look_outside_of_the_hours_does_not_use_up_the_interval() -> None:
 def test_a_smart_interval_does_not_grow_while_nothing_may_begin() -> None:
     life = asked(Smart(60.0, 86_400.0), hours=BY_NIGHT)
     shows(life, "2026-06-01T10:00")
-    first_s = life.state.moment.interval_s
+    first_s = life.state.moment.history.interval_s
     for _ in range(5):
         life.waits()
         shows(life, "2026-06-01T10:05")
-    assert life.state.moment.interval_s == first_s
+    assert life.state.moment.history.interval_s == first_s
 
 
 @pytest.mark.parametrize("was", ["1970-01-01T01:30", "2026-06-01T12:00"])
@@ -302,7 +302,7 @@ def test_what_is_said_of_a_shadow_is_true_again_when_the_hold_ends_before_the_ve
     life = asked().goes_to(Phase.SHADOWING, "2.0.0")
     said = life.device.reason
     life.sees(TallyTaken(a_tally(), "an operation"), after_s=LONG_S)
-    life.state = life.state.with_moment(phase_since_s=life.now_s)
+    life.state = life.state.with_moment(activity=Comparing(life.now_s, life.now_s))
     life.counts(inputs=0, after_s=1.0)
     assert (life.phase, life.device.reason) == (Phase.SHADOWING, said)
 

@@ -109,7 +109,7 @@ def test_a_stream_that_worsens_shrinks_the_interval_to_the_floor_and_a_comfort_d
         waits.append(wait_s(life))
     assert waits == sorted(waits, reverse=True)
     assert len(set(waits)) == 5
-    assert until_taken(life).state.moment.interval_s == pytest.approx(900.0)
+    assert until_taken(life).state.moment.history.interval_s == pytest.approx(900.0)
 
 
 def until_taken(life: Life) -> Life:
@@ -151,10 +151,10 @@ def test_on_a_steady_stream_the_interval_grows_back_twofold_from_look_to_look() 
     while len(intervals) < 8 and looks < 10_000:
         looks += 1
         life.waits()
-        before_s = life.state.moment.checked_at_s
+        before_s = life.state.moment.history.checked_at_s
         life.reads(quality=GOOD, battery_percent=5.0)
-        if life.state.moment.checked_at_s != before_s:
-            intervals.append(life.state.moment.interval_s)
+        if life.state.moment.history.checked_at_s != before_s:
+            intervals.append(life.state.moment.history.interval_s)
     assert intervals == pytest.approx([1_800, 3_600, 7_200, 14_400, 28_800, 57_600, 86_400, 86_400])
 
 
@@ -163,7 +163,7 @@ def test_one_good_glance_does_not_lengthen_what_a_bad_one_has_shortened() -> Non
     life.reads(quality=BAD, battery_percent=5.0)
     life.waits()
     life.reads(quality=GOOD, battery_percent=5.0)
-    assert life.state.moment.interval_s == pytest.approx(900.0)
+    assert life.state.moment.history.interval_s == pytest.approx(900.0)
 
 
 def test_an_urgent_plan_waits_for_no_interval() -> None:

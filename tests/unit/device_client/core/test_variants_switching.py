@@ -115,7 +115,7 @@ def test_a_moment_of_scarcity_changes_nothing() -> None:
     life = Fitted()
     life.looks(free_mb=50)
     life.looks(free_mb=900)
-    assert (life.phase, life.variant, life.state.moment.refit_seen) == (Phase.COMMITTED, "float32", "")
+    assert (life.phase, life.variant, life.state.moment.recheck.preferred) == (Phase.COMMITTED, "float32", "")
     due_s = wake_s(life.policy, life.state)
     assert due_s == life.now_s + RECHECK_S
 

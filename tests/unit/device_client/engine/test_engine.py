@@ -177,7 +177,7 @@ def test_a_disk_that_stays_full_for_days_fills_no_memory(room: EngineRoom) -> No
     assert len(room.engine._queue) <= 5  # what waits first, and the last of each kind
     room.journal.failure = None
     room.waits(DISK_RETRY_S)
-    assert room.engine.state.moment.link_up
+    assert room.engine.state.moment.link.up
     assert room.engine.state.device.plan is not None
     assert room.engine.state.device.plan.sequence == 99
 
@@ -607,7 +607,7 @@ def test_the_round_trip_is_the_links_own_unless_a_probe_says_otherwise(
 ) -> None:
     settled.sensors.readings = fit_readings(round_trip_ms=probed)
     settled.plans(NEW, sequence=2)
-    assert settled.engine.state.moment.readings.round_trip_ms == expected
+    assert settled.engine.state.moment.seen.readings.round_trip_ms == expected
 
 
 def test_the_counts_are_asked_of_the_serving(settled: EngineRoom) -> None:

@@ -256,7 +256,7 @@ def test_a_cut_link_is_told_to_every_engine_and_nothing_is_said_until_it_is_back
     device.hears("fleet/v1/models/digits/desired", b"1.0.0 1")
     assert len(device.link.published) == said
     device.loop.handle(Connected())
-    assert device.one.engine.state.moment.link_up
+    assert device.one.engine.state.moment.link.up
     assert Status.from_line(device.link.said("/status")[-1]).state == "fetching"
 
 

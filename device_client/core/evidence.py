@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from device_client.core.events import ProofEnded
 from device_client.core.policy import TrialLimits
 from device_client.core.trial.hypotheses import mean_drop
 from device_client.core.trial.tally import Tally
 from device_client.core.trial.verdict import TrialVerdict
 from protocol.messages.device import Evidence
+
+
+def with_proof(evidence: Evidence, proof: ProofEnded) -> Evidence:
+    """The record with the figures of the candidate's proof."""
+    child = proof.child
+    return evidence.model_copy(
+        update={
+            "golden_samples": proof.samples,
+            "golden_max_error": proof.max_error,
+            "golden_latency_ms_p50": proof.latency_ms_p50,
+            "proof_wall_s": child.wall_s if child else None,
+            "proof_ended": child.ended if child else None,
+            "proof_memory_peak_bytes": child.memory_peak_bytes if child else None,
+        }
+    )
 
 
 def with_shadow(evidence: Evidence, tally: Tally, verdict: TrialVerdict, limits: TrialLimits) -> Evidence:

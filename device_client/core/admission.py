@@ -1,0 +1,141 @@
+"""May this device begin this variant of this version now? The one place that decides it.
+
+Read `may_begin` from top to bottom: plan, readings, variant, conditions, strategy,
+decision. Each step is one call of a room that knows nothing of the next, and hands on a
+record: `Goal`, `Readings`, `VariantSelection`, `Verdict`, `Decision`, `Admission`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from device_client.core.conditions.conditions import ConditionQuery, Needs, judge
+from device_client.core.conditions.readings import Readings
+from device_client.core.goal import Goal
+from device_client.core.policy import Policy, Smart
+from device_client.core.state import CheckHistory, Device, Installed, Moment, Target
+from device_client.core.strategy.quality_score import Score, presses, score
+from device_client.core.strategy.strategies import Occasion, decide, pause_min_s
+from device_client.core.variants.selection import VariantSelection, select
+
+NO_VARIANT_RECHECK_S: Final = 600.0
+HELD: Final = "the publisher holds this release"
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Fetch the target now. `note`: ends the reason, where a bad live model was a cause."""
+
+    target: Target
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """Not now. `next_check_s`: None where only a new plan helps."""
+
+    reason: str
+    next_check_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSensors:
+    """The readings are too old to decide."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeepVariant:
+    """Another variant was wanted, and the live one is the best again."""
+
+    live: Installed
+
+
+Admission = Begin | NotYet | ReadSensors | KeepVariant
+
+
+def may_begin(
+    policy: Policy, device: Device, goal: Goal, moment: Moment, now_s: float
+) -> tuple[Admission, CheckHistory]:
+    """Return the decision, and what the next check must know of this one."""
+    history, plan, seen = moment.history, goal.plan, moment.seen
+    if plan.hold:
+        return NotYet(HELD, None), history
+    slot_s = (moment.assigned.at_s if moment.assigned else 0.0) + plan.start_delay_s(policy.device)
+    if now_s < slot_s and plan.urgency != "urgent":
+        return NotYet(f"starts in its own slot of the {plan.spread_s} s spread", slot_s), history
+
+    fresh_s = min(policy.readings_fresh_s, pause_min_s(policy.strategy))
+    if seen.at_s is None or now_s >= seen.at_s + fresh_s:
+        return ReadSensors(), history
+    readings = seen.readings.after(now_s - seen.at_s)
+
+    selection = select(policy, device, goal, readings)
+    running = goal.running if goal.other_variant else None
+    if running is not None and (isinstance(selection, str) or device.serves(selection.variant)):
+        return KeepVariant(running), history
+    if isinstance(selection, str):
+        return NotYet(selection, now_s + NO_VARIANT_RECHECK_S), history
+
+    quality = _score(policy, device, readings)
+    badly = _reason_to_hurry(policy, goal, quality)
+    query = ConditionQuery(readings, policy.thresholds, needs(device, selection), history.crossed)
+    because = "the live model does badly" if badly else "urgent"
+    verdict = judge(query, urgent=goal.urgent or bool(badly), because=because)
+    since_s = history.allowed_since_s if history.allowed_since_s is not None else now_s
+    history = replace(history, crossed=verdict.crossed, allowed_since_s=since_s if verdict.allowed else None)
+
+    occasion = Occasion(
+        verdict=verdict,
+        now_s=now_s,
+        local_time=readings.local_time,
+        checked_at_s=history.checked_at_s,
+        allowed_since_s=history.allowed_since_s,
+        urgent=goal.urgent,
+        score=quality,
+        interval_s=history.interval_s,
+    )
+    decision = decide(policy.strategy, occasion)
+    checked_at_s = now_s if decision.looked else history.checked_at_s
+    history = replace(history, interval_s=decision.interval_s, checked_at_s=checked_at_s)
+    if not decision.begin:
+        return NotYet(decision.reason, decision.next_check_s), history
+    return Begin(_target(device, goal, selection), f"; comfort is waived: {badly}" if badly else ""), history
+
+
+def needs(device: Device, selection: VariantSelection) -> Needs:
+    """What the update takes: for a moment the encoding and its file are both on the disk."""
+    variant, transfer_bytes = selection.variant, selection.encoding.tree.size_bytes
+    return Needs(
+        disk_bytes=0 if device.has_file(variant.sha256) else transfer_bytes + variant.size_bytes,
+        memory_bytes=variant.requires.memory_bytes,
+        relieves=device.relieved_by(variant),
+    )
+
+
+def _score(policy: Policy, device: Device, readings: Readings) -> Score | None:
+    """How the live model does, where the strategy depends on it."""
+    if not isinstance(policy.strategy, Smart):
+        return None
+    expected = device.live.variant.measured.accuracy if device.live else None
+    return score(policy.strategy, readings.quality, expected)
+
+
+def _reason_to_hurry(policy: Policy, goal: Goal, quality: Score | None) -> str:
+    """The figures of a live model so bad that they waive comfort; empty otherwise."""
+    if goal.urgent or quality is None or not isinstance(policy.strategy, Smart):
+        return ""
+    return quality.told if presses(policy.strategy, quality.value) else ""
+
+
+def _target(device: Device, goal: Goal, selection: VariantSelection) -> Target:
+    return Target(
+        manifest=device.manifests[goal.version],
+        variant=selection.variant,
+        encoding=selection.encoding,
+        golden_encoding=selection.golden_encoding,
+        attempt=goal.wanted.attempt,
+        plan_sequence=goal.plan.sequence,
+        choice=selection.reason,
+        recalled=goal.version in device.committed and not goal.other_variant,
+    )
