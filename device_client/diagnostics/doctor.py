@@ -72,7 +72,7 @@ def _of_model(section: ModelSection) -> Iterator[Check]:
 
 
 def _delegates(section: ModelSection) -> str:
-    check_delegates(section.opened_on())
+    check_delegates(section.runtime_delegates())
     return f"{', '.join(delegate.library for delegate in section.delegates)} loaded"
 
 

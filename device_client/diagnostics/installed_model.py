@@ -38,7 +38,7 @@ def predict_once(settings: DeviceSettings, model: str, x: NDArray[np.float32]) -
             hint="`device-client run` fetches it again",
         )
     section = next(section for section in settings.models if section.name == model)
-    serving = LiveServing(threads=section.threads, delegates=section.opened_on())
+    serving = LiveServing(threads=section.threads, delegates=section.runtime_delegates())
     manifest = live.manifest
     labels, statistics = manifest.labels, manifest.input_statistics
     serving.swap(ModelFile(path, manifest.version, live.variant.name, manifest.contract, labels, statistics))

@@ -159,7 +159,7 @@ class DeviceService:
 
     def _engine(self, model: str, topics: Topics, output: LinkOutput) -> Engine:
         section = next(section for section in self.settings.models if section.name == model)
-        delegates = section.opened_on()
+        delegates = section.runtime_delegates()
         serving = LiveServing(
             threads=section.threads,
             delegates=delegates,
@@ -214,7 +214,7 @@ def check_delegates_of(models: Iterable[ModelSection]) -> None:
     """
     for section in models:
         try:
-            check_delegates(section.opened_on())
+            check_delegates(section.runtime_delegates())
         except MissingPart as missing:
             raise BadSettings(
                 f"delegates of {section.name}: {missing.message}",

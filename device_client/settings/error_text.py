@@ -1,4 +1,4 @@
-"""Says what is wrong with a settings file: the line, the key, and what may stand there. Reads no file, sets nothing."""
+"""The message for an invalid settings file: the line, the key, and what is allowed there."""
 
 from __future__ import annotations
 
@@ -37,33 +37,33 @@ _PATTERNS: Final = {
 }
 
 
-def complain(
+def settings_error(
     path: Path,
     text: str,
     refused: ValidationError,
     known: Mapping[str, Collection[str]],
     environment: Mapping[str, str],
 ) -> BadSettings:
-    """The first fault as an error. `known`: the keys of each section; those of the top level under an empty name."""
+    """The first problem as an error. `known`: the keys of each section; top-level keys under an empty name."""
     problem = refused.errors(include_url=False)[0]
     location = problem["loc"]
     key = ".".join(str(part) for part in location if isinstance(part, str))
-    place = where(path, text, location, environment)
+    place = place_of(path, text, location, environment)
     if problem["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
-        return BadSettings(f"{place}: there is no setting {key!r}", hint=_guess(location, known))
+        return BadSettings(f"{place}: there is no setting {key!r}", hint=_hint(location, known))
     if problem["type"] in {"missing", "missing_argument"}:
         return BadSettings(f"{place}: the setting {key!r} is missing")
-    return BadSettings(f"{place}: {key}: {_in_plain_words(problem['type'], problem['msg'])}")
+    return BadSettings(f"{place}: {key}: {_message(problem['type'], problem['msg'])}")
 
 
-def first_unreal(content: Mapping[str, Any], location: Location = ()) -> Location | None:
-    """Where a number is that TOML allows and no setting means: nan or infinite."""
+def first_non_finite(content: Mapping[str, Any], location: Location = ()) -> Location | None:
+    """The location of a number that TOML allows but no setting: NaN or infinity."""
     for key, value in content.items():
         here = (*location, key)
         items = enumerate(value) if isinstance(value, list) else [(-1, value)]
         for index, item in items:
             at = here if index < 0 else (*here, index)
-            if isinstance(item, dict) and (found := first_unreal(item, at)):
+            if isinstance(item, dict) and (found := first_non_finite(item, at)):
                 return found
             if isinstance(item, float) and not isfinite(item):
                 return at
@@ -71,7 +71,7 @@ def first_unreal(content: Mapping[str, Any], location: Location = ()) -> Locatio
 
 
 def line_of(text: str, location: Location) -> int | None:
-    """The line on which a key stands, counted from 1; that of its section where the key is missing."""
+    """The line of a key, counted from 1; the line of its section when the key is missing."""
     names = [part for part in location if isinstance(part, str)]
     wanted_entry = next((part for part in location if isinstance(part, int)), 0)
     section, entry, header = "", -1, None
@@ -88,8 +88,8 @@ def line_of(text: str, location: Location) -> int | None:
     return header
 
 
-def where(path: Path, text: str, location: Location, environment: Mapping[str, str]) -> str:
-    """What to mend: a variable of the environment where there is one, for that comes over the file; else the line."""
+def place_of(path: Path, text: str, location: Location, environment: Mapping[str, str]) -> str:
+    """What to fix: the environment variable, which overrides the file; else the line."""
     variable = ENVIRONMENT + "__".join(str(part) for part in location if isinstance(part, str)).upper()
     if variable in environment:
         return f"{variable} in the environment"
@@ -97,8 +97,8 @@ def where(path: Path, text: str, location: Location, environment: Mapping[str, s
     return f"{path}, line {line}" if line else str(path)
 
 
-def _guess(location: Location, known: Mapping[str, Collection[str]]) -> str:
-    """A key of the same section that looks alike; else one of another section, with its name."""
+def _hint(location: Location, known: Mapping[str, Collection[str]]) -> str:
+    """A similar key of the same section, else the section that has this key."""
     names = [part for part in location if isinstance(part, str)]
     section, key = ("" if len(names) == 1 else names[0]), names[-1]
     if close := difflib.get_close_matches(key, list(known.get(section, ())), n=1):
@@ -109,7 +109,7 @@ def _guess(location: Location, known: Mapping[str, Collection[str]]) -> str:
     return ""
 
 
-def _in_plain_words(kind: str, message: str) -> str:
+def _message(kind: str, message: str) -> str:
     if kind == "string_pattern_mismatch":
-        return next((told for part, told in _PATTERNS.items() if part in message), message)
+        return next((text for part, text in _PATTERNS.items() if part in message), message)
     return _PLAIN.get(kind, message.removeprefix("Value error, ").replace("Input should be", "it should be"))

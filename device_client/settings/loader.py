@@ -1,7 +1,8 @@
-"""`device.toml`: read once, checked whole, refused with the line to fix. Environment variables and flags come over it.
+"""`load` reads `device.toml`, checks it as a whole, and rejects it with the line to fix.
 
-`EDGEFERRY_BROKER` and the like override top-level keys; what a section may hold is told by the classes of
-`device_client.settings.sections` and `device_client.core.policy`.
+Command-line flags override environment variables, such as `EDGEFERRY_BROKER`, which
+override the file. The sections are classes of `device_client.settings.sections` and
+`device_client.core.policy`.
 """
 
 from __future__ import annotations
@@ -9,21 +10,16 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from device_client.adapters.sensors.probe_settings import ProbeSettings
-from device_client.core.policy import (
-    DownloadLimits,
-    Policy,
-    Thresholds,
-    TrialLimits,
-)
-from device_client.settings.error_text import ENVIRONMENT, complain, first_unreal, where
+from device_client.core.policy import DownloadLimits, Policy, Thresholds, TrialLimits
+from device_client.settings.error_text import ENVIRONMENT, first_non_finite, place_of, settings_error
 from device_client.settings.sections import FeedbackSection, ModelSection, Section, StrategySection, TlsSection
 from protocol.content.encodings import known_here
 from protocol.errors import BadSettings
@@ -91,26 +87,14 @@ class DeviceSettings(BaseSettings):
 
 
 def load(path: Path, **flags: Any) -> DeviceSettings:
-    """Read a settings file; flags that are None do not count. Raises BadSettings that names the file and the line."""
+    """Read a settings file; a flag that is None is not set. Raises BadSettings that names the line."""
     text, content = _read(path)
-
-    class FromThisFile(DeviceSettings):
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
-            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return init_settings, env_settings, _Toml(settings_cls, content)
-
+    given = {name: value for name, value in flags.items() if value is not None}
     try:
-        settings = FromThisFile(**{name: value for name, value in flags.items() if value is not None})
+        settings = DeviceSettings(**_merged(_merged(content, EnvSettingsSource(DeviceSettings)()), given))
         settings.broker_url()
     except ValidationError as refused:
-        raise complain(path, text, refused, _known_keys(), os.environ) from None
+        raise settings_error(path, text, refused, _known_keys(), os.environ) from None
     except BadSettings as refused:
         raise BadSettings(f"{_source_of_broker(path, text, flags)}{refused.message}", hint=refused.hint) from None
     _check_names(path, settings)
@@ -124,23 +108,18 @@ def load(path: Path, **flags: Any) -> DeviceSettings:
             "state": folder / settings.state,
             "probe_file": folder / settings.probe_file if settings.probe_file else None,
             "tls": tls.model_copy(update=absolute),
-            "models": tuple(section.beside(folder) for section in settings.models),
+            "models": tuple(section.with_absolute_paths(folder) for section in settings.models),
         }
     )
 
 
-class _Toml(PydanticBaseSettingsSource):
-    """The parsed file as a source of settings, below environment and flags."""
-
-    def __init__(self, settings_cls: type[BaseSettings], content: dict[str, Any]) -> None:
-        super().__init__(settings_cls)
-        self._content = content
-
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - pydantic's
-        return self._content.get(field_name), field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        return self._content
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of both, section by section; those of `above` override."""
+    merged = dict(below)
+    for key, value in above.items():
+        is_section = isinstance(value, dict) and isinstance(below.get(key), dict)
+        merged[key] = _merged(below[key], value) if is_section else value
+    return merged
 
 
 def _read(path: Path) -> tuple[str, dict[str, Any]]:
@@ -156,15 +135,17 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
         content = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as broken:
         raise BadSettings(f"{path} is not TOML: {broken}") from None
-    if unreal := first_unreal(content):
-        key = ".".join(str(part) for part in unreal if isinstance(part, str))
-        raise BadSettings(f"{where(path, text, unreal, {})}: {key}: a finite number is wanted")
+    if location := first_non_finite(content):
+        key = ".".join(str(part) for part in location if isinstance(part, str))
+        raise BadSettings(f"{place_of(path, text, location, {})}: {key}: a finite number is wanted")
+    if private := next((key for key in content if key.startswith("_")), None):  # pydantic-settings would take it
+        raise BadSettings(f"{place_of(path, text, (private,), {})}: there is no setting {private!r}")
     return text, content
 
 
 def _source_of_broker(path: Path, text: str, flags: Mapping[str, Any]) -> str:
-    """Whose address it was; that of a flag is on the screen already."""
-    return "" if flags.get("broker") else f"{where(path, text, ('broker',), os.environ)}: "
+    """The place of the broker's address; empty for a flag, which the user has just typed."""
+    return "" if flags.get("broker") else f"{place_of(path, text, ('broker',), os.environ)}: "
 
 
 def _check_names(path: Path, settings: DeviceSettings) -> None:
@@ -175,12 +156,12 @@ def _check_names(path: Path, settings: DeviceSettings) -> None:
 
 
 def _check_kind(path: Path, text: str, strategy: StrategySection) -> None:
-    """A key that would do nothing is refused: who wrote it believes that it does."""
-    foreign = strategy.foreign()
-    if foreign is None:
+    """Reject a key of another kind, as it would have no effect."""
+    found = strategy.key_of_other_kind()
+    if found is None:
         return
-    key, kind = foreign
-    place = where(path, text, ("strategy", key), os.environ)
+    key, kind = found
+    place = place_of(path, text, ("strategy", key), os.environ)
     also = "; for hours that go with every kind, write `hours` under [conditions]" if key == "windows" else ""
     raise BadSettings(
         f'{place}: strategy.{key} belongs to the kind "{kind}", and the kind is "{strategy.kind}"',
@@ -189,13 +170,12 @@ def _check_kind(path: Path, text: str, strategy: StrategySection) -> None:
 
 
 def _known_keys() -> dict[str, list[str]]:
-    sections: dict[str, type[Section]] = {
-        "models": ModelSection,
-        "strategy": StrategySection,
-        "feedback": FeedbackSection,
-        "tls": TlsSection,
-    }
-    parts = {"conditions": Thresholds, "probes": ProbeSettings, "download": DownloadLimits, "trial": TrialLimits}
+    """The keys of each section; those of the top level under an empty name."""
     keys = {"": list(DeviceSettings.model_fields)}
-    keys |= {name: list(section.model_fields) for name, section in sections.items()}
-    return keys | {name: [field.name for field in fields(part)] for name, part in parts.items()}
+    for name, field in DeviceSettings.model_fields.items():
+        kind = (*get_args(field.annotation), field.annotation)[0]  # of an entry, where there are several
+        if isinstance(kind, type) and issubclass(kind, Section):
+            keys[name] = list(kind.model_fields)
+        elif isinstance(kind, type) and is_dataclass(kind):
+            keys[name] = [field.name for field in fields(kind)]
+    return keys

@@ -1,6 +1,6 @@
-"""The sections of `device.toml` that are not the core's own classes: models, strategy, feedback, TLS.
+"""The sections of `device.toml` that are not classes of the core: models, strategy, feedback, TLS.
 
-Each checks itself, and says what it means in the core's terms. Reads no file; that is `device_client.settings.loader`'.
+Each validates itself and converts to the core's records. `loader` reads the file.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ OF_KIND: Final[dict[str, tuple[str, ...]]] = {
     "conditional": ("hold_s", "recheck_s"),
     "smart": ("interval_min_s", "interval_max_s", "quality_good", "quality_bad", "comfort_score", "inferences_min"),
 }
-"""The settings that only one kind of strategy knows."""
+"""The settings that only one kind of strategy has."""
 
 
 class Section(BaseModel):
-    """A section of the file; a key that it does not know is a typo."""
+    """A section of the file; an unknown key is rejected as a typo."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class DelegateSection(Section):
-    """One of `delegates`: a library by its path, or by a name that the system finds."""
+    """One of `delegates`: a library by its path, or by a name that the system's loader finds."""
 
     library: Annotated[str, Field(min_length=1)]
     """Path of the library, or a name that the system's loader finds."""
@@ -52,7 +52,7 @@ class DelegateSection(Section):
     """Options of the library; it gets them as texts."""
 
     def delegate(self) -> Delegate:
-        """As the runtime takes it: every option is a text."""
+        """As the runtime takes it, every option as a text."""
         return Delegate(self.library, tuple((key, _as_option(value)) for key, value in self.options.items()))
 
 
@@ -86,16 +86,16 @@ class ModelSection(Section):
     on_swap_timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 60.0
     """Time after which that program is ended."""
 
-    def opened_on(self) -> tuple[Delegate, ...]:
-        """The hardware that it is to run on, in the runtime's terms; none is the processor."""
+    def runtime_delegates(self) -> tuple[Delegate, ...]:
+        """The delegates as the runtime takes them; none: it runs on the CPU."""
         return tuple(section.delegate() for section in self.delegates)
 
-    def beside(self, folder: Path) -> Self:
-        """The same with every path made absolute: they are told relative to the settings file."""
+    def with_absolute_paths(self, folder: Path) -> Self:
+        """A copy whose paths, relative to the folder of the settings file, are absolute."""
         delegates = tuple(
-            section.model_copy(update={"library": _beside(folder, section.library)}) for section in self.delegates
+            section.model_copy(update={"library": _absolute(folder, section.library)}) for section in self.delegates
         )
-        on_swap = (_beside(folder, self.on_swap[0]), *self.on_swap[1:]) if self.on_swap else ()
+        on_swap = (_absolute(folder, self.on_swap[0]), *self.on_swap[1:]) if self.on_swap else ()
         return self.model_copy(update={"delegates": delegates, "on_swap": on_swap})
 
     @model_validator(mode="after")
@@ -107,7 +107,7 @@ class ModelSection(Section):
         return self
 
     def latency_max_ms(self) -> float | None:
-        """What an inference may take: by its own budget, and by the share of a core that all of them may take."""
+        """The time of one inference: its own budget, or its part of the CPU budget if that is less."""
         budgets_ms = [] if self.latency_budget_ms is None else [self.latency_budget_ms]
         if self.cpu_budget_percent is not None and self.inferences_per_s is not None:
             budgets_ms.append(1_000 * self.cpu_budget_percent / 100 / self.inferences_per_s)
@@ -157,17 +157,17 @@ class StrategySection(Section):
             raise ValueError("quality_bad must be under quality_good")
         return self
 
-    def foreign(self) -> tuple[str, str] | None:
-        """A key that was given although it belongs to another kind, and to which."""
+    def key_of_other_kind(self) -> tuple[str, str] | None:
+        """A given key that belongs to another kind of strategy, and that kind."""
         others = ((key, kind) for kind, keys in OF_KIND.items() if kind != self.kind for key in keys)
         return next(((key, kind) for key, kind in others if key in self.model_fields_set), None)
 
     def local_zone(self) -> tzinfo:
-        """Where the windows' clock hangs."""
+        """The time zone of `windows`."""
         return zone_of(self.zone) if self.zone else system_zone()
 
     def strategy(self) -> Strategy:
-        """The strategy in the core's terms."""
+        """As the core takes it."""
         if self.kind == "periodic":
             return Periodic(self.every_s, self.windows)
         if self.kind == "smart":
@@ -183,7 +183,7 @@ class StrategySection(Section):
 
 
 class FeedbackSection(Section):
-    """`[feedback]`: how often a window is closed and reported, and what it may take of time and disk."""
+    """`[feedback]`: how often a window is reported, and what it may cost in time and disk."""
 
     every_s: Pause = 60.0
     """Length of a window."""
@@ -210,6 +210,6 @@ def _as_option(value: bool | float | str) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _beside(folder: Path, program: str) -> str:
-    """A path; what has no slash is looked for by the system, as a shell does."""
+def _absolute(folder: Path, program: str) -> str:
+    """A path; a name without a slash is left to the system's search, as in a shell."""
     return str(folder / program) if "/" in program else program

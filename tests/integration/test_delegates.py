@@ -163,9 +163,9 @@ def settings_file(tmp_path: Path, text: str) -> Path:
 def test_settings_name_the_library_beside_the_file_and_give_options_as_texts(tmp_path: Path) -> None:
     (section,) = load(settings_file(tmp_path, SETTINGS)).models
     options = (("device", "usb:0"), ("verbosity", "1"), ("exact", "true"))
-    assert section.opened_on() == (Delegate(str(tmp_path / "lib/gone.so"), options),)
+    assert section.runtime_delegates() == (Delegate(str(tmp_path / "lib/gone.so"), options),)
     (section,) = load(settings_file(tmp_path, SETTINGS.replace("lib/gone.so", "libedge.so.1"))).models
-    assert section.opened_on()[0].library == "libedge.so.1", "the system's loader looks for it"
+    assert section.runtime_delegates()[0].library == "libedge.so.1", "the system's loader looks for it"
 
 
 @pytest.mark.parametrize(

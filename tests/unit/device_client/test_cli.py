@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -222,7 +223,8 @@ def test_a_journal_that_cannot_be_read_is_one_line_and_a_way_out(
 ) -> None:
     path = config.with_name("state") / "journal.db"
     remember(config, settled()).close()
-    Journal(path).save("digits", b'{"phase": "dreaming"}')
+    with contextlib.closing(Journal(path)) as journal:
+        journal.save("digits", b'{"phase": "dreaming"}')
     said = say(capfd, monkeypatch, command, "--config", config)
     assert (said.code, said.out) == (2, "")
     assert "error: what this device remembers of digits cannot be read: phase" in said.err
