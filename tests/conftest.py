@@ -21,8 +21,9 @@ from hypothesis import settings
 with contextlib.suppress(ModuleNotFoundError):
     import tflite_runtime.interpreter  # noqa: F401  (imported for its place in the order)
 
-settings.register_profile("house", deadline=None, print_blob=True)  # a busy machine is no failure
-settings.load_profile("house")
+settings.register_profile("full", deadline=None, print_blob=True)  # a busy machine is no failure
+settings.register_profile("fast", settings.get_profile("full"), max_examples=12, stateful_step_count=25)
+settings.load_profile("full")  # scripts/test --fast: --hypothesis-profile=fast
 
 for name in [name for name in os.environ if name.startswith("EDGEFERRY_")]:
     del os.environ[name]  # a developer's own broker or registry is never touched by a test

@@ -180,6 +180,7 @@ def test_either_file_of_a_partial_may_be_lost_or_nonsense(store: FileStore, sour
         assert store.has(blob.sha256)
 
 
+@pytest.mark.heavy
 def test_lists_of_lists_are_walked_too(store: FileStore, source: Path) -> None:
     slices = chunks.FANOUT + 5  # one more list than a root can name directly
     payload = b"".join((index.to_bytes(4, "big") + bytes(CHUNK_BYTES - 4)) for index in range(slices))
@@ -315,6 +316,7 @@ def test_a_disk_that_fills_up_in_the_middle_leaves_the_partial_for_later(small_d
     assert store.has(blob.sha256)
 
 
+@pytest.mark.heavy
 def test_sixty_megabytes_pass_through_four(store: FileStore, source: Path) -> None:
     blob = Blob(source, random_bytes(60_000_000))
     tracemalloc.start()

@@ -186,15 +186,19 @@ def test_a_page_that_rots_at_rest_is_found_at_the_next_start(path: Path) -> None
 
 def test_a_file_that_rots_under_a_running_device_does_not_stop_it(path: Path) -> None:
     journal = Journal(path)
-    for number in range(2_000):  # enough for SQLite to move the log into the file
-        journal.save("digits", b"1", [an_event(f"e-{number}", bytes(500))])
+    journal.save("digits", b"1", [an_event(f"first-{number}", bytes(5_000)) for number in range(1_000)])
+    journal.save("digits", b"1", [an_event("second")])  # moves SQLite's log into the file
+    assert path.stat().st_size > 4_000_000
     with path.open("r+b") as rotting:
         rotting.write(b"\xa5" * path.stat().st_size)
     other = sqlite3.connect(path.with_name("journal.db"))  # makes the running connection look at the file again
     other.close()
+    journal.save("digits", b"after", [an_event("lost")])
+    assert journal.waiting() == [], "reading finds the damage"
+    assert path.with_name("journal.db.damaged").exists()
     for number in range(50):
-        journal.save("digits", b"after", [an_event(f"later-{number}")])
-    assert journal.load("digits") == b"after"
+        journal.save("digits", b"later", [an_event(f"later-{number}")])
+    assert journal.load("digits") == b"later"
     assert journal.waiting()[-1].event_id == "later-49"
     journal.close()
 

@@ -71,6 +71,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     opened.close()
 
 
+@pytest.mark.heavy
 def test_a_week_offline_fits_the_budget_and_every_count_is_exact(journal: Journal) -> None:
     minutes = [a_minute(number) for number in range(WEEK_MINUTES)]
     for hour in range(0, WEEK_MINUTES, 60):  # an hour at a time: a write that reaches the disk takes a while here

@@ -41,9 +41,9 @@ def leaves_by_walking(pieces: ChunkedBlob) -> list[str]:
         (CHUNK_BYTES - 1, 0, 0),
         (CHUNK_BYTES, 0, 0),
         (CHUNK_BYTES + 1, 1, 1),
-        (DEPTH_1_BYTES - 1, 1, 1),
-        (DEPTH_1_BYTES, 1, 1),
-        (DEPTH_1_BYTES + 1, 2, 3),
+        pytest.param(DEPTH_1_BYTES - 1, 1, 1, marks=pytest.mark.heavy),
+        pytest.param(DEPTH_1_BYTES, 1, 1, marks=pytest.mark.heavy),
+        pytest.param(DEPTH_1_BYTES + 1, 2, 3, marks=pytest.mark.heavy),
     ],
 )
 def test_a_file_is_cut_as_deep_as_it_must_be(tmp_path: Path, size_bytes: int, depth: int, lists: int) -> None:
@@ -64,6 +64,7 @@ def test_a_file_is_cut_as_deep_as_it_must_be(tmp_path: Path, size_bytes: int, de
     assert digest.hexdigest() == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.heavy
 def test_every_chunk_fits_below_the_limit_of_a_broker(tmp_path: Path) -> None:
     pieces = cut(a_file(tmp_path / "blob", DEPTH_1_BYTES + 1))
     assert max(leaf.size_bytes for leaf in pieces.leaves) <= CHUNK_BYTES < CHUNK_MAX_BYTES

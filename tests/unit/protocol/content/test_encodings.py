@@ -105,6 +105,7 @@ except BlobDamaged as refusal:
 """
 
 
+@pytest.mark.heavy
 def test_a_bomb_of_one_gigabyte_that_claims_one_kilobyte_is_refused_in_little_memory() -> None:
     packer = zstandard.ZstdCompressor(level=1).compressobj()
     zeros = bytes(10_000_000)

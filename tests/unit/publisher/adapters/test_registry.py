@@ -114,6 +114,7 @@ def test_chunks_come_out_by_hash_with_the_root_last(registry: Registry, size_byt
     assert registry.chunks.blobs_of(pieces.tree) == {sha256}
 
 
+@pytest.mark.heavy
 def test_every_list_of_chunks_is_uploaded_after_what_it_lists(registry: Registry, tmp_path: Path) -> None:
     big = tmp_path / "big"
     with big.open("wb") as file:
