@@ -52,7 +52,7 @@ def test_bytes_changed_on_the_broker_change_no_plan(at: int, instead: bytes) -> 
     believes_the_honest_plan_or_refuses(BUNDLE[:at] + instead + BUNDLE[at + 1 :])
 
 
-@settings(max_examples=3 * settings.default.max_examples)
+@settings(max_examples=3 * settings().max_examples)
 @given(st.data())
 def test_any_part_of_the_metadata_replaced_by_anything_changes_no_plan(data: st.DataObject) -> None:
     parts = json.loads(BUNDLE)

@@ -127,7 +127,7 @@ def test_no_stream_at_all_is_taken_for_a_blob_that_it_is_not(kind: str, packed: 
     assert len(plain.getvalue()) <= 100
 
 
-@settings(max_examples=settings.default.max_examples // 5)  # each one packs at the slow level that releases use
+@settings(max_examples=settings().max_examples // 5)  # each one packs at the slow level that releases use
 @given(st.binary(min_size=1, max_size=100), st.integers(2_000, 5_000), st.data())
 def test_a_damaged_zstd_stream_gives_the_blob_or_an_error(piece: bytes, times_over: int, data: st.DataObject) -> None:
     content = piece * times_over
