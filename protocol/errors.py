@@ -1,29 +1,21 @@
-"""The tree of errors that a person can meet; the command line turns each into one message and an exit code.
+"""The tree of errors for people; the command line prints a message and an exit code.
 
-FerryError                1   something went wrong; the message says what, the hint says the way out
-├── BadInput              2   a file, field, name or topic that the user gave
-│   ├── BadName               a name that may not stand in a topic
-│   ├── BadSettings           a settings file, environment variable or flag
-│   ├── BadRecipe             a recipe that cannot train
-│   ├── BadModel              a file that is no model, or none that the runtime opens
-│   ├── ContractDiffers       a model that takes or gives something else than its predecessors
-│   ├── VersionOccupied       a version that exists already
-│   └── UnknownVersion        a version or model that the registry does not hold
-├── Untrusted             3   metadata that may not be believed; nothing was changed
-│   ├── BundleMalformed       not a bundle, or longer than one may be
-│   ├── SignatureRefused      unsigned, altered, or signed by keys that are not trusted
-│   ├── BundleReplayed        older than what was already accepted
-│   └── BundleExpired         its time has run out
-├── Damaged               4   bytes that are not what their name says; asking again is safe
-│   ├── ChunkDamaged
-│   └── BlobDamaged
-├── BrokerTrouble         5
-│   ├── BrokerUnreachable
-│   └── BrokerRefused         wrong credentials, or a topic that the broker does not let us use
-├── GateFailed            6   a release that is not good enough
-├── Busy                  7   another command holds the registry or the device's folder
-├── NoRoom                8   the disk is full, read-only or failing
-└── MissingPart           9   a library, key or program that is not installed or not there
+FerryError 1 the message says what went wrong, the hint how to correct it ├── BadInput 2
+a file, field, name or topic from the user │ ├── BadName a name that is invalid in a
+topic │ ├── BadSettings a settings file, environment variable or flag │ ├── BadRecipe a
+recipe that cannot train │ ├── BadModel a file that is no model, or fails to open │ ├──
+ContractDiffers a model with other inputs or outputs than earlier versions │ ├──
+VersionOccupied a version that exists already │ └── UnknownVersion a version or model
+that the registry does not hold ├── Untrusted 3 metadata that failed verification;
+nothing was changed │ ├── BundleMalformed not a bundle, or too long │ ├──
+SignatureRefused unsigned, altered, or signed by keys that are not trusted │ ├──
+BundleReplayed older than what was already accepted │ └── BundleExpired past its expiry
+├── Damaged 4 bytes that do not match their hash; a retry is safe │ ├── ChunkDamaged │
+└── BlobDamaged ├── BrokerTrouble 5 │ ├── BrokerUnreachable │ └── BrokerRefused wrong
+credentials, or a topic without permission ├── GateFailed 6 a release that did not pass
+a gate ├── Busy 7 another command holds the registry or the device's folder ├── NoRoom 8
+the disk is full, read-only or failing └── MissingPart 9 a library, key or program that
+is missing
 """
 
 from __future__ import annotations
@@ -32,7 +24,7 @@ from typing import ClassVar
 
 
 class FerryError(Exception):
-    """Something went wrong that a person can understand and act upon."""
+    """An error that a person can understand and act upon."""
 
     exit_code: ClassVar[int] = 1
 
@@ -52,7 +44,7 @@ class BadInput(FerryError):
 
 
 class BadName(BadInput):
-    """A name that may not stand in an MQTT topic."""
+    """A name that is invalid in an MQTT topic."""
 
 
 class BadSettings(BadInput):
@@ -64,11 +56,11 @@ class BadRecipe(BadInput):
 
 
 class BadModel(BadInput):
-    """A file that is no TensorFlow Lite model, or none that this runtime opens."""
+    """A file that is no TensorFlow Lite model, or that this runtime cannot open."""
 
 
 class ContractDiffers(BadInput):
-    """A model that takes or gives something else than the versions before it."""
+    """A model with other inputs or outputs than earlier versions."""
 
 
 class VersionOccupied(BadInput):
@@ -80,13 +72,13 @@ class UnknownVersion(BadInput):
 
 
 class Untrusted(FerryError):
-    """Metadata that may not be believed; what was trusted before stays trusted."""
+    """Metadata that failed verification; the trusted metadata is unchanged."""
 
     exit_code = 3
 
 
 class BundleMalformed(Untrusted):
-    """Not a bundle of ours, or longer than one may be."""
+    """Not a bundle, or too long."""
 
 
 class SignatureRefused(Untrusted):
@@ -94,21 +86,21 @@ class SignatureRefused(Untrusted):
 
 
 class BundleReplayed(Untrusted):
-    """Older than what was accepted before: a replay, or a broker restored from an old backup."""
+    """Older than the accepted one: a replay, or a broker restored from a backup."""
 
 
 class BundleExpired(Untrusted):
-    """Signed rightly, but its time has run out."""
+    """Signed rightly, but past its expiry."""
 
 
 class Damaged(FerryError):
-    """Bytes that are not what their name says; asking again is safe."""
+    """Bytes that do not match their hash; a retry is safe."""
 
     exit_code = 4
 
 
 class ChunkDamaged(Damaged):
-    """The broker gave bytes that are not the chunk that was asked for."""
+    """The broker sent bytes that are not the requested chunk."""
 
     def __init__(self, expected_sha256: str, got_sha256: str) -> None:
         super().__init__(f"chunk {expected_sha256[:12]} came as {got_sha256[:12]}")
@@ -116,11 +108,11 @@ class ChunkDamaged(Damaged):
 
 
 class BlobDamaged(Damaged):
-    """A file or a decoded encoding does not have the hash that was signed."""
+    """A file or a decoded encoding does not have the signed hash."""
 
 
 class BrokerTrouble(FerryError):
-    """The broker cannot be used as it is."""
+    """The broker cannot be used."""
 
     exit_code = 5
 
@@ -134,7 +126,7 @@ class BrokerRefused(BrokerTrouble):
 
 
 class GateFailed(FerryError):
-    """A release that is not good enough to go out."""
+    """A release that did not pass a gate."""
 
     exit_code = 6
 
@@ -146,12 +138,12 @@ class Busy(FerryError):
 
 
 class NoRoom(FerryError):
-    """The disk has no room for what must be written, or cannot be written at all."""
+    """The disk is full, read-only or failing."""
 
     exit_code = 8
 
 
 class MissingPart(FerryError):
-    """A library, key or program that this command needs is not there."""
+    """A library, key or program that this command needs is missing."""
 
     exit_code = 9

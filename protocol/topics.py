@@ -1,6 +1,7 @@
-"""Every topic in one table: who speaks, who listens, at which QoS, retained or not. Build and parse; nothing else.
+"""The table of all topics, and how to build and parse them.
 
-Levels are `[a-z0-9_-]`: NATS refuses dots, RabbitMQ rewrites them, AWS allows seven slashes.
+Levels are `[a-z0-9_-]`: NATS refuses dots, RabbitMQ rewrites them, AWS allows seven
+slashes.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class TopicSpec:
 
     kind: Kind
     pattern: str
-    speaker: str
-    listener: str
+    sender: str
+    receiver: str
     qos: int
     retained: bool
     max_bytes: int
@@ -65,16 +66,16 @@ TABLE: Final = (
     TopicSpec(Kind.WANTS, "devices/{device}/{model}/wants", "device", "publisher", 1, False, LINE_MAX_BYTES,
               "Wants: chunks that the broker does not have"),
     TopicSpec(Kind.INPUT, "devices/{device}/{model}/input", "application", "device", 0, False, CHUNK_MAX_BYTES,
-              "Question: one input, or a label for an earlier one; heard where `mqtt_inference` is set"),
+              "InferenceRequest: one input, or a label for an earlier one; where `mqtt_inference` is set"),
     TopicSpec(Kind.OUTPUT, "devices/{device}/{model}/output", "device", "application", 0, False, LINE_MAX_BYTES,
-              "Answer to one question"),
+              "InferenceResponse"),
 )  # fmt: skip
 SPECS: Final = {spec.kind: spec for spec in TABLE}
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What a topic names; the parts that its kind has not are empty."""
+    """A parsed topic; parts that its kind does not have are empty."""
 
     kind: Kind
     model: str = ""
@@ -83,9 +84,9 @@ class Address:
 
 
 def check_name(name: str, what: str) -> str:
-    """Return `name` if it may be a topic level; `what` says whose name it is.
+    """Return `name` if it is valid as a topic level, else raise BadName about `what`.
 
-    Raises BadName: one refused publish is re-sent for ever, so no bad name may reach a topic.
+    A publish with a bad topic would be refused and repeated for ever.
     """
     if not NAME.fullmatch(name):
         raise BadName(
@@ -117,17 +118,17 @@ class Topics:
         return f"{self._prefix}devices/{check_name(device, 'device')}/presence"
 
     def of_device(self, kind: Kind, device: str, model: str) -> str:
-        """A topic of one model on one device: status, feedback, event, wants, input or output."""
+        """A topic of one model on one device."""
         return f"{self._prefix}devices/{check_name(device, 'device')}/{check_name(model, 'model')}/{kind.value}"
 
     def of_every_device(self, kind: Kind) -> str:
-        """The wildcard for observers; never for chunks (brokers drop retained messages past their queue)."""
+        """The wildcard for observers; not for chunks, as they overflow its queue."""
         if kind is Kind.PRESENCE:
             return f"{self._prefix}devices/+/presence"
         return f"{self._prefix}devices/+/+/{kind.value}"
 
     def parse(self, topic: str) -> Address | None:
-        """Say what `topic` names, or None when it is not one of ours."""
+        """Parse a topic; None if it is not in the table."""
         if not topic.startswith(self._prefix):
             return None
         match topic[len(self._prefix) :].split("/"):

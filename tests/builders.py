@@ -19,7 +19,7 @@ from device_client.core.state import State as CoreState
 from device_client.core.trial.tally import Tally
 from protocol.errors import MissingPart
 from protocol.messages.device import Evidence, Feedback, Outcome, Presence, State, Status, Wants
-from protocol.messages.inference import InferenceResponse, Mark
+from protocol.messages.inference import InferenceResponse, ShortValue
 from protocol.messages.manifest import Contract, Encoding, Golden, Manifest, Measured, Tensor, Tree, Variant
 from protocol.messages.plan import Plan, Rule
 from protocol.trust.authority import Authority
@@ -160,7 +160,7 @@ def a_wants(chunks: Iterable[str] | None = None, *, device: str = "pi-1", model:
     return Wants(chunks=tuple(chunks or (a_hash("a chunk"),)), device=device, model=model)
 
 
-def an_answer(mark: Mark = "a", *, device: str = "pi-1", model: str = "digits", **more: Any) -> InferenceResponse:
+def an_answer(mark: ShortValue = "a", *, device: str = "pi-1", model: str = "digits", **more: Any) -> InferenceResponse:
     """What a model said to one question."""
     said: dict[str, Any] = {"label": "7", "class_": 7, "confidence": 0.9, "version": "1.0.0", "outputs": ([0.1, 0.9],)}
     return InferenceResponse(id=mark, device=device, model=model, **(said | more))

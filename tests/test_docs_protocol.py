@@ -18,9 +18,9 @@ from protocol.feedback.aggregation import bucket, percentile_ms
 from protocol.messages.base import TEXT_MAX, Line
 from protocol.messages.device import WANTS_MAX, Feedback, Outcome, Presence, Status, Wants
 from protocol.messages.inference import (
-    MARK_MAX,
     OUTPUT_VALUES_MAX,
-    QUESTION_MAX_BYTES,
+    REQUEST_MAX_BYTES,
+    SHORT_VALUE_MAX,
     InferenceRequest,
     InferenceResponse,
 )
@@ -41,9 +41,9 @@ MESSAGES: Final[dict[str, type[Line]]] = {
 
 
 def test_the_table_of_topics_is_the_one_that_programs_use() -> None:
-    told = page("docs/PROTOCOL.md").table("topic", "speaker")
+    told = page("docs/PROTOCOL.md").table("topic", "sender")
     assert told == [
-        [f"`{spec.pattern}`", spec.speaker, spec.listener, str(spec.qos), "yes" if spec.retained else "no",
+        [f"`{spec.pattern}`", spec.sender, spec.receiver, str(spec.qos), "yes" if spec.retained else "no",
          f"{spec.max_bytes:,}", spec.payload]
         for spec in TABLE
     ]  # fmt: skip
@@ -128,8 +128,8 @@ def test_the_limits_are_those_of_the_code() -> None:
         "variants of a version": _longest(Manifest, "variants"),
         "labels": _longest(Manifest, "labels"),
         "hashes in wants": WANTS_MAX,
-        "a question, bytes": QUESTION_MAX_BYTES,
-        "id or label of a question: characters": MARK_MAX,
+        "a question, bytes": REQUEST_MAX_BYTES,
+        "id or label of a question: characters": SHORT_VALUE_MAX,
         "numbers in the outputs of an answer": OUTPUT_VALUES_MAX,
         "response topic, characters": REPLY_TOPIC_MAX,
         "correlation data, bytes": CORRELATION_MAX_BYTES,

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from device_client.serving.prediction import Array, Prediction, finite
 from protocol.errors import BadInput, BadModel
-from protocol.messages.inference import OUTPUT_VALUES_MAX, QUESTION_MAX_BYTES, InferenceRequest, Mark
+from protocol.messages.inference import OUTPUT_VALUES_MAX, REQUEST_MAX_BYTES, InferenceRequest, ShortValue
 from protocol.messages.manifest import Contract, Tensor
 from protocol.mqtt.link import ReplyTo
 
@@ -26,7 +26,7 @@ _FORM: Final = 'send one line such as {"id": "1", "x": [0.1, 0.2]}'
 
 
 class _WithId(BaseModel):
-    id: Mark | None = None
+    id: ShortValue | None = None
 
 
 def read_request(payload: bytes) -> InferenceRequest:
@@ -34,9 +34,9 @@ def read_request(payload: bytes) -> InferenceRequest:
     if not payload:
         raise BadInput("an empty message", hint='mosquitto_rr 2.0 sends nothing of -f and -s: write -m "$(cat FILE)"')
     try:
-        request = InferenceRequest.from_line(payload, max_bytes=QUESTION_MAX_BYTES)
+        request = InferenceRequest.from_line(payload, max_bytes=REQUEST_MAX_BYTES)
     except BadInput as refused:
-        large = len(payload) > QUESTION_MAX_BYTES
+        large = len(payload) > REQUEST_MAX_BYTES
         hint = "send a smaller input; one of that size is for EdgeModel in Python" if large else _FORM
         raise BadInput(refused.message, hint=hint) from None
     if request.x is None and request.label is None:
@@ -48,7 +48,7 @@ def read_request(payload: bytes) -> InferenceRequest:
 
 def read_id(payload: bytes) -> str | int | None:
     """The id of a request that is malformed or rejected, or None."""
-    if len(payload) > QUESTION_MAX_BYTES:
+    if len(payload) > REQUEST_MAX_BYTES:
         return None
     try:
         return _WithId.model_validate_json(payload).id

@@ -15,7 +15,7 @@ from device_client.mqtt_inference.request import arrange, read_id, read_request,
 from device_client.serving.prediction import Prediction
 from device_client.serving.predictor import Predictor
 from protocol.errors import BadInput, BadModel, FerryError, MissingPart
-from protocol.messages.inference import InferenceRequest, InferenceResponse, Mark, Trouble
+from protocol.messages.inference import ErrorKind, InferenceRequest, InferenceResponse, ShortValue
 
 REMEMBERED_MAX: Final = 8_192  # predictions that may still be labelled: as many as the serving knows
 
@@ -29,7 +29,7 @@ class RequestHandler:
         self, device: str, model: str, predictor: Predictor, *, clock_s: Callable[[], float] = time.monotonic
     ) -> None:
         self._device, self._model, self._predictor, self._clock_s = device, model, predictor, clock_s
-        self._predictions: dict[Mark, int] = {}  # the request's id to the prediction's, oldest first
+        self._predictions: dict[ShortValue, int] = {}  # the request's id to the prediction's, oldest first
 
     def handle(self, payload: bytes, since_s: float) -> InferenceResponse:
         """Answer a request that arrived at `since_s`. Never raises."""
@@ -52,7 +52,7 @@ class RequestHandler:
             log.exception("%s: a request could not be answered", self._model)
             return self._error_response("failed", "the device could not answer; its log says why", request.id)
 
-    def error_response(self, kind: Trouble, error: FerryError | str, payload: bytes) -> InferenceResponse:
+    def error_response(self, kind: ErrorKind, error: FerryError | str, payload: bytes) -> InferenceResponse:
         """The response to a message that is not handled."""
         return self._error_response(kind, error, read_id(payload))
 
@@ -74,7 +74,7 @@ class RequestHandler:
             fields |= self._label(prediction, request.label, request.id)
         return InferenceResponse(id=request.id, device=self._device, model=self._model, **fields)
 
-    def _label(self, prediction: Prediction, label: Mark, request_id: Mark | None) -> dict[str, Any]:
+    def _label(self, prediction: Prediction, label: ShortValue, request_id: ShortValue | None) -> dict[str, Any]:
         """Count a label that came with its input; the prediction stands if it is wrong."""
         try:
             counted = self._predictor.label(prediction, label)
@@ -84,7 +84,7 @@ class RequestHandler:
             self._predictions.pop(request_id, None)
         return {"label_counted": counted}
 
-    def _label_earlier(self, request_id: Mark, label: Mark) -> InferenceResponse:
+    def _label_earlier(self, request_id: ShortValue, label: ShortValue) -> InferenceResponse:
         prediction_id = self._predictions.get(request_id)
         if prediction_id is None:
             raise BadInput(
@@ -95,13 +95,15 @@ class RequestHandler:
         del self._predictions[request_id]
         return InferenceResponse(id=request_id, label_counted=counted, device=self._device, model=self._model)
 
-    def _remember(self, request_id: Mark, prediction_id: int) -> None:
+    def _remember(self, request_id: ShortValue, prediction_id: int) -> None:
         self._predictions.pop(request_id, None)  # a repeated id moves to the end
         self._predictions[request_id] = prediction_id
         if len(self._predictions) > REMEMBERED_MAX:
             del self._predictions[next(iter(self._predictions))]
 
-    def _error_response(self, kind: Trouble, error: FerryError | str, request_id: Mark | None) -> InferenceResponse:
+    def _error_response(
+        self, kind: ErrorKind, error: FerryError | str, request_id: ShortValue | None
+    ) -> InferenceResponse:
         return InferenceResponse(
             id=request_id, error=str(error), error_kind=kind, device=self._device, model=self._model
         )

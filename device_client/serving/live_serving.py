@@ -216,7 +216,7 @@ class LiveServing:
                 state.shadow.stop()
 
     def tally(self) -> Tally:
-        """The counts since the start of the shadow, or the swap; latencies in CPU time."""
+        """The counts since the shadow started, or the swap; latencies in CPU time."""
         state = self._state
         if state is None:
             return Tally()

@@ -1,7 +1,8 @@
-"""Cut a blob into chunks, name each by its hash, and find the way back: the tree of chunks.
+"""Splits a blob into a tree of chunks, each named by its hash.
 
-A large blob's list of hashes would not fit the bundle, so the list is a chunk too, and a list of lists above it. What
-is signed is one root hash, and every chunk on the way down is checked by the hash that named it.
+The list of a large blob's hashes would not fit into the bundle, so it is a chunk
+itself, and so is the list of several lists. Only the root hash is signed; every other
+chunk is verified by the hash in its parent.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class ChunkedBlob:
-    """A blob in chunks: the tree that is signed, the slices, and the lists of hashes above them, by their own hash."""
+    """A blob in chunks: the tree to sign, the slices, and the list chunks by their
+    hash.
+    """
 
     tree: Tree
     leaves: tuple[Leaf, ...]
@@ -38,9 +41,9 @@ class ChunkedBlob:
 
 
 def cut(path: Path) -> ChunkedBlob:
-    """Cut the file at `path`; one chunk of it is in memory at a time.
+    """Split the file at `path`, with one chunk in memory at a time.
 
-    Raises BadInput when the file is empty, larger than a blob may be, or changes meanwhile.
+    Raises BadInput when the file is empty, too large for a blob, or changes meanwhile.
     """
     size_bytes = path.stat().st_size
     if not 0 < size_bytes <= BLOB_MAX_BYTES:
@@ -69,19 +72,19 @@ def check(sha256: str, payload: bytes) -> None:
 
 
 def children(node: bytes) -> tuple[str, ...]:
-    """The hashes that a list chunk holds, in order. Raises BlobDamaged when its length is none that a list has."""
+    """The hashes in a list chunk. Raises BlobDamaged for an invalid length."""
     if not node or len(node) % HASH_BYTES or len(node) > CHUNK_BYTES:
         raise BlobDamaged(f"a list of chunks has {len(node)} bytes")
     return tuple(node[at : at + HASH_BYTES].hex() for at in range(0, len(node), HASH_BYTES))
 
 
 def leaf_count(tree: Tree) -> int:
-    """How many slices the blob has."""
+    """The number of slices of the blob."""
     return -(-tree.size_bytes // CHUNK_BYTES)
 
 
 def check_shape(tree: Tree) -> None:
-    """Raise BlobDamaged when the signed depth does not fit the signed size: no walk begins on such a tree."""
+    """Raise BlobDamaged if the signed depth does not match the signed size."""
     count, depth = leaf_count(tree), 0
     while count > 1:
         count, depth = -(-count // FANOUT), depth + 1

@@ -1,6 +1,6 @@
-"""Bytes on the wire for a blob: as they are, or zstd. Decoding is bounded in memory and in what it writes.
+"""Encodings of a blob for transfer: raw or zstd. Decoding bounds its memory and output.
 
-zstandard is optional: a device without it takes the `raw` encoding, which every release carries.
+zstandard is optional: a device without it uses the `raw` encoding of each release.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from protocol.errors import BlobDamaged
 RAW: Final = "raw"
 ZSTD: Final = "zstd"
 ZSTD_LEVEL: Final = 19
-ZSTD_WINDOW_MAX_BYTES: Final = 8 * 1024 * 1024  # what a decoder must hold; a Pi Zero has it
-WORTH_IT: Final = 0.97  # a second encoding costs the broker its size; under 3 % gain it is not made
+ZSTD_WINDOW_MAX_BYTES: Final = 8 * 1024 * 1024  # memory of a decoder; a Pi Zero has it
+SIZE_RATIO_MAX: Final = 0.97  # of the raw size; a smaller gain is not worth another blob on the broker
 _PIECE_BYTES: Final = 65_536
 
 
@@ -27,7 +27,7 @@ def known_here() -> frozenset[str]:
 
 
 def encode_zstd(source: Path, target: Path) -> bool:
-    """Write `source` to `target` in zstd; False, and nothing left, when that does not save enough to be worth it."""
+    """Compress `source` to `target`; False, and no `target`, if it saves little."""
     import zstandard  # optional on the device, so not at the top
 
     parameters = zstandard.ZstdCompressionParameters.from_level(
@@ -35,7 +35,7 @@ def encode_zstd(source: Path, target: Path) -> bool:
     )
     with source.open("rb") as plain, target.open("wb") as packed:
         zstandard.ZstdCompressor(compression_params=parameters).copy_stream(plain, packed)
-    if target.stat().st_size <= source.stat().st_size * WORTH_IT:
+    if target.stat().st_size <= source.stat().st_size * SIZE_RATIO_MAX:
         return True
     target.unlink()
     return False
@@ -44,7 +44,8 @@ def encode_zstd(source: Path, target: Path) -> bool:
 def decode(kind: str, packed: BinaryIO, plain: BinaryIO, *, sha256: str, size_bytes: int) -> None:
     """Write the blob that `packed` encodes to `plain`.
 
-    Raises BlobDamaged as soon as it is over `size_bytes`, and at the end when it is not the blob that `sha256` names.
+    Raises BlobDamaged as soon as it exceeds `size_bytes`, or if its hash is not
+    `sha256`.
     """
     pieces = _DECODERS.get(kind)
     if pieces is None:

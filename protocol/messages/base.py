@@ -1,6 +1,7 @@
-"""How everything but chunks stands on the wire: one line of JSON, frozen models, a major version, bounded length.
+"""Base of all messages: one line of JSON, frozen, bounded, with a major version.
 
-Unknown fields pass in silence, so that an older reader understands a newer writer; an unknown major is refused by name.
+Unknown fields are ignored, so that an older reader understands a newer writer. Another
+major version is refused by its number.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ MAJOR: Final = 1
 TEXT_MAX: Final = 500  # characters
 
 
-def _presentable(text: Any) -> Any:
-    """A text as a message may hold it: a reason that is long, or names a file in odd bytes, must still be sent."""
+def _sendable(text: Any) -> Any:
+    """Truncate a text and replace invalid characters, so that it can be sent."""
     if not isinstance(text, str):
         return text
     text = text.encode(errors="replace").decode()
@@ -36,21 +37,21 @@ def _presentable(text: Any) -> Any:
 
 
 def _in_utc(at: datetime) -> datetime:
-    """The same moment as it will stand on the wire, so that what is sent equals what is read."""
+    """The time as it will be serialised, so that what is sent equals what is read."""
     try:
         return at.astimezone(UTC).replace(microsecond=at.microsecond // 1000 * 1000)
     except OverflowError:
-        raise ValueError("a time that UTC cannot say") from None
+        raise ValueError("a time out of range in UTC") from None
 
 
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=f"^{SHA256.pattern}$")]
 Version = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}$")]
-Text = Annotated[str, BeforeValidator(_presentable), StringConstraints(max_length=TEXT_MAX)]
+Text = Annotated[str, BeforeValidator(_sendable), StringConstraints(max_length=TEXT_MAX)]
 Percent = Annotated[float, Field(ge=0, le=100)]
-Figure = Annotated[float, PlainSerializer(lambda value: float(f"{value:.4g}"), float)]  # measured: four digits do
+Figure = Annotated[float, PlainSerializer(lambda value: float(f"{value:.4g}"), float)]  # measured: four digits suffice
 Utc = Annotated[
-    AwareDatetime,  # a time without a zone would be read in the zone of whoever reads it
+    AwareDatetime,  # a time without a zone would be read in the reader's zone
     AfterValidator(_in_utc),
     PlainSerializer(lambda at: at.isoformat(timespec="milliseconds").replace("+00:00", "Z"), str),
 ]
@@ -63,18 +64,18 @@ class Frozen(BaseModel):
 
 
 class Line(Frozen):
-    """A whole message: one line of JSON."""
+    """A message: one line of JSON."""
 
     v: int = Field(default=MAJOR, description="major version of the format; another one is refused")
 
     def to_line(self) -> bytes:
-        """Return the message as one line of UTF-8 JSON, keys in the order of the class, the format's major last."""
+        """One line of UTF-8 JSON, keys in the order of the class, `v` last."""
         body = self.model_dump_json(exclude_none=True, exclude={"v"}, by_alias=True)
         return f'{body[:-1]}{"," if len(body) > 2 else ""}"v":{self.v}}}'.encode()
 
     @classmethod
     def from_line(cls, line: bytes, *, max_bytes: int = LINE_MAX_BYTES) -> Self:
-        """Parse a message of at most `max_bytes`. Raises BadInput that names the field when it is none of ours."""
+        """Parse a message of at most `max_bytes`. Raises BadInput with the field."""
         kind = cls.__name__.lower()
         if len(line) > max_bytes:
             raise BadInput(f"a {kind} of {len(line)} bytes is over the limit of {max_bytes}")
@@ -92,7 +93,7 @@ class _Versioned(BaseModel):
 
 
 def _check_major(kind: str, line: bytes, major: int | None = None) -> None:
-    """Refuse another format by name, also where its fields are so new that nothing else of it can be read."""
+    """Refuse another major version, also if no other field of it can be read."""
     if major is None:
         try:
             major = _Versioned.model_validate_json(line).v
@@ -103,7 +104,7 @@ def _check_major(kind: str, line: bytes, major: int | None = None) -> None:
 
 
 def first_error(refused: ValidationError) -> str:
-    """The first thing wrong, as `field: message`, short enough for one line."""
+    """The first error as `field: message`, short enough for one line."""
     problem = refused.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in problem["loc"])
     return f"{where}: {problem['msg']}"[:300] if where else problem["msg"][:300]

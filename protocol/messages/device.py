@@ -1,4 +1,7 @@
-"""What devices say: the most useful keys first, units in names, status keys as in Home Assistant's `update` entity."""
+"""Messages from devices: the most useful keys first, units in names.
+
+The keys of `Status` are those of Home Assistant's `update` entity.
+"""
 
 from __future__ import annotations
 
@@ -18,23 +21,25 @@ OutcomeKind = Literal["adopted", "rejected", "rolled_back"]
 
 
 class Presence(Line):
-    """Whether a device is there. The broker says `online: false` for it, as its last will."""
+    """Whether a device is online. Its last will has `online: false`."""
 
     device: Name
     online: bool
-    at: Utc | None = Field(default=None, description="absent in a last will: it was written before")
-    session: str = Field(max_length=64, description="tells a late will of an old session from news of this one")
+    at: Utc | None = Field(default=None, description="absent in a last will, which is written in advance")
+    session: str = Field(
+        max_length=64, description="distinguishes a late will of an old session from messages of the current one"
+    )
     client: str = Field(default="", max_length=64)
     runtime: str = Field(default="", max_length=64)
     models: tuple[Name, ...] = ()
 
 
 class Status(Line):
-    """Where one device stands with one model, and why."""
+    """The state of one model on one device, and the reason for it."""
 
     state: State
     installed_version: Version | None = None
-    latest_version: Version | None = Field(default=None, description="what the plan asks of this device")
+    latest_version: Version | None = Field(default=None, description="the version that the plan assigns to this device")
     in_progress: bool = False
     update_percentage: Percent | None = None
     reason: Text = ""
@@ -48,12 +53,13 @@ class Status(Line):
 
 
 class Evidence(Frozen):
-    """The figures behind an outcome; what was not measured is absent.
+    """The figures behind an outcome; those that were not measured are absent.
 
-    `…_decided_by`: what drew the verdict; `deadline` is "not enough evidence". `…_e_equal`, `…_e_worse`: how strongly
-    the counts refuted that the new model is as good as the old one, and that it is worse than allowed; 1 says nothing.
-    `…_only_right`: labelled inputs that this model alone got right. `proof_…`: of the child process that tried it. See
-    TRIAL.md.
+    `…_decided_by`: the question that decided; `deadline` is "not enough evidence".
+    `…_e_equal`, `…_e_worse`: evidence against the new model being as good as the old
+    one, and against it being worse than allowed; 1 is none. `…_only_right`: labelled
+    inputs that only this model got right. `proof_…`: of the child process that tried
+    the model. See TRIAL.md.
     """
 
     golden_samples: int | None = None
@@ -93,7 +99,7 @@ class Evidence(Frozen):
 
 
 class Outcome(Line):
-    """Something final happened to one version on one device. Sent at least once: count by `event_id`."""
+    """The end of an update on a device. Sent at least once: count by `event_id`."""
 
     outcome: OutcomeKind
     version: Version
@@ -110,44 +116,54 @@ class Outcome(Line):
 
 
 class Sample(Frozen):
-    """Every so-manieth inference, looked at more closely: plain sums, in whole numbers.
+    """Statistics over every n-th inference: sums of whole numbers, in thousandths.
 
-    `level`: the mean of an input's values; `distance`: how unlike the training set an input is, 1 being usual;
-    `entropy`: how undecided an answer is, in bits. All in thousandths: a level of standard deviations from the training
-    set's mean, or of plain values where the manifest has no `input_statistics`. See FEEDBACK.md.
+    `level`: the mean of an input's values, in standard deviations from the training
+    set's mean, or plain where the manifest has no `input_statistics`. `distance`: from
+    the training set; 1 is usual. `entropy`: of an answer, in bits. See FEEDBACK.md.
     """
 
     inputs: int = Field(default=0, ge=0)
     level_sum: int = 0
     level_squares: int = Field(default=0, ge=0)
-    levels: tuple[int, ...] = Field(default=(), max_length=32, description="how many levels fell into each bin")
+    levels: tuple[int, ...] = Field(default=(), max_length=32, description="number of levels in each bin")
     distance_sum: int = Field(default=0, ge=0)
-    entropy_sum: int | None = Field(default=None, ge=0, description="of the answers; none where they are no shares")
+    entropy_sum: int | None = Field(
+        default=None, ge=0, description="of the answers; absent where they are no distributions"
+    )
 
 
 class Feedback(Line):
-    """One window of inferences of one version. Windows add up: every count and histogram is a plain sum."""
+    """One window of inferences of one version. All counts and histograms are sums."""
 
     model: Name
     version: Version
     inferences: int = Field(ge=0)
     errors: int = Field(default=0, ge=0)
-    accuracy: float | None = Field(default=None, ge=0, le=1, description="of the labelled ones")
+    accuracy: float | None = Field(
+        default=None, ge=0, le=1, description="share of the labelled inferences that were correct"
+    )
     latency_ms_p95: float | None = Field(default=None, ge=0)
     latency_ms_p50: float | None = Field(default=None, ge=0)
     latency_ms_p99: float | None = Field(default=None, ge=0)
     confidence_mean: float | None = None
-    agreement: float | None = Field(default=None, ge=0, le=1, description="of those compared with a shadow")
-    drift: float | None = Field(default=None, ge=0, le=1, description="the highest that the detector stood in here")
-    drifting: bool | None = Field(default=None, description="whether it ever said that the inputs drift")
-    input_shift: float | None = Field(default=None, description="of the mean level, in standard deviations")
-    entropy_bits: float | None = Field(default=None, ge=0, description="of the classes: how evenly they are answered")
+    agreement: float | None = Field(
+        default=None, ge=0, le=1, description="share of the compared inferences with the same answer"
+    )
+    drift: float | None = Field(
+        default=None, ge=0, le=1, description="the highest score of the detectors in this window"
+    )
+    drifting: bool | None = Field(default=None, description="whether a detector reported drift in this window")
+    input_shift: float | None = Field(default=None, description="mean level, in standard deviations")
+    entropy_bits: float | None = Field(default=None, ge=0, description="entropy of `classes`")
     labelled: int = Field(default=0, ge=0)
     correct: int = Field(default=0, ge=0)
-    compared: int = Field(default=0, ge=0, description="inputs that a shadow answered too")
-    agreed: int = Field(default=0, ge=0, description="how many of them alike")
-    classes: dict[str, int] = Field(default_factory=dict, description="how often each answer was given")
-    latency_histogram: dict[str, int] = Field(default_factory=dict, description="log bucket to count; see PROTOCOL.md")
+    compared: int = Field(default=0, ge=0, description="inputs that a shadow also answered")
+    agreed: int = Field(default=0, ge=0, description="compared inputs with the same answer")
+    classes: dict[str, int] = Field(default_factory=dict, description="number of answers by class")
+    latency_histogram: dict[str, int] = Field(
+        default_factory=dict, description="count by logarithmic bucket; see PROTOCOL.md"
+    )
     confidence_sum: float = 0.0
     confidence_histogram: tuple[int, ...] = Field(
         default=(), max_length=100, description="bins of equal width from 0 to 1"
@@ -161,7 +177,7 @@ class Feedback(Line):
 
 
 class Wants(Line):
-    """Chunks that the broker does not have; a publisher that serves puts them back."""
+    """Chunks that the broker does not have; `publisher serve` publishes them again."""
 
     chunks: tuple[Sha256, ...] = Field(min_length=1, max_length=WANTS_MAX)
     device: Name

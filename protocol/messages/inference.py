@@ -1,6 +1,6 @@
-"""Inference over MQTT: what an application asks that is not in Python, and what a device answers.
+"""Inference over MQTT, for applications that are not in Python: request and response.
 
-Both are plain JSON, so that a shell or a flow editor can write them. What an input must look like, the model says.
+Both are plain JSON, so that a shell or a flow editor can write them.
 """
 
 from __future__ import annotations
@@ -13,63 +13,67 @@ from pydantic_core import PydanticCustomError
 from protocol.messages.base import Figure, Line, Name, Text, Version
 from protocol.topics import CHUNK_MAX_BYTES
 
-QUESTION_MAX_BYTES: Final = CHUNK_MAX_BYTES
-MARK_MAX: Final = 64  # characters
-NUMBER_MAX: Final = 2**53  # what every reader of JSON knows exactly
-OUTPUT_VALUES_MAX: Final = 1_024  # numbers in all outputs together; with four digits each, a line has room for them
+REQUEST_MAX_BYTES: Final = CHUNK_MAX_BYTES
+SHORT_VALUE_MAX: Final = 64  # characters
+NUMBER_MAX: Final = 2**53  # exact in every JSON reader
+OUTPUT_VALUES_MAX: Final = 1_024  # numbers in all outputs together, so that they fit into a line
 
-Trouble = Literal["bad_question", "no_model", "overloaded", "failed"]
+ErrorKind = Literal["bad_question", "no_model", "overloaded", "failed"]
 
 
-def _mark(given: Any) -> Any:
-    """A text or a whole number, and short: it is remembered, and said again."""
-    if isinstance(given, str) and len(given) <= MARK_MAX:
+def _short_value(given: Any) -> Any:
+    """A short text or a whole number, as it is stored and repeated."""
+    if isinstance(given, str) and len(given) <= SHORT_VALUE_MAX:
         return given
     if isinstance(given, int) and not isinstance(given, bool) and abs(given) <= NUMBER_MAX:
         return given
-    raise PydanticCustomError("mark", "a text of at most 64 characters or a whole number is wanted")
+    raise PydanticCustomError("short_value", "a text of at most 64 characters or a whole number is wanted")
 
 
-Mark = Annotated[str | int, BeforeValidator(_mark)]
+ShortValue = Annotated[str | int, BeforeValidator(_short_value)]
 
 
 class InferenceRequest(Line):
-    """One input for a model, or the truth about an earlier one, or both."""
+    """One input for a model, or the true label of an earlier one, or both."""
 
-    id: Mark | None = Field(default=None, description="comes back in the answer, and names it for a later label")
+    id: ShortValue | None = Field(default=None, description="returned in the response; identifies it for a later label")
     x: Any = Field(
         default=None,
-        description="numbers, flat or nested as the model wants them; of several inputs a list of such, or an object by"
-        " their names",
+        description="numbers, flat or nested as the model expects; for a model with several inputs, a list of these or"
+        " an object by input name",
         json_schema_extra={"type": ["array", "object"]},
     )
-    label: Mark | None = Field(default=None, description="what it truly is: the class by its name or number")
+    label: ShortValue | None = Field(default=None, description="the true class, by name or number")
 
 
 class InferenceResponse(Line):
-    """What came of one question. It has `error` or the model's answer; both where only the label was refused."""
+    """The response to a request: error, answer, or both if only the label failed."""
 
-    id: Mark | None = Field(default=None, description="of the question")
-    error: Text | None = Field(default=None, description="what was wrong, and the way out")
-    label: str | None = Field(default=None, description="of the class, where the model names its classes")
+    id: ShortValue | None = Field(default=None, description="of the request")
+    error: Text | None = Field(default=None, description="what was wrong, and how to correct it")
+    label: str | None = Field(default=None, description="name of the class, if the model has labels")
     class_: int | None = Field(
         default=None,
         validation_alias=AliasChoices("class", "class_"),
         serialization_alias="class",
-        description="the likeliest, where the model chooses between classes",
+        description="the top class of a classifier",
     )
-    confidence: Figure | None = Field(default=None, ge=0, le=1, description="how sure it is, where it gives shares")
+    confidence: Figure | None = Field(
+        default=None, ge=0, le=1, description="of the top class, if the outputs are probabilities"
+    )
     version: Version | None = None
     variant: Name | None = None
     latency_ms: Figure | None = Field(default=None, ge=0, description="of the prediction")
-    waited_ms: Figure | None = Field(default=None, ge=0, description="from the question's arrival to its prediction")
+    waited_ms: Figure | None = Field(
+        default=None, ge=0, description="from the request's arrival to the start of its prediction"
+    )
     label_counted: bool | None = Field(default=None, description="whether the label was counted as feedback")
     outputs: tuple[Any, ...] | None = Field(
         default=None,
-        description="one list for each output, nested as the model has it; floats with four digits. Left out where they"
-        f" have more than {OUTPUT_VALUES_MAX:,} numbers together",
+        description="one list for each output, nested as in the model; floats with four digits. Omitted if they have"
+        f" more than {OUTPUT_VALUES_MAX:,} numbers together",
     )
-    outputs_left_out: int | None = Field(default=None, ge=0, description="how many numbers were too many")
-    error_kind: Trouble | None = Field(default=None, description="the error, for programs")
+    outputs_left_out: int | None = Field(default=None, ge=0, description="numbers in the omitted outputs")
+    error_kind: ErrorKind | None = Field(default=None, description="the error, for programs")
     device: Name
     model: Name

@@ -1,4 +1,4 @@
-"""One version of a model: what it takes and gives, how to prove it, and the variants and encodings it comes in."""
+"""One version of a model: its contract, golden set, variants, and their encodings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Size = Annotated[int, Field(ge=0, le=BLOB_MAX_BYTES)]
 
 
 class Tree(Frozen):
-    """A blob cut into chunks. At depth 0 the root is the one chunk; above, a chunk of the 32-byte hashes below it."""
+    """A blob in chunks. At depth 0 the root is its one chunk, else a list of hashes."""
 
     root: Sha256
     depth: int = Field(ge=0, le=TREE_MAX_DEPTH)
@@ -26,15 +26,15 @@ class Tree(Frozen):
 
 
 class Encoding(Frozen):
-    """One way a file's bytes travel. A device passes over kinds that it does not know."""
+    """One encoding of a file for transfer. A device ignores kinds it does not know."""
 
     kind: str = Field(max_length=32, description="raw, zstd; later tensor-delta")
     tree: Tree
-    base_sha256: Sha256 | None = Field(default=None, description="the file that a delta starts from")
+    base_sha256: Sha256 | None = Field(default=None, description="the file that a delta is applied to")
 
 
 class Tensor(Frozen):
-    """An input or output. The first dimension is the batch, written as 1; `value_min` and `value_max` as trained on."""
+    """An input or output. First dimension: batch, 1. Range: of the training set."""
 
     name: str = Field(max_length=200)
     shape: tuple[int, ...] = Field(max_length=8)
@@ -44,15 +44,16 @@ class Tensor(Frozen):
 
 
 class Contract(Frozen):
-    """What an application may rely on through every version of a model."""
+    """Inputs and outputs, the same for every version of a model."""
 
     inputs: tuple[Tensor, ...] = Field(min_length=1, max_length=16)
     outputs: tuple[Tensor, ...] = Field(min_length=1, max_length=16)
 
     def check_successor(self, other: Contract) -> None:
-        """Raise ContractDiffers when an application written for this contract would break on `other`.
+        """Raise ContractDiffers if an application written for this contract fails with
+        `other`.
 
-        Shapes and types count; names do not, for converters rename tensors and applications pass by position.
+        Shapes and types count; names do not, as converters rename tensors.
         """
         for side, ours, theirs in (
             ("input", self.inputs, other.inputs),
@@ -70,7 +71,7 @@ class Contract(Frozen):
 
 
 class Golden(Frozen):
-    """The golden set: an .npz with `input_0` … and, for each variant, `<variant>_output_0` …, as measured here."""
+    """The golden set, an .npz: `input_0` … and, per variant, `<variant>_output_0` …."""
 
     sha256: Sha256
     size_bytes: int = Field(ge=1, le=GOLDEN_MAX_BYTES)
@@ -79,24 +80,26 @@ class Golden(Frozen):
 
 
 class Requirements(Frozen):
-    """What a device must have to run a variant."""
+    """What a device needs to run a variant."""
 
     memory_bytes: int = Field(default=0, ge=0, description="resident memory of the interpreter with this file")
     runtime: str = Field(default="tflite", max_length=32)
 
 
 class Measured(Frozen):
-    """What the publisher measured with the device's own runtime, on its own machine."""
+    """Measured by the publisher on its own machine, with the device's runtime."""
 
-    accuracy: float | None = Field(default=None, ge=0, le=1, description="on the held-back set")
+    accuracy: float | None = Field(default=None, ge=0, le=1, description="on the test set")
     accuracy_samples: int = Field(default=0, ge=0)
-    agreement: float | None = Field(default=None, ge=0, le=1, description="same answer as the float32 parent")
+    agreement: float | None = Field(
+        default=None, ge=0, le=1, description="share of answers that are the same as the float32 parent's"
+    )
     latency_ms_p50: float | None = Field(default=None, ge=0)
     latency_ms_p95: float | None = Field(default=None, ge=0)
 
 
 class Variant(Frozen):
-    """One file of a version. All variants take and give float32: quantization is the runtime's business."""
+    """One file of a version. All variants have float32 inputs and outputs."""
 
     name: Name
     precision: str = Field(max_length=32)
@@ -109,18 +112,18 @@ class Variant(Frozen):
 
 
 class InputStatistics(Frozen):
-    """How the first input looked in training, for a device to tell when its own look otherwise. See FEEDBACK.md.
+    """The first input over the training set, to detect drift. See FEEDBACK.md.
 
-    A level is the mean of an input's values; a segment is one of at most 16 equal stretches of them.
+    A level is the mean of an input's values; a segment, one of up to 16 equal parts.
     """
 
     samples: int = Field(ge=1)
     mean: Figure = Field(description="of the levels")
     std: Figure = Field(ge=0, description="of the levels")
-    levels: tuple[int, ...] = Field(default=(), max_length=32, description="how many levels fell into each bin")
+    levels: tuple[int, ...] = Field(default=(), max_length=32, description="number of levels in each bin")
     segment_means: tuple[Figure, ...] = Field(min_length=1, max_length=16)
     segment_stds: tuple[Figure, ...] = Field(min_length=1, max_length=16)
-    distance_mean: Figure = Field(default=1.0, ge=0, description="of an input from the segments' means")
+    distance_mean: Figure = Field(default=1.0, ge=0, description="distance of an input from the segments' means")
     distance_std: Figure = Field(default=0.0, ge=0)
 
 
@@ -150,13 +153,13 @@ class Manifest(Line):
         return next((variant for variant in self.variants if variant.name == name), None)
 
     def trees(self) -> tuple[Tree, ...]:
-        """Every blob that the broker must hold for this version."""
+        """The blobs that the broker must have for this version."""
         golden = tuple(encoding.tree for encoding in self.golden.encodings)
         return golden + tuple(encoding.tree for variant in self.variants for encoding in variant.encodings)
 
 
 def cheapest(encodings: tuple[Encoding, ...], known: frozenset[str], bases: frozenset[str]) -> Encoding | None:
-    """The encoding with the fewest bytes among those that can be decoded here, from the files that are here."""
+    """The smallest encoding of a known kind whose base file, if any, is available."""
     usable = [
         encoding
         for encoding in encodings

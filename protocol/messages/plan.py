@@ -1,4 +1,4 @@
-"""Which version each device should run: desired state, not commands, so that a replay changes nothing."""
+"""Which version each device should run: state, so that a replay changes nothing."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Urgency = Literal["routine", "urgent"]
 
 
 class Rule(Frozen):
-    """Devices that match run `version`. A rule that names no devices, groups or percentage matches every device."""
+    """Assigns `version` to the devices that meet all its conditions."""
 
     version: Version
     devices: tuple[Name, ...] = Field(default=(), max_length=1000)
     groups: tuple[Name, ...] = Field(default=(), max_length=100)
     percent: Percent | None = None
     salt: str = Field(default="", max_length=200, description="makes cohorts of different releases independent")
-    attempt: int = Field(default=1, ge=1, description="raised to have a refused version tried once more")
+    attempt: int = Field(default=1, ge=1, description="increased to retry a rejected version")
 
     def matches(self, device: str, groups: tuple[str, ...]) -> bool:
-        """Whether this rule is about the device. All that it names must hold, any name of a list will do."""
+        """Whether the device meets all conditions; of a list, any entry."""
         return (
             (not self.devices or device in self.devices)
             and (not self.groups or any(group in self.groups for group in groups))
@@ -34,7 +34,7 @@ class Rule(Frozen):
         )
 
     def describe(self) -> str:
-        """The rule in plain English, for reasons and tables."""
+        """The rule in plain English."""
         parts = []
         if self.devices:
             parts.append("device " + ", ".join(self.devices[:3]) + (" …" if len(self.devices) > 3 else ""))
@@ -46,7 +46,7 @@ class Rule(Frozen):
 
 
 class RolloutStage(Frozen):
-    """One step of the plan's history, newest last."""
+    """One entry of the plan's history, newest last."""
 
     sequence: int = Field(ge=1)
     at: Utc
@@ -55,36 +55,42 @@ class RolloutStage(Frozen):
 
 
 class Plan(Line):
-    """The desired state of one model's fleet, signed. The first matching rule wins; no match means: stay as you are."""
+    """The desired state of one model's fleet, signed."""
 
     model: Name
-    sequence: int = Field(ge=1, description="grows with every edit; a device never goes back")
-    rules: tuple[Rule, ...] = Field(default=(), max_length=200)
-    hold: bool = Field(default=False, description="devices that have not swapped yet wait")
+    sequence: int = Field(ge=1, description="increases with every edit; a device never accepts a lower one")
+    rules: tuple[Rule, ...] = Field(
+        default=(),
+        max_length=200,
+        description="the first that matches applies; without one, a device keeps its version",
+    )
+    hold: bool = Field(default=False, description="devices that have not swapped yet do not")
     urgency: Urgency = "routine"
-    spread_s: int = Field(default=0, ge=0, le=7 * 86_400, description="each device waits its own share of this first")
+    spread_s: int = Field(
+        default=0, ge=0, le=7 * 86_400, description="each device first waits a share of this that depends on its name"
+    )
     created: Utc
     history: tuple[RolloutStage, ...] = Field(default=(), max_length=50)
 
     def assign(self, device: str, groups: tuple[str, ...] = ()) -> Assignment | None:
-        """The version this device should run and the rule that says so, or None to stay."""
+        """The version this device should run, with its rule; None for no change."""
         for rule in self.rules:
             if rule.matches(device, groups):
                 return Assignment(rule.version, rule.attempt, rule.describe())
         return None
 
     def versions(self) -> tuple[str, ...]:
-        """Every version that a rule names, each once, in the order of the rules."""
+        """The versions of all rules, each once, in the order of the rules."""
         return tuple(dict.fromkeys(rule.version for rule in self.rules))
 
     def start_delay_s(self, device: str) -> float:
-        """This device's share of `spread_s`: the same at every asking, spread evenly over a fleet."""
+        """This device's share of `spread_s`: constant, and uniform over a fleet."""
         return self.spread_s * cohort(f"{self.model} {self.sequence}", device) / 100
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What the plan asks of one device."""
+    """The plan's version for one device."""
 
     version: str
     attempt: int
@@ -92,6 +98,8 @@ class Assignment:
 
 
 def cohort(salt: str, device: str) -> float:
-    """Where a device stands in 0 ≤ x < 100, by hash: cohorts are nested as a percentage grows, and no list is kept."""
+    """A device's position, 0 ≤ x < 100, by hash: a growing percentage only adds
+    devices.
+    """
     digest = hashlib.sha256(f"{salt}\0{device}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / _COHORT_SPACE * 100

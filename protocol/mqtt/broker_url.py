@@ -29,7 +29,7 @@ class BrokerUrl:
 
     @classmethod
     def parse(cls, text: str) -> BrokerUrl:
-        """Parse an address, percent-encoded or not. Raises BadSettings with the fault."""
+        """Parse an address; credentials may be percent-encoded. Raises BadSettings."""
         if any(character.isspace() or not character.isprintable() for character in text):
             _refuse(text, "has a space or a control character in it")
         try:

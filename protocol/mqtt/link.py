@@ -79,7 +79,7 @@ class Link(Protocol):
         """Connect, and reconnect with jittered backoff until `stop`."""
 
     def stop(self) -> None:
-        """Send what is queued if the broker takes it at once, then disconnect cleanly."""
+        """Send what is queued, for a moment at most, then disconnect cleanly."""
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool, correlation: bytes = b"") -> int:
         """Queue a message; return its receipt. At QoS 1 it is repeated until

@@ -68,7 +68,7 @@ class SendQueue:
         self._wake()
 
     def next(self, window: int) -> QueuedRequest | Outgoing | None:
-        """Take the oldest item that may be sent; `window` limits publishes in flight."""
+        """Take the oldest item, with at most `window` publishes in flight."""
         with self._lock:
             receipt = self._unacknowledged.next_receipt()
             if receipt is not None and self._unacknowledged.sent < window and receipt < self._first_request():

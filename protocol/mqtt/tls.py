@@ -16,7 +16,7 @@ Loaded = TypeVar("Loaded")
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """PEM files. Without `ca` the system's are trusted; `cert` and `key` go together."""
+    """PEM files. Without `ca`, the system's apply; `cert` and `key` go together."""
 
     ca: Path | None = None
     cert: Path | None = None

@@ -1,4 +1,4 @@
-"""Wakes a thread that waits in a selector, from any other thread, by a pair of sockets."""
+"""Wakes a thread that waits in a selector, by a pair of sockets."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The publisher's side of trust: all metadata of one registry as a value, and the few ways in which it changes.
+"""The publisher's side of trust: all metadata of one registry as an immutable value.
 
-No I/O, no clock, no key: metadata is a mapping of bytes, `now` an argument, and signers are asked for by role when
-they are needed, so that the root key may lie in a safe. How a role is signed is `signing.py`'s; verifying is the
-device's: `trust.py`.
+No I/O and no clock: metadata is a mapping of bytes, `now` is an argument, and signers
+are requested by role when needed, so that the root key may be kept offline. How a role
+is signed: `metadata_editor`. The device's side: `verification`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from protocol.trust.metadata_editor import (
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """All metadata of one registry: every root as `<n>.root.json`, of other roles the current one as `<role>.json`."""
+    """All metadata: each root as `<n>.root.json`, of others the current `<role>.json`."""
 
     metadata: Mapping[str, bytes]
     signers: Signers = field(repr=False)
@@ -41,66 +41,71 @@ class Authority:
     def create(
         cls, signers: Signers, now: datetime, *, lifetimes: Lifetimes | None = None, root_threshold: int = 1
     ) -> Authority:
-        """Found a new authority. Raises BadInput when there are fewer root keys than `root_threshold`."""
-        desk = MetadataEditor({}, signers, lifetimes or Lifetimes(), now)
-        desk.found(root_threshold)
-        desk.seal()
-        return cls(desk.files, signers, lifetimes or Lifetimes())
+        """Create an authority. Raises BadInput for fewer root keys than
+        `root_threshold`.
+        """
+        editor = MetadataEditor({}, signers, lifetimes or Lifetimes(), now)
+        editor.create_root(root_threshold)
+        editor.sign_snapshot()
+        return cls(editor.files, signers, lifetimes or Lifetimes())
 
     @property
     def root(self) -> bytes:
-        """The newest root: what a device is enrolled with."""
+        """The newest root, with which a device is enrolled."""
         return self.metadata[f"{root_version(self.metadata)}.root.json"]
 
     def publish(self, plan: Plan, manifests: Sequence[Manifest], now: datetime) -> tuple[Authority, bytes]:
-        """Sign a plan with the manifests that it names; return what the authority becomes, and the bundle to announce.
+        """Sign a plan with its manifests; return the new authority and the bundle.
 
-        Raises BadInput when a manifest is missing or the bundle would be too long; MissingPart when a key is.
+        Raises BadInput for a missing manifest or too long a bundle, MissingPart for a
+        missing key.
         """
         files = target_files(plan, manifests)
         signed = Targets(targets={path: TargetFile.from_data(path, data, ["sha256"]) for path, data in files.items()})
-        desk = self._desk(now)
-        desk.sign_targets(role_of(plan.model), signed, desk.delegation(plan.model))
-        desk.seal()
-        after = replace(self, metadata=desk.files)
+        editor = self._editor(now)
+        editor.sign_targets(role_of(plan.model), signed, editor.delegation(plan.model))
+        editor.sign_snapshot()
+        after = replace(self, metadata=editor.files)
         return after, after._bundle(plan.model, files)
 
     def renew(self, bundles: Mapping[str, bytes], now: datetime) -> tuple[Authority, dict[str, bytes]]:
-        """Sign a new timestamp, and whatever else runs out soon; return the same announcements with it.
+        """Sign a new timestamp, and roles that expire soon; return the renewed bundles.
 
-        `bundles`: by model, as they are announced now. The root is not renewed here: that takes `rotate("root", …)`.
+        `bundles`: the current ones by model. The root is renewed by `rotate("root",
+        …)`.
         """
-        desk = self._desk(now)
-        if desk.renew_what_runs_out():
-            desk.seal()
+        editor = self._editor(now)
+        if editor.renew_expiring():
+            editor.sign_snapshot()
         else:
-            desk.stamp()
-        after = replace(self, metadata=desk.files)
+            editor.sign_timestamp()
+        after = replace(self, metadata=editor.files)
         return after, {model: after._bundle(model, _targets_in(bundle)) for model, bundle in bundles.items()}
 
     def rotate(self, role: str, fresh: Sequence[Signer], now: datetime, *, threshold: int | None = None) -> Authority:
-        """Replace the keys of a role by `fresh`, signed by whoever answers for it; old devices follow.
+        """Replace the keys of a role, signed by its delegator; existing devices follow.
 
-        `role`: root, targets, snapshot, timestamp or `model-<name>`. For the root, enough old keys must sign too.
-        Announce what `renew` makes of the bundles then. Raises MissingPart when a key that must sign is not there.
+        `role`: root, targets, snapshot, timestamp or `model-<name>`. For the root,
+        enough old keys must sign too. Then announce the bundles that `renew` returns.
+        Raises MissingPart when a key that must sign is missing.
         """
         signers = _joined(self.signers, role, fresh)
-        desk = MetadataEditor(self.metadata, signers, self.lifetimes, now)
-        desk.replace_keys(role, fresh, threshold)
-        desk.seal()
-        return replace(self, metadata=desk.files, signers=signers)
+        editor = MetadataEditor(self.metadata, signers, self.lifetimes, now)
+        editor.replace_keys(role, fresh, threshold)
+        editor.sign_snapshot()
+        return replace(self, metadata=editor.files, signers=signers)
 
     def expiries(self) -> dict[str, datetime]:
-        """When each role's signature runs out."""
+        """The expiry of each role's signature."""
         roles = sorted(name.removesuffix(".json") for name in self.metadata if not name.endswith(".root.json"))
         signed = {role: signed_part(self.metadata[f"{role}.json"]) for role in roles}
         return {"root": newest_root(self.metadata).expires} | {role: part.expires for role, part in signed.items()}
 
     def key_ids(self, role: str) -> frozenset[str]:
-        """The ids of the keys that may sign for a role now; after a rotation, others can be thrown away."""
+        """The ids of the keys that may sign for a role now."""
         return frozenset(delegation_of(self.metadata, role).keyids)
 
-    def _desk(self, now: datetime) -> MetadataEditor:
+    def _editor(self, now: datetime) -> MetadataEditor:
         return MetadataEditor(self.metadata, self.signers, self.lifetimes, now)
 
     def _bundle(self, model: str, targets: Mapping[str, bytes]) -> bytes:
@@ -116,14 +121,14 @@ def _targets_in(bundle: bytes) -> dict[str, bytes]:
 
 
 def _joined(signers: Signers, role: str, fresh: Sequence[Signer]) -> Signers:
-    """Signers that know `fresh` as well; a role whose old keys are lost can still be given new ones."""
+    """Signers with `fresh` for a role, also if its old keys are lost."""
 
-    def ask(asked: str) -> Sequence[Signer]:
-        if asked != role:
-            return signers(asked)
+    def signers_of(requested: str) -> Sequence[Signer]:
+        if requested != role:
+            return signers(requested)
         try:
             return [*fresh, *signers(role)]
         except MissingPart:
             return fresh
 
-    return ask
+    return signers_of

@@ -1,7 +1,7 @@
-"""The bundle: a model's signed announcement in one retained message; a device verifies it without asking again.
+"""Packs and unpacks the bundle: a model's signed announcement in one retained message.
 
-Metadata and targets travel as JSON strings, because signatures are over exact bytes. This module packs and unpacks;
-what unpacks here is not trusted yet: `trust.py` decides that. Nor does it sign: `authority.py` does.
+Metadata and targets are JSON strings, because signatures are over exact bytes. An
+unpacked bundle is not trusted: see `verification`. Signing: see `authority`.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from protocol.messages.manifest import Manifest
 from protocol.messages.plan import Plan
 from protocol.topics import BUNDLE_MAX_BYTES
 
-METADATA_MAX_FILES: Final = 260  # python-tuf follows 256 root rotations at once; four more roles
-TARGETS_MAX_FILES: Final = 201  # a plan, and one manifest for each rule that it may hold
+METADATA_MAX_FILES: Final = 260  # python-tuf follows 256 root rotations; four more roles
+TARGETS_MAX_FILES: Final = 201  # a plan, and one manifest for each of its rules
 
 MetadataName = Annotated[str, StringConstraints(pattern=r"^([1-9][0-9]{0,8}\.)?[a-z0-9_-]{1,80}\.json$")]
 TargetPath = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,64}/[0-9A-Za-z.+_-]{1,90}$")]
 
 
 class Bundle(Line):
-    """What stands on `models/<model>/desired`: The Update Framework's metadata, and the files that it signs."""
+    """The payload of `models/<model>/desired`: TUF metadata, and the files it signs."""
 
     model: Name
     metadata: dict[MetadataName, str] = Field(
@@ -39,10 +39,7 @@ class Bundle(Line):
 
 
 def pack(model: str, metadata: Mapping[str, bytes], targets: Mapping[str, bytes]) -> bytes:
-    """Return the one line that is announced.
-
-    Raises BadInput when it would be longer than a device reads.
-    """
+    """The line to announce. Raises BadInput when it is longer than a device reads."""
     line = Bundle(model=model, metadata=_texts(metadata), targets=_texts(targets)).to_line()
     if len(line) > BUNDLE_MAX_BYTES:
         raise BadInput(
@@ -54,7 +51,7 @@ def pack(model: str, metadata: Mapping[str, bytes], targets: Mapping[str, bytes]
 
 
 def unpack(line: bytes) -> Bundle:
-    """Take a message apart; its length is checked before a byte is parsed. Raises BundleMalformed."""
+    """Parse a message after checking its length. Raises BundleMalformed."""
     try:
         return Bundle.from_line(line, max_bytes=BUNDLE_MAX_BYTES)
     except BadInput as refused:
@@ -62,24 +59,24 @@ def unpack(line: bytes) -> Bundle:
 
 
 def role_of(model: str) -> str:
-    """The delegated role of a model; prefixed, so that a model may be called `root` or `snapshot`."""
+    """The delegated role of a model; prefixed, as a model may be called `root`."""
     return f"model-{model}"
 
 
 def plan_path(model: str) -> str:
-    """Where the plan of a model stands among the targets."""
+    """The target path of a model's plan."""
     return f"{model}/plan.json"
 
 
 def manifest_path(model: str, version: str) -> str:
-    """Where a manifest stands; prefixed, so that a version may be called `plan`."""
+    """The target path of a manifest; prefixed, as a version may be called `plan`."""
     return f"{model}/manifest-{version}.json"
 
 
 def target_files(plan: Plan, manifests: Iterable[Manifest]) -> dict[str, bytes]:
-    """The files to be signed, by target path: the plan, and each manifest that it names.
+    """The files to sign, by target path: the plan, and each manifest that it names.
 
-    Raises BadInput when the plan names a version without a manifest here, or a manifest is of another model.
+    Raises BadInput when the plan names a version without a manifest of this model.
     """
     by_version = {manifest.version: manifest for manifest in manifests if manifest.model == plan.model}
     missing = [version for version in plan.versions() if version not in by_version]
@@ -91,7 +88,7 @@ def target_files(plan: Plan, manifests: Iterable[Manifest]) -> dict[str, bytes]:
 
 
 def signed_part(data: bytes) -> Signed:
-    """What a metadata file signs: version, expiry and so on. Reading verifies nothing. Raises tuf's RepositoryError."""
+    """The signed part of a metadata file, unverified. Raises tuf's RepositoryError."""
     part: Signed = Metadata[Any].from_bytes(data).signed
     return part
 

@@ -1,6 +1,7 @@
-"""The signing desk: edits one set of metadata files role by role, each signed by the keys that its delegator names.
+"""Edits a set of metadata files role by role, each signed by the keys of its
+delegation.
 
-It holds no key and reads no clock. What the edits mean for a registry is `authority.py`'s; verifying is `trust.py`'s.
+Holds no key and reads no clock.
 """
 
 from __future__ import annotations
@@ -29,18 +30,17 @@ from protocol.errors import BadInput, MissingPart
 from protocol.trust.bundle import role_of, signed_part
 
 TOP_ROLES: Final = ("root", "targets", "snapshot", "timestamp")
-RENEW_FRACTION: Final = 1 / 2  # of a lifetime left: time to sign that role anew; the keeper asks at the same mark
+RENEW_FRACTION: Final = 1 / 2  # of a lifetime left: then a role is renewed; the reconciler uses the same
 _COMPACT: Final = JSONSerializer(compact=True)
 
 Signers = Callable[[str], Sequence[Signer]]
-"""The private keys that are there for a role. Raises MissingPart when there is none."""
+"""Returns the available private keys of a role. Raises MissingPart if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lifetimes:
-    """How long signatures are good for, in days.
-
-    A maintainer who runs no `publisher serve` must not find the fleet deaf after a week of holidays.
+    """How long signatures are valid; without `publisher serve`, a week's absence must
+    not stop updates.
     """
 
     root_days: int = 5 * 365
@@ -55,7 +55,7 @@ class Lifetimes:
 
 
 class MetadataEditor:
-    """Metadata under edit: `<n>.root.json` for each root, `<role>.json` for the others. `files` is what comes of it."""
+    """`files`, the result, has `<n>.root.json` and `<role>.json` files."""
 
     def __init__(self, files: Mapping[str, bytes], signers: Signers, lifetimes: Lifetimes, now: datetime) -> None:
         self.files = dict(files)
@@ -63,8 +63,8 @@ class MetadataEditor:
         self._lifetimes = lifetimes
         self._now = now.astimezone(UTC)
 
-    def found(self, root_threshold: int) -> None:
-        """Make the first root and empty targets."""
+    def create_root(self, root_threshold: int) -> None:
+        """Create the first root and empty targets."""
         root = Root(consistent_snapshot=True)
         for role in TOP_ROLES:
             for signer in self._signers(role):
@@ -74,7 +74,7 @@ class MetadataEditor:
         self.sign_targets("targets", Targets(), root.roles["targets"])
 
     def delegation(self, model: str) -> Role:
-        """The delegation of a model's role; made, and signed by the targets keys, when the model is new."""
+        """The delegation of a model's role; created if the model is new."""
         targets, role = self._targets("targets"), role_of(model)
         delegations = targets.delegations or Delegations(keys={}, roles={})
         if delegations.roles is not None and role not in delegations.roles:
@@ -90,28 +90,28 @@ class MetadataEditor:
         signed.version = self._next_version(role)
         self._put(role, signed, [delegated])
 
-    def seal(self) -> None:
-        """Sign a snapshot of all that is on the desk, and a timestamp for it."""
+    def sign_snapshot(self) -> None:
+        """Sign a snapshot of all files, and a timestamp for it."""
         meta = {name: _meta_file(data) for name, data in self.files.items() if _is_targets(name)}
         self._put("snapshot", Snapshot(version=self._next_version("snapshot"), meta=meta), [self._role("snapshot")])
-        self.stamp()
+        self.sign_timestamp()
 
-    def stamp(self) -> None:
+    def sign_timestamp(self) -> None:
         """Sign a new timestamp for the snapshot."""
         signed = Timestamp(
             version=self._next_version("timestamp"), snapshot_meta=_meta_file(self.files["snapshot.json"])
         )
         self._put("timestamp", signed, [self._role("timestamp")])
 
-    def renew_what_runs_out(self) -> bool:
-        """Sign anew the targets roles that run out soon; say whether a new snapshot is due."""
-        aged = [name.removesuffix(".json") for name in self.files if _is_targets(name) and self._is_aged(name)]
-        for role in aged:
+    def renew_expiring(self) -> bool:
+        """Renew targets roles that expire soon; return whether a snapshot is due."""
+        expiring = [name.removesuffix(".json") for name in self.files if _is_targets(name) and self._expires_soon(name)]
+        for role in expiring:
             self.sign_targets(role, self._targets(role), self._role(role))
-        return bool(aged) or self._is_aged("snapshot.json")
+        return bool(expiring) or self._expires_soon("snapshot.json")
 
     def replace_keys(self, role: str, fresh: Sequence[Signer], threshold: int | None) -> None:
-        """Have `fresh` sign for a role from now on. Its old keys are needed only where the role is the root."""
+        """Replace the keys of a role; its old keys are needed only for the root."""
         if role in TOP_ROLES:
             self._replace_top_keys(role, fresh, threshold)
         else:
@@ -134,14 +134,14 @@ class MetadataEditor:
         self.sign_targets("targets", targets, self._role("targets"))
 
     def _put(self, role: str, signed: Signed, delegated: Collection[Role]) -> None:
-        """Sign with the keys that every one of `delegated` asks for, and lay the file down."""
+        """Sign with the keys that each delegation requires, and store the file."""
         signed.expires = self._now + self._lifetimes.of(role)
         metadata: Metadata[Any] = Metadata(signed)
-        here = {signer.public_key.keyid: signer for signer in self._signers(role)}
+        available = {signer.public_key.keyid: signer for signer in self._signers(role)}
         for needed in delegated:
-            _check_enough(role, needed, here)
-        for keyid in dict.fromkeys(keyid for needed in delegated for keyid in needed.keyids if keyid in here):
-            metadata.sign(here[keyid], append=True)
+            _check_enough(role, needed, available)
+        for keyid in dict.fromkeys(keyid for needed in delegated for keyid in needed.keyids if keyid in available):
+            metadata.sign(available[keyid], append=True)
         name = f"{signed.version}.root.json" if role == "root" else f"{role}.json"
         self.files[name] = metadata.to_bytes(_COMPACT)
 
@@ -154,29 +154,29 @@ class MetadataEditor:
     def _next_version(self, role: str) -> int:
         return version_of(self.files, role) + 1 if f"{role}.json" in self.files else 1
 
-    def _is_aged(self, name: str) -> bool:
+    def _expires_soon(self, name: str) -> bool:
         role = name.removesuffix(".json")
         left = signed_part(self.files[name]).expires - self._now
         return left < self._lifetimes.of(role) * RENEW_FRACTION
 
 
 def newest_root(files: Mapping[str, bytes]) -> Root:
-    """The root that counts."""
+    """The current root."""
     return Metadata[Root].from_bytes(files[f"{root_version(files)}.root.json"]).signed
 
 
 def root_version(files: Mapping[str, bytes]) -> int:
-    """How many roots there have been."""
+    """The version of the current root."""
     return max(int(name.partition(".")[0]) for name in files if name.endswith(".root.json"))
 
 
 def version_of(files: Mapping[str, bytes], role: str) -> int:
-    """The version of a role that is not the root."""
+    """The version of a role other than the root."""
     return signed_part(files[f"{role}.json"]).version
 
 
 def delegation_of(files: Mapping[str, bytes], role: str) -> Role:
-    """Which keys may sign for a role, and how many must."""
+    """The keys of a role, and its threshold."""
     if role in TOP_ROLES:
         return newest_root(files).roles[role]
     return Metadata[Targets].from_bytes(files["targets.json"]).signed.get_delegated_role(role)
@@ -187,7 +187,7 @@ def _is_targets(name: str) -> bool:
 
 
 def _meta_file(data: bytes) -> MetaFile:
-    # length and hash stop a mix of parts that were each signed, also by a stolen key of one role
+    # length and hash prevent a mix of signed parts, also by a stolen key of one role
     return MetaFile.from_data(signed_part(data).version, data, ["sha256"])
 
 
@@ -207,8 +207,8 @@ def _set_threshold(delegated: Role, threshold: int, role: str) -> None:
     delegated.threshold = threshold
 
 
-def _check_enough(role: str, needed: Role, here: Collection[str]) -> None:
-    found = sum(keyid in here for keyid in needed.keyids)
+def _check_enough(role: str, needed: Role, available: Collection[str]) -> None:
+    found = sum(keyid in available for keyid in needed.keyids)
     if found < needed.threshold:
         raise MissingPart(
             f"the {role} role needs {needed.threshold} of its keys to sign, and {found} are here",

@@ -1,8 +1,8 @@
-"""The device's side of trust: verify a bundle against the enrolled root and what was accepted before.
+"""The device's side of trust: verifies a bundle against the enrolled root.
 
-The defences are python-tuf's client: thresholds, rotation, rollback, freeze, mix and match. This module runs it over
-the bundle instead of a network, changes nothing itself, and says in plain English what was refused. Which version to
-run is the plan's to say.
+python-tuf's client defends against rollback, freeze and mix-and-match attacks, and
+follows rotations. This module runs it on the bundle instead of a network, changes
+nothing itself, and translates its errors.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _CHECK_WRITERS: Final = "nothing was changed; look at who may write to the topic
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What a verified bundle says, and the metadata to remember so that nothing older is ever accepted again."""
+    """The content of a verified bundle, and the metadata to store against rollbacks."""
 
     plan: Plan
-    manifests: dict[str, Manifest]  # by version; holds every version that the plan names
+    manifests: dict[str, Manifest]  # by version; has every version that the plan names
     trusted: dict[str, bytes]  # by file name; save it whole, in one transaction, per model
-    expires: datetime  # when the first of its signatures runs out
-    expiry_checked: bool  # False: the clock was not to be trusted, so the bundle may be older than it should
+    expires: datetime  # of the signature that expires first
+    expiry_checked: bool  # False: the clock was not trusted, so the bundle may be outdated
     news: bool  # False: the same metadata was accepted before
 
     @property
@@ -49,19 +49,20 @@ class Accepted:
 def verify(
     bundle: bytes, *, model: str, root: bytes, trusted: Mapping[str, bytes], now: datetime, clock_trusted: bool
 ) -> Accepted:
-    """Verify what stands on a model's `desired` topic. `trusted` is not touched: the caller saves what is returned.
+    """Verify the payload of a model's `desired` topic; the caller saves the result.
 
-    `root`: the enrolled root. `trusted`: as the last `Accepted` of this model left it, empty at first. `now` counts
-    only when `clock_trusted`: a device without a clock must not be bricked by it, so then no signature is too old.
+    `root`: the enrolled root. `trusted`: from the last `Accepted` of this model, empty
+    at first. Without `clock_trusted`, `now` is ignored and no signature expires: a
+    device without a clock must not be locked out by it.
 
-    Raises BundleMalformed, SignatureRefused, BundleReplayed or BundleExpired, and NoRoom; nothing is changed then.
+    Raises BundleMalformed, SignatureRefused, BundleReplayed, BundleExpired or NoRoom.
     """
     parts = unpack(bundle)
     if parts.model != model:
         raise SignatureRefused(
             f"the bundle of {parts.model!r} stands where {model!r} is announced", hint=_CHECK_WRITERS
         )
-    with _plain_english(parts, trusted), TemporaryDirectory(prefix="edgeferry-trust-") as folder:
+    with _translated_errors(parts, trusted), TemporaryDirectory(prefix="edgeferry-trust-") as folder:
         _lay_out(trusted, Path(folder))
         targets = _checked_targets(_updater(Path(folder), parts, root, now if clock_trusted else EPOCH), parts)
         after = _read_back(Path(folder))
@@ -70,7 +71,7 @@ def verify(
 
 
 class _FromBundle(FetcherInterface):
-    """Stands where python-tuf expects a network: a file that the bundle does not carry is a 404."""
+    """Serves python-tuf from the bundle; a file that it lacks is a 404."""
 
     def __init__(self, parts: Bundle) -> None:
         self._parts = parts
@@ -90,14 +91,16 @@ def _updater(folder: Path, parts: Bundle, root: bytes, reference_time: datetime)
         targets_max_length=BUNDLE_MAX_BYTES,
     )
     updater = Updater(str(folder), "metadata/", fetcher=_FromBundle(parts), config=config, bootstrap=root)
-    # Private, and the only way: the library reads the system's clock here, and on a device that clock may be at 1970.
-    # Nothing has been compared with it yet: the constructor only loads the enrolled root.
+    # Private, and the only way: the library reads the system's clock here, which may be
+    # at 1970 on a device. Nothing has been compared with it yet: the constructor only
+    # loads the enrolled root. Pinned and tested in
+    # tests/unit/protocol/trust/test_tuf_reference_time.py
     updater._trusted_set.reference_time = reference_time
     return updater
 
 
 def _checked_targets(updater: Updater, parts: Bundle) -> dict[str, bytes]:
-    """Every file of the bundle, each found signed for this model, byte for byte."""
+    """The files of the bundle, each verified to be signed for this model."""
     updater.refresh()
     return {path: _checked_target(updater, path, content.encode()) for path, content in parts.targets.items()}
 
@@ -111,7 +114,7 @@ def _checked_target(updater: Updater, path: str, content: bytes) -> bytes:
 
 
 def _parse(targets: Mapping[str, bytes], model: str) -> tuple[Plan, dict[str, Manifest]]:
-    """The plan and its manifests. Their bytes are trusted now, but the publisher may know a newer format than we do."""
+    """Parse the plan and its manifests, which may be in a newer format."""
     try:
         plan = Plan.from_line(_named(targets, plan_path(model)), max_bytes=BUNDLE_MAX_BYTES)
         manifests = {
@@ -137,8 +140,8 @@ def _named(targets: Mapping[str, bytes], path: str) -> bytes:
 
 
 @contextmanager
-def _plain_english(parts: Bundle, trusted: Mapping[str, bytes]) -> Iterator[None]:
-    """Turn what python-tuf raises into our own words."""
+def _translated_errors(parts: Bundle, trusted: Mapping[str, bytes]) -> Iterator[None]:
+    """Translate the errors of python-tuf."""
     of = f"the bundle of {parts.model!r}"
     try:
         yield
@@ -172,7 +175,7 @@ def _plain_english(parts: Bundle, trusted: Mapping[str, bytes]) -> Iterator[None
 
 
 def _regress(parts: Bundle, trusted: Mapping[str, bytes]) -> str:
-    """The first role that goes back, with both versions, or nothing. For the message only: it verifies nothing."""
+    """The first role with a lower version, for the message only, or an empty text."""
     for role in ("timestamp", "snapshot", "targets", role_of(parts.model)):
         offered = next((text for name, text in parts.metadata.items() if name.endswith(f"{role}.json")), None)
         known = trusted.get(f"{role}.json")
@@ -199,7 +202,7 @@ def _lay_out(trusted: Mapping[str, bytes], folder: Path) -> None:
 
 
 def _read_back(folder: Path) -> dict[str, bytes]:
-    """What python-tuf has persisted; its link to the newest root can be made again, so it is left out."""
+    """The files that python-tuf stored, without its link to the newest root."""
     files = sorted(path for path in folder.rglob("*.json") if not path.is_symlink())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 

@@ -12,7 +12,7 @@ from protocol.messages.device import Outcome
 from publisher.core.rollout.plan_edits import Audience
 from tests.simulation.device import SimDevice
 from tests.simulation.publisher import MODEL, Shelf, SimPublisher, believe
-from tests.simulation.world import Broker, Trouble, World
+from tests.simulation.world import Broker, ErrorKind, World
 
 DEVICES = 20
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "300"))
@@ -35,7 +35,7 @@ class Fleet:
         self.kind = rng.choice(("good", "weak", "broken", "sour"))
         self.recalled = self.kind == "good" and rng.random() < 0.5
         self.sweeps_before_recall = 0
-        self.trouble = Trouble(drop=0.1, duplicate=0.1, corrupt=0.02, delay_max_s=rng.choice((0.05, 1.0)))
+        self.trouble = ErrorKind(drop=0.1, duplicate=0.1, corrupt=0.02, delay_max_s=rng.choice((0.05, 1.0)))
         self.broker = Broker(self.world, self.trouble)
         self.quality = {"1.0.0": "good", "2.0.0": self.kind}
         shelf = Shelf()

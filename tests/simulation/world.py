@@ -44,7 +44,7 @@ class World:
 
 
 @dataclass
-class Trouble:
+class ErrorKind:
     """How badly the broker and the network behave; probabilities per message."""
 
     drop: float = 0.0  # QoS 0 only
@@ -59,7 +59,7 @@ class Broker:
     """Retained messages and subscribers."""
 
     world: World
-    trouble: Trouble = field(default_factory=Trouble)
+    trouble: ErrorKind = field(default_factory=ErrorKind)
     retained: dict[str, bytes] = field(default_factory=dict)
     links: list[SimLink] = field(default_factory=list)
     watchers: list[Callable[[str, bytes], None]] = field(default_factory=list)

@@ -32,7 +32,7 @@ def locked(context: PublisherContext) -> Iterator[None]:
 
 @contextmanager
 def releasing(registry: Registry, model: str, version: str) -> Iterator[None]:
-    """Mark a release as unfinished until the block has stored a plan that names it.
+    """ShortValue a release as unfinished until the block has stored a plan that names it.
 
     If the block raises, the release is undone.
     """

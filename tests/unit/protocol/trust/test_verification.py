@@ -84,9 +84,9 @@ def without_signatures(content: bytes, keep: int = 0) -> bytes:
 
 def resealed(authority: Authority, files: Mapping[str, bytes], plan: Plan) -> bytes:
     """What a thief of the snapshot and timestamp keys announces: other files under a good snapshot and timestamp."""
-    desk = MetadataEditor({**authority.metadata, **files}, authority.signers, Lifetimes(), NOON)
-    desk.seal()
-    return replace(authority, metadata=desk.files)._bundle(plan.model, target_files(plan, manifests_of(plan)))
+    editor = MetadataEditor({**authority.metadata, **files}, authority.signers, Lifetimes(), NOON)
+    editor.sign_snapshot()
+    return replace(authority, metadata=editor.files)._bundle(plan.model, target_files(plan, manifests_of(plan)))
 
 
 def manifests_of(plan: Plan) -> list[Any]:
@@ -151,9 +151,9 @@ def test_rollback_by_a_thief_of_the_timestamp_key_is_refused() -> None:
         "snapshot.json": file_of(first, "snapshot")[1],
         "model-digits.json": file_of(first, "model-digits")[1],
     }
-    desk = MetadataEditor(old_files, authority.signers, Lifetimes(), NOON)
-    desk.stamp()
-    forged = replace(authority, metadata=desk.files)._bundle("digits", target_files(older, manifests_of(older)))
+    editor = MetadataEditor(old_files, authority.signers, Lifetimes(), NOON)
+    editor.sign_timestamp()
+    forged = replace(authority, metadata=editor.files)._bundle("digits", target_files(older, manifests_of(older)))
     device.refuses(forged, BundleReplayed, "snapshot 2 where 3 was accepted")
 
 
@@ -237,11 +237,11 @@ def test_a_wrong_key_is_refused_for_every_role() -> None:
         metadata.sign(stranger(role)[0])
         forged_file = metadata.to_bytes(JSONSerializer(compact=True))
         if role == "snapshot":
-            desk = MetadataEditor(
+            editor = MetadataEditor(
                 {**authority.metadata, "snapshot.json": forged_file}, authority.signers, Lifetimes(), NOON
             )
-            desk.stamp()
-            forged = replace(authority, metadata=desk.files)._bundle("digits", target_files(plan, manifests_of(plan)))
+            editor.sign_timestamp()
+            forged = replace(authority, metadata=editor.files)._bundle("digits", target_files(plan, manifests_of(plan)))
         else:
             forged = resealed(authority, {f"{role}.json": forged_file}, plan)
         Device(authority.root).refuses(forged, SignatureRefused, f"not signed by keys that are trusted: {role}")
@@ -429,10 +429,10 @@ def test_a_signed_manifest_that_speaks_of_another_version_is_refused() -> None:
     plan = a_plan(sequence=2)
     files = target_files(plan, manifests_of(plan)) | {"digits/manifest-1.0.0.json": a_manifest("2.0.0").to_line()}
     signed = Targets(targets={path: TargetFile.from_data(path, data, ["sha256"]) for path, data in files.items()})
-    desk = MetadataEditor(authority.metadata, authority.signers, Lifetimes(), NOON)
-    desk.sign_targets(role_of("digits"), signed, desk.delegation("digits"))
-    desk.seal()
-    bundle = replace(authority, metadata=desk.files)._bundle("digits", files)
+    editor = MetadataEditor(authority.metadata, authority.signers, Lifetimes(), NOON)
+    editor.sign_targets(role_of("digits"), signed, editor.delegation("digits"))
+    editor.sign_snapshot()
+    bundle = replace(authority, metadata=editor.files)._bundle("digits", files)
     Device(authority.root).refuses(bundle, BundleMalformed, "manifest of digits 1.0.0 speaks of digits 2.0.0")
 
 
