@@ -119,7 +119,7 @@ def test_a_block_is_no_wider_than_readers_see(fence: Fence) -> None:
 def test_readme_is_a_page_or_two() -> None:
     text = page("README.md").text
     assert text.count("\n") < 180
-    assert max(len(line) for line in text.splitlines()) <= 100
+    assert max(len(line) for line in text.splitlines()) <= 80
 
 
 def test_a_decision_tells_context_options_outcome_and_what_it_costs() -> None:
