@@ -1,46 +1,106 @@
-"""The `publisher` command: which commands there are. What each does begins in `publisher.commands`."""
+"""The `publisher` command line: the table of its commands.
+
+A command's module is imported when the command is invoked, so that `--help` is fast and
+imports no TensorFlow, and a command imports only what it needs.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Final
+
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from publisher.commands import compress as compressing
-from publisher.commands import demo as showing
-from publisher.commands import fleet as watching
-from publisher.commands import release as making
-from publisher.commands import rollout as steering
-from publisher.commands import serve as upkeep
-from publisher.commands.common_options import options_on
+from publisher.commands.common_options import PublisherCommand, common_options, plain_errors
 
-_TEXT = (
+HELP: Final = (
     "Release machine-learning models to a fleet of small devices, over plain MQTT.\n\n"
     "The common options also come from the environment: EDGEFERRY_BROKER, EDGEFERRY_REGISTRY and so on.\n\n"
     "Exit codes: 1 trouble, 2 bad input, 3 untrusted, 4 damaged, 5 broker, 6 not good enough, 7 busy, 8 no room, "
     "9 something is missing, 130 stopped."
 )
+COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    "init": ("init:init", "Make a registry: its folder, its keys, its root of trust."),
+    "train": (
+        "train:train",
+        "Train a recipe and keep its variants and their numbers in a folder. Releases nothing.",
+    ),
+    "release": ("release:Release", "Make a version, sign it, upload it, and offer it to the fleet."),
+    "compress": (
+        "compress:Compress",
+        "Train a recipe or take a Keras file, compress it in every way, and measure what each costs. Releases nothing.",
+    ),
+    "enroll": ("fleet:enroll", "Write the folder that a device needs to belong to this fleet."),
+    "status": ("fleet:status", "Show every device: what it runs, what it should run, and why it does not."),
+    "show": (
+        "fleet:show",
+        "Show a model's versions and trainings, or one version with its variants and where it came from.",
+    ),
+    "rollback": ("rollout:rollback", "Recall the newest version: the whole fleet goes back, urgently."),
+    "pin": ("rollout:pin", "Have some devices run a version, whatever the rest of the fleet does."),
+    "unpin": ("rollout:unpin", "Have pinned devices follow the fleet again."),
+    "serve": (
+        "serve:serve",
+        "Stay, and keep the broker whole: put back what it lost, answer devices, renew signatures.",
+    ),
+    "prune": ("serve:prune", "Clear the broker of chunks, and the registry of files, that no plan or version needs."),
+    "demo": (
+        "demo:demo",
+        "Show it all on this machine: three devices, a good release, a better one, and a bad one refused.",
+    ),
+}
+ROLLOUT_COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    "show": ("rollout:show", "Show a model's plan: who runs what, and how it came to that. Asks no broker."),
+    "hold": ("rollout:hold", "Stop a rollout: devices that have not swapped yet wait."),
+    "resume": ("rollout:resume", "Let a held rollout go on."),
+    "advance": ("rollout:advance", "Offer the newest version to more devices."),
+}
 
 
-def make_app() -> typer.Typer:
-    """Put the commands together."""
-    app = typer.Typer(
-        name="publisher",
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["--help", "-h"]},
-    )
-    rollout = typer.Typer(no_args_is_help=True)
-    options_on(app, _TEXT)
-    options_on(rollout, "See and steer how a version spreads.")
-    making.register(app)
-    compressing.register(app)
-    watching.register(app)
-    steering.register(app, rollout)
-    upkeep.register(app)
-    showing.register(app)
-    app.add_typer(rollout, name="rollout")
-    return app
+class LazyCommand(TyperCommand):
+    """Stands for a command in `--help`; imports the command's module when it is invoked."""
+
+    def __init__(self, name: str, target: str, text: str) -> None:
+        super().__init__(name, help=text)
+        self._target = target
+
+    def load(self) -> Any:
+        """Import `module:attribute` in `publisher.commands`, and return it as a command."""
+        module, _, attribute = self._target.partition(":")
+        app = typer.Typer(add_completion=False)
+        app.command(self.name, cls=PublisherCommand)(getattr(import_module(f"publisher.commands.{module}"), attribute))
+        return typer.main.get_command(app)
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Parse the command line with the real command, which the context then invokes."""
+        with plain_errors(verbose="-v" in args or "--verbose" in args):
+            command = self.load()
+        return command.make_context(info_name, args, parent, **extra)
+
+
+def make_group() -> TyperGroup:
+    """The command line, with no command imported."""
+    group = _group(HELP, COMMANDS, add_completion=True)
+    group.add_command(_group("See and steer how a version spreads.", ROLLOUT_COMMANDS, add_completion=False), "rollout")
+    return group
 
 
 def main() -> None:
     """The entry point."""
-    make_app()(prog_name="publisher")
+    make_group()(prog_name="publisher")
+
+
+def _group(text: str, commands: Mapping[str, tuple[str, str]], *, add_completion: bool) -> TyperGroup:
+    app = typer.Typer(
+        no_args_is_help=True,
+        add_completion=add_completion,
+        context_settings={"help_option_names": ["--help", "-h"]},
+    )
+    app.callback(help=text)(common_options)
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)  # it has a callback
+    for name, (target, short_help) in commands.items():
+        group.add_command(LazyCommand(name, target, short_help))
+    return group

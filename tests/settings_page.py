@@ -24,7 +24,7 @@ from device_client.settings.sections import (
     StrategySection,
     TlsSection,
 )
-from publisher.cli import make_app
+from publisher.cli import make_group
 from publisher.settings import DEFAULTS, KEYS, variable
 from tests.generated import attribute_docstrings, table, write
 
@@ -118,7 +118,7 @@ def settings_page() -> str:
 
 
 def _publisher() -> Iterator[tuple[str, ...]]:
-    options = {parameter.name: parameter for parameter in typer.main.get_command(make_app()).params}
+    options = {parameter.name: parameter for parameter in make_group().params}
     for key in KEYS:
         means, _, default = getattr(options[key], "help", "").partition(" (default: ")
         shown = f"`{DEFAULTS[key]}`" if key in DEFAULTS else default.rstrip(")") or "not set"

@@ -1,4 +1,5 @@
-"""The commands: each reads its line, calls one operation and shows what came of it. Heavy rooms are entered inside.
+"""The commands, one module for those that need the same libraries.
 
-`common` holds what all commands share; the modules register themselves on the applications of `publisher.cli`.
+Each reads its options, calls one operation and shows the result. `publisher.cli` lists
+them; `common_options` has what they share.
 """

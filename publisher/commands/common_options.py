@@ -1,128 +1,138 @@
-"""What all commands share: options that may stand anywhere on the line, one way to show results, one way to fail."""
+"""What all commands share: the common options, `CommandContext` for results, one line per error.
+
+The common options may stand before or after the command's name. They are declared once, as
+the parameters of `common_options`; `PublisherCommand` adds them to every command.
+"""
 
 from __future__ import annotations
 
 import errno
-import inspect
 import json
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
+from rich.console import Console, RenderableType
+from rich.text import Text
+from typer.core import TyperCommand
 
 from protocol.errors import FerryError, MissingPart, NoRoom
-from publisher.commands import interrupt as interruption
+from publisher.commands.interrupt import interrupt_between_imports
+from publisher.operations.progress import Progress
 from publisher.settings import KEYS, Settings
+from publisher.views.progress_bars import progress_for
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from publisher.operations.progress import Progress
-
-Command = Callable[..., None]
 INTERRUPTED: Final = 130
-UNFORESEEN: Final = 1
-_PANEL: Final = "Common options"
+UNEXPECTED: Final = 1
+NAMES: Final = (*KEYS, "as_json", "verbose")
 
 
 def _option(*names: str, text: str, metavar: str | None = None) -> Any:
-    return typer.Option(*names, help=text, metavar=metavar, rich_help_panel=_PANEL, show_default=False)
+    return typer.Option(*names, help=text, metavar=metavar, rich_help_panel="Common options", show_default=False)
 
 
-_OPTIONS: Final[dict[str, Any]] = {
-    "broker": Annotated[
-        str | None, _option("--broker", metavar="URL", text="mqtt://user:password@host:port, or mqtts:// (default: mqtt://127.0.0.1:1883)")
-    ],
-    "registry": Annotated[str | None, _option("--registry", metavar="FOLDER", text="the registry (default: registry)")],
-    "root": Annotated[
+def common_options(
+    broker: Annotated[
+        str | None,
+        _option(
+            "--broker",
+            metavar="URL",
+            text="mqtt://user:password@host:port, or mqtts:// (default: mqtt://127.0.0.1:1883)",
+        ),
+    ] = None,
+    registry: Annotated[
+        str | None, _option("--registry", metavar="FOLDER", text="the registry (default: registry)")
+    ] = None,
+    root: Annotated[
         str | None, _option("--root", metavar="NAME", text="root of all topics (default: the registry's own, fleet)")
-    ],
-    "wait": Annotated[
+    ] = None,
+    wait: Annotated[
         str | None, _option("--wait", metavar="SECONDS", text="for another command that is at work (default: 300)")
-    ],
-    "ca": Annotated[str | None, _option("--ca", metavar="FILE", text="who vouches for the broker, in PEM")],
-    "cert": Annotated[str | None, _option("--cert", metavar="FILE", text="our certificate for the broker, in PEM")],
-    "key": Annotated[str | None, _option("--key", metavar="FILE", text="its private key")],
-    "as_json": Annotated[bool, _option("--json", text="print one JSON document")],
-    "verbose": Annotated[bool, _option("--verbose", "-v", text="tell everything, tracebacks too")],
-}  # fmt: skip
+    ] = None,
+    ca: Annotated[str | None, _option("--ca", metavar="FILE", text="who vouches for the broker, in PEM")] = None,
+    cert: Annotated[
+        str | None, _option("--cert", metavar="FILE", text="our certificate for the broker, in PEM")
+    ] = None,
+    key: Annotated[str | None, _option("--key", metavar="FILE", text="its private key")] = None,
+    as_json: Annotated[bool, _option("--json", text="print one JSON document")] = False,
+    verbose: Annotated[bool, _option("--verbose", "-v", text="tell everything, tracebacks too")] = False,
+) -> None:
+    """Declares the options. `CommandContext` reads their values."""
 
 
-@dataclass(frozen=True, slots=True)
-class Common:
-    """What the common options say."""
+class CommandContext(typer.Context):
+    """What a command gets from the common options."""
 
     settings: Settings
     as_json: bool
     verbose: bool
 
-    def progress(self) -> Progress:
-        """Who tells on standard error how it goes."""
-        from publisher.views.progress_bars import progress_for
+    def common_values(self) -> dict[str, Any]:
+        """Take the common options out of `params`. One after the command's name overrides one before it."""
+        values = {name: self.params.pop(name) for name in NAMES}
+        outer: Any = self.parent
+        while outer is not None:
+            values = {name: value or outer.params.get(name, value) for name, value in values.items()}
+            outer = outer.parent
+        return values
 
+    def progress(self) -> Progress:
+        """Shows progress on standard error."""
         return progress_for()
 
     def show(self, facts: Mapping[str, Any], text: Callable[[], RenderableType]) -> None:
-        """Print a result on standard output: `facts` as JSON where that is wanted, else `text`."""
+        """Print a result on standard output: `facts` with --json, else `text`."""
         if self.as_json:
             sys.stdout.write(json.dumps(facts) + "\n")
             sys.stdout.flush()
             return
-        from rich.console import Console
-        from rich.text import Text
-
-        shown = text()  # sentences with paths in them are left to the terminal to wrap
+        shown = text()  # paths in sentences are left to the terminal to wrap
         Console(highlight=False, emoji=False, markup=False).print(shown, soft_wrap=isinstance(shown, Text))
 
 
-def command(app: typer.Typer, name: str) -> Callable[[Command], Command]:
-    """Register a function as a command. Its first argument is the `Common`; the others are typer's as usual."""
+class PublisherCommand(TyperCommand):
+    """A command with the common options.
 
-    def register(function: Command) -> Command:
-        def run(ctx: typer.Context, **given: Any) -> None:
-            told = _merged(ctx, given)
-            with plainly(verbose=told["verbose"]):
-                settings = Settings.read({key: told[key] for key in KEYS}, os.environ)
-                _begin_logging(verbose=told["verbose"])
-                function(Common(settings, told["as_json"], told["verbose"]), **given)
+    Typer reads its own options from a function, which is called with them; or from a
+    dataclass, for many of them, whose method `run(ctx)` is then called.
+    """
 
-        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-        _dress(run, own, function.__doc__)
-        app.command(name)(run)
-        return function
+    context_class = CommandContext
 
-    return register
+    def __init__(self, name: str | None, *, params: Any, **attributes: Any) -> None:
+        super().__init__(name, params=[*params, *_common_params()], **attributes)
 
-
-def options_on(app: typer.Typer, text: str) -> None:
-    """Let the common options stand before the command's name too."""
-
-    def remember(ctx: typer.Context, **given: Any) -> None:
-        ctx.obj = _merged(ctx, given)
-
-    _dress(remember, [], text)
-    app.callback()(remember)
+    def invoke(self, ctx: Any) -> None:
+        """Read the common options and run the command."""
+        values = ctx.common_values()
+        ctx.as_json, ctx.verbose = values["as_json"], values["verbose"]
+        with plain_errors(verbose=ctx.verbose):
+            ctx.settings = Settings.read(values, os.environ)
+            _start_logging(verbose=ctx.verbose)
+            options = super().invoke(ctx)
+            if options is not None:
+                options.run(ctx)
 
 
 @contextmanager
-def plainly(*, verbose: bool) -> Iterator[None]:
-    """End the command with one plain message and its exit code when something goes wrong in the block."""
+def plain_errors(*, verbose: bool) -> Iterator[None]:
+    """Turn an exception of the block into one message, a hint, and an exit code."""
     try:
-        with interruption.between_imports():
+        with interrupt_between_imports():
             yield
     except FerryError as trouble:
         _fail(trouble.message, trouble.hint, trouble.exit_code, trouble if verbose else None)
     except KeyboardInterrupt:
         _fail("stopped", "", INTERRUPTED, None)
     except BrokenPipeError:
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for the flush at exit: whoever read has gone
-        raise typer.Exit(UNFORESEEN) from None
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for the flush at exit: the reader has gone
+        raise typer.Exit(UNEXPECTED) from None
     except ModuleNotFoundError as missing:
         hint = "install what a publisher needs: pip install 'edgeferry[publisher]'"
         _fail(f"the library {missing.name} is not installed", hint, MissingPart.exit_code, missing if verbose else None)
@@ -130,46 +140,29 @@ def plainly(*, verbose: bool) -> Iterator[None]:
         full = trouble.errno in (errno.ENOSPC, errno.EDQUOT)
         what = trouble.strerror or str(trouble)
         where = f": {trouble.filename}" if trouble.filename else ""
-        hint, code = ("free some space and run it again", NoRoom.exit_code) if full else ("", UNFORESEEN)
+        hint, code = ("free some space and run it again", NoRoom.exit_code) if full else ("", UNEXPECTED)
         _fail(f"{what}{where}", hint, code, trouble if verbose else None)
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
-    except Exception as bug:  # noqa: BLE001 - the last door: a person gets a sentence, and -v the traceback
+    except Exception as bug:  # noqa: BLE001 - the last resort: the user gets a sentence, and -v the traceback
         hint = "this is a fault of EdgeFerry; run it again with -v and report what it says"
-        _fail(f"{type(bug).__name__}: {bug}", hint, UNFORESEEN, bug if verbose else None)
+        _fail(f"{type(bug).__name__}: {bug}", hint, UNEXPECTED, bug if verbose else None)
 
 
 def _fail(message: str, hint: str, exit_code: int, trouble: BaseException | None) -> None:
     if trouble is not None:
-        import traceback
-
         traceback.print_exception(trouble)
     sys.stderr.write(f"error: {message}\n" + (f"hint: {hint}\n" if hint else ""))
     raise typer.Exit(exit_code) from None
 
 
-def _merged(ctx: typer.Context, given: dict[str, Any]) -> dict[str, Any]:
-    """Take the common options out of `given`; what stands later on the line counts."""
-    earlier: dict[str, Any] = ctx.obj or {}
-    told = {key: given.pop(key) for key in _OPTIONS}
-    return {key: value or earlier.get(key, value) for key, value in told.items()}
+def _common_params() -> list[Any]:
+    app = typer.Typer(add_completion=False)
+    app.callback()(common_options)
+    return typer.main.get_command(app).params
 
 
-def _dress(function: Any, own: list[inspect.Parameter], text: str | None) -> None:
-    """Give a function the signature that typer reads."""
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    common = [
-        inspect.Parameter(name, keyword, annotation=kind, default=False if name in ("as_json", "verbose") else None)
-        for name, kind in _OPTIONS.items()
-    ]
-    context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-    parameters = [context, *(parameter.replace(kind=keyword) for parameter in own), *common]
-    function.__signature__ = inspect.Signature(parameters)
-    function.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    function.__doc__ = text
-
-
-def _begin_logging(*, verbose: bool) -> None:
+def _start_logging(*, verbose: bool) -> None:
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.WARNING,
         format="%(asctime)s %(message)s",

@@ -1,4 +1,4 @@
-"""demo: the whole road, told as a story."""
+"""demo: a fleet on this machine, from the first release to a refused one."""
 
 from __future__ import annotations
 
@@ -7,25 +7,21 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
+from rich.console import Console
 
-from publisher.commands.common_options import Common, command
+from protocol.errors import BadInput
+from publisher.commands.common_options import CommandContext
+from publisher.demo.scenario import Findings, run_scenario
+from publisher.views.tables import fleet
 
-if TYPE_CHECKING:
-    from publisher.demo.story import Findings
-
-FOLD: Final = 76  # and two of indent: the story is told at 80 columns
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "demo")(demo)
+FOLD: Final = 76  # columns, beside an indent of two
 
 
 def demo(
-    common: Common,
+    ctx: CommandContext,
     embedded: Annotated[bool, typer.Option("--embedded", help="use our own broker even where mosquitto is")] = False,
     stay: Annotated[bool, typer.Option("--stay", help="leave broker and devices running until Ctrl-C")] = False,
     keep: Annotated[
@@ -35,63 +31,54 @@ def demo(
     """Show it all on this machine: three devices, a good release, a better one, and a bad one refused."""
     if keep is None:
         with tempfile.TemporaryDirectory(prefix="edgeferry-demo-") as folder:
-            _tell_story(common, Path(folder), embedded=embedded, stay=stay)
+            _run(ctx, Path(folder), embedded=embedded, stay=stay)
         return
     _check_empty(keep)
-    _tell_story(common, keep, embedded=embedded, stay=stay)
+    _run(ctx, keep, embedded=embedded, stay=stay)
 
 
-def _tell_story(common: Common, folder: Path, *, embedded: bool, stay: bool) -> None:
-    from publisher.demo.story import tell_story
-
-    def tell(text: str) -> None:
-        """Stdout is the story, unless a program reads it."""
-        stream = sys.stderr if common.as_json else sys.stdout
+def _run(ctx: CommandContext, folder: Path, *, embedded: bool, stay: bool) -> None:
+    def narrate(text: str) -> None:
+        stream = sys.stderr if ctx.as_json else sys.stdout
         stream.write(f"{text}\n")
         stream.flush()
 
-    def show(found: Findings, url: str) -> None:
-        if common.as_json:
-            sys.stdout.write(json.dumps(found.as_dict()) + "\n")
+    def on_findings(findings: Findings, url: str) -> None:
+        if ctx.as_json:
+            sys.stdout.write(json.dumps(findings.as_dict()) + "\n")
             sys.stdout.flush()
         else:
-            _show(found)
+            _show(findings)
         if stay:
-            tell(f"\nBroker {url} and the devices stay until Ctrl-C; their logs are in {folder}.")
+            narrate(f"\nBroker {url} and the devices stay until Ctrl-C; their logs are in {folder}.")
             _until_interrupted()
 
-    found = tell_story(folder, common.progress(), tell, embedded=embedded, show=show)
-    raise typer.Exit(0 if found.came_true else 1)
+    findings = run_scenario(folder, ctx.progress(), narrate, embedded=embedded, on_findings=on_findings)
+    raise typer.Exit(0 if findings.came_true else 1)
 
 
-def _show(found: Findings) -> None:
-    from rich.console import Console
-
-    from publisher.views.tables import fleet
-
+def _show(findings: Findings) -> None:
     console = Console(highlight=False, emoji=False, markup=False)
     console.print("\nThe fleet, as `publisher status` shows it:")
-    console.print(fleet(found.rows))
-    for what, (topic, line) in (("A refusal", found.event), ("A window of feedback", found.feedback)):
+    console.print(fleet(findings.rows))
+    for what, (topic, line) in (("A refusal", findings.event), ("A window of feedback", findings.feedback)):
         console.print(f"\n{what}, as it stood on {topic}:")
         text = line.decode()  # one line on the wire; folded here
         for at in range(0, len(text), FOLD):
             console.print(f"  {text[at : at + FOLD]}", soft_wrap=True)
     accuracies = [
         f"{version}: {accuracy:.1%}"
-        for version, accuracy in (("1.0.0", found.accuracy_1_0_0), ("1.1.0", found.accuracy_1_1_0))
+        for version, accuracy in (("1.0.0", findings.accuracy_1_0_0), ("1.1.0", findings.accuracy_1_1_0))
         if accuracy is not None
     ]
     console.print(
-        f"\n{found.inferences:,} inferences, {found.failed_inferences} failed;"
+        f"\n{findings.inferences:,} inferences, {findings.failed_inferences} failed;"
         f" right where the truth was told: {', '.join(accuracies)}."
     )
-    console.print("It all came true." if found.came_true else "It did NOT come true as told.", style="bold")
+    console.print("It all came true." if findings.came_true else "It did NOT come true as told.", style="bold")
 
 
 def _check_empty(folder: Path) -> None:
-    from protocol.errors import BadInput
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
         taken = any(folder.iterdir())

@@ -1,4 +1,4 @@
-"""enroll, status, show: who belongs to the fleet, and how it stands."""
+"""enroll, status, show: the devices of the fleet, and the models of the registry."""
 
 from __future__ import annotations
 
@@ -6,29 +6,33 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
 
 from protocol.errors import BadInput
-from publisher.commands.common_options import Common, command
+from protocol.topics import Topics
+from publisher.adapters.broker_client import BrokerClient
+from publisher.adapters.registry import Registry, is_registry
+from publisher.commands.common_options import CommandContext
+from publisher.core.fleet.fleet_table import Row
+from publisher.operations import enroll as operation
+from publisher.operations.context import ROOT_SETTING, open_context
+from publisher.operations.enroll import Enrolment
+from publisher.operations.fleet_status import FleetStatus, FleetStatusReader
+from publisher.operations.show import ModelShown, show_model, show_version
+from publisher.settings import TOPIC_ROOT
+from publisher.views import json_output, tables
+from publisher.views.lineage_text import lines
 
-if TYPE_CHECKING:
-    from publisher.core.fleet.fleet_table import Row
-    from publisher.operations.fleet_status import FleetStatus, Reader
-    from publisher.operations.show import ModelShown
 _PASSWORD_MAX_CHARS = 1_000
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "enroll")(enroll)
-    command(app, "status")(status)
-    command(app, "show")(show)
-
-
 def enroll(
-    common: Common,
+    ctx: CommandContext,
     device: Annotated[str, typer.Argument(help="the device's name, such as pi-1", show_default=False)],
     out: Annotated[Path, typer.Option(help="a folder to copy to the device", show_default=False)],
     group: Annotated[list[str] | None, typer.Option(help="may be given again", show_default=False)] = None,
@@ -40,19 +44,11 @@ def enroll(
     force: Annotated[bool, typer.Option("--force", help="overwrite another root of trust")] = False,
 ) -> None:
     """Write the folder that a device needs to belong to this fleet."""
-    from rich.text import Text
-
-    from publisher.operations.context import open_context
-    from publisher.operations.enroll import Enrolment
-    from publisher.operations.enroll import enroll as carry_out
-
-    url = common.settings.broker
+    url = ctx.settings.broker
     password = _password(password_file) if password_file else None if user else url.password
-    wanted = Enrolment(
-        device, tuple(group or ()), tuple(model or ()), user or url.user, password, force
-    )  # fmt: skip
-    with open_context(common.settings, common.progress(), broker=False) as context:
-        enrolled = carry_out(context, wanted, out)
+    enrolment = Enrolment(device, tuple(group or ()), tuple(model or ()), user or url.user, password, force)
+    with open_context(ctx.settings, ctx.progress(), broker=False) as context:
+        enrolled = operation.enroll(context, enrolment, out)
     facts = {
         "device": enrolled.device,
         "folder": str(enrolled.folder),
@@ -64,79 +60,62 @@ def enroll(
         f"wrote {out}/device.toml and {out}/root.json for {device}: {', '.join(enrolled.models)}\n"
         f"copy the folder to the device, then there: device-client run --config {out}/device.toml"
     )
-    common.show(facts, lambda: Text(text))
+    ctx.show(facts, lambda: Text(text))
 
 
 def status(
-    common: Common,
-    watch: Annotated[bool, typer.Option("--watch", help="go on until Ctrl-C")] = False,
+    ctx: CommandContext, watch: Annotated[bool, typer.Option("--watch", help="go on until Ctrl-C")] = False
 ) -> None:
     """Show every device: what it runs, what it should run, and why it does not."""
-    from protocol.topics import Topics
-    from publisher.adapters.broker_client import BrokerClient
-    from publisher.adapters.registry import Registry, is_registry
-    from publisher.operations.context import ROOT_SETTING
-    from publisher.operations.fleet_status import Reader
-    from publisher.settings import TOPIC_ROOT
-
-    settings, root = common.settings, common.settings.root
-    enrolled: tuple[str, ...] = ()
+    settings, root = ctx.settings, ctx.settings.root
+    devices: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
-    if is_registry(settings.registry):  # a colleague without one sees the fleet too
+    if is_registry(settings.registry):  # without one, only devices that have reported are shown
         with Registry.open(settings.registry) as registry:
             root = root or registry.settings.get(ROOT_SETTING)
-            enrolled = tuple(device.name for device in registry.devices.all())
+            devices = tuple(device.name for device in registry.devices.all())
             models = tuple(registry.versions.models())
     with BrokerClient.connect(settings.broker, tls=settings.tls) as broker:
-        reader = Reader(broker, Topics(root or TOPIC_ROOT), enrolled, models)
+        reader = FleetStatusReader(broker, Topics(root or TOPIC_ROOT), devices, models)
         now = reader.read()
-        _show_once(common, now)
+        _show_status(ctx, now)
         if watch:
-            _follow(common, reader, now)
+            _follow(ctx, reader, now)
 
 
 def show(
-    common: Common,
+    ctx: CommandContext,
     model: Annotated[str, typer.Argument(help="the model's name", show_default=False)],
     version: Annotated[str | None, typer.Argument(help="one of its versions", show_default=False)] = None,
 ) -> None:
     """Show a model's versions and trainings, or one version with its variants and where it came from."""
-    from rich.console import Group
-    from rich.text import Text
-
-    from publisher.operations.context import open_context
-    from publisher.operations.show import show_model, show_version
-    from publisher.views import json_output as facts
-    from publisher.views import tables
-    from publisher.views.lineage_text import lines
-
-    with open_context(common.settings, common.progress(), broker=False) as context:
+    with open_context(ctx.settings, ctx.progress(), broker=False) as context:
         if version is None:
-            _show_model(common, show_model(context, model))
+            _show_model(ctx, show_model(context, model))
             return
         found = show_version(context, model, version)
-    told = {**facts.of_manifest(found.manifest), "audience": list(found.audience), "lineage": found.lineage}
-    common.show(told, lambda: Group(tables.manifest(found.manifest, found.audience), Text(lines(found.lineage))))
+    facts = {
+        **json_output.of_manifest(found.manifest),
+        "audience": list(found.audience),
+        "lineage": found.lineage,
+    }
+    ctx.show(facts, lambda: Group(tables.manifest(found.manifest, found.audience), Text(lines(found.lineage))))
 
 
-def _show_model(common: Common, shown: ModelShown) -> None:
-    from rich.console import Group
-    from rich.text import Text
-
-    from publisher.views import json_output as facts
-    from publisher.views import tables
-
-    told = {
-        "plan": None if shown.plan is None else facts.of_plan(shown.plan),
-        "versions": [facts.of_manifest(manifest) for manifest in shown.versions],
-        "trainings": [facts.of_training(record, shown.released_as.get(record.number)) for record in shown.trainings],
+def _show_model(ctx: CommandContext, shown: ModelShown) -> None:
+    facts = {
+        "plan": None if shown.plan is None else json_output.of_plan(shown.plan),
+        "versions": [json_output.of_manifest(manifest) for manifest in shown.versions],
+        "trainings": [
+            json_output.of_training(record, shown.released_as.get(record.number)) for record in shown.trainings
+        ],
     }
     none = Text(
         f"no version of {shown.model} is released: publisher release {shown.model} --version VERSION --recipe FILE"
     )
     released = none if shown.plan is None else tables.versions(shown.versions, shown.plan)
     trained = (Text(), tables.trainings(shown.trainings, shown.released_as)) if shown.trainings else ()
-    common.show(told, lambda: Group(released, *trained))
+    ctx.show(facts, lambda: Group(released, *trained))
 
 
 def _password(path: Path) -> str:
@@ -150,22 +129,19 @@ def _password(path: Path) -> str:
     return password
 
 
-def _show_once(common: Common, fleet: FleetStatus) -> None:
-    from publisher.views import json_output as facts
-    from publisher.views import tables
-
-    told = {**facts.of_fleet(fleet.rows), "at": fleet.at.isoformat(), "unreadable_messages": fleet.unreadable}
-    common.show(told, lambda: tables.fleet(fleet.rows))
+def _show_status(ctx: CommandContext, fleet: FleetStatus) -> None:
+    facts = {**json_output.of_fleet(fleet.rows), "at": fleet.at.isoformat(), "unreadable_messages": fleet.unreadable}
+    ctx.show(facts, lambda: tables.fleet(fleet.rows))
 
 
-def _follow(common: Common, reader: Reader, shown: FleetStatus) -> None:
-    """Draw the table over and over on a terminal; else print a new one when something but an age has changed."""
-    if sys.stdout.isatty() and not common.as_json:
-        _draw(reader.follow())
+def _follow(ctx: CommandContext, reader: FleetStatusReader, shown: FleetStatus) -> None:
+    """Redraw the table on a terminal; else print a new one when more than an age has changed."""
+    if sys.stdout.isatty() and not ctx.as_json:
+        _redraw(reader.follow())
         return
     for fleet in reader.follow():
         if _without_ages(fleet) != _without_ages(shown):
-            _show_once(common, fleet)
+            _show_status(ctx, fleet)
             shown = fleet
 
 
@@ -173,12 +149,7 @@ def _without_ages(fleet: FleetStatus) -> list[Row]:
     return [replace(row, age_s=None) for row in fleet.rows]
 
 
-def _draw(fleets: Iterator[FleetStatus]) -> None:
-    from rich.console import Console
-    from rich.live import Live
-
-    from publisher.views import tables
-
+def _redraw(fleets: Iterator[FleetStatus]) -> None:
     console = Console(highlight=False, emoji=False, markup=False)
     with Live(console=console, screen=True, auto_refresh=False) as live:
         for fleet in fleets:

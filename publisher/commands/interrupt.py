@@ -1,7 +1,8 @@
-"""Ctrl-C that cannot get lost in an import.
+"""Ctrl-C that no import can swallow.
 
-Python raises KeyboardInterrupt wherever the program is. Inside of a library that is being imported, and TensorFlow
-takes seconds, it may be swallowed, or end in a page of C++; so there it waits until the import is over.
+A KeyboardInterrupt raised inside an import, and TensorFlow's takes seconds, may be
+swallowed or end in a traceback of C++. So an interrupt that comes during an import is
+raised after it: a timer tries again until no import is on the stack.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
-AGAIN_S: Final = 0.05
-IMPORTING: Final = "<frozen importlib._bootstrap>"
+RETRY_S: Final = 0.05
+IMPORTLIB: Final = "<frozen importlib._bootstrap>"
 
 
 @contextmanager
-def between_imports() -> Iterator[None]:
-    """Raise KeyboardInterrupt on Ctrl-C as ever, for the length of a block, but never inside of an import."""
+def interrupt_between_imports() -> Iterator[None]:
+    """Raise KeyboardInterrupt on Ctrl-C in the block, but never inside an import."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # no other thread hears signals
+        yield  # only the main thread handles signals
         return
     numbers = (signal.SIGINT, signal.SIGALRM)
-    before = [signal.signal(number, _stop) for number in numbers]
+    before = [signal.signal(number, _on_signal) for number in numbers]
     try:
         yield
     finally:
@@ -33,15 +34,10 @@ def between_imports() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _stop(_number: int, frame: FrameType | None) -> None:
-    if not _is_importing(frame):
-        raise KeyboardInterrupt
-    signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
-
-
-def _is_importing(frame: FrameType | None) -> bool:
+def _on_signal(_number: int, frame: FrameType | None) -> None:
     while frame is not None:
-        if frame.f_code.co_filename == IMPORTING:
-            return True
+        if frame.f_code.co_filename == IMPORTLIB:
+            signal.setitimer(signal.ITIMER_REAL, RETRY_S)
+            return
         frame = frame.f_back
-    return False
+    raise KeyboardInterrupt

@@ -1,23 +1,23 @@
-"""The flags of `release` for a model that was trained elsewhere: which go together, and what makes a version of it."""
+"""The options of `release` for a model file: which go together, and how a version is built from it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from protocol.errors import BadInput
-
-if TYPE_CHECKING:  # these import numpy
-    from publisher.learning.artifacts.build import Choose
-    from publisher.learning.data.calibration import KeptCalibration
-    from publisher.operations.release.release import Make
+from publisher.learning.artifacts.build import build_from_tflite, build_from_trained
+from publisher.learning.artifacts.imported_model import build_from_keras, trained_from_keras
+from publisher.learning.data.labels import read_labels
+from publisher.operations.release.release import Build
+from publisher.operations.release.train import Training
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFileOptions:
-    """What the flags say; one of `tflite` and `keras` is given where there is a model file at all."""
+    """At most one of `tflite` and `keras` is given; none of them with a recipe."""
 
     tflite: Path | None
     keras: Path | None
@@ -27,13 +27,16 @@ class ModelFileOptions:
 
     @property
     def flag(self) -> str | None:
-        """Which flag gives the file; None where a recipe is released."""
+        """The option that names the file; None with a recipe."""
         if self.tflite is not None:
             return "--tflite"
         return None if self.keras is None else "--keras"
 
-    def check(self, trained: Mapping[str, Any], variants: str | None) -> None:
-        """Refuse flags that do not go together; `trained` are those that want a recipe. Raises BadInput."""
+    def check(self, training_flags: Mapping[str, Any], variants: str | None) -> None:
+        """Refuse options that do not go together. Raises BadInput.
+
+        `training_flags` are the values of options that need a recipe.
+        """
         if self.flag is None:
             for name, value in (("--data", self.data), ("--labels", self.labels)):
                 if value is not None:
@@ -48,67 +51,37 @@ class ModelFileOptions:
                 hint="an .npz of samples x and their classes y, to train on and to measure",
             )
         if self.flag is not None:
-            _check_untrained({**trained, "--variants": variants if self.tflite else None}, self.flag)
-        self._names()
+            _check_unset({**training_flags, "--variants": variants if self.tflite else None}, self.flag)
+        self._label_names()
 
-    def make(self, variants: tuple[str, ...], choose: Choose | None, kept: KeptCalibration | None) -> Make | None:
-        """What makes a version of the file; of these `variants`, if any, of a Keras file. None where a recipe does.
+    def build(self, training: Training) -> Build | None:
+        """Builds a version from the file; None with a recipe.
 
-        `kept` is the calibration set of an earlier version.
+        Of `training` it takes the variants, which only a Keras file with data has, and the
+        kept calibration set.
         """
-        labels = self._names()
-        if self.tflite is not None:
-            return _from_tflite(self.tflite, self.data, labels)
-        if self.keras is None:
+        labels, tflite, keras, data = self._label_names(), self.tflite, self.keras, self.data
+        if tflite is not None:
+            return lambda report: build_from_tflite(tflite, data=data, labels=labels, on_progress=report)
+        if keras is None:
             return None
-        if self.data is not None and variants:
-            return self._from_network(self.keras, self.data, labels, variants, choose, kept)
-        return self._from_keras(self.keras, labels, kept)
+        trust, kept = self.trust_code, training.kept
+        if data is None or not training.variants:
+            return lambda report: build_from_keras(
+                keras, data=data, labels=labels, trust_code=trust, kept=kept, on_progress=report
+            )
+        return lambda report: build_from_trained(
+            trained_from_keras(keras, data, labels=labels, trust_code=trust, kept=kept),
+            training.variants,
+            choose=training.choose,
+            on_progress=report,
+        )
 
-    def _names(self) -> tuple[str, ...]:
-        from publisher.learning.data.labels import read_labels
-
+    def _label_names(self) -> tuple[str, ...]:
         return () if self.labels is None else read_labels(self.labels)
 
-    def _from_keras(self, path: Path, labels: tuple[str, ...], kept: KeptCalibration | None) -> Make:
-        def make(on_progress: Any) -> Any:
-            from publisher.learning.artifacts.imported_model import build_from_keras
 
-            return build_from_keras(
-                path, data=self.data, labels=labels, trust_code=self.trust_code, kept=kept, on_progress=on_progress
-            )
-
-        return make
-
-    def _from_network(
-        self,
-        path: Path,
-        data: Path,
-        labels: tuple[str, ...],
-        variants: tuple[str, ...],
-        choose: Choose | None,
-        kept: KeptCalibration | None,
-    ) -> Make:
-        def make(on_progress: Any) -> Any:
-            from publisher.learning.artifacts.build import build_from_trained
-            from publisher.learning.artifacts.imported_model import trained_from_keras
-
-            network = trained_from_keras(path, data, labels=labels, trust_code=self.trust_code, kept=kept)
-            return build_from_trained(network, variants, choose=choose, on_progress=on_progress)
-
-        return make
-
-
-def _from_tflite(path: Path, data: Path | None, labels: tuple[str, ...]) -> Make:
-    def make(on_progress: Any) -> Any:
-        from publisher.learning.artifacts.build import build_from_tflite
-
-        return build_from_tflite(path, data=data, labels=labels, on_progress=on_progress)
-
-    return make
-
-
-def _check_untrained(trained: Mapping[str, Any], flag: str) -> None:
-    for name, value in trained.items():
+def _check_unset(values: Mapping[str, Any], flag: str) -> None:
+    for name, value in values.items():
         if value is not None:
             raise BadInput(f"{name} does not go with {flag}, which trains nothing", hint="leave one of them out")

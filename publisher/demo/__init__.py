@@ -1,1 +1,1 @@
-"""`publisher demo`: the whole road in one folder that is thrown away: a broker, three devices, three releases."""
+"""`publisher demo`: a broker, three devices and three releases in one temporary folder."""

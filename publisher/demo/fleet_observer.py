@@ -1,4 +1,4 @@
-"""Listens to the fleet's topics like any MQTT tool would, and counts. It believes nobody else: not even the demo."""
+"""`FleetObserver`: counts what devices publish, whatever the demo expects."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from protocol.mqtt.link import Connected, LinkEvent, Received
 from protocol.mqtt.paho_link import MqttLink
 from protocol.topics import Kind, Topics
 
-HEARD: Final = (Kind.STATUS, Kind.EVENT, Kind.FEEDBACK)
+OBSERVED: Final = (Kind.STATUS, Kind.EVENT, Kind.FEEDBACK)
 
 
 class FleetObserver:
-    """A context that hears from its start to its end."""
+    """A context manager that observes the fleet from start to end."""
 
     def __init__(self, url: BrokerUrl, topics: Topics) -> None:
         self._inbox: queue.Queue[LinkEvent] = queue.Queue()
-        self._link = MqttLink(url, "edgeferry-witness", self._inbox.put)
+        self._link = MqttLink(url, "edgeferry-observer", self._inbox.put)
         self._topics = topics
         self.statuses: dict[str, Status] = {}
-        self.outcomes: dict[str, Outcome] = {}  # by event id: events come at least once
+        self.outcomes: dict[str, Outcome] = {}  # by event id: events are delivered at least once
         self.windows: dict[str, Feedback] = {}  # the same
         self.last_feedback = ("", b"")
         self.last_refusal = ("", b"")
@@ -37,55 +37,59 @@ class FleetObserver:
     def __exit__(self, *_: object) -> None:
         self._link.stop()
 
-    def wait_until(self, come_true: Callable[[], bool], *, timeout_s: float, meanwhile: Callable[[], None]) -> bool:
-        """Listen until something has come true, or the time is over; `meanwhile` is called now and then."""
+    def wait_until(self, condition: Callable[[], bool], *, timeout_s: float, meanwhile: Callable[[], None]) -> bool:
+        """Receive until `condition` holds; False after `timeout_s`. Calls `meanwhile` while idle."""
         until_s = time.monotonic() + timeout_s
-        while not come_true():
+        while not condition():
             if time.monotonic() >= until_s:
                 return False
             try:
-                self._take(self._inbox.get(timeout=0.2))
+                self._handle(self._inbox.get(timeout=0.2))
             except queue.Empty:
                 meanwhile()
         return True
 
     def devices(self, outcome: OutcomeKind, version: str) -> int:
-        """How many devices have said this of a version."""
+        """How many devices have reported this outcome of a version."""
         return len(
-            {said.device for said in self.outcomes.values() if (said.outcome, said.version) == (outcome, version)}
+            {each.device for each in self.outcomes.values() if (each.outcome, each.version) == (outcome, version)}
         )
 
+    def rejection_reason(self) -> str:
+        """The reason of the first rejection."""
+        return next(each.reason for each in self.outcomes.values() if each.outcome == "rejected")
+
     def running(self, version: str) -> int:
-        """How many devices say that they run it."""
+        """How many devices report it as installed."""
         return sum(status.installed_version == version for status in self.statuses.values())
 
     @property
     def inferences(self) -> int:
-        """Inputs that applications have asked about, by the devices' own feedback."""
+        """Inferences reported by the devices' feedback."""
         return sum(window.inferences for window in self.windows.values())
 
     @property
     def failed_inferences(self) -> int:
-        """How many of them got no answer."""
+        """How many of them failed."""
         return sum(window.errors for window in self.windows.values())
 
     def accuracy(self, version: str) -> float | None:
-        """Share of right answers among those whose truth became known, over the fleet; None without any."""
+        """Share of correct outputs among labelled ones, over the fleet; None without any."""
         windows = [window for window in self.windows.values() if window.version == version]
         labelled = sum(window.labelled for window in windows)
         return sum(window.correct for window in windows) / labelled if labelled else None
 
-    def _take(self, event: LinkEvent) -> None:
+    def _handle(self, event: LinkEvent) -> None:
         match event:
             case Connected():
-                self._link.subscribe([self._topics.of_every_device(kind) for kind in HEARD], qos=1)
+                self._link.subscribe([self._topics.of_every_device(kind) for kind in OBSERVED], qos=1)
             case Received(topic, payload):
                 try:
-                    self._hear(topic, payload)
+                    self._add(topic, payload)
                 except BadInput:
-                    return  # somebody else's words on our topics
+                    return  # not a message of EdgeFerry
 
-    def _hear(self, topic: str, payload: bytes) -> None:
+    def _add(self, topic: str, payload: bytes) -> None:
         address = self._topics.parse(topic)
         match address.kind if address else None:
             case Kind.STATUS:

@@ -1,4 +1,4 @@
-"""The processes of the demo: one broker, some devices. Started here, ended here, each by its own handle."""
+"""The processes of the demo: a broker and devices. Each is ended by its own handle."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from typing import Final, Self
 from protocol.errors import FerryError, MissingPart
 
 LOOPBACK: Final = "127.0.0.1"
-ANSWERS_WITHIN_S: Final = 15.0
+LISTENS_WITHIN_S: Final = 15.0
 ENDS_WITHIN_S: Final = 10.0
 TERMINATED: Final = 143  # as the shell counts SIGTERM
-SYSTEM_FOLDERS: Final = "/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"  # Debian puts mosquitto where PATH may not look
+SYSTEM_FOLDERS: Final = "/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"  # Debian's mosquitto may not be on PATH
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A process and the file that its words go to."""
+    """A process and its log file."""
 
     name: str
     process: subprocess.Popen[bytes]
     log: Path
 
-    def last_words(self, lines: int = 12) -> str:
+    def log_tail(self, lines: int = 12) -> str:
         """The end of its log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
 class Processes:
-    """A context that ends whatever was started in it, the last first; also when it is itself ended by SIGTERM."""
+    """A context manager that ends what was started in it, last first; also on SIGTERM."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -56,10 +56,10 @@ class Processes:
         """Start a process; its stdout and stderr go to `<name>.log`."""
         log = self._folder / f"{name}.log"
         environment = {key: value for key, value in os.environ.items() if not key.startswith("EDGEFERRY_")}
-        with log.open("wb") as words:
+        with log.open("wb") as output:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=words, stderr=subprocess.STDOUT, env=environment,
-                start_new_session=True,  # Ctrl-C reaches the demo alone, which then ends its children in order
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment,
+                start_new_session=True,  # Ctrl-C reaches the demo only, which then ends its children
             )  # fmt: skip
         child = Child(name, process, log)
         self.children.append(child)
@@ -67,20 +67,20 @@ class Processes:
         return child
 
     def check_alive(self) -> None:
-        """Raise FerryError with the last words of a process that has ended by itself."""
+        """Raise FerryError with the end of the log if a process has ended."""
         if self._terminated:
             sys.exit(TERMINATED)
         for child in self.children:
             if child.process.poll() is not None:
-                raise FerryError(f"{child.name} has ended by itself:\n{child.last_words()}")
+                raise FerryError(f"{child.name} has ended by itself:\n{child.log_tail()}")
 
     def _on_sigterm(self, *_: object) -> None:
-        self._terminated = True  # an exit that is raised within an import or a callback may get lost
+        self._terminated = True  # SystemExit may be swallowed within an import or a callback
         sys.exit(TERMINATED)
 
 
 def start_broker(processes: Processes, folder: Path, *, embedded: bool) -> tuple[str, str]:
-    """Start mosquitto where it is installed, else the embedded broker; return what it is and its URL."""
+    """Start mosquitto if installed, else the embedded broker; return its name and URL."""
     port = _free_port()
     program = None if embedded else shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:{SYSTEM_FOLDERS}")
     if program:
@@ -93,12 +93,12 @@ def start_broker(processes: Processes, folder: Path, *, embedded: bool) -> tuple
         child = processes.start(
             "embedded-broker", sys.executable, "-m", "publisher.embedded_broker", "--port", str(port)
         )
-    _wait_for_answer(child, port)
+    _wait_until_listening(child, port)
     return child.name, f"mqtt://{LOOPBACK}:{port}"
 
 
 def start_device(processes: Processes, folder: Path, recording: Path, *, rate_hz: float, label_share: float) -> Child:
-    """Run the device of an enrolled folder as an application that replays a recording."""
+    """Run a device from its enrolled folder, with an application that replays a recording."""
     return processes.start(
         folder.name, sys.executable, "-m", "device_client", "run", "--config", str(folder / "device.toml"),
         "--replay", str(recording), "--rate", f"{rate_hz:g}", "--label-share", f"{label_share:g}",
@@ -111,15 +111,15 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_for_answer(child: Child, port: int) -> None:
-    until_s = time.monotonic() + ANSWERS_WITHIN_S
+def _wait_until_listening(child: Child, port: int) -> None:
+    until_s = time.monotonic() + LISTENS_WITHIN_S
     while time.monotonic() < until_s and child.process.poll() is None:
         with socket.socket() as probe:
             probe.settimeout(1.0)
             if probe.connect_ex((LOOPBACK, port)) == 0:
                 return
         time.sleep(0.05)
-    raise MissingPart(f"{child.name} does not answer on port {port}:\n{child.last_words()}")
+    raise MissingPart(f"{child.name} does not answer on port {port}:\n{child.log_tail()}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

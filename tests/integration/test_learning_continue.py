@@ -29,7 +29,7 @@ from publisher.learning.training.warm_start import (
 from publisher.operations.progress import SilentProgress
 from publisher.operations.release.train import Training
 from publisher.operations.release.train import train as carry_out
-from publisher.operations.release.training_history import drawn_anew, kept_calibration, start_from
+from publisher.operations.release.training_history import describe_new_calibration, kept_calibration, warm_start
 from tests.builders import NOON, a_manifest
 
 pytestmark = pytest.mark.xdist_group("continue")
@@ -172,7 +172,9 @@ def test_inputs_that_changed_draw_the_set_anew_and_the_reason_is_kept(x: Floats,
     assert start.calibration is not None
     drawn = choose_calibration(x.astype(np.float32), KeptCalibration("1.0.0", start.calibration))
     assert (drawn.version, drawn.anew) == (None, f"its samples have another {what} than those of 1.0.0")
-    assert list(drawn_anew({"calibration_anew": drawn.anew})) == [f"the calibration set is drawn anew: {drawn.anew}"]
+    assert list(describe_new_calibration({"calibration_anew": drawn.anew})) == [
+        f"the calibration set is drawn anew: {drawn.anew}"
+    ]
 
 
 def test_the_last_version_that_has_a_set_hands_it_on_with_the_name_of_whose_it_is(
@@ -203,7 +205,7 @@ def test_a_start_is_found_in_the_registry_and_its_files_are_no_orphans(
     registry: Registry, first: BuiltVersion, start: WarmStart
 ) -> None:
     released(registry, first)
-    found = start_from(registry, "digits", "1.0.0", "sides")
+    found = warm_start(registry, "digits", "1.0.0", "sides")
     assert (found.version, found.weights) == ("1.0.0", start.weights)
     assert found.calibration is not None
     assert calibration_npz(found.calibration) == first.kept[1]
@@ -246,7 +248,7 @@ def test_what_cannot_be_gone_on_from_is_said(
 ) -> None:
     put(registry, first)
     with pytest.raises(kind) as refused:
-        start_from(registry, "digits", "1.0.0", "sides")
+        warm_start(registry, "digits", "1.0.0", "sides")
     assert said in refused.value.message
     assert refused.value.hint
 

@@ -19,7 +19,7 @@ from publisher.learning.compression.qat import make_quantization_aware
 from publisher.learning.recipe.network import build_network
 from publisher.learning.recipe.recipe import Recipe, load_recipe
 from publisher.learning.training.warm_start import WarmStart, put_weights, read_calibration, weights_npz
-from publisher.operations.release.training_history import made_anew, start_from
+from publisher.operations.release.training_history import describe_new_networks, warm_start
 from tests.builders import NOON, a_manifest
 from tests.integration.reading import answers, weights
 
@@ -175,7 +175,7 @@ def test_the_lineage_says_what_each_variant_goes_on_from(second: BuiltVersion) -
         "distilled": "distilled of 1.0.0",
         "student": "nothing; made anew: 1.0.0 has no student to go on from",
     }
-    assert list(made_anew(second.lineage)) == [
+    assert list(describe_new_networks(second.lineage)) == [
         "student goes on from nothing; made anew: 1.0.0 has no student to go on from"
     ]
 
@@ -201,10 +201,10 @@ def test_kept_networks_are_found_again_and_are_no_orphans(
     for kept in first.kept:
         registry.blobs.add_bytes(kept)
     registry.versions.add(a_manifest("1.0.0"), first.lineage, NOON)
-    assert start_from(registry, "digits", "1.0.0", "handwriting").networks == start.networks
+    assert warm_start(registry, "digits", "1.0.0", "handwriting").networks == start.networks
     assert registry.orphans() == []
     registry.discard_blob(first.lineage["networks_sha256"]["pruned-80"])
     with pytest.raises(BadInput, match=r"the weights of pruned-80 of digits 1\.0\.0 are not in the registry"):
-        start_from(registry, "digits", "1.0.0", "handwriting")
+        warm_start(registry, "digits", "1.0.0", "handwriting")
     registry.versions.remove("digits", "1.0.0")
     assert set(first.lineage["networks_sha256"].values()) & set(registry.orphans())

@@ -85,7 +85,7 @@ def test_the_network_of_a_file_can_be_trained_on_as_a_recipes(files: Path) -> No
 def test_the_network_of_a_file_has_a_ladder_and_what_it_cannot_have_is_told(files: Path, tmp_path: Path) -> None:
     rungs = ("int8", "pruned-50", "distilled")
     brought = KerasFile(files / "flowers.keras", files / "data.npz")
-    made = compress(Compression(rungs=rungs, epochs=8, brought=brought), tmp_path, SilentProgress())
+    made = compress(Compression(rungs=rungs, epochs=8, keras_file=brought), tmp_path, SilentProgress())
     told = {rung["name"]: rung for rung in made.facts["rungs"]}
     assert list(told) == ["float32", "int8", "pruned-50"]
     for name, rung in told.items():

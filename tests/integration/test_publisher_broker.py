@@ -84,7 +84,7 @@ def test_a_broker_that_goes_away_is_told_after_a_while() -> None:
     bad = EmbeddedBroker()
     bad.start()
     link_of = _link_of(BrokerUrl.parse(bad.url))
-    broker = BrokerClient("here", link_of, patience_s=1.5)
+    broker = BrokerClient("here", link_of, timeout_s=1.5)
     with broker:
         broker.open()
         broker.put_all(MESSAGES[:1])
@@ -119,7 +119,7 @@ def test_a_refused_topic_is_named() -> None:
 
 def test_no_more_messages_are_on_their_way_than_fit() -> None:
     slow = _SlowLink()
-    broker = BrokerClient("slow", slow.given, patience_s=10)
+    broker = BrokerClient("slow", slow.given, timeout_s=10)
     broker.open()
     broker.put_all(MESSAGES)
     assert slow.most_waiting == PUTS_IN_FLIGHT

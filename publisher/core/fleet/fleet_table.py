@@ -1,6 +1,6 @@
-"""What the fleet says about itself, as a table: one row for each device and model. Reads no topic and no clock.
+"""`FleetTable`: one row for each device and model, from status and presence messages.
 
-The retained topics give the picture at once; news may go on changing it.
+Reads no topic and no clock. Messages may be added in any order, again and again.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from protocol.messages.device import Presence, Status
 NEVER: Final = "never seen"
 NO_MODEL: Final = "-"
 SETTLED: Final = frozenset({"idle", "committed"})
-# in these, a device that has its version already is on its way to another variant of it
+# a device in one of these that has its version already is changing to another variant
 REFITTING: Final = frozenset({"assigned", "deferred", "fetching", "stalled", "proving", "shadowing"})
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Where one device stands with one model. `online` None: it never said; `age_s`: since it last said anything."""
+    """One device and model. `online` is None before the first presence; `age_s` is of its last message."""
 
     device: str
     model: str
@@ -37,20 +37,20 @@ class Row:
 
     @property
     def up_to_date(self) -> bool:
-        """Whether it runs what it should, and is done proving it."""
+        """Whether it runs the version it should, and has finished its trial."""
         if self.installed is None:
             return False
         return self.state in SETTLED | REFITTING if self.latest == self.installed else self.is_unasked
 
     @property
     def is_unasked(self) -> bool:
-        """Whether it rests, and no plan names a version for it."""
+        """Whether no plan names a version for it, and nothing is under way."""
         return self.state in SETTLED and self.latest is None
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The fleet in a few numbers."""
+    """Counts over the table."""
 
     devices: int
     online: int
@@ -59,38 +59,38 @@ class Summary:
 
 
 class FleetTable:
-    """The newest word of each device; `enrolled` are those that should be there."""
+    """The newest message of each device; `enrolled` are listed even without any."""
 
     def __init__(self, enrolled: Iterable[str] = ()) -> None:
         self._enrolled = frozenset(enrolled)
         self._presences: dict[str, Presence] = {}
         self._statuses: dict[tuple[str, str], Status] = {}
 
-    def hear_presence(self, presence: Presence) -> None:
-        """A device is there, or not. The will of a session that is over says nothing about the one that followed."""
+    def add_presence(self, presence: Presence) -> None:
+        """Take a presence message, unless it is the late will of an earlier session."""
         known = self._presences.get(presence.device)
         late = known is not None and known.online and not presence.online and known.session != presence.session
         if not late:
             self._presences[presence.device] = presence
 
-    def hear_status(self, status: Status) -> None:
-        """A device has told where it stands; what is older than what we know is a repetition."""
+    def add_status(self, status: Status) -> None:
+        """Take a status message, unless it is older than the known one."""
         known = self._statuses.get((status.device, status.model))
         if known is None or status.at >= known.at or status.plan_sequence > known.plan_sequence:
             self._statuses[status.device, status.model] = status
 
-    def forget(self, device: str, model: str | None = None) -> None:
-        """A retained topic was emptied."""
+    def remove(self, device: str, model: str | None = None) -> None:
+        """Drop the message of a retained topic that was cleared."""
         if model is None:
             self._presences.pop(device, None)
         else:
             self._statuses.pop((device, model), None)
 
     def rows(self, now: datetime) -> list[Row]:
-        """The table, by device and model."""
+        """The rows, sorted by device and model."""
         rows = [_row(status, self._presences.get(status.device), now) for status in self._statuses.values()]
-        heard = {row.device for row in rows}
-        silent = (self._enrolled | self._presences.keys()) - heard
+        reporting = {row.device for row in rows}
+        silent = (self._enrolled | self._presences.keys()) - reporting
         rows += [_silent_row(device, self._presences.get(device), now) for device in silent]
         return sorted(rows, key=lambda row: (row.device, row.model))
 
@@ -132,5 +132,5 @@ def _silent_row(device: str, presence: Presence | None, now: datetime) -> Row:
 
 
 def _age_s(at: datetime, now: datetime) -> float:
-    """Never under 0: a device's clock may be ahead."""
+    """At least 0: a device's clock may be ahead."""
     return max(0.0, (now - at).total_seconds())

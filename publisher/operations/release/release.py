@@ -1,7 +1,7 @@
-"""One release: make the variants, hold them to the contract and the gates, store them, sign, upload, announce.
+"""Releases a version: build, check contract and gates, store, sign, upload, announce.
 
-A release that is stopped leaves nothing half announced: until its plan is stored it is undone by whoever comes next,
-and from then on finished (`recovery`).
+A release that is stopped is either undone or completed by the next command: undone until
+its plan is stored, completed after (see `announce.crash_recovery`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -25,8 +25,10 @@ from protocol.trust.bundle import role_of
 from publisher.adapters.registry import Registry
 from publisher.core.release.gates import Baseline, Figures, Gates, failures, suggest_remedy
 from publisher.core.release.pareto import Selection, front, select
-from publisher.core.rollout import plan_edits as planning
+from publisher.core.rollout import plan_edits
 from publisher.core.rollout.audience import Audience
+from publisher.learning.artifacts.build import BuiltVariant, BuiltVersion
+from publisher.learning.measurement.evaluation import wire_bytes
 from publisher.operations.announce.crash_recovery import locked, releasing
 from publisher.operations.announce.plan_announcement import stage
 from publisher.operations.announce.topic_ownership import check_topic_is_ours
@@ -35,30 +37,34 @@ from publisher.operations.context import PublisherContext
 from publisher.operations.progress import OnProgress
 from publisher.operations.release import training_history as history
 
-if TYPE_CHECKING:  # it imports numpy, and a release that is refused early needs none
-    from publisher.learning.artifacts.build import BuiltVariant, BuiltVersion
-
-Make = Callable[[OnProgress], "BuiltVersion"]
+Build = Callable[[OnProgress], BuiltVersion]
 SIGNING_ROLES: Final = ("targets", "snapshot", "timestamp")
 
 
 @dataclass(frozen=True, slots=True)
-class ReleaseRequest:
-    """What is asked for."""
+class RolloutRequest:
+    """Which devices get the version, each at its own time within `spread_s`."""
 
-    model: str
-    version: str
     audience: Audience = field(default_factory=Audience)
     urgency: Urgency = "routine"
     spread_s: int = 0
-    notes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRequest:
+    """What to release. `force` releases a version that misses its gates."""
+
+    model: str
+    version: str
+    rollout: RolloutRequest = field(default_factory=RolloutRequest)
     gates: Gates = field(default_factory=Gates)
+    notes: str = ""
     force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """What went out. `missed_gates` were forced."""
+    """What was released. `missed_gates` were overridden by `force`."""
 
     manifest: Manifest
     plan: Plan
@@ -67,102 +73,110 @@ class Released:
     missed_gates: tuple[str, ...]
 
 
-def release(context: PublisherContext, order: ReleaseRequest, make: Make) -> Released:
-    """Carry out an order; `make` trains, or takes a file. What can be refused is refused before it is asked."""
+def release(context: PublisherContext, request: ReleaseRequest, build: Build) -> Released:
+    """Release the version that `build` returns. What needs no version is checked before.
+
+    Raises VersionOccupied, BrokerRefused, MissingPart, BadModel, GateFailed, and what
+    `build` raises.
+    """
+    registry = context.registry
     with locked(context):
-        _check_free(context.registry, order)
-        check_topic_is_ours(context, order.model)
-        _prepare_keys(context, order.model)
+        _check_version_is_free(registry, request)
+        check_topic_is_ours(context, request.model)
+        _prepare_keys(registry, request.model)
         with context.progress.bar("making the variants") as on_progress:
-            made = make(on_progress)
-        _remember(context, order.model, made)
-        _check_contract(context.registry, order, made)
-        missed = _check_gates(context, order, made)
-        with releasing(context.registry, order.model, order.version):
-            context.progress.report(f"storing {order.model} {order.version}")
-            manifest = _store(context, order, made, missed)
-            context.registry.versions.add(manifest, made.lineage, manifest.created)
-            staged = stage(context, _planned(context, order))
-        uploaded = announce(context, staged)
-        plan = context.registry.announcements.plan(order.model)
-        assert plan is not None
-        return Released(manifest, plan, uploaded, made.accuracy, missed)
+            built = build(on_progress)
+        _record(context, request.model, built)
+        _check_contract(registry, request, built)
+        missed = _check_gates(context, request, built)
+        with releasing(registry, request.model, request.version):
+            context.progress.report(f"storing {request.model} {request.version}")
+            manifest = _store(context, request, built, missed)
+            registry.versions.add(manifest, built.lineage, manifest.created)
+            plan = _next_plan(context, request)
+            staged = stage(context, plan)
+        return Released(manifest, plan, announce(context, staged), built.accuracy, missed)
 
 
-def check_order(context: PublisherContext, order: ReleaseRequest) -> None:
-    """Refuse what cannot be right whatever is made, before there is a broker. Raises BadName, BadInput."""
-    check_name(order.model, "model")
-    _check_free(context.registry, order)
-    _planned(context, order)
+def check_request(context: PublisherContext, request: ReleaseRequest) -> None:
+    """Refuse a request that no build could satisfy. Raises BadName, BadInput."""
+    check_name(request.model, "model")
+    _check_version_is_free(context.registry, request)
+    _next_plan(context, request)
 
 
-def selecting(context: PublisherContext, order: ReleaseRequest) -> Callable[[Mapping[str, Figures]], Selection]:
-    """What chooses among rungs: the Pareto front within the gates; where none passes, the gates refuse the front."""
+def selecting(context: PublisherContext, request: ReleaseRequest) -> Callable[[Mapping[str, Figures]], Selection]:
+    """A function that selects among rungs: the Pareto front within the gates.
+
+    If no rung passes the gates, it returns the whole front for the gates to refuse.
+    """
 
     def choose(candidates: Mapping[str, Figures]) -> Selection:
-        selection = select(candidates, _standing(context.registry, order.model), order.gates)
+        selection = select(candidates, _baseline(context.registry, request.model), request.gates)
         return selection if selection.shipped else Selection(front(candidates), {})
 
     return choose
 
 
-def _remember(context: PublisherContext, model: str, made: BuiltVersion) -> None:
-    """What was trained is remembered, also where a gate then refuses it; what could not be done to a file is said."""
-    lineage = made.lineage
-    for sentence in (*lineage.get("not_done", ()), *history.made_anew(lineage), *history.drawn_anew(lineage)):
-        context.progress.report(sentence)
-    if made.lineage.get("source") == history.RECIPE:
-        context.progress.report(history.told(*history.remember(context.registry, model, made, context.clock())))
+def _record(context: PublisherContext, model: str, built: BuiltVersion) -> None:
+    """Record a training, even if a gate refuses it later, and report what was not done."""
+    lineage, report = built.lineage, context.progress.report
+    for line in (
+        *lineage.get("not_done", ()),
+        *history.describe_new_networks(lineage),
+        *history.describe_new_calibration(lineage),
+    ):
+        report(line)
+    if lineage.get("source") == history.RECIPE:
+        report(history.describe_record(*history.record_training(context.registry, model, built, context.clock())))
 
 
-def _check_free(registry: Registry, order: ReleaseRequest) -> None:
-    if order.version in registry.versions.of_model(order.model):
+def _check_version_is_free(registry: Registry, request: ReleaseRequest) -> None:
+    if request.version in registry.versions.of_model(request.model):
         raise VersionOccupied(
-            f"{order.model} {order.version} is released already, and a version never changes",
+            f"{request.model} {request.version} is released already, and a version never changes",
             hint="choose the next number",
         )
 
 
-def _prepare_keys(context: PublisherContext, model: str) -> None:
-    """Have every key that will sign; a new model gets its own. Raises MissingPart, before anything is trained."""
-    keys, role = context.registry.keys, role_of(model)
-    new = f"{role}.json" not in context.registry.announcements.metadata()
+def _prepare_keys(registry: Registry, model: str) -> None:
+    """Check that all signing keys are there; a new model gets its own. Raises MissingPart."""
+    keys, role = registry.keys, role_of(model)
+    new = f"{role}.json" not in registry.announcements.metadata()
     if new:
         keys.ensure(role)
     for needed in (role, *(SIGNING_ROLES if new else SIGNING_ROLES[1:])):
         keys.signers(needed)
 
 
-def _check_contract(registry: Registry, order: ReleaseRequest, made: BuiltVersion) -> None:
-    for version in registry.versions.of_model(order.model)[-1:]:  # each was held to the one before
-        registry.versions.manifest(order.model, version).contract.check_successor(made.contract)
+def _check_contract(registry: Registry, request: ReleaseRequest, built: BuiltVersion) -> None:
+    for version in registry.versions.of_model(request.model)[-1:]:  # each version was checked against the one before
+        registry.versions.manifest(request.model, version).contract.check_successor(built.contract)
 
 
-def _check_gates(context: PublisherContext, order: ReleaseRequest, made: BuiltVersion) -> tuple[str, ...]:
-    candidate = {variant.name: _figures(variant, order.gates) for variant in made.variants}
-    standing = _standing(context.registry, order.model)
-    missed = failures(candidate, standing, order.gates)
-    if missed and not order.force:
-        raise GateFailed("; ".join(missed), hint=suggest_remedy(candidate, standing, order.gates))
+def _check_gates(context: PublisherContext, request: ReleaseRequest, built: BuiltVersion) -> tuple[str, ...]:
+    candidate = {variant.name: _figures(variant, request.gates) for variant in built.variants}
+    baseline = _baseline(context.registry, request.model)
+    missed = failures(candidate, baseline, request.gates)
+    if missed and not request.force:
+        raise GateFailed("; ".join(missed), hint=suggest_remedy(candidate, baseline, request.gates))
     for reason in missed:
         context.progress.report(f"forced: {reason}")
     return missed
 
 
 def _figures(variant: BuiltVariant, gates: Gates) -> Figures:
-    """What the gates ask of a variant; it is packed for the wire only where one of them asks."""
-    from publisher.learning.measurement.evaluation import wire_bytes
-
+    """What the gates check. A variant is compressed for the wire only if a gate needs it."""
     measured, tflite = variant.measured, variant.tflite
     sent = len(tflite) if gates.max_wire_bytes is None else wire_bytes(tflite)
     return Figures(measured.accuracy, sent, measured.latency_ms_p50, measured.latency_ms_p95)
 
 
-def _standing(registry: Registry, model: str) -> Baseline | None:
+def _baseline(registry: Registry, model: str) -> Baseline | None:
     plan = registry.announcements.plan(model)
     try:
-        version = planning.newest_version(plan) if plan else None
-    except UnknownVersion:  # nothing but pins
+        version = plan_edits.newest_version(plan) if plan else None
+    except UnknownVersion:  # the plan has only pins
         version = None
     if version is None:
         return None
@@ -170,77 +184,79 @@ def _standing(registry: Registry, model: str) -> Baseline | None:
     return Baseline(version, {variant.name: variant.measured.accuracy for variant in manifest.variants})
 
 
-def _planned(context: PublisherContext, order: ReleaseRequest) -> Plan:
-    return planning.release(
-        context.registry.announcements.plan(order.model),
-        order.model,
-        order.version,
-        order.audience,
+def _next_plan(context: PublisherContext, request: ReleaseRequest) -> Plan:
+    return plan_edits.release(
+        context.registry.announcements.plan(request.model),
+        request.model,
+        request.version,
+        request.rollout.audience,
         context.clock(),
-        urgency=order.urgency,
-        spread_s=order.spread_s,
+        urgency=request.rollout.urgency,
+        spread_s=request.rollout.spread_s,
     )
 
 
-def _store(context: PublisherContext, order: ReleaseRequest, made: BuiltVersion, missed: tuple[str, ...]) -> Manifest:
+def _store(
+    context: PublisherContext, request: ReleaseRequest, built: BuiltVersion, missed: tuple[str, ...]
+) -> Manifest:
     try:
-        return _manifest(context, order, made, missed)
+        return _manifest(context, request, built, missed)
     except ValidationError as refused:
         raise BadModel(f"the model does not fit into a release: {first_error(refused)}") from None
 
 
 def _manifest(
-    context: PublisherContext, order: ReleaseRequest, made: BuiltVersion, missed: tuple[str, ...]
+    context: PublisherContext, request: ReleaseRequest, built: BuiltVersion, missed: tuple[str, ...]
 ) -> Manifest:
     registry = context.registry
-    golden = registry.blobs.add_bytes(made.golden)
-    for kept in made.kept:  # named by hash in the lineage
+    golden = registry.blobs.add_bytes(built.golden)
+    for kept in built.kept:  # named by hash in the lineage
         registry.blobs.add_bytes(kept)
     return Manifest(
-        model=order.model,
-        version=order.version,
+        model=request.model,
+        version=request.version,
         created=context.clock(),
-        notes=order.notes,
-        labels=made.labels,
-        contract=made.contract,
+        notes=request.notes,
+        labels=built.labels,
+        contract=built.contract,
         golden=Golden(
             sha256=golden,
-            size_bytes=len(made.golden),
-            samples=made.golden_samples,
+            size_bytes=len(built.golden),
+            samples=built.golden_samples,
             encodings=_encodings(registry, golden),
         ),
-        variants=tuple(_stored(registry, variant) for variant in made.variants),
-        input_statistics=made.statistics,
+        variants=tuple(_store_variant(registry, variant) for variant in built.variants),
+        input_statistics=built.statistics,
         forced="; ".join(missed),
     )
 
 
-def _stored(registry: Registry, made: BuiltVariant) -> Variant:
-    sha256 = registry.blobs.add_bytes(made.tflite)
+def _store_variant(registry: Registry, built: BuiltVariant) -> Variant:
+    sha256 = registry.blobs.add_bytes(built.tflite)
     return Variant(
-        name=made.name,
-        precision=made.precision,
+        name=built.name,
+        precision=built.precision,
         sha256=sha256,
-        size_bytes=len(made.tflite),
-        golden_tolerance=made.tolerance,
-        requires=made.requires,
-        measured=made.measured,
+        size_bytes=len(built.tflite),
+        golden_tolerance=built.tolerance,
+        requires=built.requires,
+        measured=built.measured,
         encodings=_encodings(registry, sha256),
     )
 
 
 def _encodings(registry: Registry, sha256: str) -> tuple[Encoding, ...]:
-    """The ways in which a blob travels: as it is, and in zstd where that saves enough."""
+    """The encodings of a blob: raw, and zstd if that saves enough."""
     plain = registry.blobs.path(sha256)
     with TemporaryDirectory(prefix="edgeferry-") as folder:
         packed = Path(folder) / sha256
         kinds = {RAW: sha256}
         if encode_zstd(plain, packed):
             kinds[ZSTD] = registry.blobs.add_file(packed)
-    return tuple(_cut(registry, kind, blob) for kind, blob in kinds.items())
+    return tuple(_store_chunks(registry, kind, blob) for kind, blob in kinds.items())
 
 
-def _cut(registry: Registry, kind: str, blob: str) -> Encoding:
-    made = cut(registry.blobs.path(blob))
-    registry.chunks.add(blob, made)
-    return Encoding(kind=kind, tree=made.tree)
+def _store_chunks(registry: Registry, kind: str, blob: str) -> Encoding:
+    chunked = cut(registry.blobs.path(blob))
+    registry.chunks.add(blob, chunked)
+    return Encoding(kind=kind, tree=chunked.tree)

@@ -1,35 +1,35 @@
-"""Trains a recipe and lays the variants and their numbers down in a folder; a registry remembers it. No broker."""
+"""Trains a recipe and writes its variants and their metrics to a folder. Needs no broker."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from protocol.errors import BadInput
 from protocol.topics import check_name
 from publisher.adapters.registry import Registry
 from publisher.core.release.reproducibility import Repetition
+from publisher.learning.artifacts.build import VARIANTS, BuiltVersion, Choose, build_from_recipe
+from publisher.learning.data.calibration import KeptCalibration
+from publisher.learning.recipe.recipe import find_recipe, load_recipe
+from publisher.learning.training.warm_start import WarmStart
 from publisher.operations.context import utc_now
-from publisher.operations.progress import Progress
-from publisher.operations.release.training_history import drawn_anew, made_anew, remember, told
-
-if TYPE_CHECKING:  # these import numpy
-    from publisher.learning.artifacts.build import BuiltVersion, Choose
-    from publisher.learning.data.calibration import KeptCalibration
-    from publisher.learning.training.warm_start import WarmStart
+from publisher.operations.progress import OnProgress, Progress
+from publisher.operations.release import training_history as history
+from publisher.operations.release.output_folder import make_output_folder
 
 METRICS: Final = "metrics.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What to train. What is None is the recipe's own; no `variants` are the usual; `choose` takes some of them.
+    """What to train. None stands for the recipe's own value.
 
-    `kept` is the calibration set of an earlier version.
+    `start` is the version to continue, `kept` the calibration set of an earlier version.
+    No `variants` are the default ones; `choose` selects among them.
     """
 
     recipe: str
@@ -44,7 +44,7 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class FinishedTraining:
-    """What lies in the folder, and under which number the registry remembers it."""
+    """The written files; `number` and `repetition` are set if a registry recorded it."""
 
     files: tuple[Path, ...]
     metrics: dict[str, Any]
@@ -62,35 +62,46 @@ def train(
 ) -> FinishedTraining:
     """Write `<model>-<variant>.tflite` and metrics.json. Raises BadRecipe, BadInput."""
     check_name(model, "model")
-    _make_folder(folder)  # before minutes of training
+    make_output_folder(folder)  # fail before minutes of training
     with progress.bar(f"training {model}") as on_progress:
-        made = make(training, on_progress)
-    for sentence in (*made_anew(made.lineage), *drawn_anew(made.lineage)):
-        progress.report(sentence)
-    files = tuple(folder / f"{model}-{variant.name}.tflite" for variant in made.variants)
-    for path, variant in zip(files, made.variants, strict=True):
+        built = build(training, on_progress)
+    lineage = built.lineage
+    for line in (*history.describe_new_networks(lineage), *history.describe_new_calibration(lineage)):
+        progress.report(line)
+    files = tuple(folder / f"{model}-{variant.name}.tflite" for variant in built.variants)
+    for path, variant in zip(files, built.variants, strict=True):
         path.write_bytes(variant.tflite)
-    metrics = metrics_of(model, made)
+    metrics = _metrics(model, built)
     (folder / METRICS).write_text(json.dumps(metrics, indent=2) + "\n")
+    finished = FinishedTraining((*files, folder / METRICS), metrics)
     if registry is None:
-        return FinishedTraining((*files, folder / METRICS), metrics)
-    record, repetition = remember(registry, model, made, clock())
-    progress.report(told(record, repetition))
-    return FinishedTraining((*files, folder / METRICS), metrics, record.number, repetition)
+        return finished
+    record, repetition = history.record_training(registry, model, built, clock())
+    progress.report(history.describe_record(record, repetition))
+    return replace(finished, number=record.number, repetition=repetition)
+
+
+def continued(
+    training: Training, registry: Registry, model: str, version: str | None, *, new_calibration: bool
+) -> Training:
+    """The training with what it takes from earlier versions of a model.
+
+    These are the weights of `version`, if given, and the last calibration set, unless a new
+    one is to be drawn. Raises BadRecipe, UnknownVersion, BadInput, BlobDamaged.
+    """
+    start = history.warm_start(registry, model, version, recipe_name(training.recipe)) if version else None
+    if new_calibration:
+        return replace(training, start=start and replace(start, calibration=None))
+    return replace(training, start=start, kept=history.kept_calibration(registry, model, version))
 
 
 def recipe_name(recipe: str) -> str:
-    """What a lineage calls the recipe of `--recipe`. Raises BadRecipe where there is none."""
-    from publisher.learning.recipe.recipe import find_recipe
-
+    """The name of a recipe in a lineage. Raises BadRecipe if there is none."""
     return find_recipe(recipe).stem
 
 
-def make(training: Training, on_progress: Any) -> BuiltVersion:
+def build(training: Training, on_progress: OnProgress) -> BuiltVersion:
     """Train, convert and measure."""
-    from publisher.learning.artifacts.build import VARIANTS, build_from_recipe
-    from publisher.learning.recipe.recipe import load_recipe
-
     return build_from_recipe(
         load_recipe(training.recipe),
         variants=training.variants or VARIANTS,
@@ -104,17 +115,9 @@ def make(training: Training, on_progress: Any) -> BuiltVersion:
     )
 
 
-def metrics_of(model: str, made: BuiltVersion) -> dict[str, Any]:
-    """The numbers of a training as plain JSON."""
+def _metrics(model: str, built: BuiltVersion) -> dict[str, Any]:
     variants = {
         variant.name: {"size_bytes": len(variant.tflite), **variant.measured.model_dump(exclude_none=True)}
-        for variant in made.variants
+        for variant in built.variants
     }
-    return {"model": model, "accuracy": made.accuracy, "variants": variants, "lineage": made.lineage}
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as refused:
-        raise BadInput(f"nothing can be written to {folder}: {refused.strerror}", hint="choose another --out") from None
+    return {"model": model, "accuracy": built.accuracy, "variants": variants, "lineage": built.lineage}

@@ -1,7 +1,4 @@
-"""Remembers trainings in the registry, says whether one repeated an earlier one, and finds what a new one goes on from.
-
-Trains nothing.
-"""
+"""Records trainings in the registry, and reads what a new training takes from an earlier one."""
 
 from __future__ import annotations
 
@@ -10,25 +7,24 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from protocol.errors import BadInput, BlobDamaged
 from publisher.adapters.registry import Registry, is_registry
 from publisher.core.release.reproducibility import Repetition, TrainingRecord, repeated
+from publisher.learning.artifacts.build import BuiltVersion
+from publisher.learning.data.calibration import KeptCalibration
+from publisher.learning.training.warm_start import WarmStart, read_calibration
+from publisher.learning.variants.schedule import ANEW
 from publisher.operations.progress import Progress
 
-if TYPE_CHECKING:  # these import numpy
-    from publisher.learning.artifacts.build import BuiltVersion
-    from publisher.learning.data.calibration import KeptCalibration
-    from publisher.learning.training.warm_start import WarmStart
-
-RECIPE: Final = "recipe"  # the source of what was trained here; a file that was brought along has another
+RECIPE: Final = "recipe"  # the `source` of a version that was trained here
 
 
 @contextmanager
-def a_history(folder: Path, progress: Progress, *, needed: bool) -> Iterator[Registry | None]:
-    """The registry at `folder`; None where there is none and none is needed. Raises BadInput."""
-    if not needed and not is_registry(folder):
+def open_history(folder: Path, progress: Progress, *, required: bool) -> Iterator[Registry | None]:
+    """The registry at `folder`; None if there is none and it is not required. Raises BadInput."""
+    if not required and not is_registry(folder):
         progress.report(f"{folder} is no registry: this training is not remembered")
         yield None
         return
@@ -36,27 +32,27 @@ def a_history(folder: Path, progress: Progress, *, needed: bool) -> Iterator[Reg
         yield registry
 
 
-def remember(
-    registry: Registry, model: str, made: BuiltVersion, now: datetime
+def record_training(
+    registry: Registry, model: str, built: BuiltVersion, now: datetime
 ) -> tuple[TrainingRecord, Repetition | None]:
-    """Keep a training and compare it with the last one that should have come to the same."""
-    files = {variant.name: hashlib.sha256(variant.tflite).hexdigest() for variant in made.variants}
+    """Record a training, and compare it with the last one of equal inputs."""
+    files = {variant.name: hashlib.sha256(variant.tflite).hexdigest() for variant in built.variants}
     earlier = registry.trainings.of_model(model)
-    record = registry.trainings.add(model, made.lineage, files, now)
+    record = registry.trainings.add(model, built.lineage, files, now)
     return record, repeated(earlier, record)
 
 
-def told(record: TrainingRecord, repetition: Repetition | None) -> str:
-    """What a person hears of it."""
-    if repetition is None:
-        return f"kept as training {record.number} of {record.model}"
-    return f"kept as training {record.number} of {record.model}: {repetition.sentence()}"
+def describe_record(record: TrainingRecord, repetition: Repetition | None) -> str:
+    """One line about a recorded training."""
+    text = f"kept as training {record.number} of {record.model}"
+    return text if repetition is None else f"{text}: {repetition.sentence()}"
 
 
-def start_from(registry: Registry, model: str, version: str, recipe: str) -> WarmStart:
-    """What a training of `recipe` (its name) goes on from. Raises UnknownVersion, BadInput, BlobDamaged."""
-    from publisher.learning.training.warm_start import WarmStart, read_calibration
+def warm_start(registry: Registry, model: str, version: str, recipe: str) -> WarmStart:
+    """What a training of `recipe` (its name) needs to continue a version.
 
+    Raises UnknownVersion, BadInput, BlobDamaged.
+    """
     lineage = registry.versions.lineage(model, version)
     if lineage.get("source") != RECIPE:
         raise BadInput(
@@ -68,50 +64,47 @@ def start_from(registry: Registry, model: str, version: str, recipe: str) -> War
             f"{model} {version} was trained from the recipe {lineage['recipe']}, not from {recipe}",
             hint=f"give --recipe {lineage['recipe']} (or its file), or leave out --from",
         )
-    weights = _kept(registry, lineage.get("weights_sha256"), f"the weights of {model} {version}")
-    calibration = _kept(registry, lineage.get("calibration_sha256"), f"the calibration set of {model} {version}")
+    weights = _read_blob(registry, lineage.get("weights_sha256"), f"the weights of {model} {version}")
+    calibration = _read_blob(registry, lineage.get("calibration_sha256"), f"the calibration set of {model} {version}")
     networks = {
-        stage: _kept(registry, sha256, f"the weights of {stage} of {model} {version}")
+        stage: _read_blob(registry, sha256, f"the weights of {stage} of {model} {version}")
         for stage, sha256 in lineage.get("networks_sha256", {}).items()
     }
     return WarmStart(version, weights, read_calibration(calibration), networks)
 
 
 def kept_calibration(registry: Registry, model: str, version: str | None = None) -> KeptCalibration | None:
-    """The calibration set of this version, or of the last one that has any. Raises UnknownVersion, BlobDamaged."""
-    from publisher.learning.data.calibration import KeptCalibration
-    from publisher.learning.training.warm_start import read_calibration
+    """The calibration set of `version`, or else of the newest version that has one.
 
+    Raises UnknownVersion, BlobDamaged.
+    """
     for each in reversed(registry.versions.of_model(model) if version is None else [version]):
         lineage = registry.versions.lineage(model, each)
         sha256 = lineage.get("calibration_sha256")
         if sha256 is not None and registry.blobs.has(sha256):
-            content = _kept(registry, sha256, f"the calibration set of {model} {each}")
+            content = _read_blob(registry, sha256, f"the calibration set of {model} {each}")
             return KeptCalibration(lineage.get("calibration_of") or each, read_calibration(content))
     return None
 
 
-def drawn_anew(lineage: Mapping[str, Any]) -> Iterator[str]:
-    """A sentence where there was a calibration set to keep, and it was not kept."""
+def describe_new_calibration(lineage: Mapping[str, Any]) -> Iterator[str]:
+    """A line if an earlier calibration set could not be kept."""
     if lineage.get("calibration_anew"):
         yield f"the calibration set is drawn anew: {lineage['calibration_anew']}"
 
 
-def made_anew(lineage: Mapping[str, Any]) -> Iterator[str]:
-    """A sentence for each variant that an earlier version could not give its network."""
-    from publisher.learning.variants.schedule import ANEW
-
+def describe_new_networks(lineage: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each variant whose network the earlier version does not have."""
     for name, origin in lineage.get("continued", {}).items():
         if ANEW in origin:
             yield f"{name} goes on from {origin}"
 
 
-def _kept(registry: Registry, sha256: str | None, what: str) -> bytes:
+def _read_blob(registry: Registry, sha256: str | None, what: str) -> bytes:
     if sha256 is None or not registry.blobs.has(sha256):
         raise BadInput(f"{what} are not in the registry", hint="leave out --from, and it is trained afresh")
-    content = registry.blobs.path(sha256).read_bytes()
+    path = registry.blobs.path(sha256)
+    content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise BlobDamaged(
-            f"{what} in {registry.blobs.path(sha256)} have changed", hint="bring the file back from your backup"
-        )
+        raise BlobDamaged(f"{what} in {path} have changed", hint="bring the file back from your backup")
     return content

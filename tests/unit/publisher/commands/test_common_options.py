@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from protocol.errors import BadInput, BadSettings, Busy
-from publisher.commands.common_options import plainly
+from publisher.commands.common_options import plain_errors
 from publisher.commands.value_parsers import counted, duration_s, share
 from publisher.settings import Settings
 from publisher.views.progress_bars import LineProgress
@@ -27,7 +27,7 @@ from publisher.views.progress_bars import LineProgress
 def test_trouble_is_one_sentence_and_an_exit_code(
     capsys: pytest.CaptureFixture[str], trouble: BaseException, code: int, said: str
 ) -> None:
-    with pytest.raises(typer.Exit) as left, plainly(verbose=False):
+    with pytest.raises(typer.Exit) as left, plain_errors(verbose=False):
         raise trouble
     assert left.value.exit_code == code
     assert capsys.readouterr().err == said
@@ -36,12 +36,12 @@ def test_trouble_is_one_sentence_and_an_exit_code(
 def test_a_fault_of_ours_asks_for_a_report_and_shows_its_traceback_only_when_asked(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with pytest.raises(typer.Exit), plainly(verbose=False):
+    with pytest.raises(typer.Exit), plain_errors(verbose=False):
         raise ValueError("seven")
     said = capsys.readouterr().err
     assert said.startswith("error: ValueError: seven\nhint: ")
     assert "Traceback" not in said
-    with pytest.raises(typer.Exit), plainly(verbose=True):
+    with pytest.raises(typer.Exit), plain_errors(verbose=True):
         raise ValueError("seven")
     assert "Traceback" in capsys.readouterr().err
 

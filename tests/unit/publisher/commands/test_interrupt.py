@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from publisher.commands import interrupt as interruption
+from publisher.commands.interrupt import interrupt_between_imports
 
 SWALLOWS = """
 import os, signal
@@ -46,12 +46,12 @@ def test_a_ctrl_c_outside_of_imports_is_heeded_at_once() -> None:
 
 
 def _import_and_wait() -> None:
-    with interruption.between_imports():
+    with interrupt_between_imports():
         importlib.import_module("a_slow_library")
         time.sleep(30)  # it comes in a moment
 
 
 def _be_stopped() -> None:
-    with interruption.between_imports():
+    with interrupt_between_imports():
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(30)
