@@ -82,8 +82,8 @@ class LazyCommand(TyperCommand):
 
 def make_group() -> TyperGroup:
     """The command line, with no command imported."""
-    group = _group(HELP, COMMANDS, add_completion=True)
-    group.add_command(_group("See and steer how a version spreads.", ROLLOUT_COMMANDS, add_completion=False), "rollout")
+    group = _group("publisher", HELP, COMMANDS)
+    group.add_command(_group("rollout", "See and steer how a version spreads.", ROLLOUT_COMMANDS))
     return group
 
 
@@ -92,15 +92,16 @@ def main() -> None:
     make_group()(prog_name="publisher")
 
 
-def _group(text: str, commands: Mapping[str, tuple[str, str]], *, add_completion: bool) -> TyperGroup:
+def _group(name: str, text: str, commands: Mapping[str, tuple[str, str]]) -> TyperGroup:
     app = typer.Typer(
+        name=name,
         no_args_is_help=True,
-        add_completion=add_completion,
+        add_completion=name == "publisher",
         context_settings={"help_option_names": ["--help", "-h"]},
     )
     app.callback(help=text)(common_options)
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)  # it has a callback
-    for name, (target, short_help) in commands.items():
-        group.add_command(LazyCommand(name, target, short_help))
+    for command, (target, first_paragraph) in commands.items():
+        group.add_command(LazyCommand(command, target, first_paragraph))
     return group

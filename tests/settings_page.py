@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any, Final
 
-import typer
 from pydantic import TypeAdapter
 
 from device_client.adapters.sensors.probe_settings import ProbeSettings

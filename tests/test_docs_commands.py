@@ -11,14 +11,13 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
-import typer
 
 from device_client.cli import make_group as make_device_group
-from publisher.cli import make_app
+from publisher.cli import make_group
 from tests.pages import PAGES, PROJECT, Fence, Page, page
 
 PROGRAMS: Final[dict[str, Any]] = {
-    "publisher": typer.main.get_command(make_app()),
+    "publisher": make_group(),
     "device-client": make_device_group(),
 }
 NOT_TRIED: Final = {

@@ -51,9 +51,8 @@ class FleetObserver:
 
     def devices(self, outcome: OutcomeKind, version: str) -> int:
         """How many devices have reported this outcome of a version."""
-        return len(
-            {each.device for each in self.outcomes.values() if (each.outcome, each.version) == (outcome, version)}
-        )
+        reported = (each for each in self.outcomes.values() if (each.outcome, each.version) == (outcome, version))
+        return len({each.device for each in reported})
 
     def rejection_reason(self) -> str:
         """The reason of the first rejection."""

@@ -202,9 +202,8 @@ class _Scenario:
     def _wait(self, condition: Callable[[], bool], what: str) -> None:
         if self._observer.wait_until(condition, timeout_s=WAIT_S, meanwhile=self._processes.check_alive):
             return
-        states = "\n".join(
-            f"  {name}: {status.state}: {status.reason}" for name, status in self._observer.statuses.items()
-        )
+        statuses = self._observer.statuses.items()
+        states = "\n".join(f"  {name}: {status.state}: {status.reason}" for name, status in statuses)
         raise FerryError(f"not every device would {what} within {WAIT_S:.0f} s; they say:\n{states or '  nothing'}")
 
 
