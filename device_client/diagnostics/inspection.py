@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from device_client.adapters.storage.journal import Seen, holder, peek
+from device_client.adapters.storage.journal import StoredModel, holder, read_stored
 from device_client.core.conditions.readings import Readings
 from device_client.core.state import Device
 from device_client.diagnostics.explanation import Snapshot
@@ -20,7 +20,7 @@ from protocol.messages.base import first_error
 
 def saved_device(settings: DeviceSettings, model: str) -> Device:
     """The saved state of a model, or that of a device that never ran."""
-    return _device(peek(settings.state / JOURNAL, model), model)
+    return _device(read_stored(settings.state / JOURNAL, model), model)
 
 
 def snapshot(settings: DeviceSettings, model: str, readings: Readings, now: datetime) -> Snapshot:
@@ -30,16 +30,16 @@ def snapshot(settings: DeviceSettings, model: str, readings: Readings, now: date
     """
     section = next(section for section in settings.models if section.name == model)
     journal = settings.state / JOURNAL
-    seen = peek(journal, model)
+    seen = read_stored(journal, model)
     return Snapshot(
-        settings.policy(section), _device(seen, model), read_entry(seen.entry), readings, holder(journal), now
+        settings.policy(section), _device(seen, model), read_entry(seen.log_entry), readings, holder(journal), now
     )
 
 
 def summary(settings: DeviceSettings, model: str) -> dict[str, Any]:
     """The facts of one model, for people and programs."""
-    seen = peek(settings.state / JOURNAL, model)
-    device, entry = _device(seen, model), read_entry(seen.entry)
+    seen = read_stored(settings.state / JOURNAL, model)
+    device, entry = _device(seen, model), read_entry(seen.log_entry)
     next_check = entry.status.next_check if entry else None
     wanted = device.plan.assign(settings.device, settings.groups) if device.plan else None
     return {
@@ -57,7 +57,7 @@ def summary(settings: DeviceSettings, model: str) -> dict[str, Any]:
     }
 
 
-def _device(seen: Seen, model: str) -> Device:
+def _device(seen: StoredModel, model: str) -> Device:
     try:
         return Device() if seen.state is None else Device.model_validate_json(seen.state)
     except ValidationError as invalid:

@@ -1,7 +1,7 @@
-"""The files of one model on one device: `files/<sha256>`, `partial/<root>.part` and `.index`, and `current.tflite`.
+"""The Store port on a folder: `files/<sha256>`, `partial/<root>.part` and `.index`, and `current.tflite`.
 
-Whole files are named by their hash and never change. Only the process that holds the journal makes a FileStore, and
-only one of its threads uses it. Does not know versions: which files to keep is told.
+Whole files are named by their hash and never change. Only the process that has the journal
+open makes a FileStore, and only one of its threads uses it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NEXT_CURRENT: Final = ".current.tflite.next"
 
 
 def is_whole(path: Path, sha256: str) -> bool:
-    """Whether the file is there and its bytes are those that were signed. For a look beside the device, too."""
+    """Whether the file exists and its bytes have this hash. Any process may call it."""
     try:
         with path.open("rb") as whole:
             return hashlib.file_digest(whole, "sha256").hexdigest() == sha256
@@ -36,23 +36,23 @@ def is_whole(path: Path, sha256: str) -> bool:
 
 
 class FileStore:
-    """The Store port on a folder."""
+    """Whole and partial files of one model; one partial is open at a time."""
 
     def __init__(self, folder: Path) -> None:
-        """Make the folder, and clean up what a power cut left half-written."""
+        """Make the folder, and remove what a power cut left half-written."""
         self.folder = folder
         self._files = folder / FILES
         self._partials = folder / "partial"
         self._open: PartialFile | None = None
         for each in (self._files, self._partials):
             each.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(OSError):  # a disk that cannot be written: what is on it can still serve
+        with contextlib.suppress(OSError):  # a disk that cannot be written can still serve
             (folder / _NEXT_CURRENT).unlink(missing_ok=True)
             for leftover in self._partials.glob("*.plain"):
                 leftover.unlink()
 
     def open_partial(self, tree: Tree, *, decoded_bytes: int = 0) -> Held:
-        """Reserve the room, rehash what is there of a tree and say what is missing. Raises NoRoom, BlobDamaged."""
+        """Reserve the space, rehash what is on disk and return what is missing. Raises NoRoom, BlobDamaged."""
         self.close_partial()
         self._open = PartialFile(
             self._partials / f"{tree.root}.part",
@@ -63,9 +63,9 @@ class FileStore:
         return self._open.held()
 
     def keep(self, sha256: str, payload: bytes) -> bool:
-        """Check a chunk and write it to the open partial; False when it was there or is not part of it.
+        """Check a chunk and write it to the open partial; False when it is there, or not part of it.
 
-        Raises ChunkDamaged when it lies, NoRoom when the disk is full, BlobDamaged when the signed tree is no tree.
+        Raises ChunkDamaged, NoRoom, or BlobDamaged when the signed tree is malformed.
         """
         return self._partial().keep(sha256, payload)
 
@@ -74,12 +74,9 @@ class FileStore:
         return self._partial().held()
 
     def finish(self, encoding: Encoding, sha256: str, size_bytes: int) -> None:
-        """Make the complete partial a whole file that survives a power cut.
-
-        Raises BlobDamaged (the partial is then gone), NoRoom.
-        """
+        """Decode the complete partial to a durable file. Raises NoRoom; BlobDamaged after deleting the partial."""
         partial = self._partial()
-        assert partial.tree == encoding.tree, "finish is about another tree than the open one"
+        assert partial.tree == encoding.tree, "another tree than the open one"
         try:
             ready = self._decoded(partial, encoding.kind, sha256, size_bytes)
         except BlobDamaged:
@@ -92,16 +89,16 @@ class FileStore:
         self._open = None
 
     def has(self, sha256: str) -> bool:
-        """Whether the whole file is there and its bytes are right (read again, not believed)."""
+        """Whether the whole file exists and its bytes, read again, have this hash."""
         return is_whole(self.path(sha256), sha256)
 
     def path(self, sha256: str) -> Path:
         """Where the whole file is or would be."""
-        assert SHA256.fullmatch(sha256), "a hash comes from signed metadata, where its form was checked"
+        assert SHA256.fullmatch(sha256), "signed metadata checks the form of a hash"
         return self._files / sha256
 
     def make_current(self, sha256: str) -> None:
-        """Point the `current.tflite` symlink at a whole file, atomically. Raises BlobDamaged when it is not there."""
+        """Point the `current.tflite` symlink at a whole file, atomically. Raises BlobDamaged without one."""
         if not self.path(sha256).is_file():
             raise BlobDamaged(f"the file {sha256[:12]} is not in {self._files}")
         target, current = Path(self._files.name) / sha256, self.folder / CURRENT
@@ -113,18 +110,18 @@ class FileStore:
         rename_durably(following, current)
 
     def keep_only(self, sha256s: Collection[str]) -> None:
-        """Remove every whole file but these, and every partial that is not open."""
-        being_written = {self._open.part, self._open.index} if self._open else set()
+        """Remove every other whole file, and every partial that is not open."""
+        open_files = {self._open.part, self._open.index} if self._open else set()
         for path in self._files.iterdir():
             if path.name not in sha256s:
                 path.unlink()
         for path in self._partials.iterdir():
-            if path not in being_written:
+            if path not in open_files:
                 path.unlink()
         sync_folder(self._files)
 
     def close_partial(self) -> None:
-        """Let go of the open partial; its bytes stay for another try."""
+        """Close the open partial; its bytes stay for a later attempt."""
         if self._open:
             self._open.close()
             self._open = None
@@ -134,7 +131,7 @@ class FileStore:
         return self._open
 
     def _decoded(self, partial: PartialFile, kind: str, sha256: str, size_bytes: int) -> Path:
-        """The verified file, on the disk for good but under a passing name; a raw one is the partial itself."""
+        """The verified file, durable under a temporary name; for a raw encoding the partial itself."""
         plain = Path(os.devnull) if kind == RAW else self._partials / f"{partial.tree.root}.plain"
         try:
             with (

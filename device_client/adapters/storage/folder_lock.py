@@ -1,4 +1,4 @@
-"""Who runs with a state folder: one process, known to the others by its id. Knows nothing of what is in the folder."""
+"""The lock of a state folder: one process at a time, whose id others can read."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _UNWRITABLE: Final = frozenset({errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.E
 
 
 def hold(path: Path) -> int:
-    """Lock this file and write our process id into it; the descriptor holds the lock.
+    """Lock this file and write our process id to it; return the descriptor that holds the lock.
 
-    A disk that cannot be written still tells who is there. Raises Busy, NoRoom, BadInput.
+    Works on a read-only disk too, if the file exists. Raises Busy, NoRoom, BadInput.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,21 +28,21 @@ def hold(path: Path) -> int:
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        found = _said(held)
+        found = _process_id(held)
         os.close(held)
         raise Busy(
             f"process {found} already runs with the folder {path.parent}",
             hint=f"stop it first: kill {found}" if found.isdigit() else "stop it first",
         ) from None
-    with contextlib.suppress(OSError):  # the lock holds without it; the number is for the message to others alone
-        said = f"{os.getpid()}\n".encode()
-        os.pwrite(held, said, 0)  # over what stands there: a full disk has no room for more
-        os.ftruncate(held, len(said))
+    with contextlib.suppress(OSError):  # the lock holds without it; the id is for messages only
+        text = f"{os.getpid()}\n".encode()
+        os.pwrite(held, text, 0)  # overwrites: a full disk has no room for more
+        os.ftruncate(held, len(text))
     return held
 
 
 def holder(path: Path) -> str:
-    """The process that holds this file, as far as it says; empty when none does."""
+    """The id of the process that holds the lock, "unknown" without one; empty when none does."""
     try:
         held = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -50,7 +50,7 @@ def holder(path: Path) -> str:
     try:
         fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _said(held)
+        return _process_id(held)
     else:
         return ""
     finally:
@@ -63,8 +63,8 @@ def _open(path: Path) -> int:
     except OSError as refused:
         if refused.errno not in _UNWRITABLE or not path.exists():
             raise
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # of an earlier life: it can be locked all the same
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # of an earlier run: it can still be locked
 
 
-def _said(held: int) -> str:
+def _process_id(held: int) -> str:
     return os.read(held, 20).decode(errors="replace").strip() or "unknown"

@@ -1,8 +1,7 @@
-"""What a device must not forget at a power cut: state, trusted metadata, and reports not yet acknowledged, in SQLite.
+"""The Journal port in SQLite: state, trusted metadata, and reports that no broker has acknowledged.
 
-One process at a time, any thread. Owns the tables; what becomes of a file that is damaged or cannot be written is
-`database`'s, for a device may forget, it may not brick. Knows nothing of what the bytes mean; `merging` tells which
-reports may become one.
+One process at a time, any thread. This module owns the tables; `database` handles a file
+that is damaged or cannot be written, `window_merging` chooses which reports to merge.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from device_client.core.outbox_entry import OutboxEntry
 from device_client.reporting.window_merging import Merged, make_room
 
 FEEDBACK_BUDGET_BYTES: Final = 262_144
-ROOM_SHARE: Final = 0.25  # of the budget that is freed at a time, so that it need not be done at each report
+ROOM_SHARE: Final = 0.25  # of the budget: freed at a time, so that not every report frees some
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS state (model TEXT PRIMARY KEY, json BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS trusted (model TEXT, name TEXT, metadata BLOB NOT NULL, PRIMARY KEY (model, name));
@@ -32,7 +31,7 @@ CREATE TABLE IF NOT EXISTS standings (model TEXT PRIMARY KEY, json BLOB NOT NULL
 CREATE TABLE IF NOT EXISTS logbook (model TEXT PRIMARY KEY, entry BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
-_NOTED: Final = "SELECT entry FROM logbook WHERE model = ?"
+_LOG_ENTRY: Final = "SELECT entry FROM logbook WHERE model = ?"
 _FEEDBACK_BYTES: Final = "SELECT IFNULL(SUM(LENGTH(payload)), 0) FROM outbox WHERE kind = 'feedback'"
 _UNSENT_FEEDBACK: Final = """
 SELECT event_id, topic, payload, at_s, kind FROM outbox
@@ -47,25 +46,25 @@ _LOST: Final = "lost: what was remembered of the update, reports not yet sent, a
 
 
 class Journal:
-    """The database of one device. Every method that writes has reached the disk when it returns."""
+    """The database of one device."""
 
     def __init__(self, path: Path, *, feedback_budget_bytes: int = FEEDBACK_BUDGET_BYTES) -> None:
-        """Raises Busy when another process holds it, BadInput when the folder cannot be used, NoRoom."""
+        """Raises Busy when another process has it, BadInput when the folder cannot be used, NoRoom."""
         self._feedback_budget_bytes = feedback_budget_bytes
         self._database = Database(path, _SCHEMA, lost=_LOST)
 
     @property
     def path(self) -> Path:
-        """Where it is."""
+        """The file."""
         return self._database.path
 
     @property
     def damage(self) -> str:
-        """What was lost, when the database had to be begun anew; empty otherwise."""
+        """What was lost, after a damaged file was replaced; else empty."""
         return self._database.damage
 
     def load(self, model: str) -> bytes | None:
-        """What `save` was last given for the model; None when there is nothing."""
+        """The state that `save` last stored; None before the first."""
         return self._database.read(lambda database: _first(database, "SELECT json FROM state WHERE model = ?", model))
 
     def save(
@@ -75,7 +74,7 @@ class Journal:
         outbox: Sequence[OutboxEntry] = (),
         trusted: Mapping[str, bytes] | None = None,
     ) -> None:
-        """Remember all of this or, if the power goes, none of it. `trusted` replaces what there was; None leaves it."""
+        """Store all of this in one transaction. `trusted` replaces all metadata; None leaves it."""
 
         def work(database: sqlite3.Connection) -> None:
             database.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (model, state_json))
@@ -93,19 +92,19 @@ class Journal:
         return dict(self._database.read(lambda database: database.execute(query, (model,)).fetchall()))
 
     def save_log_entry(self, model: str, entry: bytes) -> None:
-        """Keep this entry of the model's logbook instead of the one before."""
+        """Replace the model's log entry."""
         self._database.write(
             lambda database: database.execute("INSERT OR REPLACE INTO logbook VALUES (?, ?)", (model, entry))
         )
 
     def load_log_entry(self, model: str) -> bytes | None:
-        """What `note` was last given for the model."""
-        return self._database.read(lambda database: _first(database, _NOTED, model))
+        """The model's log entry; None before the first."""
+        return self._database.read(lambda database: _first(database, _LOG_ENTRY, model))
 
     def enqueue(self, entries: Sequence[OutboxEntry], drift_states: Mapping[str, bytes] | None = None) -> None:
-        """Put reports in the outbox without a new state. One that is there already, by `event_id`, is not put twice.
+        """Put reports in the outbox, except those whose `event_id` is there already.
 
-        `drift_states`: by model, where its drift detectors stood by then; what is said of other models stays.
+        `drift_states`: the drift detectors' state at that time, by model; that of other models stays.
         """
 
         def work(database: sqlite3.Connection) -> None:
@@ -116,7 +115,7 @@ class Journal:
         self._database.write(work)
 
     def drift_states(self, model: str) -> bytes | None:
-        """Where the drift detectors of a model stood when feedback was last put here; None when they never did."""
+        """The state of the model's drift detectors with the last feedback; None before the first."""
         return self._database.read(
             lambda database: _first(database, "SELECT json FROM standings WHERE model = ?", model)
         )
@@ -127,17 +126,17 @@ class Journal:
         return [OutboxEntry(*row) for row in self._database.read(lambda database: database.execute(query).fetchall())]
 
     def mark_sent(self, event_ids: Collection[str]) -> frozenset[str]:
-        """Which of these reports are still waiting. From now on somebody may have seen them: they are never merged."""
+        """Mark reports as sent, so that they are never merged; return those still in the outbox."""
 
         def work(database: sqlite3.Connection) -> frozenset[str]:
-            there = frozenset(row[0] for row in database.execute("SELECT event_id FROM outbox")).intersection(event_ids)
-            database.executemany("INSERT OR IGNORE INTO sent VALUES (?)", [(event_id,) for event_id in sorted(there)])
-            return there
+            found = frozenset(row[0] for row in database.execute("SELECT event_id FROM outbox")).intersection(event_ids)
+            database.executemany("INSERT OR IGNORE INTO sent VALUES (?)", [(event_id,) for event_id in sorted(found)])
+            return found
 
         return self._database.write(work)
 
     def delivered(self, event_id: str) -> None:
-        """The broker has it."""
+        """Remove a report that the broker has acknowledged."""
 
         def work(database: sqlite3.Connection) -> None:
             database.execute("DELETE FROM outbox WHERE event_id = ?", (event_id,))
@@ -146,15 +145,15 @@ class Journal:
         self._database.write(work)
 
     def next_session(self) -> int:
-        """1 at the first start, and one more at each."""
+        """Count a start of the device; 1 at the first."""
         return self._database.write(lambda database: _add(database, "session", 1))
 
     def feedback_dropped(self) -> int:
-        """How many feedback windows were lost, ever, for they could not be merged."""
+        """Feedback windows dropped since the first start, because they could not be merged."""
         return self._database.write(lambda database: _add(database, "feedback_dropped", 0))
 
     def close(self) -> None:
-        """Let another process have it."""
+        """Close the file, so that another process can open it."""
         self._database.close()
 
     def _enqueue(self, database: sqlite3.Connection, entries: Sequence[OutboxEntry]) -> None:
@@ -165,40 +164,40 @@ class Journal:
             self._make_room(database)
 
     def _make_room(self, database: sqlite3.Connection) -> None:
-        """Merge the oldest feedback until it fits the budget; only what cannot be merged gives way."""
+        """Merge the oldest feedback until it fits the budget; drop only what cannot be merged."""
         budget_bytes = self._feedback_budget_bytes
         while (held_bytes := int(database.execute(_FEEDBACK_BYTES).fetchone()[0])) > budget_bytes:
-            waiting = [OutboxEntry(*row) for row in database.execute(_UNSENT_FEEDBACK).fetchall()]
-            pairs = make_room(waiting, held_bytes - round(budget_bytes * (1 - ROOM_SHARE)))
+            unsent = [OutboxEntry(*row) for row in database.execute(_UNSENT_FEEDBACK).fetchall()]
+            pairs = make_room(unsent, held_bytes - round(budget_bytes * (1 - ROOM_SHARE)))
             if not pairs:
                 dropped = database.execute(_DROP_OLDEST, (budget_bytes,)).rowcount
                 database.execute("DELETE FROM sent WHERE event_id NOT IN (SELECT event_id FROM outbox)")
                 _add(database, "feedback_dropped", dropped)
                 return
             for pair in pairs:
-                _put_in_place(database, pair)
+                _replace(database, pair)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What a look from another process found of one model; None where nothing was written yet."""
+class StoredModel:
+    """What another process reads of one model; None before the first write."""
 
     state: bytes | None = None
-    entry: bytes | None = None
+    log_entry: bytes | None = None
 
 
-def peek(path: Path, model: str) -> Seen:
-    """State and logbook of a model, for a look from another process while the device runs. Raises BadInput."""
+def read_stored(path: Path, model: str) -> StoredModel:
+    """Read from another process, while the device may run. Raises BadInput, NoRoom."""
     if not path.exists():
-        return Seen()
+        return StoredModel()
     with foreign_reader(path) as database:
         state = _first(database, "SELECT json FROM state WHERE model = ?", model)
-        has_logbook = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'logbook'").fetchone()
-        return Seen(state, _first(database, _NOTED, model) if has_logbook else None)
+        has_log = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'logbook'").fetchone()
+        return StoredModel(state, _first(database, _LOG_ENTRY, model) if has_log else None)
 
 
 def holder(path: Path) -> str:
-    """The process that runs with this journal, as far as it says; empty when none does."""
+    """The id of the process that has this journal open, "unknown" without one; empty when none has."""
     return folder_lock.holder(path.with_name(f"{path.name}.lock"))
 
 
@@ -207,7 +206,7 @@ def _first(database: sqlite3.Connection, query: str, argument: str) -> bytes | N
     return None if row is None else bytes(row[0])
 
 
-def _put_in_place(database: sqlite3.Connection, pair: Merged) -> None:
+def _replace(database: sqlite3.Connection, pair: Merged) -> None:
     entry = pair.entry
     database.execute("DELETE FROM outbox WHERE event_id = ?", (pair.newer_id,))
     database.execute(

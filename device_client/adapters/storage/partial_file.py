@@ -1,9 +1,8 @@
-"""One tree on its way in: a file of slices, a file of lists, and which chunks are missing.
+"""A partial download: a file of slices, a file of lists, and which chunks of the tree are missing.
 
-No bookkeeping is kept on the disk: whoever opens the pair again hashes what is there against the signed root. Does not
-decode, and does not know what the blob is. One thread at a time.
-
-A place is a number: 0, 1 … are slices of the blob; -1 is the root list, -2, -3 … are the lists that it names.
+No bookkeeping on disk: opening the pair hashes what is there against the signed root.
+One thread at a time. A place is a number: 0, 1 … are slices of the blob; -1 is the root
+list, -2, -3 … are the lists that it names.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ class PartialFile:
     """An open pair of files. Memory: about 300 bytes for each chunk that is missing."""
 
     def __init__(self, part: Path, index: Path, tree: Tree, *, decoded_bytes: int = 0) -> None:
-        """Reserve the room and hash what is there. Raises BlobDamaged, NoRoom."""
+        """Reserve the space and hash what is there. Raises BlobDamaged, NoRoom."""
         chunks.check_shape(tree)
         self.tree = tree
         self.part = part
@@ -49,7 +48,7 @@ class PartialFile:
             raise
 
     def keep(self, sha256: str, payload: bytes) -> bool:
-        """Check a chunk and write it wherever the tree has it. Raises ChunkDamaged, NoRoom, BlobDamaged."""
+        """Check a chunk and write it to each of its places. Raises ChunkDamaged, NoRoom, BlobDamaged."""
         found = self._missing.get(sha256)
         if found is None:
             return False
@@ -66,16 +65,16 @@ class PartialFile:
         return True
 
     def held(self) -> Held:
-        """How much is there, and what is missing: lists before the slices that they name."""
+        """How much is there, and what is missing, lists before the slices that they name."""
         return Held(tuple(self._missing), self._places_known - self._places_missing, self._leaves + self._lists)
 
     def sync(self) -> None:
-        """Bring the slices to the disk."""
+        """Flush the slices to the disk."""
         with full_disk_is_no_room(self.part.parent, self.tree.size_bytes):
             os.fsync(self._descriptors[self.part])
 
     def close(self) -> None:
-        """Let go of both files; they stay."""
+        """Close both files; they stay."""
         while self._descriptors:
             os.close(self._descriptors.popitem()[1])
 
@@ -98,14 +97,14 @@ class PartialFile:
                 reserve(self._descriptors[path], size_bytes)
 
     def _visit(self, sha256: str, place: int) -> None:
-        """Look whether the chunk is at its place, and at all that hangs below it, level by level."""
-        waiting = deque([(sha256, place)])
-        while waiting:
-            sha256, place = waiting.popleft()
+        """Check the chunk at a place, and those below it level by level, and collect the missing ones."""
+        queue = deque([(sha256, place)])
+        while queue:
+            sha256, place = queue.popleft()
             self._places_known += 1
             payload = self._read(place) if self._resumed else b""
             if payload and chunks.name(payload) == sha256:
-                waiting.extend(self._children(place, payload))
+                queue.extend(self._children(place, payload))
             else:
                 self._miss(sha256, place)
 
@@ -124,7 +123,7 @@ class PartialFile:
             self._visit(sha256, below)
 
     def _children(self, place: int, payload: bytes) -> list[tuple[str, int]]:
-        """What a list names, each with its place; a slice names nothing."""
+        """The chunks that a list names, each with its place; none for a slice."""
         if place >= 0:
             return []
         hashes = chunks.children(payload)
@@ -133,11 +132,11 @@ class PartialFile:
         first = 0 if place == _ROOT_LIST else (_ROOT_LIST - 1 - place) * chunks.FANOUT
         return [(sha256, first + at) for at, sha256 in enumerate(hashes)]
 
-    def _where(self, place: int) -> tuple[int, int]:
+    def _location(self, place: int) -> tuple[int, int]:
         """The descriptor and the offset of a place."""
         if place >= 0:
             return self._descriptors[self.part], place * CHUNK_BYTES
-        above = self._nodes * chunks.HASH_BYTES  # the root list's own size, when there are lists under it
+        above = self._nodes * chunks.HASH_BYTES  # the size of the root list, when there are lists under it
         offset = 0 if place == _ROOT_LIST else above + (_ROOT_LIST - 1 - place) * CHUNK_BYTES
         return self._descriptors[self.index], offset
 
@@ -150,11 +149,11 @@ class PartialFile:
         return min(chunks.FANOUT, self._leaves - before) * chunks.HASH_BYTES
 
     def _read(self, place: int) -> bytes:
-        descriptor, offset = self._where(place)
+        descriptor, offset = self._location(place)
         return os.pread(descriptor, self._size(place), offset)
 
     def _write(self, place: int, payload: bytes) -> None:
-        descriptor, offset = self._where(place)
+        descriptor, offset = self._location(place)
         with full_disk_is_no_room(self.part.parent, len(payload)):
             if os.pwrite(descriptor, payload, offset) != len(payload):
                 raise OSError(errno.ENOSPC, "short write")

@@ -15,7 +15,7 @@ from threading import Thread
 
 import pytest
 
-from device_client.adapters.storage.journal import Journal, Seen, peek
+from device_client.adapters.storage.journal import Journal, StoredModel, read_stored
 from device_client.core.outbox_entry import OutboxEntry
 from protocol.errors import BadInput, Busy, FerryError, NoRoom
 
@@ -243,9 +243,9 @@ def test_a_journal_that_may_not_grow_says_so(path: Path) -> None:
 def test_another_process_may_look_at_the_state(journal: Journal, tmp_path: Path) -> None:
     journal.save("digits", b"seen")
     journal.save_log_entry("digits", b"noted")
-    assert peek(journal.path, "digits") == Seen(b"seen", b"noted")
-    assert peek(journal.path, "plants") == Seen()
-    assert peek(tmp_path / "nowhere.db", "digits") == Seen()
+    assert read_stored(journal.path, "digits") == StoredModel(b"seen", b"noted")
+    assert read_stored(journal.path, "plants") == StoredModel()
+    assert read_stored(tmp_path / "nowhere.db", "digits") == StoredModel()
 
 
 def test_any_thread_may_write(journal: Journal) -> None:
@@ -328,7 +328,7 @@ def test_a_disk_that_cannot_be_written_still_tells_what_was_known_and_is_written
     ballast = fill(small_disk) if trouble == "full" else None
     if ballast is None:
         remount(small_disk, "ro")
-    assert peek(path, "digits").state == b"known"
+    assert read_stored(path, "digits").state == b"known"
     journal = Journal(path)
     assert (journal.load("digits"), journal.trusted("digits"), journal.waiting()) == (b"known", {"root.json": b"r"}, [])
     for _ in range(2):
@@ -345,7 +345,7 @@ def test_a_disk_that_cannot_be_written_still_tells_what_was_known_and_is_written
     journal.save("digits", b"new", [an_event("e-1")])
     assert journal.next_session() == 1
     journal.close()
-    assert peek(path, "digits").state == b"new"
+    assert read_stored(path, "digits").state == b"new"
 
 
 def test_a_first_start_on_a_full_disk_is_refused_with_the_way_out(small_disk: Path) -> None:
