@@ -1,0 +1,51 @@
+"""The types of the public API as an application sees them. Never run: mypy checks it with the rest.
+
+`test_public_api.py` checks that wrong uses are errors.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, assert_type
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device_client import EdgeModel, Prediction
+from device_client.settings.loader import DeviceSettings, load
+from protocol.messages.device import Feedback, Status
+from protocol.messages.inference import InferenceRequest
+from protocol.messages.plan import Assignment, Plan
+
+
+def application(config: Path, x: NDArray[np.float32]) -> None:
+    with EdgeModel(config, "digits") as model:
+        assert_type(model, EdgeModel)
+        assert_type(model.wait_ready(1.0), bool)
+        assert_type(model.version, str | None)
+        answer = model.predict(x)
+        assert_type(answer, Prediction)
+        assert_type(model.predict([x, x]), Prediction)
+        assert_type(answer.output, NDArray[Any])
+        assert_type(answer.top, int | None)
+        assert_type(answer.confidence, float | None)
+        assert_type(answer.label, str | None)
+        assert_type(answer.each(), tuple[Prediction, ...])
+        assert_type(model.label(answer, 7), bool)
+        assert_type(model.label(answer.id, "seven"), bool)
+        model.hold("an operation")
+        model.release_hold()
+
+
+def settings(config: Path) -> None:
+    loaded = load(config)
+    assert_type(loaded, DeviceSettings)
+    assert_type(loaded.state, Path)
+    assert_type(loaded.feedback.look_every, int)
+
+
+def messages(line: bytes) -> None:
+    assert_type(Status.from_line(line), Status)
+    assert_type(Feedback.from_line(line).drift, float | None)
+    assert_type(Plan.from_line(line).assign("pi-1"), Assignment | None)
+    assert_type(InferenceRequest(id=1, x=[0.5], label="seven").to_line(), bytes)
