@@ -1,10 +1,10 @@
-"""A recipe from a CSV file: which of three crops a field sensor sees, by four measurements.
+"""A recipe from a CSV file: classifies crops by four measurements of a field sensor.
 
-    python examples/from_csv.py                                      # writes fields.csv beside this file, to play with
+    python examples/from_csv.py    # writes sample data, fields.csv, beside this file
     publisher release fields --version 1.0.0 --recipe examples/from_csv.py
 
-One line a sample, the names of the columns on the first line, the class in the last column. An application gives its
-model what `preprocess` makes of the measurements.
+One sample per line, column names in the first line, the class in the last column. An
+application calls `preprocess` on its measurements before `predict`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,16 @@ DATA = Path(__file__).with_name("fields.csv")
 labels = ["barley", "maize", "rape"]
 train_settings = {"epochs": 20, "batch_size": 16, "learning_rate": 0.01, "seed": 1}
 
-# the lowest and highest value of each column: moisture %, temperature C, height cm, light lux
+# lowest and highest values of moisture %, temperature C, height cm, light lux
 LOWEST = np.array([0, -10, 0, 0], np.float32)
 HIGHEST = np.array([100, 40, 300, 100_000], np.float32)
 
 
 def load_data() -> tuple[Array, Array, Array, Array]:
-    """x_train, y_train, x_test, y_test: every fifth line is held back, so that new lines at the end change little."""
+    """x_train, y_train, x_test, y_test: every fifth line is test data.
+
+    Appended lines do not change the split of the others.
+    """
     with DATA.open(newline="") as file:
         rows = list(csv.DictReader(file))
     columns = [name for name in rows[0] if name != "crop"]
@@ -40,13 +43,13 @@ def load_data() -> tuple[Array, Array, Array, Array]:
 
 
 def preprocess(x: Array) -> Array:
-    """Bring every column to 0..1, by numbers that never change."""
+    """Scale every column to 0..1 by constants."""
     scaled: Array = (x - LOWEST) / (HIGHEST - LOWEST)
     return scaled
 
 
 def build_model() -> Any:
-    """4-16-3."""
+    """Layers of 4, 16 and 3."""
     import tf_keras
 
     return tf_keras.Sequential(
@@ -59,7 +62,7 @@ def build_model() -> Any:
 
 
 def write_sample_data(path: Path, samples: int = 300) -> None:
-    """Invented fields."""
+    """Random fields around a typical one of each crop."""
     rng = np.random.default_rng(2)
     typical = np.array([[30, 15, 90, 60_000], [60, 25, 220, 40_000], [45, 10, 150, 90_000]])
     spread = np.array([6, 3, 20, 8_000])

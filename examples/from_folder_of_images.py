@@ -1,10 +1,11 @@
-"""A recipe from a folder of images: one folder a class, pictures of any size in it.
+"""A recipe from a folder of images: one folder per class, with images of any size.
 
-    python examples/from_folder_of_images.py                         # makes shapes/ beside this file, to play with
+    python examples/from_folder_of_images.py    # writes sample data, shapes/
     publisher release shapes --version 1.0.0 --recipe examples/from_folder_of_images.py
 
-shapes/circle/1.png, shapes/cross/1.png ... The names of the folders are the labels. Needs Pillow, which comes with the
-publisher; an application scales its pictures as `as_pixels` does.
+shapes/circle/1.png, shapes/cross/1.png ... The folders' names are the labels. Needs
+Pillow, which is installed with the publisher. An application calls `as_pixels` on its
+images before `predict`.
 """
 
 from __future__ import annotations
@@ -37,20 +38,20 @@ def load_data() -> tuple[Array, Array, Array, Array]:
 
 
 def as_pixels(path: Path) -> Array:
-    """A picture in grey, scaled to the network's size."""
+    """A grey image of the network's size."""
     with Image.open(path) as picture:
         grey = picture.convert("L").resize((SIDE_PIXELS, SIDE_PIXELS))
     return np.asarray(grey, np.float32)[..., None] / 255
 
 
 def is_held_back(path: Path) -> bool:
-    """By the picture's name: where new pictures come in, the old ones stay on their side."""
+    """Whether it is test data; by name, so that new images do not change the split."""
     number = int(hashlib.sha256(f"{path.parent.name}/{path.name}".encode()).hexdigest()[:8], 16)
     return number % 100 < HELD_BACK_PERCENT
 
 
 def build_model() -> Any:
-    """Two convolutions, then the classes."""
+    """Two convolutions and a dense layer."""
     import tf_keras
 
     return tf_keras.Sequential(
@@ -65,7 +66,7 @@ def build_model() -> Any:
 
 
 def write_sample_data(folder: Path, each: int = 80) -> None:
-    """Drawings of circles, crosses and squares, no two alike."""
+    """Random drawings of circles, crosses and squares."""
     rng = np.random.default_rng(3)
     for label in labels:
         (folder / label).mkdir(parents=True, exist_ok=True)
@@ -74,7 +75,7 @@ def write_sample_data(folder: Path, each: int = 80) -> None:
 
 
 def draw_shape(label: str, rng: np.random.Generator) -> Image.Image:
-    """One drawing of 40x40, bright on dark."""
+    """A drawing of 40x40 pixels, bright on dark."""
     picture = Image.new("L", (40, 40), int(rng.integers(0, 60)))
     pen, bright = ImageDraw.Draw(picture), int(rng.integers(180, 256))
     left, top = (int(value) for value in rng.integers(2, 16, 2))

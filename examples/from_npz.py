@@ -1,9 +1,10 @@
-"""A recipe from an .npz file: is a pump healthy, worn or blocked, by 32 values of its vibration.
+"""A recipe from an .npz file: classifies pumps by 32 values of their vibration.
 
-    python examples/from_npz.py                                      # writes pumps.npz beside this file, to play with
+    python examples/from_npz.py    # writes sample data, pumps.npz, beside this file
     publisher release pumps --version 1.0.0 --recipe examples/from_npz.py
 
-Your own: numpy.savez("FILE.npz", x=x, y=y), x of (samples, values) and y the class of each, counted from 0.
+For your own data: numpy.savez("FILE.npz", x=x, y=y), with x of (samples, values) and y
+the class of each, from 0.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ train_settings = {"epochs": 15, "batch_size": 16, "learning_rate": 0.005, "seed"
 
 
 def load_data() -> tuple[Array, Array, Array, Array]:
-    """x_train, y_train, x_test, y_test: four fifths to train on; the split never changes."""
+    """x_train, y_train, x_test, y_test: a fixed split of 4:1."""
     with np.load(DATA, allow_pickle=False) as held:
         x, y = held["x"].astype(np.float32), held["y"]
     order = np.random.default_rng(0).permutation(len(y))
@@ -33,7 +34,7 @@ def load_data() -> tuple[Array, Array, Array, Array]:
 
 
 def build_model() -> Any:
-    """32-16-3."""
+    """Layers of 32, 16 and 3."""
     import tf_keras
 
     return tf_keras.Sequential(
@@ -46,7 +47,7 @@ def build_model() -> Any:
 
 
 def write_sample_data(path: Path, samples: int = 300) -> None:
-    """Invented pumps: a slow swing, a fast one, and next to none, each with noise."""
+    """A slow oscillation, a fast one, or almost none, each with noise."""
     rng = np.random.default_rng(1)
     y = np.arange(samples) % len(labels)
     time = np.linspace(0, 1, VALUES)

@@ -1,9 +1,9 @@
-"""A recipe of one's own: which of three vineyards a wine comes from, by thirteen measurements.
+"""A template for your own recipe: classifies wines of three vineyards.
 
     publisher release wine --version 1.0.0 --recipe examples/own_recipe.py
 
-Put your own data in `load_data` and your own network in `build_model`; the rest may go. An application gives its model
-what `preprocess` makes of a measurement.
+Load your data in `load_data` and define your network in `build_model`; the rest is
+optional. An application calls `preprocess` on its input before `predict`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HIGHEST = np.array([14.9, 5.8, 3.3, 30, 162, 3.9, 5.1, 0.66, 3.6, 13, 1.72, 4.0,
 
 
 def load_data() -> tuple[Array, Array, Array, Array]:
-    """x_train, y_train, x_test, y_test: samples as float32, classes counted from 0. The test half stays unseen."""
+    """x_train, y_train, x_test, y_test: float32 samples, classes from 0."""
     from sklearn.datasets import load_wine  # your own: numpy.load, numpy.loadtxt, a folder of images ...
 
     wine = load_wine()
@@ -33,13 +33,13 @@ def load_data() -> tuple[Array, Array, Array, Array]:
 
 
 def preprocess(x: Array) -> Array:
-    """Bring every measurement to about 0..1."""
+    """Scale every measurement to about 0..1."""
     scaled: Array = x / HIGHEST
     return scaled
 
 
 def build_model() -> Any:
-    """A small network; the last layer gives one probability for each label."""
+    """A small network, whose last layer gives one probability per label."""
     import tf_keras
 
     return tf_keras.Sequential(

@@ -40,9 +40,8 @@ SAMPLE_EVERY: Final = 8
 class _ServingState:
     """The active model and its counters; replaced as a whole.
 
-    `feedback` counts latencies as the application sees them; `cpu` counts processor
-    time since the swap or the start of the shadow. `started_s`: when the prediction
-    that each thread is running began.
+    `feedback` counts latencies; `cpu`, processor time since the swap or the shadow's
+    start. `started_s`: of the prediction in progress, by thread.
     """
 
     live: InterpreterPool
@@ -69,8 +68,7 @@ class LiveServing:
         shadow_settings: ShadowSettings = ShadowSettings(),  # noqa: B008 - frozen
         drift_states: bytes | None = None,
     ) -> None:
-        """`clock_s` measures latency; `cpu_s` the processor time of live model and
-        shadow.
+        """`clock_s` measures latency, `cpu_s` processor time.
 
         `threads`: of the runtime within one prediction. `delegates`: other hardware,
         for live model and shadow alike. `parallel_max`: predictions at a time, an
@@ -94,9 +92,8 @@ class LiveServing:
     def predict(self, x: ArrayLike | Sequence[ArrayLike]) -> Prediction:
         """Answer one input, or a batch with one more dimension in front.
 
-        Several inputs are a list of arrays. Raises BadInput when `x` does not fit the
-        contract, MissingPart while no model is installed, BadModel when the runtime
-        fails.
+        Several inputs are a list of arrays. Raises BadInput for `x` outside the
+        contract, MissingPart without a model, BadModel when the runtime fails.
         """
         state = self._state
         if state is None:
@@ -178,7 +175,8 @@ class LiveServing:
             )
             if before:
                 self._history.retire(before.feedback)
-            self._state = _ServingState(pool, self._history.open(model), _cpu_counter(model), _profile(model))
+            profile = Profile(math.prod(model.contract.inputs[0].shape[1:]), model.statistics)
+            self._state = _ServingState(pool, self._history.open(model), _cpu_counter(model), profile)
             self._ready.set()
             if before and before.shadow:
                 before.shadow.stop()
@@ -300,8 +298,3 @@ class LiveServing:
 
 def _cpu_counter(model: ModelFile) -> FeedbackCounter:
     return FeedbackCounter(model.version, model.variant, now_s=0.0)
-
-
-def _profile(model: ModelFile) -> Profile:
-    values = math.prod(model.contract.inputs[0].shape[1:])
-    return Profile(values, model.statistics)

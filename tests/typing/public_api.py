@@ -1,4 +1,4 @@
-"""The types of the public API as an application sees them. Never run: mypy checks it with the rest.
+"""The types of the public API for an application. Checked by mypy, never run.
 
 `test_public_api.py` checks that wrong uses are errors.
 """

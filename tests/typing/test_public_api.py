@@ -1,4 +1,4 @@
-"""An application that uses the public API wrongly is told so by mypy, before it runs."""
+"""Wrong uses of the public API are found by mypy."""
 
 from __future__ import annotations
 
