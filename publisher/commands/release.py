@@ -29,7 +29,7 @@ from publisher.operations.release.release import (
     release,
     selecting,
 )
-from publisher.operations.release.train import Training, build, continued
+from publisher.operations.release.train import Training, build_version, continued
 from publisher.views import json_output, tables
 
 AUTO: Final = "auto"
@@ -94,7 +94,7 @@ class Release:
         with open_context(ctx.settings, ctx.progress(), broker=True) as context:
             if self.variants == AUTO:
                 training = replace(training, choose=selecting(context, request))
-            released = release(context, request, file.build(training) or partial(build, training))
+            released = release(context, request, file.build(training) or partial(build_version, training))
         _show(ctx, released, str(request.rollout.audience))
 
     def _request(self) -> ReleaseRequest:

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from protocol.errors import FerryError
 from protocol.topics import Topics
-from publisher.adapters.broker_client import BrokerClient
 from publisher.core.fleet.fleet_table import Row
 from publisher.demo.fleet_observer import FleetObserver
 from publisher.demo.processes import Processes, start_broker, start_device
@@ -20,7 +19,7 @@ from publisher.learning.recipe.heldout import write_heldout_npz
 from publisher.learning.recipe.recipe import Recipe, load_recipe
 from publisher.operations.context import PublisherContext, open_context
 from publisher.operations.enroll import SETTINGS, Enrolment, enroll
-from publisher.operations.fleet_status import FleetStatusReader
+from publisher.operations.fleet_status import read_fleet_status
 from publisher.operations.init import init
 from publisher.operations.progress import Progress
 from publisher.operations.release.release import Released, ReleaseRequest, release
@@ -115,7 +114,7 @@ def run_scenario(
             scenario.better_release()
             scenario.bad_release()
             scenario.sum_up(findings)
-            findings.rows = _table(context.broker, settings)
+            findings.rows = list(read_fleet_status(context).rows)
         findings.seconds = round(time.monotonic() - began_s, 1)
         on_findings(findings, url)
     return findings
@@ -212,7 +211,3 @@ def _describe(released: Released) -> str:
     variants = ", ".join(f"{variant.name} {variant.size_bytes / 1e3:.0f} kB" for variant in released.manifest.variants)
     sent = f"{released.uploaded.chunks} chunks, {released.uploaded.size_bytes / 1e6:.1f} MB uploaded"
     return f"  {accuracy}; {variants}; {sent}."
-
-
-def _table(broker: BrokerClient, settings: Settings) -> list[Row]:
-    return list(FleetStatusReader(broker, Topics(settings.root or Topics().root), DEVICES, (MODEL,)).read().rows)

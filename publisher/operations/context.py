@@ -57,12 +57,12 @@ class PublisherContext:
 
 
 @contextmanager
-def open_context(settings: Settings, progress: Progress, *, broker: bool) -> Iterator[PublisherContext]:
+def open_context(settings: Settings, progress: Progress | None = None, *, broker: bool) -> Iterator[PublisherContext]:
     """Open the registry, and connect first when `broker` is set, so that a missing broker costs no work."""
     with ExitStack() as opened:
         registry = opened.enter_context(Registry.open(settings.registry))
         topics = Topics(settings.root or registry.settings.get(ROOT_SETTING) or TOPIC_ROOT)
-        context = PublisherContext(registry, topics, settings, progress)
+        context = PublisherContext(registry, topics, settings, progress or SilentProgress())
         context.authority()  # report an unfinished registry before connecting
         if broker:
             client = opened.enter_context(BrokerClient.connect(settings.broker, tls=settings.tls))

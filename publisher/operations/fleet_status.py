@@ -15,7 +15,7 @@ from protocol.messages.device import Presence, Status
 from protocol.topics import Address, Kind, Topics
 from publisher.adapters.broker_client import BrokerClient
 from publisher.core.fleet.fleet_table import FleetTable, Row
-from publisher.operations.context import utc_now
+from publisher.operations.context import PublisherContext, utc_now
 
 QUIET_S = 1.0
 FOLLOW_EVERY_S = 1.0
@@ -99,6 +99,13 @@ class FleetStatusReader:
     def _status(self) -> FleetStatus:
         now = utc_now()
         return FleetStatus(tuple(self._table.rows(now)), now, self._unreadable)
+
+
+def read_fleet_status(context: PublisherContext) -> FleetStatus:
+    """The fleet's state now, with the devices and models of the registry."""
+    registry = context.registry
+    devices = tuple(device.name for device in registry.devices.all())
+    return FleetStatusReader(context.broker, context.topics, devices, tuple(registry.versions.models())).read()
 
 
 def _check_sender(same: bool) -> None:

@@ -19,7 +19,7 @@ from publisher.learning.training.train import train
 from publisher.operations.context import open_context
 from publisher.operations.progress import SilentProgress
 from publisher.operations.release.release import Released, ReleaseRequest, release
-from publisher.operations.release.train import Training, build
+from publisher.operations.release.train import Training, build_version
 from publisher.settings import Settings
 from tests.brokers import Mosquitto, mosquitto
 from tests.integration.fleet import BRISK, DeviceFolder, running, toml, watching
@@ -61,7 +61,7 @@ def release_here(desk: Desk, model: str, recipe: Path) -> Released:
     """The release command without a process of its own: TensorFlow is loaded once."""
     settings = Settings.read({"broker": desk.url, "registry": str(desk.registry)}, {})
     with open_context(settings, SilentProgress(), broker=True) as context:
-        return release(context, ReleaseRequest(model, "1.0.0"), lambda bar: build(Training(str(recipe)), bar))
+        return release(context, ReleaseRequest(model, "1.0.0"), lambda bar: build_version(Training(str(recipe)), bar))
 
 
 @pytest.mark.parametrize("name", ["from_npz", "from_folder_of_images"])  # the third goes all the way below

@@ -15,6 +15,7 @@ from protocol.mqtt.link import Connected, Delivered, Disconnected, LinkEvent, Re
 from protocol.topics import Kind, Topics
 from protocol.trust.verification import Accepted
 from publisher.core.rollout import plan_edits as planning
+from publisher.core.rollout.audience import Audience
 from publisher.core.sync import reconciler as keeper
 from tests.builders import a_manifest
 from tests.simulation.device import START
@@ -109,7 +110,7 @@ class SimPublisher:
         self.announced_in_restart = 0  # a broker emptied while the announcement is on its way is nobody's fault
         self._boot()
 
-    def release(self, version: str, audience: planning.Audience) -> None:
+    def release(self, version: str, audience: Audience) -> None:
         """The plan is staged first, then the chunks go out, then the announcement."""
         now = START + timedelta(seconds=self._world.now_s)
         self._stage(planning.release(self.shelf.plan, MODEL, version, audience, now, urgency="routine", spread_s=20))

@@ -9,7 +9,7 @@ import pytest
 from device_client.core.policy import Conditional, DownloadLimits, Policy, TrialLimits
 from device_client.core.state import Device
 from protocol.messages.device import Outcome
-from publisher.core.rollout.plan_edits import Audience
+from publisher.core.rollout.audience import Audience
 from tests.simulation.device import SimDevice
 from tests.simulation.publisher import MODEL, Shelf, SimPublisher, believe
 from tests.simulation.world import Broker, ErrorKind, World

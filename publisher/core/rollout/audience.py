@@ -1,4 +1,4 @@
-"""Who gets a release, as a person writes it: `all`, `10%`, `group:kitchen`. Which devices those are, the plan says."""
+"""`Audience`: who gets a release, read from `all`, `10%` or `group:kitchen`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from protocol.topics import check_name
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Who gets a release: everybody, a share of the fleet, or a group."""
+    """All devices, a share of the fleet, or a group."""
 
     percent: float | None = None
     group: str | None = None
@@ -32,7 +32,7 @@ class Audience:
 
     @property
     def everybody(self) -> bool:
-        """Whether nobody is left out."""
+        """Whether it includes all devices."""
         return self.percent is None and self.group is None
 
     def __str__(self) -> str:

@@ -1,6 +1,7 @@
-"""Edits of a plan: each takes the plan that stands and returns the next one. Nothing is signed or sent here.
+"""Edits of a plan: each takes the current plan and returns the next one. Signs and sends nothing.
 
-A plan reads from special to general: pinned devices, then the audience of the newest release, then everybody else.
+The rules of a plan go from special to general: pinned devices, the audience of the newest
+release, then every other device.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from protocol.errors import BadInput, BadName, UnknownVersion
 from protocol.messages.base import first_error
 from protocol.messages.plan import Plan, RolloutStage, Rule, Urgency
 from protocol.topics import check_name
-from publisher.core.rollout.audience import Audience as Audience  # an edit is said in it, so it is offered here too
+from publisher.core.rollout.audience import Audience
 
 VERSION: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}")
 DEVICES_PINNED_MAX: Final = 1_000  # in one rule
@@ -23,7 +24,7 @@ HISTORY_KEPT: Final = 30  # stages; the bundle has 64 KB
 
 
 def check_version(version: str) -> str:
-    """Return `version` if a release may be called that. Raises BadName."""
+    """Return `version` if it is a valid name of a version. Raises BadName."""
     if not VERSION.fullmatch(version):
         raise BadName(
             f"{version[:80]!r} cannot be a version", hint="such as 1.0.0: up to 64 of a-z, A-Z, 0-9 and . + _ -"
@@ -34,7 +35,7 @@ def check_version(version: str) -> str:
 def release(
     plan: Plan | None, model: str, version: str, audience: Audience, now: datetime, *, urgency: Urgency, spread_s: int
 ) -> Plan:
-    """Offer a version to an audience; the rest of the fleet stays on what it has. Pins stay. Raises BadInput."""
+    """Offer a version to an audience; other devices keep theirs. Pins stay. Raises BadInput."""
     check_version(version)
     rules = [*_pins(plan), _rule_for(audience, model, version)]
     if not audience.everybody:
@@ -44,26 +45,26 @@ def release(
 
 
 def advance(plan: Plan, audience: Audience, now: datetime) -> Plan:
-    """Widen the newest version's audience: who has it keeps it. Raises BadInput when that is wider already."""
+    """Widen the newest version's audience. Raises BadInput if it is as wide already."""
     newest = newest_version(plan)
-    standing = [rule for rule in _general(plan) if rule.version == newest]
+    current = [rule for rule in _general(plan) if rule.version == newest]
     others = [rule for rule in _general(plan) if rule.version != newest]
     rule = _rule_for(audience, plan.model, newest)
     if audience.everybody:
         rules = [rule]
     else:
-        _check_wider(plan, newest, standing, audience)
-        # a larger share holds the smaller one; a group is another audience beside it
-        kept = [old for old in standing if old.groups or audience.group is not None]
+        _check_wider(plan, newest, current, audience)
+        # a larger share includes the smaller one; a group is an audience of its own
+        kept = [old for old in current if old.groups or audience.group is not None]
         rules = [rule, *(old for old in kept if old != rule), *others]
     return _next(plan, plan.model, [*_pins(plan), *rules], now, f"{newest} to {audience}", version=newest)
 
 
 def roll_back(plan: Plan, version: str | None, now: datetime) -> Plan:
-    """Recall the newest version for everybody, urgently: back to `version`, or to the one before it.
+    """Recall the newest version on all devices, urgently: back to `version` or its predecessor.
 
-    Pins on the recalled version are lifted. Raises UnknownVersion when there is nothing before it, BadInput when
-    `version` is the newest.
+    Pins on the recalled version are removed. Raises UnknownVersion without a predecessor,
+    BadInput if `version` is the newest.
     """
     newest = newest_version(plan)
     back = check_version(version) if version is not None else predecessor(plan, newest)
@@ -83,13 +84,13 @@ def roll_back(plan: Plan, version: str | None, now: datetime) -> Plan:
         what,
         version=back,
         urgency="urgent",
-        spread_s=0,  # a recall that waits its turn leaves a bad model running
+        spread_s=0,  # a delayed recall leaves a bad model running
         hold=False,
     )
 
 
 def pin(plan: Plan, version: str, devices: tuple[str, ...], now: datetime) -> Plan:
-    """Have certain devices run a version whatever the rest does; a version that they refused is tried once more."""
+    """Have some devices run a version, also one that they have rejected before."""
     check_version(version)
     if len(devices) > DEVICES_PINNED_MAX:
         raise BadInput(f"{len(devices)} devices at once", hint=f"at most {DEVICES_PINNED_MAX}; use a group instead")
@@ -100,41 +101,34 @@ def pin(plan: Plan, version: str, devices: tuple[str, ...], now: datetime) -> Pl
 
 
 def unpin(plan: Plan, devices: tuple[str, ...], now: datetime) -> Plan:
-    """Have pinned devices follow the fleet again. Raises BadInput when one of them is not pinned."""
+    """Have pinned devices follow the fleet again. Raises BadInput for one that is not pinned."""
     pinned = {device for rule in _pins(plan) for device in rule.devices}
-    strangers = sorted(set(devices) - pinned)
-    if strangers:
-        raise BadInput(f"{', '.join(strangers)} is not pinned in the plan of {plan.model}")
+    unpinned = sorted(set(devices) - pinned)
+    if unpinned:
+        raise BadInput(f"{', '.join(unpinned)} is not pinned in the plan of {plan.model}")
     return _next(plan, plan.model, _without(plan, devices), now, f"unpinned {', '.join(devices)}"[:400])
 
 
 def hold(plan: Plan, now: datetime) -> Plan:
-    """Devices that have not swapped yet wait."""
+    """Have devices that have not swapped yet wait."""
     return _next(plan, plan.model, list(plan.rules), now, "held", hold=True)
 
 
 def resume(plan: Plan, now: datetime) -> Plan:
-    """Let a held plan go on."""
+    """Continue a held plan."""
     return _next(plan, plan.model, list(plan.rules), now, "resumed", hold=False)
 
 
 def newest_version(plan: Plan) -> str:
-    """The version that the plan spreads: its first general rule's. Raises UnknownVersion on a plan of pins alone."""
+    """The version of the first general rule. Raises UnknownVersion if there are only pins."""
     general = _general(plan)
     if not general:
         raise UnknownVersion(f"the plan of {plan.model} names no version for the fleet")
     return general[0].version
 
 
-def default_version(plan: Plan) -> str | None:
-    """The version of every device that no other rule names, if there is one."""
-    general = _general(plan)
-    last = general[-1] if general else None
-    return last.version if last and last.percent is None and not last.groups else None
-
-
 def predecessor(plan: Plan, version: str) -> str | None:
-    """What the fleet ran before `version` first came: a version that was rolled back to keeps its own place."""
+    """What the fleet ran before `version` was first released; None without any."""
     before: str | None = None
     for stage in plan.history:
         if stage.version == version:
@@ -152,10 +146,10 @@ def _general(plan: Plan | None) -> list[Rule]:
     return [rule for rule in plan.rules if not rule.devices] if plan else []
 
 
-def _check_wider(plan: Plan, newest: str, standing: list[Rule], audience: Audience) -> None:
-    """Refuse an audience that would take the version away from somebody: that is what a rollback is for."""
-    percent = max((rule.percent for rule in standing if rule.percent is not None and not rule.groups), default=0.0)
-    everybody = any(rule.percent is None and not rule.groups for rule in standing)
+def _check_wider(plan: Plan, newest: str, current: list[Rule], audience: Audience) -> None:
+    """Refuse an audience that would take the version from a device: only a rollback does."""
+    percent = max((rule.percent for rule in current if rule.percent is not None and not rule.groups), default=0.0)
+    everybody = any(rule.percent is None and not rule.groups for rule in current)
     if everybody or (audience.percent is not None and audience.percent < percent):
         now = "every device" if everybody else f"{percent:g} % of the fleet"
         raise BadInput(
@@ -165,7 +159,7 @@ def _check_wider(plan: Plan, newest: str, standing: list[Rule], audience: Audien
 
 
 def _without(plan: Plan, devices: tuple[str, ...]) -> list[Rule]:
-    """The rules with these devices taken out of every pin."""
+    """The rules, with these devices removed from every pin."""
     rules = []
     for rule in plan.rules:
         left = tuple(device for device in rule.devices if device not in devices)
@@ -210,7 +204,7 @@ def _next(
 
 
 def _shortened(history: tuple[RolloutStage, ...]) -> tuple[RolloutStage, ...]:
-    """The newest stages that fit. Holds and pins go first: what was released when is needed for going back."""
+    """The newest stages. Holds and pins are dropped first: rollbacks need the releases."""
     surplus = len(history) - HISTORY_KEPT
     idle = [stage for stage in history[:-1] if stage.version is None][: max(0, surplus)]
     return tuple(stage for stage in history if stage not in idle)[-HISTORY_KEPT:]

@@ -64,7 +64,7 @@ def train(
     check_name(model, "model")
     make_output_folder(folder)  # fail before minutes of training
     with progress.bar(f"training {model}") as on_progress:
-        built = build(training, on_progress)
+        built = build_version(training, on_progress)
     lineage = built.lineage
     for line in (*history.describe_new_networks(lineage), *history.describe_new_calibration(lineage)):
         progress.report(line)
@@ -100,7 +100,7 @@ def recipe_name(recipe: str) -> str:
     return find_recipe(recipe).stem
 
 
-def build(training: Training, on_progress: OnProgress) -> BuiltVersion:
+def build_version(training: Training, on_progress: OnProgress) -> BuiltVersion:
     """Train, convert and measure."""
     return build_from_recipe(
         load_recipe(training.recipe),

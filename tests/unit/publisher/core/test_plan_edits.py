@@ -8,7 +8,7 @@ import pytest
 
 from protocol.errors import BadInput, BadName, UnknownVersion
 from protocol.messages.plan import Plan
-from publisher.core.rollout import plan_edits as planning
+from publisher.core.rollout import plan_edits
 from publisher.core.rollout.audience import Audience
 from tests.builders import NOON, a_plan, a_rule
 
@@ -17,7 +17,7 @@ FLEET = tuple(f"pi-{number}" for number in range(200))
 
 
 def released(plan: Plan | None, version: str, audience: Audience = EVERYBODY, spread_s: int = 0) -> Plan:
-    return planning.release(plan, "digits", version, audience, NOON, urgency="routine", spread_s=spread_s)
+    return plan_edits.release(plan, "digits", version, audience, NOON, urgency="routine", spread_s=spread_s)
 
 
 def runs(plan: Plan, device: str = "pi-1", *groups: str) -> str | None:
@@ -71,7 +71,7 @@ def test_a_release_to_a_share_takes_no_earlier_rollout_back() -> None:
 
 
 def test_a_release_to_everybody_ends_earlier_rollouts_and_keeps_pins() -> None:
-    plan = planning.pin(released(None, "1.0.0"), "1.0.0", ("pi-7",), NOON)
+    plan = plan_edits.pin(released(None, "1.0.0"), "1.0.0", ("pi-7",), NOON)
     plan = released(released(plan, "1.1.0", Audience(percent=10)), "1.2.0")
     assert runs(plan, "pi-7") == "1.0.0"
     assert {runs(plan, device) for device in FLEET} - {"1.0.0"} == {"1.2.0"}
@@ -79,7 +79,7 @@ def test_a_release_to_everybody_ends_earlier_rollouts_and_keeps_pins() -> None:
 
 
 def test_a_release_lifts_a_hold() -> None:
-    plan = planning.hold(released(None, "1.0.0"), NOON)
+    plan = plan_edits.hold(released(None, "1.0.0"), NOON)
     assert not released(plan, "1.1.0").hold
 
 
@@ -90,18 +90,18 @@ def test_a_plan_of_pins_alone_takes_a_release() -> None:
 
 def test_widening_never_takes_the_version_from_who_has_it() -> None:
     plan = released(released(None, "1.0.0"), "1.1.0", Audience(group="canary"))
-    wider = planning.advance(plan, Audience(percent=20), NOON)
+    wider = plan_edits.advance(plan, Audience(percent=20), NOON)
     assert runs(wider, "pi-1", "canary") == "1.1.0"
     before = {device for device in FLEET if runs(wider, device) == "1.1.0"}
-    widest = planning.advance(wider, Audience(percent=60), NOON)
+    widest = plan_edits.advance(wider, Audience(percent=60), NOON)
     assert before < {device for device in FLEET if runs(widest, device) == "1.1.0"}
     assert runs(widest, "pi-1", "canary") == "1.1.0"
-    assert planning.advance(widest, EVERYBODY, NOON).rules == (a_rule("1.1.0"),)
+    assert plan_edits.advance(widest, EVERYBODY, NOON).rules == (a_rule("1.1.0"),)
 
 
 def test_a_group_is_added_to_a_share() -> None:
     plan = released(released(None, "1.0.0"), "1.1.0", Audience(percent=20))
-    wider = planning.advance(plan, Audience(group="kitchen"), NOON)
+    wider = plan_edits.advance(plan, Audience(group="kitchen"), NOON)
     assert share_of(wider, "1.1.0") == share_of(plan, "1.1.0")
     assert runs(wider, FLEET[0], "kitchen") == "1.1.0"
 
@@ -110,55 +110,55 @@ def test_a_group_is_added_to_a_share() -> None:
 def test_an_audience_does_not_shrink(audience: Audience) -> None:
     plan = released(released(None, "1.0.0"), "1.1.0")
     with pytest.raises(BadInput, match="every device already"):
-        planning.advance(plan, audience, NOON)
+        plan_edits.advance(plan, audience, NOON)
 
 
 def test_going_back_recalls_the_version_from_everybody_at_once() -> None:
     plan = released(released(None, "1.0.0"), "1.1.0", Audience(percent=10), spread_s=3_600)
-    back = planning.roll_back(planning.hold(plan, NOON), None, NOON)
+    back = plan_edits.roll_back(plan_edits.hold(plan, NOON), None, NOON)
     assert {runs(back, device) for device in FLEET} == {"1.0.0"}
     assert (back.urgency, back.hold, back.spread_s, back.sequence) == ("urgent", False, 0, 4)
 
 
 def test_going_back_twice_does_not_bring_the_bad_version_again() -> None:
     plan = released(released(None, "1.0.0"), "1.1.0")
-    once = planning.roll_back(plan, None, NOON)
+    once = plan_edits.roll_back(plan, None, NOON)
     with pytest.raises(UnknownVersion, match=r"no version before 1\.0\.0"):
-        planning.roll_back(once, None, NOON)
+        plan_edits.roll_back(once, None, NOON)
 
 
 def test_after_going_back_the_next_release_goes_back_to_the_good_one() -> None:
-    plan = planning.roll_back(released(released(None, "1.0.0"), "1.1.0"), None, NOON)
-    assert planning.predecessor(released(plan, "1.2.0"), "1.2.0") == "1.0.0"
+    plan = plan_edits.roll_back(released(released(None, "1.0.0"), "1.1.0"), None, NOON)
+    assert plan_edits.predecessor(released(plan, "1.2.0"), "1.2.0") == "1.0.0"
 
 
 def test_pins_on_the_recalled_version_are_lifted_and_others_stay() -> None:
     plan = released(released(None, "1.0.0"), "1.1.0")
-    plan = planning.pin(planning.pin(plan, "1.1.0", ("pi-1",), NOON), "0.9.0", ("pi-2",), NOON)
-    back = planning.roll_back(plan, None, NOON)
+    plan = plan_edits.pin(plan_edits.pin(plan, "1.1.0", ("pi-1",), NOON), "0.9.0", ("pi-2",), NOON)
+    back = plan_edits.roll_back(plan, None, NOON)
     assert (runs(back, "pi-1"), runs(back, "pi-2")) == ("1.0.0", "0.9.0")
 
 
 def test_going_back_to_what_spreads_now_is_refused() -> None:
     with pytest.raises(BadInput, match="spreads now"):
-        planning.roll_back(released(None, "1.0.0"), "1.0.0", NOON)
+        plan_edits.roll_back(released(None, "1.0.0"), "1.0.0", NOON)
 
 
 def test_a_pin_goes_before_everything_and_tries_a_refused_version_again() -> None:
-    plan = planning.pin(released(released(None, "1.0.0"), "1.1.0"), "1.0.0", ("pi-1", "pi-2"), NOON)
+    plan = plan_edits.pin(released(released(None, "1.0.0"), "1.1.0"), "1.0.0", ("pi-1", "pi-2"), NOON)
     pinned = plan.assign("pi-1")
     assert pinned is not None
     assert (pinned.version, pinned.attempt) == ("1.0.0", 3)
-    again = planning.pin(plan, "1.1.0", ("pi-1",), NOON)
+    again = plan_edits.pin(plan, "1.1.0", ("pi-1",), NOON)
     assert (runs(again, "pi-1"), runs(again, "pi-2"), runs(again, "pi-3")) == ("1.1.0", "1.0.0", "1.1.0")
 
 
 def test_an_unpinned_device_follows_the_fleet() -> None:
-    plan = planning.pin(released(None, "1.0.0"), "0.9.0", ("pi-1", "pi-2"), NOON)
-    after = planning.unpin(plan, ("pi-1",), NOON)
+    plan = plan_edits.pin(released(None, "1.0.0"), "0.9.0", ("pi-1", "pi-2"), NOON)
+    after = plan_edits.unpin(plan, ("pi-1",), NOON)
     assert (runs(after, "pi-1"), runs(after, "pi-2")) == ("1.0.0", "0.9.0")
     with pytest.raises(BadInput, match="pi-1 is not pinned"):
-        planning.unpin(after, ("pi-1",), NOON)
+        plan_edits.unpin(after, ("pi-1",), NOON)
 
 
 def test_names_that_cannot_be_are_refused_by_name() -> None:
@@ -166,31 +166,31 @@ def test_names_that_cannot_be_are_refused_by_name() -> None:
     with pytest.raises(BadName, match="'a b'"):
         released(plan, "a b")
     with pytest.raises(BadName, match="'pi 1'"):
-        planning.pin(plan, "1.0.0", ("pi 1",), NOON)
+        plan_edits.pin(plan, "1.0.0", ("pi 1",), NOON)
     with pytest.raises(BadInput, match="1001 devices"):
-        planning.pin(plan, "1.0.0", tuple(f"pi-{n}" for n in range(1001)), NOON)
+        plan_edits.pin(plan, "1.0.0", tuple(f"pi-{n}" for n in range(1001)), NOON)
 
 
 def test_a_plan_that_would_be_too_long_is_refused_in_plain_english() -> None:
     plan = released(None, "1.0.0")
     for number in range(199):
-        plan = planning.pin(plan, "1.0.0", (f"pi-{number}",), NOON)
+        plan = plan_edits.pin(plan, "1.0.0", (f"pi-{number}",), NOON)
     with pytest.raises(BadInput, match="no such plan can be made for digits: rules"):
-        planning.pin(plan, "1.0.0", ("pi-199",), NOON)
+        plan_edits.pin(plan, "1.0.0", ("pi-199",), NOON)
 
 
 def test_a_hold_holds_until_it_is_resumed() -> None:
-    plan = planning.hold(released(None, "1.0.0"), NOON)
+    plan = plan_edits.hold(released(None, "1.0.0"), NOON)
     assert plan.hold
-    assert planning.pin(plan, "1.0.0", ("pi-1",), NOON).hold
-    assert not planning.resume(plan, NOON).hold
+    assert plan_edits.pin(plan, "1.0.0", ("pi-1",), NOON).hold
+    assert not plan_edits.resume(plan, NOON).hold
 
 
 def test_a_long_history_forgets_pins_before_releases() -> None:
     plan = released(released(None, "1.0.0"), "1.1.0")
     for number in range(100):
-        plan = planning.hold(plan, NOON + timedelta(minutes=number))
-    assert len(plan.history) == planning.HISTORY_KEPT
+        plan = plan_edits.hold(plan, NOON + timedelta(minutes=number))
+    assert len(plan.history) == plan_edits.HISTORY_KEPT
     assert [stage.version for stage in plan.history[:2]] == ["1.0.0", "1.1.0"]
     assert plan.history[-1].sequence == plan.sequence
-    assert planning.predecessor(plan, "1.1.0") == "1.0.0"
+    assert plan_edits.predecessor(plan, "1.1.0") == "1.0.0"

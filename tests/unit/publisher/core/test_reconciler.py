@@ -8,7 +8,7 @@ from publisher.core.sync.reconciler import (
     COMPARE_EVERY_S,
     RENEW_CHECK_S,
     RENEW_UNDER,
-    WANT_REST_S,
+    WANT_COOLDOWN_S,
     WANTS_REMEMBERED,
     BrokerJoined,
     BrokerLost,
@@ -32,11 +32,11 @@ FRESH = 1.0
 
 
 def lived(*events: tuple[float, ReconcileEvent]) -> tuple[Reconciler, list[tuple[ReconcileEffect, ...]]]:
-    keeper, told = Reconciler(), []
+    state, steps = Reconciler(), []
     for now_s, event in events:
-        keeper, effects = step(keeper, event, now_s)
-        told.append(effects)
-    return keeper, told
+        state, effects = step(state, event, now_s)
+        steps.append(effects)
+    return state, steps
 
 
 def effects_of(*events: tuple[float, ReconcileEvent]) -> tuple[ReconcileEffect, ...]:
@@ -50,8 +50,8 @@ def test_what_makes_the_keeper_renew_is_signed_anew_then() -> None:
 
 
 def test_every_connect_compares_the_broker_with_the_registry() -> None:
-    _, told = lived((0, BrokerJoined()), (1, BrokerLost()), (2, BrokerJoined()))
-    assert told == [(Compare(),), (), (Compare(),)]
+    _, steps = lived((0, BrokerJoined()), (1, BrokerLost()), (2, BrokerJoined()))
+    assert steps == [(Compare(),), (), (Compare(),)]
 
 
 def test_what_the_broker_lost_is_put_back_chunks_before_announcements() -> None:
@@ -65,13 +65,13 @@ def test_a_broker_that_has_everything_is_left_alone() -> None:
 
 def test_a_thousand_devices_that_miss_one_chunk_get_one_publish() -> None:
     wanted = [(1.0, ChunksWanted(f"pi-{number}", (a_hash(),))) for number in range(1_000)]
-    _, told = lived((0, BrokerJoined()), *wanted)
-    assert [effects for effects in told[1:] if effects] == [(PutChunks((a_hash(),)),)]
+    _, steps = lived((0, BrokerJoined()), *wanted)
+    assert [effects for effects in steps[1:] if effects] == [(PutChunks((a_hash(),)),)]
 
 
 def test_a_chunk_that_is_still_missing_is_put_again_after_a_rest() -> None:
     wanted = ChunksWanted("pi-1", (a_hash(), a_hash()))
-    again = (1 + WANT_REST_S, wanted)
+    again = (1 + WANT_COOLDOWN_S, wanted)
     assert effects_of((0, BrokerJoined()), (1, wanted), again) == (PutChunks((a_hash(),)),)
 
 
@@ -91,8 +91,8 @@ def test_the_memory_of_answers_is_bounded() -> None:
         (float(second), ChunksWanted("pi-1", tuple(a_hash(f"{second} {number}") for number in range(48))))
         for second in range(600)
     ]
-    keeper, _ = lived((0, BrokerJoined()), *wanted)
-    assert len(keeper.answered) <= WANTS_REMEMBERED
+    state, _ = lived((0, BrokerJoined()), *wanted)
+    assert len(state.answered) <= WANTS_REMEMBERED
 
 
 def test_a_standing_connection_is_compared_now_and_then() -> None:
