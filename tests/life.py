@@ -73,15 +73,16 @@ class Life:
     def sees(self, event: Event, *, after_s: float = 0.0) -> Effects:
         """Let something happen; return what the device asks for."""
         self.now_s += after_s
+        before = self.device
         self.state, effects = step(self.policy, self.state, event, self.now_s)
         self.asked += effects
         status = status_of(self.policy, self.state, at=NOON, next_check=None)
         if not self.told or status != self.told[-1]:
             self.told.append(status)
-        assert 0 < len(self.device.reason) <= 500
-        assert all(0 < len(said.reason) <= 500 for said in effects if isinstance(said, Announce))
-        saved = self.device.model_dump_json()  # figures of the evidence are rounded in it, once and for all
-        assert Device.model_validate_json(saved).model_dump_json() == saved
+        if self.device != before:
+            assert 0 < len(self.device.reason) <= 500
+            saved = self.device.model_dump_json()  # rounds the figures of the evidence
+            assert Device.model_validate_json(saved).model_dump_json() == saved
         return effects
 
     def plans(self, version: str | None, *, sequence: int | None = None, **more: Any) -> Effects:
