@@ -1,7 +1,7 @@
-"""Runs the owner's command after the serving version has changed, so that other programs can follow.
+"""Runs the owner's command after a swap, so that other programs can follow.
 
-One at a time; while it runs, only the latest swap waits. A command that fails or is killed
-after its timeout is logged; neither the updater nor a prediction ever waits for it.
+One at a time; while it runs, only the latest swap waits. A command that fails or times
+out is logged; neither the updater nor a prediction ever waits for it.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ log = logging.getLogger(__name__)
 
 
 class SwapHook:
-    """The hook of one model. Any thread may call it; the command is run by a thread of its own."""
+    """The hook of one model, with a thread for the command; any thread may call it."""
 
     def __init__(self, model: str, command: Sequence[str], current: Path, *, timeout_s: float) -> None:
-        """`current`: the link to the live file. Raises BadSettings when there is no such program."""
+        """`current`: the link to the live file. Raises BadSettings."""
         found_program(model, command)
         self._model, self._command, self._current, self._timeout_s = model, tuple(command), current, timeout_s
         self._changed = threading.Condition()
@@ -44,7 +44,7 @@ class SwapHook:
         self._thread.start()
 
     def tell(self, swapped: Swapped) -> None:
-        """Run the command soon, unless the version is the last one and its command did not fail."""
+        """Run the command soon, unless it last ran for this version and succeeded."""
         with self._changed:
             latest = self._latest
             if latest and (latest.version, latest.variant) == (swapped.version, swapped.variant):

@@ -1,4 +1,4 @@
-"""The message for an invalid settings file: the line, the key, and what is allowed there."""
+"""The message for an invalid settings file: line, key, and what is allowed there."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def settings_error(
     known: Mapping[str, Collection[str]],
     environment: Mapping[str, str],
 ) -> BadSettings:
-    """The first problem as an error. `known`: the keys of each section; top-level keys under an empty name."""
+    """The first problem. `known`: keys by section, those of the top level under ""."""
     problem = refused.errors(include_url=False)[0]
     location = problem["loc"]
     key = ".".join(str(part) for part in location if isinstance(part, str))
@@ -71,7 +71,7 @@ def first_non_finite(content: Mapping[str, Any], location: Location = ()) -> Loc
 
 
 def line_of(text: str, location: Location) -> int | None:
-    """The line of a key, counted from 1; the line of its section when the key is missing."""
+    """The line of a key, from 1; that of its section when the key is missing."""
     names = [part for part in location if isinstance(part, str)]
     wanted_entry = next((part for part in location if isinstance(part, int)), 0)
     section, entry, header = "", -1, None
@@ -89,7 +89,7 @@ def line_of(text: str, location: Location) -> int | None:
 
 
 def place_of(path: Path, text: str, location: Location, environment: Mapping[str, str]) -> str:
-    """What to fix: the environment variable, which overrides the file; else the line."""
+    """What to fix: the environment variable, as it overrides the file, or the line."""
     variable = ENVIRONMENT + "__".join(str(part) for part in location if isinstance(part, str)).upper()
     if variable in environment:
         return f"{variable} in the environment"

@@ -1,4 +1,4 @@
-"""`load` reads `device.toml`, checks it as a whole, and rejects it with the line to fix.
+"""`load` reads and checks `device.toml`, and rejects it with the line to fix.
 
 Command-line flags override environment variables, such as `EDGEFERRY_BROKER`, which
 override the file. The sections are classes of `device_client.settings.sections` and
@@ -87,7 +87,7 @@ class DeviceSettings(BaseSettings):
 
 
 def load(path: Path, **flags: Any) -> DeviceSettings:
-    """Read a settings file; a flag that is None is not set. Raises BadSettings that names the line."""
+    """Read a settings file; flags that are None are not set. Raises BadSettings."""
     text, content = _read(path)
     given = {name: value for name, value in flags.items() if value is not None}
     try:
@@ -144,7 +144,7 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _source_of_broker(path: Path, text: str, flags: Mapping[str, Any]) -> str:
-    """The place of the broker's address; empty for a flag, which the user has just typed."""
+    """The place of the broker's address; empty for a flag, which the user sees."""
     return "" if flags.get("broker") else f"{place_of(path, text, ('broker',), os.environ)}: "
 
 

@@ -1,4 +1,4 @@
-"""The sections of `device.toml` that are not classes of the core: models, strategy, feedback, TLS.
+"""The sections of `device.toml` for models, strategy, feedback and TLS.
 
 Each validates itself and converts to the core's records. `loader` reads the file.
 """
@@ -44,7 +44,7 @@ class Section(BaseModel):
 
 
 class DelegateSection(Section):
-    """One of `delegates`: a library by its path, or by a name that the system's loader finds."""
+    """One of `delegates`."""
 
     library: Annotated[str, Field(min_length=1)]
     """Path of the library, or a name that the system's loader finds."""
@@ -91,7 +91,7 @@ class ModelSection(Section):
         return tuple(section.delegate() for section in self.delegates)
 
     def with_absolute_paths(self, folder: Path) -> Self:
-        """A copy whose paths, relative to the folder of the settings file, are absolute."""
+        """A copy with absolute paths, of those relative to the settings file."""
         delegates = tuple(
             section.model_copy(update={"library": _absolute(folder, section.library)}) for section in self.delegates
         )
@@ -107,7 +107,7 @@ class ModelSection(Section):
         return self
 
     def latency_max_ms(self) -> float | None:
-        """The time of one inference: its own budget, or its part of the CPU budget if that is less."""
+        """Of one inference: its own budget, or its part of the CPU budget if less."""
         budgets_ms = [] if self.latency_budget_ms is None else [self.latency_budget_ms]
         if self.cpu_budget_percent is not None and self.inferences_per_s is not None:
             budgets_ms.append(1_000 * self.cpu_budget_percent / 100 / self.inferences_per_s)
@@ -183,7 +183,7 @@ class StrategySection(Section):
 
 
 class FeedbackSection(Section):
-    """`[feedback]`: how often a window is reported, and what it may cost in time and disk."""
+    """`[feedback]`: how often a window is reported, and what it may cost."""
 
     every_s: Pause = 60.0
     """Length of a window."""

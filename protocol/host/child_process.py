@@ -6,8 +6,8 @@ kill it; the thread that starts it also waits for it, because `die_with_parent` 
 that thread.
 
 `run_job` gives a Python module a folder with a JSON job and returns its JSON result;
-`serve_job` is the main function of such a module. An error that the job raises is raised
-again by `run_job`; every other way to fail raises JobFailed, with the `Ended` of the child.
+`serve_job` is the main function of such a module. `run_job` raises the job's error
+again, or JobFailed, with the `Ended` of the child, for every other way to fail.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _RESULT: Final = "result.json"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a child may use. It never writes a core file; a lower limit of its owner stays."""
+    """What a child may use, without core files. A lower limit of its owner stays."""
 
     memory_bytes: int  # of address space
     cpu_s: int  # of all threads together; then SIGXCPU, and a second later SIGKILL
@@ -99,7 +99,7 @@ class Ended:
 
     @property
     def last_line(self) -> str:
-        """The last line on stderr, where Python and most programs write why they fail; perhaps empty."""
+        """The last line on stderr, where programs write why they fail; may be empty."""
         return (self.stderr.decode(errors="replace").strip().splitlines() or [""])[-1][:300]
 
 
@@ -116,7 +116,7 @@ class Child:
         stdout: int = subprocess.PIPE,
         stderr: int | None = subprocess.PIPE,
     ) -> None:
-        """Start it. Raises OSError when there is no such program, or no process or memory for it."""
+        """Start it. Raises OSError without such a program, or memory for it."""
         self._lock = Lock()
         self._output: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
         self._started_s = time.monotonic()
@@ -143,14 +143,14 @@ class Child:
         return self._process.pid
 
     def kill(self) -> None:
-        """Kill the process group, unless the child was reaped: its id may be another's by then."""
+        """Kill the process group, unless it was reaped and its id may be reused."""
         with self._lock:
             if self._process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self.pid, signal.SIGKILL)
 
     def wait(self, timeout_s: float, *, stdout_max_bytes: int = STDOUT_MAX_BYTES, spare_group: bool = False) -> Ended:
-        """Wait for the end of the child; kill it after `timeout_s`, or when it writes too much.
+        """Wait for its end; kill it after `timeout_s`, or when it writes too much.
 
         What is left of its process group is killed then, unless `spare_group`.
         """
@@ -190,7 +190,7 @@ class Child:
                     self._read(selector, left_s)
                     if len(self._output["stdout"]) > stdout_max_bytes:
                         return Stopped.TOO_MUCH_OUTPUT
-                # the last output is still in the pipes; a grandchild may hold them open for ever
+                # the last output is still in the pipes; a grandchild may keep them open
                 while time.monotonic() < until_s and self._read(selector, 0):
                     if len(self._output["stdout"]) > stdout_max_bytes:
                         return Stopped.TOO_MUCH_OUTPUT
@@ -212,9 +212,9 @@ class Child:
         return bool(ready)
 
     def _reap(self) -> int:
-        """Wait for the end; return how far its memory grew, or 0 when that is not known.
+        """Wait for the end; return how far its memory grew, or 0 if unknown.
 
-        What the kernel counts for a child begins with what its parent had when it started it.
+        The kernel's figure begins with what the parent had at the start of the child.
         """
         os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)  # outside of the lock: `kill` must not block
         with self._lock:
@@ -271,7 +271,7 @@ def run_job(
 
 
 def serve_job(work: Callable[[Path, dict[str, Any]], dict[str, Any]]) -> None:
-    """Run the job of the folder that the command line names, and leave its result or error there."""
+    """Run the job of the folder in `sys.argv`; leave its result or error there."""
     folder = Path(sys.argv[1])
     order = json.loads((folder / _JOB).read_text())
     die_with_parent(order["parent"])
@@ -291,7 +291,7 @@ def die_with_parent(parent: int) -> None:
 
 
 def set_limit(what: int, value: int, pid: int = 0, *, hard: int | None = None) -> None:
-    """Set one limit of a process, 0 being this one, but never above its present hard limit: that is a privilege."""
+    """Limit a process, 0 being this one; to exceed its hard limit is a privilege."""
     _, highest = resource.prlimit(pid, what)
     wanted = (value, value if hard is None else hard)
     soft, hard = wanted if highest == resource.RLIM_INFINITY else (min(each, highest) for each in wanted)

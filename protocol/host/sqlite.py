@@ -1,7 +1,7 @@
 """SQLite as both sides use it: durable connections, and errors told apart by code.
 
-Connections run in autocommit mode: statements that belong together go into `transaction`.
-SQLite's messages are for people only; `fault_of` reads the code of an error.
+Connections run in autocommit mode; `transaction` groups statements. SQLite's messages
+are for people only; `fault_of` reads the code of an error.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def error_with_code(message: str, code: int) -> sqlite3.DatabaseError:
 
 
 def open_database(path: Path, *, busy_timeout_s: float, mode: str = "rwc", options: str = "") -> sqlite3.Connection:
-    """Open a file for any thread. `mode` is ro, rw or rwc; `options` more URI parameters."""
+    """Open a file for any thread. `mode`: ro, rw or rwc. `options`: URI parameters."""
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}{options}",
         uri=True,
@@ -61,7 +61,7 @@ def open_database(path: Path, *, busy_timeout_s: float, mode: str = "rwc", optio
 
 
 def make_durable(connection: sqlite3.Connection) -> None:
-    """Have each transaction on the disk when it ends, and readers not wait for writers."""
+    """Flush each transaction to the disk, and let readers not wait for writers."""
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
 

@@ -1,7 +1,7 @@
-"""Opens and runs models with tflite-runtime or ai-edge-litert; the one module that knows them.
+"""Opens and runs models with tflite-runtime or ai-edge-litert, which only it imports.
 
-Callers give and get float32, whatever the file's quantization. A hostile file may crash the
-process: candidates are first opened in `adapters.sandbox`.
+Callers give and get float32, whatever the file's quantization. A hostile file may crash
+the process: candidates are first opened in `adapters.sandbox`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PLUGIN: Final = ("tflite_plugin_create_delegate", "tflite_plugin_destroy_delega
 
 @dataclass(frozen=True, slots=True)
 class TensorEdge:
-    """An input or output, as in the file and as in the contract. `scale` is 0 without quantization."""
+    """An input or output in file and contract; `scale` is 0 without quantization."""
 
     tensor: Tensor
     index: int
@@ -73,7 +73,7 @@ class OpenModel:
                 )
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
-        """Run a batch: arrays (n, …) in the contract's order and types, as are the outputs. Raises BadModel."""
+        """Run a batch of arrays (n, …) in the contract's order. Raises BadModel."""
         count = len(inputs[0])
         if count == 1:
             return self._once(inputs)
@@ -95,9 +95,9 @@ class OpenModel:
 
 
 def open_model(path: Path, threads: int = 1, delegates: Sequence[Delegate] = ()) -> OpenModel:
-    """Open a .tflite file. Raises BadModel, or MissingPart when the runtime or a delegate does not work.
+    """Open a .tflite file. Raises BadModel; MissingPart for the runtime or a delegate.
 
-    The runtime keeps Python's lock while it packs the weights: about 3 ms for each MB of them.
+    The runtime holds Python's lock while it packs the weights, about 3 ms for each MB.
     """
     _check_magic(path)
 
@@ -116,9 +116,9 @@ def check_delegates(delegates: Sequence[Delegate]) -> None:
 
 
 def check_runtime() -> str:
-    """Open and run a tiny model; return the runtime's name. Raises MissingPart with the line to type.
+    """Open and run a tiny model; return the runtime's name. Raises MissingPart.
 
-    An import is not enough: tflite-runtime 2.14 imports with numpy 2, then fails at its first model.
+    An import proves little: with numpy 2, tflite-runtime 2.14 fails at its first model.
     """
     interpreter_module, name = _runtime()
     try:
@@ -173,7 +173,7 @@ def _loaded(module: ModuleType, delegate: Delegate) -> Any:
     """The delegate as the interpreter takes it. Raises MissingPart."""
     try:
         library = ctypes.CDLL(delegate.library)
-        # checked here: the runtime's wrapper of a library without them raises again when it is deleted
+        # the runtime's wrapper of a library without them raises again when deleted
         if not all(hasattr(library, name) for name in _PLUGIN):
             raise MissingPart(f"{delegate.library} is a library, but no delegate of TensorFlow Lite")
         return module.load_delegate(delegate.library, dict(delegate.options))
@@ -216,10 +216,10 @@ def _joined(column: Sequence[Array]) -> Array:
 
 
 def _silence(module: ModuleType) -> None:
-    """Raise the log level of tflite-runtime, which reports its XNNPACK delegate on stderr.
+    """Raise the log level of tflite-runtime, which reports its delegate on stderr.
 
-    Redirecting descriptor 2 would lose what other threads write. ai-edge-litert hides the
-    function, and has no environment variable: there the line stays, once in a process.
+    Redirecting descriptor 2 would lose what other threads write. ai-edge-litert hides
+    the function: there the line stays, once in a process.
     """
     try:
         library = ctypes.CDLL(module._interpreter_wrapper.__file__)

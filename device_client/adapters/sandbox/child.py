@@ -1,7 +1,7 @@
-"""The program that tries a candidate: `python -m device_client.adapters.sandbox.child JOB`.
+"""The program of `parent`: tries the candidate of a job, which may kill this process.
 
-The candidate may kill this process. The trusted parts, golden set and libraries, are loaded
-before the memory limit falls; the candidate is opened after. `parent` sets the other limits.
+Golden set and libraries are trusted and loaded before it lowers its memory limit, the
+candidate after. `parent` sets the other limits.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _compare(model: OpenModel, golden: LoadedGoldenSet, tolerance: float) -> Tri
 
 
 def _limit_memory(more_bytes: int) -> None:
-    """Allow so much address space beyond what the interpreter and its libraries have taken."""
+    """Allow so much address space beyond what interpreter and libraries have taken."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     set_limit(resource.RLIMIT_AS, pages * resource.getpagesize() + more_bytes)
 

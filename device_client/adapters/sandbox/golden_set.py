@@ -1,4 +1,4 @@
-"""The golden set of one variant: inputs, and the outputs that its publisher measured for them."""
+"""The golden set of one variant: inputs, and the outputs of the publisher."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class LoadedGoldenSet:
 
 
 def load_golden(path: Path, variant: str, inputs: int, outputs: int) -> LoadedGoldenSet:
-    """Read an archive. Raises BadInput when it is malformed, too large, or lacks what this variant needs."""
+    """Read an archive. Raises BadInput: malformed, too large, without this variant."""
     _check_size(path)
     try:
         with np.load(path, allow_pickle=False) as archive:

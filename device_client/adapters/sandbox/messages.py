@@ -1,4 +1,4 @@
-"""Messages between the prover and its child process: a job as an argument, then lines of JSON on stdout.
+"""Messages of a trial: a TrialJob as argument, then lines of JSON on stdout.
 
 Each line is a TrialActivity, the last one a TrialReport.
 """
@@ -15,7 +15,7 @@ from protocol.messages.manifest import Contract
 
 
 class TrialJob(Frozen):
-    """What to try, and with which limits. `parent`: the process that the child must not outlive."""
+    """What to try, within which limits. `parent`: the process not to outlive."""
 
     model: str
     golden: str
@@ -29,7 +29,7 @@ class TrialJob(Frozen):
 
 
 class TrialActivity(Frozen):
-    """What the child does from now on, so that a crash has a place; its memory peak up to now."""
+    """What the child begins, so that a crash has a place; its memory peak so far."""
 
     doing: str = Field(max_length=100)
     memory_peak_bytes: int | None = Field(default=None, ge=0)
@@ -49,7 +49,7 @@ class TrialReport(Frozen):
 
 
 def used_more(memory_max_bytes: int, by: str, doing: str = "") -> str:
-    """The reason for a candidate that reached its memory limit. `by`: what set the limit."""
+    """The reason at the memory limit. `by`: what set the limit."""
     return f"used more than {memory_max_bytes / 1e6:.0f} MB{f' while {doing}' if doing else ''}{because(by)}"
 
 

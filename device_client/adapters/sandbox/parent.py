@@ -1,7 +1,7 @@
-"""The Prover port: tries a candidate in a limited child process, so that a hostile file kills the child alone.
+"""The Prover port: tries a candidate in a child process, the only one it can kill.
 
-Decides limits and environment of the child, and turns its end into a Proof. `child` is the
-program that it runs, `messages` what they exchange.
+Sets the limits and environment of the child, and turns its end into a Proof. `child` is
+the program that it runs, `messages` what they exchange.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ log = logging.getLogger(__name__)
 
 
 class TrialProcess:
-    """Tries one candidate at a time. Tests give another `command`, to show what a hostile child can do."""
+    """Tries one candidate at a time. Tests give a hostile `command`."""
 
     def __init__(self, command: Sequence[str] = CHILD, *, delegates: Sequence[Delegate] = ()) -> None:
-        """`delegates`: those that will serve, so that the candidate is proved with them."""
+        """`delegates`: those that will serve."""
         self._command = tuple(command)
         self._delegates = tuple(delegates)
         self._trial: _Trial | None = None
 
     def start(self, order: ProofOrder, done: OnDone) -> None:
-        """Start a trial; `done` is called once, usually from another thread. Cancels a trial that runs."""
+        """Start a trial, after cancelling one that runs; `done` is called once."""
         self.stop()
         self._trial = _Trial(self._command, order, self._delegates, done)
         try:
@@ -69,7 +69,7 @@ class _Memory(BaseModel):
 
 
 class _Trial:
-    """One child from start to end, on one thread: the kernel kills the child when that thread is gone."""
+    """One child, on one thread: the kernel kills it when that thread is gone."""
 
     def __init__(
         self, command: Sequence[str], order: ProofOrder, delegates: tuple[Delegate, ...], done: OnDone
@@ -83,7 +83,7 @@ class _Trial:
         self._child: Child | None = None
 
     def run(self) -> None:
-        """Run the child and call `done`, whatever happens: the device would wait for ever."""
+        """Run the child and call `done`, whatever happens: the device waits for it."""
         proof = self._prove()
         with self._lock:
             if not self._cancelled:
@@ -131,7 +131,7 @@ class _Trial:
 
 
 def _environment(ours: Mapping[str, str]) -> dict[str, str]:
-    """Only what Python needs to find its parts. One arena and one thread: they reserve address space."""
+    """What Python needs; one arena and thread, as they reserve address space."""
     kept = {name: ours[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in ours}
     return {
         **kept,

@@ -1,8 +1,8 @@
 """The Sensors port on a real device: reads all probes at once, in bounded time.
 
-Never raises: a reading that cannot be taken, or is invalid, is Unknown with the reason. The
-first probe that gives a reading decides it; a probe file overrides single readings. The
-application holds updates by the file `hold` in the state folder.
+Never raises: a reading that cannot be taken, or is invalid, is Unknown with the reason.
+The first probe that gives a reading decides it; a probe file overrides single readings.
+The application holds updates by the file `hold` in the state folder.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class DeviceSensors:
         clock_s: Callable[[], float] = time.monotonic,
         wall: Callable[[tzinfo], datetime] = datetime.now,
     ) -> None:
-        """`probes`: instead of those that `sources` names. `zone`: instead of the system's."""
+        """`probes` replace those of `sources`, `zone` that of the system."""
         sources = sources or ProbeSettings()
         self._state_folder = state_folder
         self._probe_file = probe_file
@@ -70,11 +70,11 @@ class DeviceSensors:
         return held or self._overridden(Readings()).held
 
     def clock_synchronised(self) -> bool | Unknown:
-        """Whether the kernel considers its clock synchronised, unless the probe file overrides it."""
+        """Whether the clock is synchronised, by the kernel or the probe file."""
         return self._overridden(Readings(clock_synchronised=attempt(synchronised))).clock_synchronised
 
     def _results(self) -> list[Findings]:
-        """The findings of each probe. The CPU comes first: the programs of other probes would load it."""
+        """What each probe finds; the CPU first, which programs of other probes load."""
         until_s = self._clock_s() + self._timeout_s
         results: dict[int, Findings] = {}
         alone = [isinstance(probe, CpuProbe) for probe in self._probes]
@@ -94,7 +94,7 @@ class DeviceSensors:
         return merged
 
     def _default(self) -> Unknown:
-        """Why a reading is missing that no probe gives; a command that failed might have given it."""
+        """For a reading without a probe; a command that failed might have given it."""
         failures = [probe.failure for probe in self._probes if isinstance(probe, OwnerCommandProbe) and probe.failure]
         return Unknown(failures[0]) if failures else _NOT_MEASURED
 
@@ -103,7 +103,7 @@ class DeviceSensors:
 
 
 def _held(path: Path) -> str:
-    """The first line of the hold file, which holds even if unreadable; empty when there is none."""
+    """The first line of the hold file, or why it is unreadable; empty without one."""
     try:
         text = bytes_of(path, 4 * HOLD_MAX_CHARACTERS).decode(errors="replace")
         return text.split("\n", 1)[0].strip()[:HOLD_MAX_CHARACTERS] or "the hold file gives no reason"

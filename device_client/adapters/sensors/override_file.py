@@ -1,4 +1,4 @@
-"""Readings from a JSON file in place of the device's own, for tests and demonstrations."""
+"""Readings from a JSON file in place of the device's, for tests and demonstrations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SOURCE: Final = "the probe file"
 
 
 def overridden(readings: Readings, path: Path, zone: tzinfo | None = None) -> Readings:
-    """Replace readings by those of the file; a value that cannot be used becomes Unknown.
+    """Replace readings by those of the file; an invalid value becomes Unknown.
 
     A file that cannot be read makes every reading Unknown that it could give.
     """

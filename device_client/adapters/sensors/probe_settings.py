@@ -39,7 +39,7 @@ class ProbeSettings:
     """Time of a probe; beyond, its readings are unknown."""
 
     def probes(self, state_folder: Path) -> list[Probe]:
-        """The probes in order of precedence: those that the owner names before those that are found."""
+        """In order of precedence: those that the owner names come first."""
         timeout_s = self.timeout_s * _MARGIN
         named: list[Probe] = [OwnerCommandProbe(self.command, timeout_s=timeout_s)] if self.command else []
         named += [NutUpsProbe(self.nut, timeout_s=timeout_s)] if self.nut else []

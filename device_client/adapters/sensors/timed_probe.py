@@ -11,7 +11,7 @@ from device_client.core.conditions.readings import Unknown
 
 
 class TimedProbe:
-    """One probe. While it hangs it is neither started again nor waited for, so that one thread is stuck at most."""
+    """One probe. While it hangs, it is neither started again nor waited for."""
 
     def __init__(self, probe: Probe, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._probe = probe
@@ -33,7 +33,7 @@ class TimedProbe:
             self._thread.start()
 
     def result(self, until_s: float) -> Findings:
-        """The readings, at `until_s` at the latest; all Unknown when the probe hangs or failed."""
+        """The readings, by `until_s`; all Unknown when the probe hangs or failed."""
         thread = self._thread
         assert thread is not None  # started before
         thread.join(0.0 if self._hangs else max(0.0, until_s - self._clock_s()))

@@ -1,4 +1,4 @@
-"""The SQLite file of a device: checked as it is opened, replaced when damaged, read-only when the disk is.
+"""The SQLite file of a device: replaced when damaged, read-only when the disk is.
 
 One process at a time, any thread. A full, read-only or failing disk still gives what it
 holds, so that the device serves; each write tests whether the disk is writable again.
@@ -41,10 +41,10 @@ Work = Callable[[sqlite3.Connection], T]
 
 
 class Database:
-    """Locked from construction to `close`. Its methods raise Busy, NoRoom or another FerryError, never SQLite's."""
+    """Locked until `close`. Raises Busy, NoRoom, BadInput, never SQLite's errors."""
 
     def __init__(self, path: Path, schema: str, *, lost: str) -> None:
-        """`lost`: what a replaced file loses, for the message. Raises Busy, BadInput, NoRoom."""
+        """`lost`: what a replaced file loses, for the message."""
         self.path = path
         self.damage = ""  # what was lost, after a damaged file was replaced
         self._schema, self._lost = schema, lost
@@ -72,7 +72,7 @@ class Database:
                 return self._run(work)
 
     def write(self, work: Work[T]) -> T:
-        """Run one transaction that is on the disk when it returns. Raises NoRoom while the disk is not writable."""
+        """Run one durable transaction. Raises NoRoom while the disk is not writable."""
         with self._mutex, translated_errors(self.path):
             if self._suspect or self._unwritable:
                 self._disconnect()
@@ -86,7 +86,7 @@ class Database:
                 raise
 
     def close(self) -> None:
-        """Unlock the file. Calling it again does nothing: the descriptor's number may be reused by then."""
+        """Unlock the file; once, as the number of a descriptor may be reused."""
         with self._mutex:
             self._disconnect()
             descriptor, self._lock_descriptor = self._lock_descriptor, None
@@ -94,7 +94,7 @@ class Database:
                 os.close(descriptor)
 
     def _run(self, work: Work[T]) -> T:
-        """Run `work`; when the file turns out to be damaged, replace it and run it once more."""
+        """Run `work`; when the file is found damaged, replace it and run again."""
         try:
             return work(self._connected())
         except sqlite3.DatabaseError as error:
@@ -134,7 +134,7 @@ class Database:
         return connection
 
     def _connect_to_write(self) -> sqlite3.Connection:
-        """Check the whole file; write nothing when its tables are there. Raises DatabaseError, FerryError."""
+        """Check the whole file; write nothing when its tables are there."""
         connection = open_database(self.path, busy_timeout_s=BUSY_TIMEOUT_S)
         try:
             make_durable(connection)
@@ -155,7 +155,7 @@ class Database:
         self._connection = None
 
     def _replace(self, error: sqlite3.DatabaseError) -> None:
-        """Rename the damaged file and its log, so that an empty one takes their place."""
+        """Put the damaged file and its log aside."""
         aside = self.path.with_name(f"{self.path.name}.damaged")
         for ending in ("", "-wal", "-shm"):
             source = self.path.with_name(self.path.name + ending)
@@ -167,12 +167,13 @@ class Database:
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:
-    """Read the file and its log without writing a byte, not even locks, as a full or read-only disk requires.
+    """Read the file and its log without a write, not even of locks.
 
-    Only for the process that holds the lock, or when none does. Raises sqlite3.DatabaseError.
+    Works on a full or read-only disk. Only for the process that holds the lock, or when
+    none does. Raises sqlite3.DatabaseError.
     """
     wal = path.with_name(f"{path.name}-wal")
-    # a log that a power cut left is read, never replayed; without one, the file is all there is
+    # a log that a power cut left is read, never replayed; without one, read the file
     options = "&readonly_shm=1" if wal.exists() and wal.stat().st_size else "&immutable=1"
     connection = open_database(path, busy_timeout_s=BUSY_TIMEOUT_S, mode="ro", options=options)
     try:
@@ -186,7 +187,7 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def foreign_reader(path: Path) -> Iterator[sqlite3.Connection]:
-    """Read the file from another process, whether the device runs or not. Raises BadInput, NoRoom."""
+    """Read the file while another process may have it. Raises BadInput, NoRoom."""
     with translated_errors(path):
         connection = open_database(path, busy_timeout_s=BUSY_TIMEOUT_S, mode="ro")
         try:
@@ -204,7 +205,7 @@ def foreign_reader(path: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def translated_errors(path: Path) -> Iterator[None]:
-    """Turn errors of the database, and of the disk under it, into FerryErrors with a hint."""
+    """Turn errors of the database and of its disk into FerryErrors with a hint."""
     try:
         yield
     except sqlite3.DatabaseError as error:
@@ -219,7 +220,7 @@ def translated_errors(path: Path) -> Iterator[None]:
 
 
 def disk_trouble(error: sqlite3.DatabaseError, path: Path) -> DiskTrouble | None:
-    """The fault of the disk that caused the error; None when the disk is not the cause."""
+    """The fault of the disk that caused the error; None when it did not."""
     fault = fault_of(error)
     if fault is Fault.FULL:
         return FULL

@@ -1,4 +1,4 @@
-"""Free space on the disk, and its errors as FerryErrors with a hint. Used by the store and the journal."""
+"""Free space on the disk, and its errors as FerryErrors with a hint."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def os_error(error: OSError, message: str) -> FerryError:
 
 
 def probe_disk(folder: Path, size_bytes: int) -> DiskTrouble | None:
-    """Find the fault of a disk by writing a file, as one that remounted read-only may still report itself writable.
+    """Find the fault of a disk by writing a file; its flags may say it is writable.
 
-    None when the file was written, or when the cause is another, such as the folder's owner.
+    None when the file was written, or when the cause is another, such as its owner.
     """
     probe = folder / f".tried-{os.getpid()}"
     try:

@@ -1,7 +1,7 @@
-"""The Store port on a folder: `files/<sha256>`, `partial/<root>.part` and `.index`, and `current.tflite`.
+"""The Store port on a folder: `files/<sha256>`, `partial/<root>.part` and `.index`.
 
-Whole files are named by their hash and never change. Only the process that has the journal
-open makes a FileStore, and only one of its threads uses it.
+`current.tflite` links to a whole file; those are named by their hash and never change.
+Only one thread, of the process that has the journal open, uses a FileStore.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class FileStore:
                 leftover.unlink()
 
     def open_partial(self, tree: Tree, *, decoded_bytes: int = 0) -> Held:
-        """Reserve the space, rehash what is on disk and return what is missing. Raises NoRoom, BlobDamaged."""
+        """Rehash what is on disk of a tree. Raises NoRoom, BlobDamaged."""
         self.close_partial()
         self._open = PartialFile(
             self._partials / f"{tree.root}.part",
@@ -63,10 +63,7 @@ class FileStore:
         return self._open.held()
 
     def keep(self, sha256: str, payload: bytes) -> bool:
-        """Check a chunk and write it to the open partial; False when it is there, or not part of it.
-
-        Raises ChunkDamaged, NoRoom, or BlobDamaged when the signed tree is malformed.
-        """
+        """Write a chunk to the partial. Raises ChunkDamaged, NoRoom, BlobDamaged."""
         return self._partial().keep(sha256, payload)
 
     def held(self) -> Held:
@@ -74,7 +71,7 @@ class FileStore:
         return self._partial().held()
 
     def finish(self, encoding: Encoding, sha256: str, size_bytes: int) -> None:
-        """Decode the complete partial to a durable file. Raises NoRoom; BlobDamaged after deleting the partial."""
+        """Decode the complete partial to a durable file. Raises NoRoom, BlobDamaged."""
         partial = self._partial()
         assert partial.tree == encoding.tree, "another tree than the open one"
         try:
@@ -98,7 +95,7 @@ class FileStore:
         return self._files / sha256
 
     def make_current(self, sha256: str) -> None:
-        """Point the `current.tflite` symlink at a whole file, atomically. Raises BlobDamaged without one."""
+        """Link `current.tflite` to a whole file. Raises BlobDamaged without one."""
         if not self.path(sha256).is_file():
             raise BlobDamaged(f"the file {sha256[:12]} is not in {self._files}")
         target, current = Path(self._files.name) / sha256, self.folder / CURRENT
@@ -131,7 +128,7 @@ class FileStore:
         return self._open
 
     def _decoded(self, partial: PartialFile, kind: str, sha256: str, size_bytes: int) -> Path:
-        """The verified file, durable under a temporary name; for a raw encoding the partial itself."""
+        """The verified file under a temporary name; a raw one is the partial itself."""
         plain = Path(os.devnull) if kind == RAW else self._partials / f"{partial.tree.root}.plain"
         try:
             with (

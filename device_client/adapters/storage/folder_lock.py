@@ -16,7 +16,7 @@ _UNWRITABLE: Final = frozenset({errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.E
 
 
 def hold(path: Path) -> int:
-    """Lock this file and write our process id to it; return the descriptor that holds the lock.
+    """Lock this file and write our process id to it; return its descriptor.
 
     Works on a read-only disk too, if the file exists. Raises Busy, NoRoom, BadInput.
     """
@@ -42,7 +42,7 @@ def hold(path: Path) -> int:
 
 
 def holder(path: Path) -> str:
-    """The id of the process that holds the lock, "unknown" without one; empty when none does."""
+    """The id of the process that holds the lock, or "unknown"; empty when none does."""
     try:
         held = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

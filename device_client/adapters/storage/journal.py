@@ -1,7 +1,7 @@
-"""The Journal port in SQLite: state, trusted metadata, and reports that no broker has acknowledged.
+"""The Journal port in SQLite: state, trusted metadata, and unacknowledged reports.
 
-One process at a time, any thread. This module owns the tables; `database` handles a file
-that is damaged or cannot be written, `window_merging` chooses which reports to merge.
+One process at a time, any thread. This module owns the tables; `database` handles a
+damaged or unwritable file, `window_merging` chooses which reports to merge.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Journal:
     """The database of one device."""
 
     def __init__(self, path: Path, *, feedback_budget_bytes: int = FEEDBACK_BUDGET_BYTES) -> None:
-        """Raises Busy when another process has it, BadInput when the folder cannot be used, NoRoom."""
+        """Raises Busy when another process has it, BadInput, NoRoom."""
         self._feedback_budget_bytes = feedback_budget_bytes
         self._database = Database(path, _SCHEMA, lost=_LOST)
 
@@ -74,7 +74,7 @@ class Journal:
         outbox: Sequence[OutboxEntry] = (),
         trusted: Mapping[str, bytes] | None = None,
     ) -> None:
-        """Store all of this in one transaction. `trusted` replaces all metadata; None leaves it."""
+        """Store all in one transaction; `trusted` replaces all metadata."""
 
         def work(database: sqlite3.Connection) -> None:
             database.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (model, state_json))
@@ -104,7 +104,7 @@ class Journal:
     def enqueue(self, entries: Sequence[OutboxEntry], drift_states: Mapping[str, bytes] | None = None) -> None:
         """Put reports in the outbox, except those whose `event_id` is there already.
 
-        `drift_states`: the drift detectors' state at that time, by model; that of other models stays.
+        `drift_states`: by model, to be stored in the same transaction.
         """
 
         def work(database: sqlite3.Connection) -> None:
@@ -115,7 +115,7 @@ class Journal:
         self._database.write(work)
 
     def drift_states(self, model: str) -> bytes | None:
-        """The state of the model's drift detectors with the last feedback; None before the first."""
+        """The drift detectors' state with the last feedback; None before the first."""
         return self._database.read(
             lambda database: _first(database, "SELECT json FROM standings WHERE model = ?", model)
         )
@@ -126,7 +126,7 @@ class Journal:
         return [OutboxEntry(*row) for row in self._database.read(lambda database: database.execute(query).fetchall())]
 
     def mark_sent(self, event_ids: Collection[str]) -> frozenset[str]:
-        """Mark reports as sent, so that they are never merged; return those still in the outbox."""
+        """Mark reports as sent, so that they are never merged; return those found."""
 
         def work(database: sqlite3.Connection) -> frozenset[str]:
             found = frozenset(row[0] for row in database.execute("SELECT event_id FROM outbox")).intersection(event_ids)
@@ -149,7 +149,7 @@ class Journal:
         return self._database.write(lambda database: _add(database, "session", 1))
 
     def feedback_dropped(self) -> int:
-        """Feedback windows dropped since the first start, because they could not be merged."""
+        """Feedback windows ever dropped, because they could not be merged."""
         return self._database.write(lambda database: _add(database, "feedback_dropped", 0))
 
     def close(self) -> None:
@@ -164,7 +164,7 @@ class Journal:
             self._make_room(database)
 
     def _make_room(self, database: sqlite3.Connection) -> None:
-        """Merge the oldest feedback until it fits the budget; drop only what cannot be merged."""
+        """Merge the oldest feedback to fit the budget; drop what cannot be merged."""
         budget_bytes = self._feedback_budget_bytes
         while (held_bytes := int(database.execute(_FEEDBACK_BYTES).fetchone()[0])) > budget_bytes:
             unsent = [OutboxEntry(*row) for row in database.execute(_UNSENT_FEEDBACK).fetchall()]
@@ -197,7 +197,7 @@ def read_stored(path: Path, model: str) -> StoredModel:
 
 
 def holder(path: Path) -> str:
-    """The id of the process that has this journal open, "unknown" without one; empty when none has."""
+    """The id of the process that has this journal open, or "unknown"; empty if none."""
     return folder_lock.holder(path.with_name(f"{path.name}.lock"))
 
 

@@ -1,4 +1,4 @@
-"""A partial download: a file of slices, a file of lists, and which chunks of the tree are missing.
+"""A partial download: a file of slices, a file of lists, and the missing chunks.
 
 No bookkeeping on disk: opening the pair hashes what is there against the signed root.
 One thread at a time. A place is a number: 0, 1 … are slices of the blob; -1 is the root
@@ -48,7 +48,7 @@ class PartialFile:
             raise
 
     def keep(self, sha256: str, payload: bytes) -> bool:
-        """Check a chunk and write it to each of its places. Raises ChunkDamaged, NoRoom, BlobDamaged."""
+        """Write a chunk to all its places. Raises ChunkDamaged, NoRoom, BlobDamaged."""
         found = self._missing.get(sha256)
         if found is None:
             return False
@@ -65,7 +65,7 @@ class PartialFile:
         return True
 
     def held(self) -> Held:
-        """How much is there, and what is missing, lists before the slices that they name."""
+        """What is there and what is missing, lists before the slices that they name."""
         return Held(tuple(self._missing), self._places_known - self._places_missing, self._leaves + self._lists)
 
     def sync(self) -> None:
@@ -97,7 +97,7 @@ class PartialFile:
                 reserve(self._descriptors[path], size_bytes)
 
     def _visit(self, sha256: str, place: int) -> None:
-        """Check the chunk at a place, and those below it level by level, and collect the missing ones."""
+        """Check a chunk and, level by level, those below it; note the missing ones."""
         queue = deque([(sha256, place)])
         while queue:
             sha256, place = queue.popleft()

@@ -1,4 +1,4 @@
-"""The registry's SQLite file: its tables, their migrations, and its errors as FerryErrors."""
+"""The registry's SQLite file: tables, migrations, and its errors as FerryErrors."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ MIGRATIONS: Final = (
     CREATE INDEX trainings_of_model ON trainings (model, number);
     """,
 )
-"""One script per schema version; an older registry runs those it lacks. Add, never edit."""
+"""One script per schema version; a registry runs those it lacks. Add, never edit."""
 
 
 class Database:

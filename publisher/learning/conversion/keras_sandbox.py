@@ -1,7 +1,7 @@
-"""Converts a Keras file or a SavedModel in a child process, so that a hostile or broken one cannot end the publisher.
+"""Converts a Keras file or a SavedModel in a child process, the only one it can crash.
 
-`keras_sandbox_child` is the program that the child runs. Each way to fail becomes BadModel
-or MissingPart. Imports no TensorFlow.
+`keras_sandbox_child` is the program of the child. Each way to fail becomes BadModel or
+MissingPart. Imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Converted:
 
 
 def convert_file(path: Path, calibration: Floats | None, *, trust_code: bool = False) -> Converted:
-    """Convert to float32, and to int8 when there is a `calibration` (samples, features …).
+    """Convert to float32, and to int8 when there is a `calibration` (samples, …).
 
     Raises BadModel, MissingPart.
     """
@@ -70,7 +70,7 @@ def _run_child(folder: Path, path: Path, *, trust_code: bool) -> dict[str, str]:
 
 
 def unopened(path: Path, error: str) -> BadModel:
-    """The error for a file that Keras or TensorFlow could not open; `error` is their message."""
+    """For a file that Keras or TensorFlow could not open; `error` is their message."""
     if any(sign in error for sign in UNKNOWN_CLASS):
         return BadModel(
             f"{path.name} needs classes that are not here: {error}",

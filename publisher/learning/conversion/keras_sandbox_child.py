@@ -1,4 +1,4 @@
-"""The program of `keras_sandbox`: opens one model file and converts it. Needs TensorFlow.
+"""The program of `keras_sandbox`: converts one model file. Needs TensorFlow.
 
 Its folder holds perhaps `calibration.npy`; the .tflite files are left in it.
 """
@@ -38,7 +38,7 @@ def work(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
 
 
 def convert(path: Path, folder: Path, *, trust_code: bool) -> dict[str, Any]:
-    """Write `float32.tflite`, and `int8.tflite` when there is data to calibrate it with."""
+    """Write `float32.tflite`, and `int8.tflite` when there is calibration data."""
     begin = _converters(path, trust_code=trust_code)
     float32 = _with_file_name(path, lambda: run_converter(begin()))
     (folder / "float32.tflite").write_bytes(float32)

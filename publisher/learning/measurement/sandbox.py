@@ -1,6 +1,6 @@
-"""Runs model files in a child process, so that a hostile or broken one cannot end the publisher.
+"""Runs model files in a child process, the only one that they can crash.
 
-`sandbox_child` is the program that the child runs. Each way to fail becomes BadModel or
+`sandbox_child` is the program of the child. Each way to fail becomes BadModel or
 MissingPart.
 """
 
@@ -32,7 +32,7 @@ _MEASURED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Inputs and outputs of a model. Each has name, shape, signature (-1 for a free dimension) and dtype."""
+    """Each tensor has name, shape, dtype and signature (-1 for a free dimension)."""
 
     inputs: list[dict[str, Any]]
     outputs: list[dict[str, Any]]
@@ -42,9 +42,9 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ran:
-    """Outputs (samples, …) of a model for some samples, and the latency of one sample on one thread.
+    """Outputs (samples, …) of a model, and the latency of one sample on one thread.
 
-    `memory_peak_bytes`: while it was opened and warmed up. `sparsity`: the share of zero weights.
+    `memory_peak_bytes`: while it was opened and warmed up. `sparsity`: share of zeros.
     """
 
     outputs: list[Floats]
@@ -57,7 +57,7 @@ class Ran:
 
 
 def examine(tflite: bytes, name: str) -> Facts:
-    """Open a file and run it once; messages call it `name`. Raises BadModel, MissingPart."""
+    """Open and run it once; messages call it `name`. Raises BadModel, MissingPart."""
     with tempfile.TemporaryDirectory(prefix="edgeferry-") as folder:
         result = _run_child(Path(folder), tflite, [], name, timeout_s=EXAMINE_TIMEOUT_S)
     return Facts(result["inputs"], result["outputs"], result["precision"], result["output_slack"])
@@ -66,7 +66,7 @@ def examine(tflite: bytes, name: str) -> Facts:
 def run(tflite: bytes, inputs: list[Floats], name: str, *, compare_kernels: bool = False) -> Ran:
     """Run samples, each input (samples, …) float32. Raises BadModel, MissingPart.
 
-    `compare_kernels`: compute them by reference kernels too, and return how far they differ.
+    `compare_kernels`: measure how far reference kernels differ, too.
     """
     with tempfile.TemporaryDirectory(prefix="edgeferry-") as folder:
         place = Path(folder)

@@ -1,4 +1,4 @@
-"""The program of `sandbox`: opens one model under limits, runs it and returns what it measured.
+"""The program of `sandbox`: opens and runs one model, and returns what it measured.
 
 Its folder holds `model.tflite` and the inputs; the outputs are left in it.
 """
@@ -23,7 +23,7 @@ REFERENCE_S: Final = 10.0  # reference kernels are slow; what they show in this 
 
 
 def work(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
-    """Examine the model, or run it when there are inputs. Raises BadModel, MissingPart."""
+    """Examine the model, or run it on inputs. Raises BadModel, MissingPart."""
     try:
         return run(folder, job["inputs"], job["compare_kernels"]) if job["inputs"] else examine(folder)
     except ValueError as wrong:  # a name that is not text, a shape that cannot be
@@ -43,7 +43,7 @@ def examine(folder: Path) -> dict[str, Any]:
 
 
 def run(folder: Path, inputs: int, compare_kernels: bool) -> dict[str, Any]:
-    """Run every sample; save the outputs, and return latencies and the memory that the model holds."""
+    """Run every sample and save the outputs; return latencies and memory."""
     samples = [np.load(folder / f"input_{index}.npy", mmap_mode="r") for index in range(inputs)]
     load_runtime()
     before_bytes = resident_bytes()
@@ -93,7 +93,7 @@ def _stacked(outputs: list[Floats]) -> Floats:
 
 
 def _kernel_spread(folder: Path, samples: list[Floats], outputs: list[list[Floats]]) -> list[float]:
-    """The largest difference of each output when reference kernels compute it, as other hardware might."""
+    """How far each output differs by reference kernels, as on other hardware."""
     model = _opened(folder, samples, reference_kernels=True)
     spread = [0.0] * len(outputs[0])
     began = time.monotonic()
@@ -120,7 +120,7 @@ def peak_bytes() -> int:
 
 
 def reset_peak() -> None:
-    """Reset the peak to the memory held now. Where the system refuses it, the peak is too high, never too low."""
+    """Reset the peak; if the system refuses, it is too high, never too low."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 

@@ -1,6 +1,7 @@
 """The interface of a probe, and bounded reads of small files for all of them.
 
-Probes may block, raise or return nonsense. `timed_probe` bounds the time, `validation` the values.
+Probes may block, raise or return nonsense. `timed_probe` bounds the time, `validation`
+the values.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from device_client.core.conditions.readings import Unknown
 
 T = TypeVar("T")
 Findings = Mapping[str, object]
-"""Values by the names of Readings. The first probe that gives a name decides it, by Unknown too."""
+"""Values by the names of Readings. The first probe that gives a name decides it."""
 
 REASON_MAX_CHARACTERS: Final = 200
 
@@ -61,7 +62,7 @@ def text_of(path: Path) -> str:
 
 
 def bytes_of(path: Path, max_bytes: int) -> bytes:
-    """The beginning of a file of the owner's; of a pipe, never waiting for a writer. Raises OSError."""
+    """The beginning of a file, or of a pipe without waiting. Raises OSError."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
         return file.read(max_bytes) or b""
 

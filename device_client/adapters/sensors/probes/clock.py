@@ -28,7 +28,7 @@ def synchronised(mark: Path = _SYNCHRONISED) -> bool:
 
 
 def zone_of(name: str) -> tzinfo:
-    """An IANA zone, such as Europe/Berlin. Raises ValueError when this device has none of that name."""
+    """An IANA zone, such as Europe/Berlin. Raises ValueError if it is unknown."""
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError):  # a path outside, a folder, no such zone
@@ -36,7 +36,7 @@ def zone_of(name: str) -> tzinfo:
 
 
 def system_zone(localtime: Path = _LOCALTIME) -> tzinfo:
-    """The zone of this system, with daylight saving; only its present offset when it cannot be known."""
+    """The system's zone with daylight saving, or only its present offset if unknown."""
     try:
         if name := os.environ.get("TZ", "").removeprefix(":"):
             return zone_of(name)

@@ -19,7 +19,7 @@ _CPU_SENSORS: Final = frozenset(
 
 
 class CpuProbe:
-    """The load is the average since the last reading, or over a tenth of a second when that is long ago."""
+    """The load is the average since the last reading, if recent, or of 0.1 s."""
 
     names = ("cpu_percent", "temperature_c")
 
@@ -41,7 +41,7 @@ class CpuProbe:
         return {"cpu_percent": attempt(self._load_percent), "temperature_c": attempt(self._temperature_c)}
 
     def _load_percent(self) -> float:
-        """From the difference of two readings. psutil's own `cpu_percent` keeps the earlier one per thread."""
+        """Not psutil's `cpu_percent`, which keeps the last reading per thread."""
         before = self._times
         if self._clock_s() - self._read_at_s > AVERAGE_MAX_S:
             before = attempt(_busy_and_total_s)
@@ -58,7 +58,7 @@ class CpuProbe:
         return round(100.0 * (now[0] - before[0]) / total_s, 1)
 
     def _temperature_c(self) -> float:
-        """A sensor of the CPU; else a thermal zone, which psutil does not read beside sensors of other parts."""
+        """Of a CPU sensor, or a zone, as psutil reads none beside other sensors."""
         for name, sensors in self._temperatures().items():
             if name in _CPU_SENSORS:
                 return float(sensors[0].current)

@@ -1,4 +1,4 @@
-"""The interface of the default route, and its kind. psutil knows neither routes nor kinds."""
+"""The interface of the default route, and its kind; psutil knows neither."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class DefaultRouteProbe:
 
 
 def default_interface(routes: Path = _ROUTES, routes_6: Path = _ROUTES_6) -> str:
-    """The interface of the default route with the lowest metric; IPv6 only without one of IPv4. Raises Unread."""
+    """That with the lowest metric, of IPv6 if there is none of IPv4. Raises Unread."""
     found = _ipv4_routes(routes) or _ipv6_routes(routes_6)
     if not found:
         raise Unread("there is no default route")

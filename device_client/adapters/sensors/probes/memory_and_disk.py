@@ -9,7 +9,7 @@ from device_client.adapters.sensors.probes.system import disk_usage, virtual_mem
 
 
 class MemoryAndDiskProbe:
-    """Both in bytes: memory available without swapping, disk space for an unprivileged user."""
+    """Bytes available without swapping, and those for an unprivileged user."""
 
     names = ("memory_free_bytes", "disk_free_bytes")
 

@@ -1,4 +1,4 @@
-"""Whether the link is metered, by NetworkManager: `nmcli` for its interface, else D-Bus for the whole device.
+"""Whether the link is metered, by NetworkManager: `nmcli` for the interface, or D-Bus.
 
 Its guesses count: it can only guess that a link is tethered to a phone.
 """

@@ -1,4 +1,4 @@
-"""A program of the owner's that prints readings as JSON, for sensors that have no probe here."""
+"""A program of the owner's that prints readings as JSON."""
 
 from __future__ import annotations
 

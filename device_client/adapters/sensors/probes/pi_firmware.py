@@ -1,4 +1,4 @@
-"""The flags of a Raspberry Pi's firmware: throttling and under-voltage at present. Other boards have none.
+"""Throttling and under-voltage at present, by the flags of a Raspberry Pi's firmware.
 
 Read from a file of the firmware driver, else by `vcgencmd`, else from an alarm of the
 voltage sensor, which does not show throttling. The upper bits, for the time since boot,

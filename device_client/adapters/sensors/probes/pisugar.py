@@ -1,4 +1,4 @@
-"""A PiSugar battery board, through the socket of its server: a line of request, a line of response."""
+"""A PiSugar battery board, through the socket of its server, by lines of text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Battery and mains, as the kernel and psutil show them. Batteries of a mouse or a phone do not count."""
+"""Battery and mains; batteries of a mouse or a phone do not count."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class PowerSupplyProbe:
         }
 
     def _psutil_percent(self) -> float | None:
-        """None when psutil raises, as it may, or gives no charge; it also gives 0 for an unknown capacity."""
+        """None when psutil raises or gives no charge; 0 may mean that, too."""
         percent = getattr(attempt(self._battery), "percent", None)
         return float(percent) if percent and 0 < percent <= 100 else None
 
@@ -65,7 +65,7 @@ def _percent_of(battery: Path) -> float:
 
 
 def _on_mains(batteries: list[Path], sources: list[Path]) -> bool:
-    """Trust plugs before batteries: a full battery may discharge a little while it is plugged in."""
+    """Plugs before batteries: a full one may discharge a little while plugged in."""
     if any(_text(source, "online") not in ("", "0") for source in sources):
         return True
     states = [_text(battery, "status") for battery in batteries]

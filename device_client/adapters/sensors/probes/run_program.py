@@ -14,7 +14,7 @@ OUTPUT_MAX_BYTES: Final = 16_384
 
 
 def output_of(command: Sequence[str], timeout_s: float) -> str:
-    """Return its stdout. Raises Unread when it is missing, fails, takes too long or writes too much."""
+    """Its stdout. Raises Unread if it is missing, fails, is slow or writes too much."""
     name = os.path.basename(command[0])  # noqa: PTH119 - a command need not be a path
     environment = {**os.environ, "LC_ALL": "C"}  # probes compare the output with English words
     try:

@@ -1,4 +1,4 @@
-"""psutil's functions that the probes use. Importing raises MissingPart where psutil is not installed."""
+"""psutil's functions that the probes use. Raises MissingPart without it."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ PLAIN: Final = (*NUMBERS, *COUNTS, *FLAGS, "link_kind")
 
 
 def validated(name: str, value: object, source: str, zone: tzinfo | None = None) -> Any:
-    """The value in its type, or Unknown with a reason that shows it. `zone`: of a local time without one."""
+    """The value, or Unknown with a reason. `zone`: of a local time without one."""
     if isinstance(value, Unknown):
         return value
     if name == "held":  # a reason that makes no sense still holds
