@@ -32,9 +32,7 @@ _PLAIN: Final = {
     "dataclass_type": "a section is wanted",
     "too_short": "at least one is wanted",
 }
-_PATTERNS: Final = {
-    "[a-z0-9_-]": "1 to 64 of a-z, 0-9, '-' and '_' are wanted",
-}
+_PATTERNS: Final = {"[a-z0-9_-]": "1 to 64 of a-z, 0-9, '-' and '_' are wanted"}
 
 
 def settings_error(

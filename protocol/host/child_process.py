@@ -121,13 +121,7 @@ class Child:
         self._output: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
         self._started_s = time.monotonic()
         self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            env=env,
-            cwd=cwd,
-            start_new_session=True,
+            command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=env, cwd=cwd, start_new_session=True
         )
         try:
             if limits:

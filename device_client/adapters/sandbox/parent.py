@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from threading import RLock, Thread
-from typing import Final
+from typing import Final, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -32,13 +32,14 @@ NICE: Final = 10
 REASON_MAX_CHARS: Final = 300
 _OUT_OF_MEMORY: Final = (b"MemoryError", b"bad_alloc")
 _ENDED_MAX_CHARS: Final = 64
+M = TypeVar("M", bound=BaseModel)
 OnDone = Callable[[Proof | NotTried], None]
 
 log = logging.getLogger(__name__)
 
 
 class TrialProcess:
-    """Tries one candidate at a time. Tests give a hostile `command`."""
+    """The Prover port. Tests give a hostile `command`."""
 
     def __init__(self, command: Sequence[str] = CHILD, *, delegates: Sequence[Delegate] = ()) -> None:
         """`delegates`: those that will serve."""
@@ -47,7 +48,6 @@ class TrialProcess:
         self._trial: _Trial | None = None
 
     def start(self, order: ProofOrder, done: OnDone) -> None:
-        """Start a trial, after cancelling one that runs; `done` is called once."""
         self.stop()
         self._trial = _Trial(self._command, order, self._delegates, done)
         try:
@@ -56,7 +56,6 @@ class TrialProcess:
             done(NotTried(f"{no_thread}"[:REASON_MAX_CHARS]))
 
     def stop(self) -> None:
-        """Kill the child, if one runs; its `done` is not called."""
         if self._trial:
             self._trial.cancel()
             self._trial = None
@@ -109,7 +108,8 @@ class _Trial:
             log.exception("the trial of %s broke off", self._order.model.name)
             return NotTried(f"{type(failure).__name__}: {failure}"[:REASON_MAX_CHARS])
         lines = ended.stdout.splitlines()
-        peak_bytes = max(_reported_peak_bytes(lines), ended.memory_peak_bytes) or None
+        reported = _last(_Memory, lines)
+        peak_bytes = max(reported.memory_peak_bytes if reported else 0, ended.memory_peak_bytes) or None
         end = ChildEnd(round(ended.wall_s, 3), ended.description[:_ENDED_MAX_CHARS], peak_bytes)
         return replace(_judge(self._order, ended, lines), child=end)
 
@@ -166,7 +166,8 @@ def _judge(order: ProofOrder, ended: Ended, lines: Sequence[bytes]) -> Proof:
         case Stopped.TOO_MUCH_OUTPUT:
             return Proof(False, f"the child said more than {STDOUT_MAX_BYTES:,} bytes")
     if ended.returncode != 0:
-        activity = _last_activity(lines)
+        last = _last(TrialActivity, lines)
+        activity = last.doing if last else "starting"
         if any(sign in ended.stderr for sign in _OUT_OF_MEMORY):
             reason = used_more(order.memory_max_bytes, order.memory_by, activity)
             return Proof(False, reason, out_of_memory=True)
@@ -176,12 +177,7 @@ def _judge(order: ProofOrder, ended: Ended, lines: Sequence[bytes]) -> Proof:
     except ValidationError:
         return Proof(False, "the child ended without a report")
     return Proof(
-        report.passed,
-        report.reason,
-        report.samples,
-        report.max_error,
-        report.latency_ms_p50,
-        report.out_of_memory,
+        report.passed, report.reason, report.samples, report.max_error, report.latency_ms_p50, report.out_of_memory
     )
 
 
@@ -193,16 +189,9 @@ def _reason(order: ProofOrder, ended: Ended, activity: str) -> str:
     return f"the child failed with {ended.description} while {activity}: {ended.last_line or 'it gave no reason'}"
 
 
-def _reported_peak_bytes(lines: Sequence[bytes]) -> int:
-    """What the child last reported of its memory; 0 when it did not."""
+def _last(kind: type[M], lines: Sequence[bytes]) -> M | None:
+    """The last message of a kind; other lines are skipped."""
     for line in reversed(lines):
-        with contextlib.suppress(ValidationError):  # then the line before it
-            return _Memory.model_validate_json(line).memory_peak_bytes
-    return 0
-
-
-def _last_activity(lines: Sequence[bytes]) -> str:
-    for line in reversed(lines):
-        with contextlib.suppress(ValidationError):  # then the line before it
-            return TrialActivity.model_validate_json(line).doing
-    return "starting"
+        with contextlib.suppress(ValidationError):
+            return kind.model_validate_json(line)
+    return None

@@ -20,15 +20,7 @@ from typing import Final, TypeVar
 from device_client.adapters.storage.disk import FAILING, FULL, DiskTrouble, os_error, probe_disk
 from device_client.adapters.storage.folder_lock import hold
 from protocol.errors import BadInput, FerryError
-from protocol.host.sqlite import (
-    Fault,
-    error_with_code,
-    fault_of,
-    format_of,
-    make_durable,
-    open_database,
-    transaction,
-)
+from protocol.host.sqlite import Fault, error_with_code, fault_of, format_of, make_durable, open_database, transaction
 
 BUSY_TIMEOUT_S: Final = 5.0  # for readers such as `device-client status`
 SHARED_BYTES: Final = 65_536  # SQLite's index of its log takes at least half of that, and a log needs some too

@@ -35,12 +35,7 @@ READ_ONLY: Final = DiskTrouble(
     "the disk is read-only", "`dmesg` tells why; check the file system, then mount it to be written"
 )
 FAILING: Final = DiskTrouble("the disk fails", "`dmesg` tells more; replace a card that is worn out")
-_TROUBLE: Final = {
-    errno.ENOSPC: FULL,
-    errno.EDQUOT: FULL,
-    errno.EROFS: READ_ONLY,
-    errno.EIO: FAILING,
-}
+_TROUBLE: Final = {errno.ENOSPC: FULL, errno.EDQUOT: FULL, errno.EROFS: READ_ONLY, errno.EIO: FAILING}
 
 
 def os_error(error: OSError, message: str) -> FerryError:

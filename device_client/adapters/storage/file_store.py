@@ -1,4 +1,4 @@
-"""The Store port on a folder: `files/<sha256>`, `partial/<root>.part` and `.index`.
+"""The files of a model: `files/<sha256>`, `partial/<root>.part` and `.index`.
 
 `current.tflite` links to a whole file; those are named by their hash and never change.
 Only one thread, of the process that has the journal open, uses a FileStore.
@@ -36,7 +36,7 @@ def is_whole(path: Path, sha256: str) -> bool:
 
 
 class FileStore:
-    """Whole and partial files of one model; one partial is open at a time."""
+    """The Store port; one partial is open at a time."""
 
     def __init__(self, folder: Path) -> None:
         """Make the folder, and remove what a power cut left half-written."""
@@ -52,7 +52,6 @@ class FileStore:
                 leftover.unlink()
 
     def open_partial(self, tree: Tree, *, decoded_bytes: int = 0) -> Held:
-        """Rehash what is on disk of a tree. Raises NoRoom, BlobDamaged."""
         self.close_partial()
         self._open = PartialFile(
             self._partials / f"{tree.root}.part",
@@ -63,15 +62,12 @@ class FileStore:
         return self._open.held()
 
     def keep(self, sha256: str, payload: bytes) -> bool:
-        """Write a chunk to the partial. Raises ChunkDamaged, NoRoom, BlobDamaged."""
         return self._partial().keep(sha256, payload)
 
     def held(self) -> Held:
-        """What the open partial is still missing, without reading it again."""
         return self._partial().held()
 
     def finish(self, encoding: Encoding, sha256: str, size_bytes: int) -> None:
-        """Decode the complete partial to a durable file. Raises NoRoom, BlobDamaged."""
         partial = self._partial()
         assert partial.tree == encoding.tree, "another tree than the open one"
         try:
@@ -86,16 +82,13 @@ class FileStore:
         self._open = None
 
     def has(self, sha256: str) -> bool:
-        """Whether the whole file exists and its bytes, read again, have this hash."""
         return is_whole(self.path(sha256), sha256)
 
     def path(self, sha256: str) -> Path:
-        """Where the whole file is or would be."""
         assert SHA256.fullmatch(sha256), "signed metadata checks the form of a hash"
         return self._files / sha256
 
     def make_current(self, sha256: str) -> None:
-        """Link `current.tflite` to a whole file. Raises BlobDamaged without one."""
         if not self.path(sha256).is_file():
             raise BlobDamaged(f"the file {sha256[:12]} is not in {self._files}")
         target, current = Path(self._files.name) / sha256, self.folder / CURRENT
@@ -107,7 +100,6 @@ class FileStore:
         rename_durably(following, current)
 
     def keep_only(self, sha256s: Collection[str]) -> None:
-        """Remove every other whole file, and every partial that is not open."""
         open_files = {self._open.part, self._open.index} if self._open else set()
         for path in self._files.iterdir():
             if path.name not in sha256s:
@@ -118,7 +110,6 @@ class FileStore:
         sync_folder(self._files)
 
     def close_partial(self) -> None:
-        """Close the open partial; its bytes stay for a later attempt."""
         if self._open:
             self._open.close()
             self._open = None

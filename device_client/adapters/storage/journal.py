@@ -46,7 +46,7 @@ _LOST: Final = "lost: what was remembered of the update, reports not yet sent, a
 
 
 class Journal:
-    """The database of one device."""
+    """The Journal port on the database of one device."""
 
     def __init__(self, path: Path, *, feedback_budget_bytes: int = FEEDBACK_BUDGET_BYTES) -> None:
         """Raises Busy when another process has it, BadInput, NoRoom."""
@@ -55,7 +55,6 @@ class Journal:
 
     @property
     def path(self) -> Path:
-        """The file."""
         return self._database.path
 
     @property
@@ -64,7 +63,6 @@ class Journal:
         return self._database.damage
 
     def load(self, model: str) -> bytes | None:
-        """The state that `save` last stored; None before the first."""
         return self._database.read(lambda database: _first(database, "SELECT json FROM state WHERE model = ?", model))
 
     def save(
@@ -74,8 +72,6 @@ class Journal:
         outbox: Sequence[OutboxEntry] = (),
         trusted: Mapping[str, bytes] | None = None,
     ) -> None:
-        """Store all in one transaction; `trusted` replaces all metadata."""
-
         def work(database: sqlite3.Connection) -> None:
             database.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (model, state_json))
             self._enqueue(database, outbox)
@@ -87,26 +83,18 @@ class Journal:
         self._database.write(work)
 
     def trusted(self, model: str) -> dict[str, bytes]:
-        """The metadata that was last accepted, by name."""
         query = "SELECT name, metadata FROM trusted WHERE model = ? ORDER BY name"
         return dict(self._database.read(lambda database: database.execute(query, (model,)).fetchall()))
 
     def save_log_entry(self, model: str, entry: bytes) -> None:
-        """Replace the model's log entry."""
         self._database.write(
             lambda database: database.execute("INSERT OR REPLACE INTO logbook VALUES (?, ?)", (model, entry))
         )
 
     def load_log_entry(self, model: str) -> bytes | None:
-        """The model's log entry; None before the first."""
         return self._database.read(lambda database: _first(database, _LOG_ENTRY, model))
 
     def enqueue(self, entries: Sequence[OutboxEntry], drift_states: Mapping[str, bytes] | None = None) -> None:
-        """Put reports in the outbox, except those whose `event_id` is there already.
-
-        `drift_states`: by model, to be stored in the same transaction.
-        """
-
         def work(database: sqlite3.Connection) -> None:
             self._enqueue(database, entries)
             rows = list((drift_states or {}).items())
@@ -121,13 +109,10 @@ class Journal:
         )
 
     def waiting(self) -> list[OutboxEntry]:
-        """The reports that no broker has acknowledged, oldest first."""
         query = "SELECT event_id, topic, payload, at_s, kind FROM outbox ORDER BY id"
         return [OutboxEntry(*row) for row in self._database.read(lambda database: database.execute(query).fetchall())]
 
     def mark_sent(self, event_ids: Collection[str]) -> frozenset[str]:
-        """Mark reports as sent, so that they are never merged; return those found."""
-
         def work(database: sqlite3.Connection) -> frozenset[str]:
             found = frozenset(row[0] for row in database.execute("SELECT event_id FROM outbox")).intersection(event_ids)
             database.executemany("INSERT OR IGNORE INTO sent VALUES (?)", [(event_id,) for event_id in sorted(found)])
@@ -136,8 +121,6 @@ class Journal:
         return self._database.write(work)
 
     def delivered(self, event_id: str) -> None:
-        """Remove a report that the broker has acknowledged."""
-
         def work(database: sqlite3.Connection) -> None:
             database.execute("DELETE FROM outbox WHERE event_id = ?", (event_id,))
             database.execute("DELETE FROM sent WHERE event_id = ?", (event_id,))
