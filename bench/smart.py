@@ -24,8 +24,8 @@ from device_client.core.policy import Smart, TrialLimits
 from device_client.core.state import WAITING
 from device_client.core.strategy.quality_score import DRIFT_CALM, score
 from tests.builders import a_policy
+from tests.device_harness import DeviceHarness
 from tests.integration import fleet_models
-from tests.real_room import RealRoom
 
 OUT: Final = Path(__file__).resolve().parent.parent / "docs" / "images" / "smart-strategy.png"
 HOUR_S: Final = 3_600.0
@@ -103,7 +103,7 @@ def live(stream: Stream, models: Path, folder: Path, *, labelled: bool, per_hour
     `fleet_models.make_digits`.
     """
     made = {version: fleet_models.made(models, name) for version, name in MADE_AS.items()}
-    room = RealRoom(folder, a_policy(strategy=SMART, trial=PATIENT))
+    room = DeviceHarness(folder, a_policy(strategy=SMART, trial=PATIENT))
     room.settles("1.0.0", made["1.0.0"])
     began_s, life = room.now_s, Life(labelled)
     due = [(due_h, partial(room.announces, version, made[version])) for version, due_h in RELEASES_H.items()]
@@ -124,7 +124,7 @@ def live(stream: Stream, models: Path, folder: Path, *, labelled: bool, per_hour
     return life
 
 
-def _note(life: Life, room: RealRoom, at_h: float, turned_deg: float, *, looked: bool) -> None:
+def _note(life: Life, room: DeviceHarness, at_h: float, turned_deg: float, *, looked: bool) -> None:
     moment, device, quality = room.engine.state.moment, room.device, room.serving.quality()
     expected = device.live.variant.measured.accuracy if device.live else None
     waits = device.phase in WAITING

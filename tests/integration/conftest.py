@@ -9,7 +9,7 @@ import pytest
 
 from tests.brokers import Mosquitto, mosquitto
 from tests.integration import fleet_models, models
-from tests.integration.publishing import Desk, a_desk, make_big_model
+from tests.integration.publisher_cli import PublisherCli, a_publisher, make_big_model
 
 OncePerRun = Callable[[str, Callable[[Path], None]], Path]
 
@@ -22,9 +22,9 @@ def broker() -> Iterator[Mosquitto]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, broker: Mosquitto) -> Desk:
+def publisher(tmp_path: Path, broker: Mosquitto) -> PublisherCli:
     """A publisher's registry, and that broker."""
-    return a_desk(tmp_path, broker.url)
+    return a_publisher(tmp_path, broker.url)
 
 
 @pytest.fixture(scope="session")

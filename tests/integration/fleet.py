@@ -1,6 +1,7 @@
-"""A small fleet on this machine: real device processes, their folders, and a watcher of all they say.
+"""Real device processes on this machine, and their folders.
 
-Processes are started and ended by their own ids. Brokers are in tests/brokers.py, what is released in press.py.
+Processes are started and ended by their own ids. Brokers are in tests/brokers.py,
+releases in unchecked_publisher.py, what devices publish in fleet_observer.py.
 """
 
 from __future__ import annotations
@@ -13,21 +14,17 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from device_client.core.state import Device
-from protocol.mqtt.broker_url import BrokerUrl
-from protocol.mqtt.link import Connected, Disconnected, LinkEvent, Received, SweepCompleted
-from protocol.mqtt.paho_link import MqttLink
-from protocol.topics import Kind, Topics
+from tests.integration.command_result import CommandResult
+from tests.recorder import WITHIN_S
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
-WITHIN_S: Final = 60.0  # generous: the machine may be busy
 COMMAND: Final = (sys.executable, "-c", "from device_client.cli import main; main()")
 CHUNK_BYTES: Final = 61_440
 BRISK: Final[dict[str, dict[str, Any]]] = {
@@ -52,116 +49,6 @@ BRISK: Final[dict[str, dict[str, Any]]] = {
     },
     "feedback": {"every_s": 1.0},
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """One message of a device."""
-
-    kind: Kind
-    device: str
-    says: Mapping[str, Any]
-    line: bytes
-    retained: bool
-
-
-class Watcher:
-    """Listens to everything that devices say, from before they start."""
-
-    def __init__(self, url: BrokerUrl, topics: Topics | None = None) -> None:
-        self.heard: list[Heard] = []
-        self._topics = topics or Topics()
-        self._news = threading.Condition()
-        self._listens = threading.Event()
-        self._link = MqttLink(url, f"watcher-{id(self)}", self._hear)
-
-    def start(self) -> None:
-        """Return when nothing can be missed any more."""
-        self._link.start()
-        self.until_listening()
-
-    def until_listening(self) -> None:
-        """After a broker has come back: an event that nobody listens to is not kept for later."""
-        assert self._listens.wait(WITHIN_S), "the broker does not let us watch"
-
-    def stop(self) -> None:
-        """Listen no more."""
-        self._link.stop()
-
-    def _hear(self, event: LinkEvent) -> None:
-        match event:
-            case Connected():
-                self._link.subscribe([f"{self._topics.root}/v1/devices/#"], qos=1)
-                self._link.sweep([f"{self._topics.root}/v1/nothing"])  # answered after the subscription stands
-            case Disconnected():
-                self._listens.clear()
-            case SweepCompleted():
-                self._listens.set()
-            case Received(topic, payload, retained):
-                address = self._topics.parse(topic)
-                if address is not None and payload and address.kind is not Kind.INPUT:  # others say that
-                    heard = Heard(address.kind, address.device, json.loads(payload), payload, retained)
-                    with self._news:
-                        self.heard.append(heard)
-                        self._news.notify_all()
-
-    def mark(self) -> int:
-        """A point in time; what is heard later has an index from here on."""
-        return len(self.heard)
-
-    def wait(
-        self,
-        kind: Kind,
-        where: Callable[[Mapping[str, Any]], bool],
-        *,
-        device: str | None = None,
-        since: int = 0,
-        within_s: float = WITHIN_S,
-        while_: Callable[[], bool] = lambda: True,
-    ) -> Mapping[str, Any]:
-        """The first message of a kind since a mark. Raises AssertionError with the last words when none comes."""
-        deadline_s, at = time.monotonic() + within_s, since
-        while True:
-            with self._news:
-                if at >= len(self.heard):
-                    self._news.wait(0.5)
-                fresh = self.heard[at:]
-            for heard in fresh:
-                if heard.kind is kind and device in (None, heard.device) and where(heard.says):
-                    return heard.says
-            at += len(fresh)
-            assert time.monotonic() < deadline_s, f"not heard; the last words: {self.last_words(device)}"
-            assert while_(), f"the device has ended; the last words: {self.last_words(device)}"
-
-    def state(
-        self, device: str, state: str, *, since: int = 0, within_s: float = WITHIN_S, **facts: object
-    ) -> Mapping[str, Any]:
-        """Wait until a device says that it is in a state."""
-
-        def fits(says: Mapping[str, Any]) -> bool:
-            return says["state"] == state and all(says.get(name) == fact for name, fact in facts.items())
-
-        return self.wait(Kind.STATUS, fits, device=device, since=since, within_s=within_s)
-
-    def of(self, kind: Kind, device: str | None = None, since: int = 0) -> list[Mapping[str, Any]]:
-        """All messages of a kind."""
-        return [heard.says for heard in self.heard[since:] if heard.kind is kind and device in (None, heard.device)]
-
-    def last_words(self, device: str | None) -> list[str]:
-        """For the message of a test that fails."""
-        lines = [heard.line.decode()[:300] for heard in self.heard if device in (None, heard.device)]
-        return lines[-6:]
-
-
-@contextlib.contextmanager
-def watching(url: BrokerUrl) -> Iterator[Watcher]:
-    """A watcher for the length of a `with` block."""
-    watcher = Watcher(url)
-    try:
-        watcher.start()
-        yield watcher
-    finally:
-        watcher.stop()
 
 
 @dataclass(slots=True)
@@ -269,12 +156,12 @@ class Process:
         return self.popen.poll() is None
 
     @property
-    def said(self) -> str:
+    def stdout(self) -> str:
         """Its stdout so far."""
         return self.out.read_text()
 
     @property
-    def grumbled(self) -> str:
+    def stderr(self) -> str:
         """Its stderr so far."""
         return self.err.read_text()
 
@@ -288,12 +175,12 @@ class Process:
         self.popen.send_signal(signal.SIGTERM)
         return self.popen.wait(WITHIN_S)
 
-    def until_said(self, text: str, within_s: float = WITHIN_S) -> None:
+    def wait_for_stderr(self, text: str, within_s: float = WITHIN_S) -> None:
         """Wait for a word on stderr."""
         deadline_s = time.monotonic() + within_s
-        while text not in self.grumbled:
-            assert time.monotonic() < deadline_s, f"{text!r} was not said: {self.grumbled}"
-            assert self.alive, f"it has ended: {self.grumbled}"
+        while text not in self.stderr:
+            assert time.monotonic() < deadline_s, f"{text!r} was not said: {self.stderr}"
+            assert self.alive, f"it has ended: {self.stderr}"
             time.sleep(0.05)  # a file tells nobody when it grows
 
 
@@ -325,24 +212,11 @@ def running(folder: DeviceFolder, *arguments: str) -> Iterator[Process]:
             process.kill()
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What a command said, and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-    def is_plain(self) -> None:
-        """No traceback ever gets to a person."""
-        assert "Traceback" not in self.err, self.err
-
-
-def tell(*arguments: str, **more: Any) -> Told:
+def run_command(*arguments: str, **more: Any) -> CommandResult:
     """Run a `device-client` command to its end."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("EDGEFERRY_")}
     environment |= {"PYTHONPATH": str(PROJECT)} | more.pop("env", {})
     done = subprocess.run(
         [*COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=WITHIN_S, check=False, **more
     )
-    return Told(done.returncode, done.stdout, done.stderr)
+    return CommandResult(done.returncode, done.stdout, done.stderr)

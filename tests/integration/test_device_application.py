@@ -27,8 +27,10 @@ from protocol.errors import BadInput, BadSettings, Busy, MissingPart
 from protocol.topics import Kind
 from tests.brokers import Mosquitto, mosquitto, url_of
 from tests.integration import fleet_models
-from tests.integration.fleet import PROJECT, WITHIN_S, DeviceFolder, Watcher, a_device, running, tell, watching
-from tests.integration.press import Press, Source
+from tests.integration.fleet import PROJECT, DeviceFolder, a_device, run_command, running
+from tests.integration.fleet_observer import FleetObserver, observing
+from tests.integration.unchecked_publisher import Source, UncheckedPublisher
+from tests.recorder import WITHIN_S
 
 ROWS = 30
 
@@ -38,15 +40,15 @@ class Scene:
     """A broker with 1.0.0 and 2.0.0 on it, and a device that was never started."""
 
     broker: Mosquitto
-    press: Press
-    watcher: Watcher
+    publisher: UncheckedPublisher
+    observer: FleetObserver
     pi: DeviceFolder
     x: NDArray[np.float32]
     right: dict[str, NDArray[np.float32]]
 
     def installs(self, version: str = "1.0.0") -> None:
         """Let the device fetch a version, and end."""
-        self.press.announce(version)
+        self.publisher.announce(version)
         with EdgeModel(self.pi.config) as model:
             assert model.wait_ready(WITHIN_S)
             while (device := self.pi.remembered()) is None or device.phase.value != "committed":
@@ -61,19 +63,23 @@ class Scene:
 @pytest.fixture
 def scene(digits: Path, tmp_path: Path) -> Iterator[Scene]:
     x = np.random.default_rng(9).uniform(0, 1, (ROWS, 784)).astype(np.float32)
-    with mosquitto() as broker, Press(url_of(broker), tmp_path) as press, watching(url_of(broker)) as watcher:
+    with (
+        mosquitto() as broker,
+        UncheckedPublisher(url_of(broker), tmp_path) as publisher,
+        observing(url_of(broker)) as observer,
+    ):
         right = {}
         for number, version in enumerate(("1.0.0", "2.0.0", "3.0.0")):
             tflite = tmp_path / f"{version}.tflite"
             tflite.write_bytes(fleet_models.nudged(digits, number))
-            press.print(version, Source.of(tflite))
+            publisher.add_version(version, Source.of(tflite))
             right[version] = open_model(tflite).run([x])[0]
-        pi = a_device(tmp_path / "pi", "pi", broker.url, press.authority.root)
-        yield Scene(broker, press, watcher, pi, x, right)
+        pi = a_device(tmp_path / "pi", "pi", broker.url, publisher.authority.root)
+        yield Scene(broker, publisher, observer, pi, x, right)
 
 
 def test_four_threads_ask_through_two_swaps_and_none_gets_less_than_a_right_answer(scene: Scene) -> None:
-    scene.press.announce("1.0.0")
+    scene.publisher.announce("1.0.0")
     stop, seen = threading.Event(), Counter[str]()
     current = scene.pi.files() / "current.tflite"
 
@@ -105,8 +111,8 @@ def test_four_threads_ask_through_two_swaps_and_none_gets_less_than_a_right_answ
             asking = [pool.submit(ask, model, first) for first in range(0, 4 * 7, 7)]
             looking = pool.submit(look)
             for version in ("1.0.0", "2.0.0", "3.0.0"):
-                scene.press.announce(version)
-                scene.watcher.state("pi", "committed", installed_version=version)
+                scene.publisher.announce(version)
+                scene.observer.state("pi", "committed", installed_version=version)
         finally:
             stop.set()
         for thread in asking:
@@ -124,7 +130,7 @@ def test_without_any_broker_it_answers_with_what_is_installed(scene: Scene, tmp_
         assert model.version == "1.0.0"
         np.testing.assert_allclose(model.predict(scene.x).output, scene.right["1.0.0"], atol=1e-4)
         assert model.label(model.predict(scene.x[0]), 3) is True
-    said = tell("predict", str(scene.saved(tmp_path)), "--config", str(scene.pi.config), "--row", "3", "--json")
+    said = run_command("predict", str(scene.saved(tmp_path)), "--config", str(scene.pi.config), "--row", "3", "--json")
     assert said.code == 0
     np.testing.assert_allclose(json.loads(said.out)["output"], scene.right["1.0.0"][3], atol=1e-4)
 
@@ -138,15 +144,15 @@ def test_a_file_that_was_damaged_while_the_power_was_off_is_fetched_anew_and_nev
     assert device.live is not None
     file = scene.pi.files() / "files" / device.live.variant.sha256
     os.truncate(file, file.stat().st_size // 2)
-    told = tell("predict", str(scene.saved(tmp_path)), "--config", str(scene.pi.config))
+    told = run_command("predict", str(scene.saved(tmp_path)), "--config", str(scene.pi.config))
     assert told.code == 4
     assert "holds other bytes than were signed" in told.err
-    since = scene.watcher.mark()
+    since = scene.observer.mark()
     with running(scene.pi, "--replay", str(scene.saved(tmp_path)), "--rate", "50") as process:
-        said = scene.watcher.state("pi", "committed", since=since)
+        said = scene.observer.state("pi", "committed", since=since)
         assert said["installed_version"] == "1.0.0"
-        assert process.stop() == 0, process.grumbled
-    reasons = [status["reason"] for status in scene.watcher.of(Kind.STATUS, "pi", since)]
+        assert process.stop() == 0, process.stderr
+    reasons = [status["reason"] for status in scene.observer.of(Kind.STATUS, "pi", since)]
     assert any("the file of 1.0.0 could not be opened" in reason for reason in reasons), reasons
     scene.pi.check_files()
 
@@ -157,7 +163,7 @@ def test_before_the_first_version_it_says_so_and_can_be_waited_for(scene: Scene)
         assert model.wait_ready(0.05) is False
         with pytest.raises(MissingPart, match="no model is installed yet"):
             model.predict(scene.x[0])
-        scene.press.announce("1.0.0")
+        scene.publisher.announce("1.0.0")
         assert model.wait_ready(WITHIN_S)
         assert model.predict(scene.x[0]).version == "1.0.0"
 
@@ -166,9 +172,9 @@ def test_the_application_can_hold_updates_even_over_a_restart(scene: Scene) -> N
     scene.installs()
     with EdgeModel(scene.pi.config) as model:
         model.hold("a drive is under way")
-    scene.press.announce("2.0.0")
+    scene.publisher.announce("2.0.0")
     with EdgeModel(scene.pi.config) as model:
-        said = scene.watcher.state("pi", "deferred", latest_version="2.0.0")
+        said = scene.observer.state("pi", "deferred", latest_version="2.0.0")
         assert said["reason"] == "the application holds updates: a drive is under way"
         assert model.predict(scene.x[0]).version == "1.0.0"
         model.release_hold()
@@ -201,7 +207,7 @@ def test_a_model_that_was_closed_says_so_and_may_be_closed_again(scene: Scene) -
 def test_a_second_application_is_sent_away_and_the_first_does_not_notice(scene: Scene) -> None:
     scene.installs()
     with EdgeModel(scene.pi.config) as model:
-        told = tell("run", "--config", str(scene.pi.config))
+        told = run_command("run", "--config", str(scene.pi.config))
         assert (told.code, "already runs with the folder" in told.err) == (Busy.exit_code, True), told
         assert model.wait_ready(WITHIN_S)
         assert model.predict(scene.x[0]).version == "1.0.0"
@@ -211,7 +217,7 @@ def test_a_second_application_is_sent_away_and_the_first_does_not_notice(scene: 
 
 def of_two(scene: Scene, **changes: Any) -> Path:
     """Settings of a device that runs digits, and birds, of which no version was ever released."""
-    pi = a_device(scene.pi.path, "pi", scene.broker.url, scene.press.authority.root, **changes)
+    pi = a_device(scene.pi.path, "pi", scene.broker.url, scene.publisher.authority.root, **changes)
     with pi.config.open("a") as file:
         file.write('\n[[models]]\nname = "digits"\n[[models]]\nname = "birds"\n')
     return pi.config
@@ -229,7 +235,7 @@ def test_an_application_uses_all_models_of_its_device(scene: Scene) -> None:
         birds.close()
         birds.close()  # twice is no mistake, and takes nothing from the others
         assert once_more.version == "1.0.0"
-        told = tell("run", "--config", str(config))
+        told = run_command("run", "--config", str(config))
         assert told.code == Busy.exit_code, "it runs on until the last one has gone"
     with EdgeModel(config, "birds") as again:
         assert again.version is None
@@ -265,19 +271,19 @@ def test_status_and_predict_look_in_while_the_device_runs(scene: Scene, tmp_path
     scene.installs()
     with EdgeModel(scene.pi.config) as model:
         assert model.wait_ready(WITHIN_S)
-        status = tell("status", "--config", str(scene.pi.config), "--json")
+        status = run_command("status", "--config", str(scene.pi.config), "--json")
         facts = json.loads(status.out)["models"][0]
         assert (facts["state"], facts["installed_version"], facts["latest_version"]) == ("committed", "1.0.0", "1.0.0")
         assert hashlib.sha256(Path(facts["file"]).read_bytes()).hexdigest() == Path(facts["file"]).name
-        assert "installed    1.0.0 (float32)" in tell("status", "--config", str(scene.pi.config)).out
-        answer = tell("predict", str(scene.saved(tmp_path)), "--config", str(scene.pi.config), "--row", "5")
+        assert "installed    1.0.0 (float32)" in run_command("status", "--config", str(scene.pi.config)).out
+        answer = run_command("predict", str(scene.saved(tmp_path)), "--config", str(scene.pi.config), "--row", "5")
         top = int(scene.right["1.0.0"][5].argmax())
         assert answer.out.startswith(f"digits 1.0.0 (float32) says {top}, ")
         assert model.predict(scene.x[5]).top == top
 
 
 def test_the_example_of_twenty_lines_runs(scene: Scene) -> None:
-    scene.press.announce("1.0.0")
+    scene.publisher.announce("1.0.0")
     program = PROJECT / "examples" / "application.py"
     assert len(program.read_text().splitlines()) <= 23
     done = subprocess.run(

@@ -22,8 +22,9 @@ from protocol.content import chunks
 from protocol.topics import Kind, Topics
 from tests.brokers import LOOPBACK, Mosquitto, mosquitto, url_of
 from tests.integration import fleet_models
-from tests.integration.fleet import DeviceFolder, Process, Watcher, a_device, running, tell, watching
-from tests.integration.press import Press, Source, golden_of
+from tests.integration.fleet import DeviceFolder, Process, a_device, run_command, running
+from tests.integration.fleet_observer import FleetObserver, observing
+from tests.integration.unchecked_publisher import Source, UncheckedPublisher, golden_of
 
 DESIRED = Topics().desired("digits")
 HUGE_BYTES = 100_000_000
@@ -35,8 +36,8 @@ class Scene:
     """A device that runs 1.0.0, is asked all the time, and has good reason to."""
 
     broker: Mosquitto
-    press: Press
-    watcher: Watcher
+    publisher: UncheckedPublisher
+    observer: FleetObserver
     pi: DeviceFolder
     process: Process
     known: Path
@@ -45,26 +46,26 @@ class Scene:
 
     def is_unharmed(self, since: int, version: str = "1.0.0") -> None:
         """It lives, and answers right with what it had: its own feedback says so, and so do its files."""
-        said = self.watcher.wait(
+        said = self.observer.wait(
             Kind.FEEDBACK,
             lambda says: says["version"] == version and says["inferences"] > 5,
             device=self.pi.device,
-            since=max(since, self.watcher.mark()),  # a window that ends from now on
+            since=max(since, self.observer.mark()),  # a window that ends from now on
             while_=lambda: self.process.alive,
         )
         assert (said["errors"], said["accuracy"]) == (0, 1.0)
         self.pi.check_files()
-        assert "Traceback" not in self.process.grumbled, self.process.grumbled
+        assert "Traceback" not in self.process.stderr, self.process.stderr
 
     def hears(self, payload: bytes) -> int:
         """Put anything where the device looks for its plan."""
-        since = self.watcher.mark()
-        self.press.put(DESIRED, payload)
+        since = self.observer.mark()
+        self.publisher.retain(DESIRED, payload)
         return since
 
     def says(self, text: str, since: int) -> None:
         """Wait until the device's status gives this as a reason."""
-        self.watcher.wait(Kind.STATUS, lambda says: text in says["reason"], device=self.pi.device, since=since)
+        self.observer.wait(Kind.STATUS, lambda says: text in says["reason"], device=self.pi.device, since=since)
 
 
 @contextmanager
@@ -76,14 +77,18 @@ def a_scene(digits: Path, folder: Path, *, state: Path | None = None) -> Iterato
     probe = folder / "probe.json"
     probe.write_text('{"clock_synchronised": true, "disk_free_bytes": 10000000000}')
     where = {"state": str(state)} if state else {}
-    with mosquitto() as broker, Press(url_of(broker), folder) as press, watching(url_of(broker)) as watcher:
-        press.print("1.0.0", source)
-        root = press.authority.root
+    with (
+        mosquitto() as broker,
+        UncheckedPublisher(url_of(broker), folder) as publisher,
+        observing(url_of(broker)) as observer,
+    ):
+        publisher.add_version("1.0.0", source)
+        root = publisher.authority.root
         pi = a_device(folder / "pi", "pi", broker.url, root, probe_file=str(probe), **where)
-        press.announce("1.0.0")
+        publisher.announce("1.0.0")
         with running(pi, "--replay", str(known), "--rate", "50", "--label-share", "1") as process:
-            watcher.state("pi", "committed", installed_version="1.0.0")
-            yield Scene(broker, press, watcher, pi, process, known, source, folder)
+            observer.state("pi", "committed", installed_version="1.0.0")
+            yield Scene(broker, publisher, observer, pi, process, known, source, folder)
 
 
 @pytest.fixture(scope="module")
@@ -96,41 +101,41 @@ def scene(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sc
 
 
 def unsigned(scene: Scene) -> bytes:
-    bundle = json.loads(scene.press.bundle("1.0.0"))
+    bundle = json.loads(scene.publisher.bundle("1.0.0"))
     for name, text in bundle["metadata"].items():
         bundle["metadata"][name] = json.dumps(json.loads(text) | {"signatures": []})
     return json.dumps(bundle).encode()
 
 
 def altered(scene: Scene) -> bytes:
-    bundle = json.loads(scene.press.bundle("1.0.0"))
+    bundle = json.loads(scene.publisher.bundle("1.0.0"))
     plan = bundle["targets"]["digits/plan.json"]
     bundle["targets"]["digits/plan.json"] = plan.replace('"1.0.0"', '"6.6.6"')
     return json.dumps(bundle).encode()
 
 
 def replayed(scene: Scene) -> bytes:
-    old = scene.press.bundle("1.0.0")
-    scene.press.announce("1.0.0")
-    sequence = scene.press.sequence
-    scene.watcher.wait(Kind.STATUS, lambda says: says["plan_sequence"] == sequence)
+    old = scene.publisher.bundle("1.0.0")
+    scene.publisher.announce("1.0.0")
+    sequence = scene.publisher.sequence
+    scene.observer.wait(Kind.STATUS, lambda says: says["plan_sequence"] == sequence)
     return old
 
 
 def expired(scene: Scene) -> bytes:
-    return scene.press.bundle("1.0.0", now=datetime.now(UTC) - timedelta(days=3 * 365))
+    return scene.publisher.bundle("1.0.0", now=datetime.now(UTC) - timedelta(days=3 * 365))
 
 
 def of_a_stranger(scene: Scene) -> bytes:
-    stranger = Press(url_of(scene.broker), scene.folder)
-    stranger.manifests = scene.press.manifests
+    stranger = UncheckedPublisher(url_of(scene.broker), scene.folder)
+    stranger.manifests = scene.publisher.manifests
     stranger.sequence = 1_000
     return stranger.bundle("1.0.0")
 
 
 def of_another_model(scene: Scene) -> bytes:
-    other = Press(url_of(scene.broker), scene.folder, model="birds", authority=scene.press.authority)
-    other.manifests = {"1.0.0": scene.press.manifests["1.0.0"].model_copy(update={"model": "birds"})}
+    other = UncheckedPublisher(url_of(scene.broker), scene.folder, model="birds", authority=scene.publisher.authority)
+    other.manifests = {"1.0.0": scene.publisher.manifests["1.0.0"].model_copy(update={"model": "birds"})}
     return other.bundle("1.0.0")
 
 
@@ -154,19 +159,19 @@ def test_a_bad_bundle_is_refused_by_name_and_changes_nothing(scene: Scene, case:
     since = scene.hears(make(scene))
     scene.says(told, since)
     scene.is_unharmed(since)
-    since = scene.hears(scene.press.bundle("1.0.0"))
-    scene.watcher.wait(Kind.STATUS, lambda says: "not taken" not in says["reason"], since=since)
+    since = scene.hears(scene.publisher.bundle("1.0.0"))
+    scene.observer.wait(Kind.STATUS, lambda says: "not taken" not in says["reason"], since=since)
 
 
 def test_a_bundle_of_100_mb_costs_a_device_neither_memory_nor_its_way_back(scene: Scene) -> None:
     process = psutil.Process(scene.process.popen.pid)
-    before_bytes, since = process.memory_info().rss, scene.watcher.mark()
+    before_bytes, since = process.memory_info().rss, scene.observer.mark()
     publish_huge(scene.broker.port, DESIRED, HUGE_BYTES)
     scene.is_unharmed(since)
     assert process.memory_info().rss - before_bytes < HUGE_MAY_COST_BYTES
-    scene.press.announce("1.0.0")
-    sequence = scene.press.sequence
-    scene.watcher.wait(Kind.STATUS, lambda says: says["plan_sequence"] == sequence, since=since)
+    scene.publisher.announce("1.0.0")
+    sequence = scene.publisher.sequence
+    scene.observer.wait(Kind.STATUS, lambda says: says["plan_sequence"] == sequence, since=since)
 
 
 def publish_huge(port: int, topic: str, size_bytes: int) -> None:
@@ -193,20 +198,20 @@ def publish_huge(port: int, topic: str, size_bytes: int) -> None:
 def test_a_chunk_that_lies_is_not_taken_and_the_true_one_is(scene: Scene, digits: Path) -> None:
     tflite = scene.folder / "2.0.0.tflite"
     tflite.write_bytes(fleet_models.nudged(digits, 2))
-    scene.press.print("2.0.0", Source.of(tflite))
+    scene.publisher.add_version("2.0.0", Source.of(tflite))
     leaf = chunks.cut(tflite).leaves[3]
-    topic = scene.press.topics.chunk(leaf.sha256)
+    topic = scene.publisher.topics.chunk(leaf.sha256)
     truth = tflite.read_bytes()[leaf.offset : leaf.offset + leaf.size_bytes]
-    scene.press.put(topic, truth[:-1] + bytes([truth[-1] ^ 1]))
-    since = scene.watcher.mark()
-    scene.press.announce("2.0.0")
-    scene.process.until_said("the broker sent a damaged chunk")
+    scene.publisher.retain(topic, truth[:-1] + bytes([truth[-1] ^ 1]))
+    since = scene.observer.mark()
+    scene.publisher.announce("2.0.0")
+    scene.process.wait_for_stderr("the broker sent a damaged chunk")
     scene.is_unharmed(since)
-    scene.press.put(topic, truth)
-    scene.watcher.state("pi", "committed", since=since, installed_version="2.0.0")
-    since = scene.watcher.mark()
-    scene.press.announce("1.0.0")  # for the next story
-    scene.watcher.state("pi", "committed", since=since, installed_version="1.0.0")
+    scene.publisher.retain(topic, truth)
+    scene.observer.state("pi", "committed", since=since, installed_version="2.0.0")
+    since = scene.observer.mark()
+    scene.publisher.announce("1.0.0")  # for the next story
+    scene.observer.state("pi", "committed", since=since, installed_version="1.0.0")
 
 
 # --- models, rightly signed
@@ -263,14 +268,14 @@ HOSTILE: dict[str, tuple[Callable[[Source, Path], Source], str]] = {
 def test_a_hostile_model_that_is_rightly_signed_kills_its_proof_alone(scene: Scene, case: str) -> None:
     make, told = HOSTILE[case]
     version = f"6.6.{list(HOSTILE).index(case)}"
-    scene.press.print(version, make(scene.source, scene.folder / f"{version}.tflite"))
-    since = scene.watcher.mark()
-    scene.press.announce(version)
-    event = scene.watcher.wait(Kind.EVENT, lambda says: says["version"] == version, since=since)
+    scene.publisher.add_version(version, make(scene.source, scene.folder / f"{version}.tflite"))
+    since = scene.observer.mark()
+    scene.publisher.announce(version)
+    event = scene.observer.wait(Kind.EVENT, lambda says: says["version"] == version, since=since)
     assert (event["outcome"], event["from_version"]) == ("rejected", "1.0.0")
     assert event["reason"]
     assert told in event["reason"]
-    scene.watcher.state("pi", "rejected", since=since, installed_version="1.0.0")
+    scene.observer.state("pi", "rejected", since=since, installed_version="1.0.0")
     scene.is_unharmed(since)
 
 
@@ -296,18 +301,18 @@ def test_a_full_disk_stops_the_update_and_nothing_else(digits: Path, small_disk:
         ballast = small_disk / "ballast"
         tflite = tmp_path / "2.0.0.tflite"
         tflite.write_bytes(fleet_models.nudged(digits, 2))
-        scene.press.print("2.0.0", Source.of(tflite))
+        scene.publisher.add_version("2.0.0", Source.of(tflite))
         fill(ballast, leave_bytes=300_000)
-        since = scene.watcher.mark()
-        scene.press.announce("2.0.0")
-        said = scene.watcher.wait(Kind.STATUS, lambda says: says["state"] == "deferred", since=since)
+        since = scene.observer.mark()
+        scene.publisher.announce("2.0.0")
+        said = scene.observer.wait(Kind.STATUS, lambda says: says["state"] == "deferred", since=since)
         assert "are needed in" in said["reason"] or "the disk" in said["reason"]
         now = replace(scene, pi=pi)
         now.is_unharmed(since)
         ballast.unlink()
-        since = scene.watcher.mark()
-        scene.press.announce("2.0.0")  # any news makes a device look again
-        scene.watcher.state("pi", "committed", since=since, installed_version="2.0.0")
+        since = scene.observer.mark()
+        scene.publisher.announce("2.0.0")  # any news makes a device look again
+        scene.observer.state("pi", "committed", since=since, installed_version="2.0.0")
         pi.check_files()
 
 
@@ -324,18 +329,18 @@ def test_after_a_power_cut_on_a_disk_that_cannot_be_written_the_live_model_answe
             else:
                 remount(small_disk, "ro")
             with running(scene.pi, "--replay", str(scene.known), "--rate", "50") as life:
-                life.until_said(f"feedback cannot be kept yet, and adds up until it can be: the disk is {trouble}")
-                assert life.stop() == 0, life.grumbled
-            assert json.loads(life.said.splitlines()[-1])["predictions"] > 0
-            assert json.loads(life.said.splitlines()[-1])["failed"] == 0
-            told = tell("predict", str(scene.known), "--config", str(scene.pi.config))
+                life.wait_for_stderr(f"feedback cannot be kept yet, and adds up until it can be: the disk is {trouble}")
+                assert life.stop() == 0, life.stderr
+            assert json.loads(life.stdout.splitlines()[-1])["predictions"] > 0
+            assert json.loads(life.stdout.splitlines()[-1])["failed"] == 0
+            told = run_command("predict", str(scene.known), "--config", str(scene.pi.config))
             assert told.code == 0, told.err
-            assert "Traceback" not in life.grumbled, life.grumbled
+            assert "Traceback" not in life.stderr, life.stderr
             remount(small_disk, "rw")
             ballast.unlink(missing_ok=True)
-            since = scene.watcher.mark()
+            since = scene.observer.mark()
             with running(scene.pi, "--replay", str(scene.known), "--rate", "50") as life:
-                scene.watcher.wait(Kind.FEEDBACK, lambda says: says["inferences"] > 0, since=since)
+                scene.observer.wait(Kind.FEEDBACK, lambda says: says["inferences"] > 0, since=since)
 
 
 def remount(disk: Path, how: str) -> None:
@@ -351,8 +356,8 @@ def fill(path: Path, *, leave_bytes: int) -> None:
 
 
 def test_a_second_process_with_the_same_folder_is_sent_away(scene: Scene) -> None:
-    since = scene.watcher.mark()
-    told = tell("run", "--config", str(scene.pi.config))
+    since = scene.observer.mark()
+    told = run_command("run", "--config", str(scene.pi.config))
     assert told.code == 7
     assert f"process {scene.process.popen.pid} already runs with the folder" in told.err
     assert f"kill {scene.process.popen.pid}" in told.err

@@ -14,8 +14,10 @@ import pytest
 from protocol.topics import Kind
 from tests.brokers import Mosquitto, mosquitto, mosquitto_with_users, readable_folder, url_of
 from tests.builders import an_authority
-from tests.integration.fleet import DeviceFolder, Told, a_device, running, tell, watching
-from tests.integration.press import Press, Source
+from tests.integration.command_result import CommandResult
+from tests.integration.fleet import DeviceFolder, a_device, run_command, running
+from tests.integration.fleet_observer import observing
+from tests.integration.unchecked_publisher import Source, UncheckedPublisher
 
 CLOSED = "mqtt://127.0.0.1:1"
 
@@ -31,31 +33,31 @@ def test_sigterm_ends_it_cleanly_with_its_last_window_and_without_a_will(
 ) -> None:
     known = tmp_path / "x.npz"
     np.savez(known, x=np.random.default_rng(9).uniform(0, 1, (40, 784)).astype(np.float32))
-    with Press(url_of(broker), tmp_path) as press, watching(url_of(broker)) as watcher:
-        press.print("1.0.0", Source.of(digits / "digits.tflite"))
-        root = press.authority.root
+    with UncheckedPublisher(url_of(broker), tmp_path) as publisher, observing(url_of(broker)) as observer:
+        publisher.add_version("1.0.0", Source.of(digits / "digits.tflite"))
+        root = publisher.authority.root
         pi = a_device(tmp_path / "pi", "pi", broker.url, root, feedback={"every_s": 3_600.0})
-        press.announce("1.0.0")
+        publisher.announce("1.0.0")
         with running(pi, "--replay", str(known), "--rate", "100") as process:
-            watcher.state("pi", "committed")
-            assert process.stop() == 0, process.grumbled
-        offline = watcher.wait(Kind.PRESENCE, lambda says: not says["online"], device="pi")
+            observer.state("pi", "committed")
+            assert process.stop() == 0, process.stderr
+        offline = observer.wait(Kind.PRESENCE, lambda says: not says["online"], device="pi")
         assert "at" in offline, "a last will knows no time: this was said by the device itself"
-        window = watcher.wait(Kind.FEEDBACK, lambda says: says["version"] == "1.0.0", device="pi")
-    (line,) = process.said.splitlines()
+        window = observer.wait(Kind.FEEDBACK, lambda says: says["version"] == "1.0.0", device="pi")
+    (line,) = process.stdout.splitlines()
     counts = json.loads(line)
     assert counts["failed"] == 0
     assert counts["predictions"] == window["inferences"] > 0
-    assert "Traceback" not in process.grumbled
+    assert "Traceback" not in process.stderr
 
 
 def test_a_killed_device_is_told_of_by_its_will(broker: Mosquitto, tmp_path: Path) -> None:
-    with watching(url_of(broker)) as watcher:
+    with observing(url_of(broker)) as observer:
         pi = a_device(tmp_path / "pi", "pi-9", broker.url, an_authority().root)
         with running(pi) as process:
-            online = watcher.wait(Kind.PRESENCE, lambda says: says["online"], device="pi-9")
+            online = observer.wait(Kind.PRESENCE, lambda says: says["online"], device="pi-9")
             process.kill()
-            offline = watcher.wait(Kind.PRESENCE, lambda says: not says["online"], device="pi-9")
+            offline = observer.wait(Kind.PRESENCE, lambda says: not says["online"], device="pi-9")
     assert offline["session"] == online["session"]
     assert "at" not in offline
 
@@ -65,7 +67,7 @@ def test_a_killed_device_is_told_of_by_its_will(broker: Mosquitto, tmp_path: Pat
 
 def examined(pi: DeviceFolder) -> dict[str, dict[str, str]]:
     """What the doctor found, by name."""
-    told = tell("doctor", "--config", str(pi.config), "--json")
+    told = run_command("doctor", "--config", str(pi.config), "--json")
     told.is_plain()
     found = json.loads(told.out)
     checks = {check["name"]: check for check in found["checks"]}
@@ -80,13 +82,13 @@ def test_the_doctor_finds_a_good_device_well_also_while_it_runs(broker: Mosquitt
     assert list(checks) == ["runtime", "root", "state folder", "disk", "clock", "broker", "status of digits"]
     assert {name for name, check in checks.items() if check["level"] == "bad"} == set()
     assert "opened and ran a model" in checks["runtime"]["found"]
-    with watching(url_of(broker)) as watcher, running(pi) as process:
-        watcher.state("pi", "idle")
+    with observing(url_of(broker)) as observer, running(pi) as process:
+        observer.state("pi", "idle")
         checks = examined(pi)
         assert f"process {process.popen.pid} already runs" in checks["state folder"]["found"]
         assert all(check["level"] != "bad" for check in checks.values())
         assert process.alive
-    told = tell("doctor", "--config", str(pi.config))
+    told = run_command("doctor", "--config", str(pi.config))
     assert told.code == 0
     assert "ok    broker: " in told.out
 
@@ -160,11 +162,11 @@ def test_rights_that_are_missing_on_the_broker_are_told_with_the_line_to_write(t
     assert "let user 'pi' write fleet/v1/devices/pi/#" in status["fix"]
 
 
-def said_in_columns(told: Told) -> list[str]:
+def said_in_columns(told: CommandResult) -> list[str]:
     return [line[:4].strip() for line in told.out.splitlines() if not line.startswith("      ->")]
 
 
 def test_the_doctor_speaks_in_lines_that_a_person_can_scan(tmp_path: Path) -> None:
-    told = tell("doctor", "--config", str(a_device(tmp_path / "pi", "pi", CLOSED, an_authority().root).config))
+    told = run_command("doctor", "--config", str(a_device(tmp_path / "pi", "pi", CLOSED, an_authority().root).config))
     assert set(said_in_columns(told)) <= {"ok", "warn", "bad"}
     assert "\n      -> check `broker` in device.toml" in told.out

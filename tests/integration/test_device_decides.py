@@ -16,8 +16,9 @@ import pytest
 
 from tests.brokers import mosquitto, url_of
 from tests.integration import fleet_models
-from tests.integration.fleet import DeviceFolder, Process, Watcher, a_device, running, tell, watching
-from tests.integration.press import Press, Source
+from tests.integration.fleet import DeviceFolder, Process, a_device, run_command, running
+from tests.integration.fleet_observer import FleetObserver, observing
+from tests.integration.unchecked_publisher import Source, UncheckedPublisher
 
 FIT: Mapping[str, Any] = {
     "battery_percent": 80, "on_mains": False, "cpu_percent": 20, "temperature_c": 45, "metered": False,
@@ -31,8 +32,8 @@ LIMITS = {"cpu_max_percent": 80, "temperature_max_c": 75}
 class Scene:
     """A device that runs 1.0.0 and has inputs to compare with."""
 
-    press: Press
-    watcher: Watcher
+    publisher: UncheckedPublisher
+    observer: FleetObserver
     pi: DeviceFolder
     process: Process
     probe: Path
@@ -50,8 +51,8 @@ class Scene:
         self.releases += 1
         version = f"1.{self.releases}.0"
         tflite = self.digits_file(version)
-        self.press.print(version, Source.of(tflite))
-        self.press.announce(version)
+        self.publisher.add_version(version, Source.of(tflite))
+        self.publisher.announce(version)
         return version
 
     def digits_file(self, version: str) -> Path:
@@ -61,14 +62,14 @@ class Scene:
 
     def is_deferred(self, reason: str, since: int) -> Mapping[str, Any]:
         """Wait until it says why it waits, and until when."""
-        said = self.watcher.state(self.pi.device, "deferred", since=since)
+        said = self.observer.state(self.pi.device, "deferred", since=since)
         assert reason in said["reason"], said
         assert datetime.fromisoformat(said["next_check"]) > datetime.fromisoformat(said["at"])
         return said
 
     def updates_to(self, version: str, since: int) -> None:
         """Wait until it runs the version, in the same life of the process."""
-        self.watcher.state(self.pi.device, "committed", since=since, installed_version=version)
+        self.observer.state(self.pi.device, "committed", since=since, installed_version=version)
         assert self.process.alive
 
 
@@ -79,14 +80,18 @@ def a_scene(digits: Path, folder: Path, **settings: Any) -> Iterator[Scene]:
     np.savez(inputs, x=np.random.default_rng(9).uniform(0, 1, (40, 784)).astype(np.float32))
     probe = folder / "probe.json"
     probe.write_text(json.dumps(FIT))
-    with mosquitto() as broker, Press(url_of(broker), folder) as press, watching(url_of(broker)) as watcher:
-        press.print("1.0.0", source)
-        press.announce("1.0.0")
-        root = press.authority.root
+    with (
+        mosquitto() as broker,
+        UncheckedPublisher(url_of(broker), folder) as publisher,
+        observing(url_of(broker)) as observer,
+    ):
+        publisher.add_version("1.0.0", source)
+        publisher.announce("1.0.0")
+        root = publisher.authority.root
         pi = a_device(folder / "pi", "pi", broker.url, root, probe_file=str(probe), conditions=LIMITS, **settings)
         with running(pi, "--replay", str(inputs), "--rate", "100") as process:
-            watcher.state("pi", "committed", installed_version="1.0.0")
-            yield Scene(press, watcher, pi, process, probe, digits)
+            observer.state("pi", "committed", installed_version="1.0.0")
+            yield Scene(publisher, observer, pi, process, probe, digits)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +114,7 @@ def scene(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sc
 def test_an_unfit_device_says_why_and_when_and_updates_without_a_restart_once_it_is_fit(
     scene: Scene, bad: dict[str, object], reason: str
 ) -> None:
-    since = scene.watcher.mark()
+    since = scene.observer.mark()
     scene.reads(**bad)
     version = scene.release()
     scene.is_deferred(reason, since)
@@ -118,23 +123,23 @@ def test_an_unfit_device_says_why_and_when_and_updates_without_a_restart_once_it
 
 
 def test_an_application_that_holds_is_waited_for_and_the_command_says_so(scene: Scene) -> None:
-    since = scene.watcher.mark()
+    since = scene.observer.mark()
     hold = scene.pi.state / "hold"
     hold.write_text("a patient is being measured\n")
     version = scene.release()
     scene.is_deferred("the application holds updates: a patient is being measured", since)
-    told = tell("status", "--config", str(scene.pi.config))
+    told = run_command("status", "--config", str(scene.pi.config))
     assert "a patient is being measured" in told.out, told
     hold.unlink()
     scene.updates_to(version, since)
 
 
 def test_a_battery_that_wavers_around_its_limit_must_come_well_back(scene: Scene) -> None:
-    since = scene.watcher.mark()
+    since = scene.observer.mark()
     scene.reads(battery_percent=12)
     version = scene.release()
     scene.is_deferred("battery 12 % is under 30 %", since)
-    since = scene.watcher.mark()
+    since = scene.observer.mark()
     scene.reads(battery_percent=33)
     scene.is_deferred("battery 33 % is under 35 %, for it was under 30 %", since)
     scene.reads(battery_percent=36)
@@ -145,7 +150,7 @@ def test_a_device_with_hours_waits_until_they_come_and_says_when(digits: Path, t
     strategy = {"kind": "periodic", "windows": ["02:00-03:00"], "zone": "Europe/Berlin"}
     (tmp_path / "first").mkdir()
     with a_scene(digits, tmp_path, strategy=strategy) as scene:  # the first version comes at noon: it is urgent
-        since = scene.watcher.mark()
+        since = scene.observer.mark()
         scene.reads(local_time="2026-06-02T01:59:56")
         version = scene.release()
         said = scene.is_deferred("outside the update windows; the next opens at 02:00 local time", since)
@@ -157,7 +162,7 @@ def test_a_device_with_hours_waits_until_they_come_and_says_when(digits: Path, t
 def test_a_smart_device_does_not_wait_for_comfort_once_its_model_does_badly(digits: Path, tmp_path: Path) -> None:
     strategy = {"kind": "smart", "interval_min_s": 1, "interval_max_s": 3_600}
     with a_scene(digits, tmp_path, strategy=strategy) as scene:
-        since = scene.watcher.mark()
+        since = scene.observer.mark()
         scene.reads(cpu_percent=97, quality={"drift": 0.0, "confidence": 0.99, "inferences": 100})
         version = scene.release()
         said = scene.is_deferred("CPU load 97 % is over 80 %; looks every", since)

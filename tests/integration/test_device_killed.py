@@ -22,13 +22,14 @@ from protocol.messages.plan import Rule
 from protocol.topics import Kind
 from tests.brokers import Mosquitto, url_of
 from tests.integration import fleet_models
-from tests.integration.fleet import CHUNK_BYTES, DeviceFolder, Process, Watcher, a_device, run_device, start, watching
-from tests.integration.press import Press, Source
+from tests.integration.fleet import CHUNK_BYTES, DeviceFolder, Process, a_device, run_device, start
+from tests.integration.fleet_observer import FleetObserver, observing
+from tests.integration.unchecked_publisher import Source, UncheckedPublisher
 
 SEED = random.SystemRandom().randrange(10**6)  # printed; put a number here to see a run again
 KILLS_A_RELEASE = 5
 RELEASES = {
-    "witness": ("2.0.0", "2.1.0", "2.2.0", "2.3.0"),
+    "application": ("2.0.0", "2.1.0", "2.2.0", "2.3.0"),
     "pi-1": ("3.0.0", "3.1.0", "3.2.0"),
     "pi-2": ("4.0.0", "4.1.0", "4.2.0"),
 }
@@ -48,7 +49,7 @@ class Doom:
     folder: DeviceFolder
     begin: Callable[[], Process]
     rng: random.Random
-    watcher: Watcher
+    observer: FleetObserver
     tell_plan: Callable[[str], None]
     process: Process | None = None
     waited_for: Counter[str] = field(default_factory=Counter)
@@ -65,17 +66,17 @@ class Doom:
 
     def _live(self, releases: tuple[str, ...]) -> None:
         self.process = self.begin()
-        self.watcher.state(self.folder.device, "committed", installed_version="1.0.0")
+        self.observer.state(self.folder.device, "committed", installed_version="1.0.0")
         for version in releases:
-            since = self.watcher.mark()
+            since = self.observer.mark()
             self.tell_plan(version)
             for stage in sorted(self.rng.choices(STAGES, ODDS, k=KILLS_A_RELEASE), key=STAGES.index):
                 self.die(self.process, stage, version, since)
-                since = self.watcher.mark()
+                since = self.observer.mark()
                 self.process = self.begin()
-            self.watcher.state(self.folder.device, "committed", since=since, installed_version=version)
+            self.observer.state(self.folder.device, "committed", since=since, installed_version=version)
         self.folder.until_delivered()
-        assert self.process.stop() == 0, self.process.grumbled
+        assert self.process.stop() == 0, self.process.stderr
 
     def die(self, process: Process, stage: str, version: str, since: int) -> None:
         """Wait for a stage of the update, or a later one, and a little longer; then kill, and look at what is left.
@@ -83,7 +84,7 @@ class Doom:
         The first time it is killed at once, so that on a machine of any speed each stage has its death.
         """
         later = STAGES[STAGES.index(stage) :]
-        self.watcher.wait(
+        self.observer.wait(
             Kind.STATUS,
             lambda says: says["latest_version"] == version and says["state"] in later,
             device=self.folder.device,
@@ -115,14 +116,14 @@ def test_fifty_deaths_in_mid_update_leave_no_trace(broker: Mosquitto, digits: Pa
         path.write_bytes(fleet_models.nudged(digits, number))
     known = tmp_path / "known.npz"
     known_answers(files, known)
-    with Press(url_of(broker), tmp_path) as press, watching(url_of(broker)) as watcher:
+    with UncheckedPublisher(url_of(broker), tmp_path) as publisher, observing(url_of(broker)) as observer:
         for name, path in files.items():
-            press.print(name, Source.of(path))
-        root = press.authority.root
+            publisher.add_version(name, Source.of(path))
+        root = publisher.authority.root
         folders = {name: a_device(tmp_path / name, name, broker.url, root, download=SLOW) for name in RELEASES}
-        tell_plan = planner(press)
+        tell_plan = planner(publisher)
         dooms = [
-            Doom(folder, begin_of(folder, known), random.Random(SEED + at), watcher, partial(tell_plan, name))
+            Doom(folder, begin_of(folder, known), random.Random(SEED + at), observer, partial(tell_plan, name))
             for at, (name, folder) in enumerate(folders.items())
         ]
         with ThreadPoolExecutor(len(dooms)) as pool:
@@ -131,30 +132,30 @@ def test_fifty_deaths_in_mid_update_leave_no_trace(broker: Mosquitto, digits: Pa
                 life.result()
         check_deaths(dooms)
         for doom in dooms:
-            check_outcomes(doom, watcher)
+            check_outcomes(doom, observer)
             check_end(doom)
-        check_answers(folders["witness"])
-        check_replays([folders["pi-1"], folders["pi-2"]], watcher)
+        check_answers(folders["application"])
+        check_replays([folders["pi-1"], folders["pi-2"]], observer)
 
 
-def planner(press: Press) -> Callable[[str, str], None]:
+def planner(publisher: UncheckedPublisher) -> Callable[[str, str], None]:
     """Tell one device what to run, and leave the others as they are."""
     wanted = dict.fromkeys(RELEASES, "1.0.0")
     signing = threading.Lock()
-    press.announce("1.0.0")
+    publisher.announce("1.0.0")
 
     def tell_plan(device: str, version: str) -> None:
         with signing:
             wanted[device] = version
-            press.announce(*(Rule(version=version, devices=(device,)) for device, version in wanted.items()))
+            publisher.announce(*(Rule(version=version, devices=(device,)) for device, version in wanted.items()))
 
     return tell_plan
 
 
 def begin_of(folder: DeviceFolder, known: Path) -> Callable[[], Process]:
     """One of them is an application that checks each answer, the others are the command."""
-    if folder.device == "witness":
-        program = str(Path(__file__).with_name("witness.py"))
+    if folder.device == "application":
+        program = str(Path(__file__).with_name("checking_application.py"))
         return partial(start, folder, sys.executable, program, str(folder.config), str(known))
     return partial(run_device, folder, "--replay", str(known), "--rate", "100")
 
@@ -166,9 +167,9 @@ def check_deaths(dooms: list[Doom]) -> None:
     assert set(died_in) >= {"fetching", "proving", "probation"}
 
 
-def check_outcomes(doom: Doom, watcher: Watcher) -> None:
+def check_outcomes(doom: Doom, observer: FleetObserver) -> None:
     """At least once, counted by id: nothing that a journal ever held is missing, and each version was adopted once."""
-    said = {says["event_id"]: says for says in watcher.of(Kind.EVENT, doom.folder.device)}
+    said = {says["event_id"]: says for says in observer.of(Kind.EVENT, doom.folder.device)}
     assert set(doom.ever_held) <= set(said)
     for event_id, line in doom.ever_held.items():
         assert json.loads(line) == said[event_id]
@@ -193,13 +194,13 @@ def check_answers(folder: DeviceFolder) -> None:
     assert [line for line in lines if "wrong" in line or "failed" in line] == []
     assert lines[-1]["wrong_or_failed"] == 0
     assert lines[-1]["asked"] > 0
-    assert {line["version"] for line in lines if "version" in line} == {"1.0.0", *RELEASES["witness"]}
+    assert {line["version"] for line in lines if "version" in line} == {"1.0.0", *RELEASES["application"]}
 
 
-def check_replays(folders: list[DeviceFolder], watcher: Watcher) -> None:
+def check_replays(folders: list[DeviceFolder], observer: FleetObserver) -> None:
     """Each life tells its count at its end, if it has one; feedback tells the rest."""
     for folder in folders:
         assert json.loads((folder.path / "stdout").read_text().splitlines()[-1])["failed"] == 0
-    windows = watcher.of(Kind.FEEDBACK)
+    windows = observer.of(Kind.FEEDBACK)
     assert sum(window["inferences"] for window in windows) > 0
     assert sum(window["errors"] for window in windows) == 0

@@ -13,8 +13,10 @@ import pytest
 from protocol.content.encodings import RAW, ZSTD
 from tests.brokers import mosquitto, url_of
 from tests.integration import fleet_models
-from tests.integration.fleet import WITHIN_S, a_device, running, watching
-from tests.integration.press import Press, Source
+from tests.integration.fleet import a_device, running
+from tests.integration.fleet_observer import observing
+from tests.integration.unchecked_publisher import Source, UncheckedPublisher
+from tests.recorder import WITHIN_S
 
 ALLOWED_BYTES = 40_000_000
 SAMPLES_A_SECOND = 20
@@ -62,21 +64,21 @@ def test_a_60_mb_model_comes_in_within_40_mb(large: Path, tmp_path: Path, kind: 
     download = {"rate_max_bytes_s": 40_000_000, "window": 8}
     with (
         mosquitto() as broker,
-        Press(url_of(broker), tmp_path) as press,
-        watching(url_of(broker)) as watcher,
+        UncheckedPublisher(url_of(broker), tmp_path) as publisher,
+        observing(url_of(broker)) as observer,
     ):
-        press.print("1.0.0", Source.of(large, kinds=(kind,), golden_samples=2))
-        pi = a_device(tmp_path / "pi", "pi", broker.url, press.authority.root, download=download)
+        publisher.add_version("1.0.0", Source.of(large, kinds=(kind,), golden_samples=2))
+        pi = a_device(tmp_path / "pi", "pi", broker.url, publisher.authority.root, download=download)
         with running(pi) as process:
-            watcher.state("pi", "idle", within_s=WITHIN_S)
+            observer.state("pi", "idle", within_s=WITHIN_S)
             scale = Scale(process.popen.pid)
             idle_bytes = scale.now()
             scale.start()
-            press.announce("1.0.0")
-            watcher.state("pi", "proving", within_s=4 * WITHIN_S)
+            publisher.announce("1.0.0")
+            observer.state("pi", "proving", within_s=4 * WITHIN_S)
             most_bytes = scale.stop()
-            watcher.state("pi", "probation", within_s=4 * WITHIN_S)
-            assert process.stop() == 0, process.grumbled
+            observer.state("pi", "probation", within_s=4 * WITHIN_S)
+            assert process.stop() == 0, process.stderr
     figures = f"{kind}: idle {idle_bytes / 1e6:.1f} MB, at most {most_bytes / 1e6:.1f} MB in {len(scale.samples)} looks"
     sys.stdout.write(f"{figures}\n")
     assert len(scale.samples) >= SAMPLES_A_SECOND, "too short a look at it"

@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 from device_client.adapters.runtime.tflite import open_model
 from protocol.topics import Kind
 from tests.brokers import Mosquitto, mosquitto, url_of
-from tests.integration.fleet import PROJECT, WITHIN_S, DeviceFolder, Watcher, a_device, running, watching
-from tests.integration.press import Press, Source
+from tests.integration.fleet import PROJECT, DeviceFolder, a_device, running
+from tests.integration.fleet_observer import FleetObserver, observing
+from tests.integration.unchecked_publisher import Source, UncheckedPublisher
 from tests.pages import page
+from tests.recorder import WITHIN_S
 
 ROWS: Final = 5
 CLIENTS: Final = ("mosquitto_pub", "mosquitto_sub", "mosquitto_rr")
@@ -39,8 +41,8 @@ class Scene:
     """A device that answers over MQTT, and a shell beside it, in a folder of its own."""
 
     broker: Mosquitto
-    press: Press
-    watcher: Watcher
+    publisher: UncheckedPublisher
+    observer: FleetObserver
     pi: DeviceFolder
     shell: Path
     right: NDArray[np.float32]
@@ -61,14 +63,14 @@ class Scene:
 
     def hears(self, where: Callable[[Any], bool], since: int) -> Any:
         """The next answer on the output."""
-        return self.watcher.wait(Kind.OUTPUT, where, device="pi-1", since=since)
+        return self.observer.wait(Kind.OUTPUT, where, device="pi-1", since=since)
 
     def quiet(self) -> int:
         """A mark behind the answers to all that was asked so far."""
-        mark, end = self.watcher.mark(), f"quiet {time.monotonic_ns()}"
+        mark, end = self.observer.mark(), f"quiet {time.monotonic_ns()}"
         self.types(f'mosquitto_pub -t {INPUT} -m \'{{"id": "{end}"}}\'')
         self.hears(lambda says: says.get("id") == end, mark)
-        return self.watcher.mark()
+        return self.observer.mark()
 
     def environment(self) -> dict[str, str]:
         """Of the shell: our Python first, and the broker's port where the clients look for settings."""
@@ -82,21 +84,25 @@ def scene(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sc
     folder = tmp_path_factory.mktemp("questions")
     x = np.random.default_rng(9).uniform(0, 1, (ROWS, 784)).round(4).astype(np.float32)
     np.savez(folder / "digits.npz", x=x)
-    with mosquitto() as broker, Press(url_of(broker), folder) as press, watching(url_of(broker)) as watcher:
+    with (
+        mosquitto() as broker,
+        UncheckedPublisher(url_of(broker), folder) as publisher,
+        observing(url_of(broker)) as observer,
+    ):
         for client in CLIENTS:
             assert shutil.which(client), "sudo apt-get install mosquitto-clients"
             (folder / client).write_text(f"-p {broker.port}\n")  # the clients' own way to have settings
-        press.print("1.0.0", Source.of(digits / "digits.tflite"))
-        press.announce("1.0.0")
-        pi = a_device(folder / "pi-1", "pi-1", broker.url, press.authority.root)
+        publisher.add_version("1.0.0", Source.of(digits / "digits.tflite"))
+        publisher.announce("1.0.0")
+        pi = a_device(folder / "pi-1", "pi-1", broker.url, publisher.authority.root)
         with pi.config.open("a") as config:
             config.write(f'{block("toml device.toml")}on_swap = ["./follow", "now"]\n')
         follow = pi.path / "follow"
         follow.write_text(FOLLOW)
         follow.chmod(0o755)
         with running(pi):
-            watcher.state("pi-1", "probation", installed_version="1.0.0")
-            yield Scene(broker, press, watcher, pi, folder, open_model(digits / "digits.tflite").run([x])[0])
+            observer.state("pi-1", "probation", installed_version="1.0.0")
+            yield Scene(broker, publisher, observer, pi, folder, open_model(digits / "digits.tflite").run([x])[0])
 
 
 def block(info: str) -> str:
@@ -136,7 +142,7 @@ def test_who_listens_hears_answers_and_a_label_that_comes_later_is_counted(scene
     is_right(scene, next(each for each in heard if "outputs" in each))  # the other one is about a label
     labelled = scene.hears(lambda says: "label_counted" in says, since)
     assert (labelled["id"], labelled["label_counted"]) == ("first", True)
-    scene.watcher.wait(Kind.FEEDBACK, lambda says: says["inferences"] > 0 and says["labelled"] > 0, since=since)
+    scene.observer.wait(Kind.FEEDBACK, lambda says: says["inferences"] > 0 and says["labelled"] > 0, since=since)
 
 
 def test_an_answer_goes_where_it_is_awaited_with_what_it_is_known_by(scene: Scene) -> None:
@@ -152,7 +158,7 @@ def test_an_answer_goes_where_it_is_awaited_with_what_it_is_known_by(scene: Scen
         is_right(scene, json.loads(line))
     scene.types(f'mosquitto_rr -W 30 -t {INPUT} -e {OUTPUT} -m \'{{"id": "last", "x": []}}\'')
     scene.hears(lambda says: says["id"] == "last", since)
-    heard = [each.says["id"] for each in scene.watcher.heard[since:] if each.kind is Kind.OUTPUT]
+    heard = [each.says["id"] for each in scene.observer.messages[since:] if each.kind is Kind.OUTPUT]
     assert heard == ["first", "last"], "what was awaited elsewhere is not said on the output too"
 
 
@@ -204,9 +210,9 @@ def test_a_device_hears_questions_again_after_a_cut_but_none_that_the_broker_kee
     scene.hears(lambda says: says["id"] == "first", since)  # it was said just now
     since = scene.quiet()
     scene.types("mosquitto_pub -i edgeferry-pi-1 -t elsewhere -n")  # the broker lets the older of one name go
-    scene.watcher.wait(Kind.PRESENCE, lambda says: says["online"], device="pi-1", since=since)
+    scene.observer.wait(Kind.PRESENCE, lambda says: says["online"], device="pi-1", since=since)
     is_right(scene, scene.asks(block("sh ask with MQTT 5")))
-    heard = [each for each in scene.watcher.heard[since:] if each.kind is Kind.OUTPUT]
+    heard = [each for each in scene.observer.messages[since:] if each.kind is Kind.OUTPUT]
     scene.types(f"mosquitto_pub -r -n -t {INPUT}")
     assert not heard
     assert "a question that the broker keeps is not answered" in (scene.pi.path / "stderr").read_text()
@@ -218,7 +224,7 @@ def test_the_example_asks(scene: Scene) -> None:
 
 
 def test_the_command_after_a_swap_has_found_the_new_file_in_the_link(scene: Scene) -> None:
-    followed, (version,) = scene.pi.path / "followed", scene.press.manifests.values()
+    followed, (version,) = scene.pi.path / "followed", scene.publisher.manifests.values()
     until_s = time.monotonic() + WITHIN_S
     while not followed.exists() or not followed.read_text().endswith("\n"):
         assert time.monotonic() < until_s

@@ -21,7 +21,8 @@ from publisher.operations.release.release import ReleaseRequest, release
 from publisher.settings import Settings
 from tests.brokers import mosquitto
 from tests.integration import fleet_models
-from tests.integration.fleet import DeviceFolder, a_device, running, watching
+from tests.integration.fleet import DeviceFolder, a_device, running
+from tests.integration.fleet_observer import observing
 
 MB = 1_000_000
 TIGHTENED = "the settings speak against its variant, others are looked at: float32 needs 200 MB of memory, 100 MB may"
@@ -64,7 +65,7 @@ def test_devices_with_different_budgets_take_different_variants_and_say_why(digi
             quick = enrolled(context, tmp_path, "pi-quick", "memory_budget_mb = 500\nlatency_budget_ms = 5")
             release(context, ReleaseRequest("digits", "1.0.0"), lambda _: made(digits))
         replay = ("--replay", str(digits / "held.npz"), "--rate", "100")
-        with watching(settings.broker) as fleet:
+        with observing(settings.broker) as fleet:
             with running(roomy, *replay), running(tight, *replay), running(quick, *replay):
                 large = fleet.state("pi-roomy", "committed", installed_version="1.0.0")
                 small = fleet.state("pi-tight", "committed", installed_version="1.0.0")

@@ -21,6 +21,7 @@ import pytest
 
 from tests.brokers import Mosquitto, mosquitto
 from tests.pages import Fence, page
+from tests.recorder import Recorder
 
 ENOUGH_S: Final = 150.0  # for anything that is awaited; two cores may be shared by much
 LINE_AIM_BYTES: Final = 4_096
@@ -39,19 +40,21 @@ def block(info: str) -> Fence:
 @pytest.mark.usefixtures("mosquitto_program")
 def test_the_road_by_hand_leads_where_readme_says(tmp_path: Path) -> None:
     with mosquitto() as broker:
-        with _ear(broker, tmp_path) as ear:
+        with _subscriber(broker, tmp_path) as subscriber:
             _run(block("sh by hand, first terminal"), broker, tmp_path)
             with _device(broker, tmp_path) as device:
-                ear.wait_for(lambda: ear.outcome("adopted", "1.0.0"))
+                subscriber.wait_until(lambda: subscriber.outcome("adopted", "1.0.0"))
                 _run(block("sh by hand, first terminal again"), broker, tmp_path)
-                ear.wait_for(lambda: ear.status().get("latest_version") == "1.0.0")
-                ear.wait_for(lambda: ear.status().get("state") == "committed" and ear.said("feedback"))
-            assert json.loads(device.told)["failed"] == 0
-            assert ear.status()["installed_version"] == "1.0.0"
-            assert ear.said("presence")[-1]["online"] is False, "it said goodbye"
-            assert max(ear.sizes) < LINE_AIM_BYTES
-        told = _run(_fence("publisher rollout show digits --json"), broker, tmp_path)
-        assert "rolled back from 1.1.0 to 1.0.0" in told
+                subscriber.wait_until(lambda: subscriber.status().get("latest_version") == "1.0.0")
+                subscriber.wait_until(
+                    lambda: subscriber.status().get("state") == "committed" and subscriber.messages("feedback")
+                )
+            assert json.loads(device.stdout)["failed"] == 0
+            assert subscriber.status()["installed_version"] == "1.0.0"
+            assert subscriber.messages("presence")[-1]["online"] is False, "it said goodbye"
+            assert max(subscriber.sizes) < LINE_AIM_BYTES
+        shown = _run(_fence("publisher rollout show digits --json"), broker, tmp_path)
+        assert "rolled back from 1.1.0 to 1.0.0" in shown
         assert "0 chunks uploaded" in (tmp_path / "first terminal again.log").read_text()
         _application_answers(broker, tmp_path)
 
@@ -90,44 +93,40 @@ def _environment(broker: Mosquitto) -> dict[str, str]:
     return {**os.environ, **QUICKER, "PATH": here, "EDGEFERRY_BROKER": broker.url}
 
 
-class Ear:
-    """What mosquitto_sub prints, with the format that README shows: a topic, a space, a line of JSON."""
+class SubscriberOutput(Recorder[tuple[str, dict[str, Any]]]):
+    """What mosquitto_sub prints with README's format: a topic, a space, a line of JSON."""
 
     def __init__(self) -> None:
-        self.heard: list[tuple[str, dict[str, Any]]] = []
+        super().__init__()
         self.sizes: list[int] = [0]
-        self._changed = threading.Condition()
 
-    def listen(self, lines: Iterator[str]) -> None:
-        """Take line after line until there are no more."""
+    def read(self, lines: Iterator[str]) -> None:
+        """Record line after line until there are no more."""
         for line in lines:
             topic, _, payload = line.rstrip("\n").partition(" ")
-            with self._changed:
-                self.heard.append((topic, json.loads(payload)))
-                self.sizes.append(len(payload.encode()))
-                self._changed.notify_all()
+            self.sizes.append(len(payload.encode()))
+            self.record((topic, json.loads(payload)))
 
-    def wait_for(self, come_true: Callable[[], Any]) -> None:
-        """Until something has been said."""
-        with self._changed:
-            assert self._changed.wait_for(come_true, ENOUGH_S), self.heard[-3:]
+    def wait_until(self, come_true: Callable[[], Any]) -> None:
+        """Wait until the messages so far make it true."""
+        self.wait(lambda _: bool(come_true()), since=max(0, len(self.items) - 1), within_s=ENOUGH_S)
 
-    def said(self, kind: str) -> list[dict[str, Any]]:
+    def messages(self, kind: str) -> list[dict[str, Any]]:
         """Every message of a kind so far."""
-        return [message for topic, message in list(self.heard) if topic.endswith(f"/{kind}")]
+        return [message for topic, message in list(self.items) if topic.endswith(f"/{kind}")]
 
     def status(self) -> dict[str, Any]:
         """The newest status."""
-        said = self.said("status")
-        return said[-1] if said else {}
+        statuses = self.messages("status")
+        return statuses[-1] if statuses else {}
 
     def outcome(self, kind: str, version: str) -> bool:
         """Whether an event told this of a version."""
-        return any((event["outcome"], event["version"]) == (kind, version) for event in self.said("event"))
+        return any((event["outcome"], event["version"]) == (kind, version) for event in self.messages("event"))
 
 
 @contextmanager
-def _ear(broker: Mosquitto, folder: Path) -> Iterator[Ear]:
+def _subscriber(broker: Mosquitto, folder: Path) -> Iterator[SubscriberOutput]:
     line = block("sh by hand, third terminal").text.strip()
     program = subprocess.Popen(
         ["bash", "-c", f"exec {line} -p {broker.port}"],
@@ -136,12 +135,12 @@ def _ear(broker: Mosquitto, folder: Path) -> Iterator[Ear]:
         stdout=subprocess.PIPE,
         text=True,
     )
-    ear = Ear()
+    subscriber = SubscriberOutput()
     assert program.stdout
-    thread = threading.Thread(target=ear.listen, args=(program.stdout,))
+    thread = threading.Thread(target=subscriber.read, args=(program.stdout,))
     thread.start()
     try:
-        yield ear
+        yield subscriber
     finally:
         program.terminate()
         program.wait()
@@ -150,9 +149,9 @@ def _ear(broker: Mosquitto, folder: Path) -> Iterator[Ear]:
 
 
 class Device:
-    """The second terminal; `told` is what it printed when it was stopped."""
+    """The second terminal; `stdout` is what it printed when it was stopped."""
 
-    told = ""
+    stdout = ""
 
 
 @contextmanager
@@ -171,7 +170,7 @@ def _device(broker: Mosquitto, folder: Path) -> Iterator[Device]:
     try:
         yield device
         program.send_signal(signal.SIGINT)
-        device.told, _ = program.communicate(timeout=ENOUGH_S)
+        device.stdout, _ = program.communicate(timeout=ENOUGH_S)
         assert program.returncode == 0
     finally:
         program.kill()

@@ -20,7 +20,7 @@ from protocol.mqtt.paho_link import Backoff, MqttLink, Will
 from publisher.embedded_broker import BrokerSettings, EmbeddedBroker, FaultInjection
 from publisher.embedded_broker.subscriptions import is_filter, matches
 from tests.brokers import LOOPBACK, PROJECT, free_port, url_of
-from tests.ear import Ear
+from tests.recorder import LinkRecorder
 
 HASTE: Final = Backoff(wait_min_s=0.02, wait_max_s=0.1)
 CONNACK: Final = b"\x20\x02\x00\x00"
@@ -35,14 +35,14 @@ def broker() -> Iterator[EmbeddedBroker]:
 
 @contextlib.contextmanager
 def connected(
-    broker: EmbeddedBroker, name: str = "watcher", will: Will | None = None
-) -> Iterator[tuple[MqttLink, Ear]]:
-    ear = Ear()
-    link = MqttLink(url_of(broker), name, ear.hear, will=will, rng=random.Random(1), backoff=HASTE)
+    broker: EmbeddedBroker, name: str = "observer", will: Will | None = None
+) -> Iterator[tuple[MqttLink, LinkRecorder]]:
+    recorder = LinkRecorder()
+    link = MqttLink(url_of(broker), name, recorder.record, will=will, rng=random.Random(1), backoff=HASTE)
     link.start()
-    ear.next(Connected)
+    recorder.next(Connected)
     try:
-        yield link, ear
+        yield link, recorder
     finally:
         link.stop()
 
@@ -92,23 +92,23 @@ def is_hung_up(client: socket.socket) -> bool:
 
 def test_the_wills_of_five_hundred_killed_clients_are_said_and_kept(broker: EmbeddedBroker) -> None:
     names = [f"pi-{number}" for number in range(500)]
-    with connected(broker) as (link, ear):
+    with connected(broker) as (link, recorder):
         link.subscribe(["wills/+"], qos=1)
         clients = [raw(broker, hello(name, will=f"wills/{name}"), CONNACK) for name in names]
         for client in clients:
             client.close()
-        assert {ear.next(Received).topic for _ in names} == {f"wills/{name}" for name in names}
+        assert {recorder.next(Received).topic for _ in names} == {f"wills/{name}" for name in names}
     assert broker.retained("wills/+") == {f"wills/{name}": b"gone" for name in names}
 
 
 def test_a_reader_that_stalls_costs_little_and_holds_nobody_up() -> None:
-    with EmbeddedBroker.running(settings=BrokerSettings(queue_max=50)) as broker, connected(broker) as (link, ear):
+    with EmbeddedBroker.running(settings=BrokerSettings(queue_max=50)) as broker, connected(broker) as (link, recorder):
         stalled = raw(broker, hello("stalled") + listen("chunks/#"), CONNACK + b"\x90\x03\x00\x01\x00")
         link.subscribe(["chunks/#"], qos=0)
         for number in range(400):  # 24 MB; the operating system holds a few of them for the stalled one
             link.publish(f"chunks/{number}", bytes(61_440), qos=1, retain=False)
-            ear.next(Delivered)
-        assert ear.topics() == [f"chunks/{number}" for number in range(400)]
+            recorder.next(Delivered)
+        assert recorder.topics() == [f"chunks/{number}" for number in range(400)]
         assert broker.queued_max() == 50
         stalled.close()
 
@@ -132,17 +132,17 @@ def test_a_reader_that_stalls_costs_little_and_holds_nobody_up() -> None:
     ],
 )
 def test_a_client_that_breaks_the_rules_is_hung_up_on_and_nobody_else(broker: EmbeddedBroker, said: bytes) -> None:
-    with connected(broker) as (link, ear):
+    with connected(broker) as (link, recorder):
         assert is_hung_up(raw(broker, said))
         link.publish("a", b"still here", qos=1, retain=False)
-        ear.next(Delivered)
+        recorder.next(Delivered)
 
 
 def test_a_client_that_falls_silent_is_given_up_and_its_will_is_said(broker: EmbeddedBroker) -> None:
-    with connected(broker) as (link, ear):
+    with connected(broker) as (link, recorder):
         link.subscribe(["wills/+"], qos=0)  # the will is kept: it comes however late this is heard
         silent = raw(broker, hello("silent", will="wills/silent", keepalive_s=1), CONNACK)
-        assert ear.next(Received).topic == "wills/silent"
+        assert recorder.next(Received).topic == "wills/silent"
         assert is_hung_up(silent)
 
 
@@ -190,43 +190,43 @@ def test_filters_that_mean_nothing_are_not_filters() -> None:
 def test_what_is_corrupted_is_a_chunk_and_asking_again_heals_it(broker: EmbeddedBroker) -> None:
     chunk = random.Random(1).randbytes(1_000)
     topic = f"fleet/v1/chunks/{hashlib.sha256(chunk).hexdigest()}"
-    with connected(broker) as (link, ear):
+    with connected(broker) as (link, recorder):
         for name, payload in ((topic, chunk), ("a/line", b"a line")):
             link.publish(name, payload, qos=1, retain=True)
-            ear.next(Delivered)
+            recorder.next(Delivered)
         broker.inject(FaultInjection(corrupt=1.0))
         link.sweep([topic, "a/line"])
-        found = ear.swept([topic, "a/line"])
+        found = recorder.swept([topic, "a/line"])
         assert found["a/line"] == b"a line"
         assert found[topic] != chunk
         assert len(found[topic]) == len(chunk)
         broker.inject(None)
         link.sweep([topic])
-        assert ear.swept([topic]) == {topic: chunk}
+        assert recorder.swept([topic]) == {topic: chunk}
 
 
 def test_what_is_dropped_does_not_come_and_what_is_duplicated_comes_twice(broker: EmbeddedBroker) -> None:
-    with connected(broker) as (link, ear):
+    with connected(broker) as (link, recorder):
         link.publish("a", b"kept", qos=1, retain=True)
-        ear.next(Delivered)
+        recorder.next(Delivered)
         broker.inject(FaultInjection(drop=1.0))
         link.sweep(["a"])
-        assert ear.swept(["a"]) == {}
+        assert recorder.swept(["a"]) == {}
         broker.inject(FaultInjection(duplicate=1.0, delay=1.0, delay_s_max=0.01))
         link.sweep(["a"])
-        assert ear.swept(["a"]) == {"a": b"kept"}
-        assert ear.topics() == ["a", "a"]
+        assert recorder.swept(["a"]) == {"a": b"kept"}
+        assert recorder.topics() == ["a", "a"]
 
 
 def test_one_seed_makes_the_same_faults_again() -> None:
     def heard(seed: int) -> list[str]:
         faults = FaultInjection(seed=seed, drop=0.5)
-        with EmbeddedBroker.running(faults=faults) as broker, connected(broker) as (link, ear):
+        with EmbeddedBroker.running(faults=faults) as broker, connected(broker) as (link, recorder):
             link.subscribe(["n/+"], qos=0)
             for number in range(40):
                 link.publish(f"n/{number}", b"", qos=1, retain=False)
-                ear.next(Delivered)
-            return ear.topics()
+                recorder.next(Delivered)
+            return recorder.topics()
 
     first = heard(3)
     assert 0 < len(first) < 40
@@ -235,18 +235,18 @@ def test_one_seed_makes_the_same_faults_again() -> None:
 
 
 def test_a_cut_line_is_mended_and_wills_are_said(broker: EmbeddedBroker) -> None:
-    with connected(broker, will=Will("wills/watcher", b"gone")) as (_, ear):
+    with connected(broker, will=Will("wills/observer", b"gone")) as (_, recorder):
         broker.cut_all()
-        ear.next(Connected)
-        assert broker.retained("#") == {"wills/watcher": b"gone"}
+        recorder.next(Connected)
+        assert broker.retained("#") == {"wills/observer": b"gone"}
 
 
 def test_a_broker_that_restarts_empty_says_no_wills_and_keeps_nothing(broker: EmbeddedBroker) -> None:
-    with connected(broker, will=Will("wills/watcher", b"gone")) as (link, ear):
+    with connected(broker, will=Will("wills/observer", b"gone")) as (link, recorder):
         link.publish("a", b"kept", qos=1, retain=True)
-        ear.next(Delivered)
+        recorder.next(Delivered)
         broker.restart_empty()
-        ear.next(Connected)
+        recorder.next(Connected)
         assert broker.retained("#") == {}
 
 
@@ -282,13 +282,13 @@ def test_a_taken_port_is_named() -> None:
 def test_it_starts_again_on_its_port_with_nothing_kept() -> None:
     with EmbeddedBroker.running() as broker:
         port = broker.port
-        with connected(broker) as (link, ear):
+        with connected(broker) as (link, recorder):
             link.publish("a", b"kept", qos=1, retain=True)
-            ear.next(Delivered)
+            recorder.next(Delivered)
             broker.stop()
             broker.start()
             assert broker.port == port
-            ear.next(Connected)
+            recorder.next(Connected)
             assert broker.retained("#") == {}
 
 

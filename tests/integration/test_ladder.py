@@ -19,7 +19,7 @@ from publisher.learning.variants.schedule import Schedule
 from publisher.learning.variants.variant_spec import PARENT
 from publisher.operations.progress import SilentProgress
 from publisher.operations.release.compress import Compression, compress
-from tests.integration.reading import answers, edges, weights
+from tests.integration.tflite_reader import answers, edges, weights
 
 pytestmark = pytest.mark.xdist_group("learning")
 

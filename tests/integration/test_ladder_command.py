@@ -14,7 +14,7 @@ import pytest
 
 from publisher.learning.recipe.recipe import load_recipe
 from publisher.learning.variants.variant_spec import RUNGS
-from tests.integration.reading import answers, edges, weights
+from tests.integration.tflite_reader import answers, edges, weights
 
 OncePerRun = Callable[[str, Callable[[Path], None]], Path]
 

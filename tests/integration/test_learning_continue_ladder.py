@@ -21,7 +21,7 @@ from publisher.learning.recipe.recipe import Recipe, load_recipe
 from publisher.learning.training.warm_start import WarmStart, put_weights, read_calibration, weights_npz
 from publisher.operations.release.training_history import describe_new_networks, warm_start
 from tests.builders import NOON, a_manifest
-from tests.integration.reading import answers, weights
+from tests.integration.tflite_reader import answers, weights
 
 pytestmark = pytest.mark.xdist_group("continue")
 

@@ -19,7 +19,7 @@ from publisher.operations.progress import SilentProgress
 from publisher.operations.release.compress import Compression, KerasFile, compress
 from tests.brokers import mosquitto
 from tests.integration import keras_files
-from tests.integration.publishing import a_desk
+from tests.integration.publisher_cli import a_publisher
 
 pytestmark = pytest.mark.xdist_group("keras-files")
 
@@ -201,18 +201,20 @@ def test_a_model_of_two_inputs_is_released_without_int8_and_says_why(files: Path
 
 def test_a_brought_model_is_released_and_what_it_cannot_do_is_said(files: Path, tmp_path: Path) -> None:
     with mosquitto() as broker:
-        desk = a_desk(tmp_path, broker.url)
+        publisher = a_publisher(tmp_path, broker.url)
         keras = ("release", "flowers", "--keras", files / "flowers-saved", "--data", files / "data.npz")
-        released = desk.run(*keras, "--version", "1.0.0", "--json").json
+        released = publisher.run(*keras, "--version", "1.0.0", "--json").json
         assert list(released["variants"]) == ["float32", "int8"]
         tflite = tmp_path / "flowers.tflite"
-        tflite.write_bytes((desk.registry / "blobs" / released["variants"]["float32"]["sha256"]).read_bytes())
-        said = desk.run("release", "flowers", "--tflite", tflite, "--version", "1.1.0", "--force").err
+        tflite.write_bytes((publisher.registry / "blobs" / released["variants"]["float32"]["sha256"]).read_bytes())
+        said = publisher.run("release", "flowers", "--tflite", tflite, "--version", "1.1.0", "--force").err
         assert "a .tflite file has no layers: it is released as it is" in said
-        refused = desk.run("release", "flowers", "--version", "1.2.0", "--keras", files / "lambda.h5", expect=2).err
+        refused = publisher.run(
+            "release", "flowers", "--version", "1.2.0", "--keras", files / "lambda.h5", expect=2
+        ).err
         assert "error: lambda.h5 holds code" in refused
         assert "--trust-code" in refused
-        shown = desk.run("show", "flowers", "1.0.0").out
+        shown = publisher.run("show", "flowers", "1.0.0").out
         assert "file hash:" in shown
         assert "calibration:    drawn for this version" in shown
         assert "not done" not in shown  # float32 and int8 are all that was asked for

@@ -22,8 +22,9 @@ from publisher.operations.release.release import Released, ReleaseRequest, relea
 from publisher.operations.release.train import Training, build_version
 from publisher.settings import Settings
 from tests.brokers import Mosquitto, mosquitto
-from tests.integration.fleet import BRISK, DeviceFolder, running, toml, watching
-from tests.integration.publishing import Desk, a_desk
+from tests.integration.fleet import BRISK, DeviceFolder, running, toml
+from tests.integration.fleet_observer import observing
+from tests.integration.publisher_cli import PublisherCli, a_publisher
 
 pytestmark = [pytest.mark.xdist_group("own-recipes"), pytest.mark.usefixtures("mosquitto_program")]
 
@@ -37,8 +38,8 @@ def broker() -> Iterator[Mosquitto]:
 
 
 @pytest.fixture(scope="module")
-def desk(broker: Mosquitto, tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    return a_desk(tmp_path_factory.mktemp("desk"), broker.url)
+def publisher(broker: Mosquitto, tmp_path_factory: pytest.TempPathFactory) -> PublisherCli:
+    return a_publisher(tmp_path_factory.mktemp("publisher"), broker.url)
 
 
 def put_example(name: str, folder: Path) -> Path:
@@ -49,24 +50,26 @@ def put_example(name: str, folder: Path) -> Path:
     return recipe
 
 
-def enrolled(desk: Desk, name: str) -> DeviceFolder:
+def enrolled(publisher: PublisherCli, name: str) -> DeviceFolder:
     """The folder that a device is given, with settings that lose no time."""
-    desk.run("enroll", name, "--out", desk.folder / name, "--model", "fields")
-    with (desk.folder / name / "device.toml").open("a") as settings:
+    publisher.run("enroll", name, "--out", publisher.folder / name, "--model", "fields")
+    with (publisher.folder / name / "device.toml").open("a") as settings:
         settings.write(toml({}, BRISK))
-    return DeviceFolder(desk.folder / name, name)
+    return DeviceFolder(publisher.folder / name, name)
 
 
-def release_here(desk: Desk, model: str, recipe: Path) -> Released:
+def release_here(publisher: PublisherCli, model: str, recipe: Path) -> Released:
     """The release command without a process of its own: TensorFlow is loaded once."""
-    settings = Settings.read({"broker": desk.url, "registry": str(desk.registry)}, {})
+    settings = Settings.read({"broker": publisher.url, "registry": str(publisher.registry)}, {})
     with open_context(settings, SilentProgress(), broker=True) as context:
         return release(context, ReleaseRequest(model, "1.0.0"), lambda bar: build_version(Training(str(recipe)), bar))
 
 
 @pytest.mark.parametrize("name", ["from_npz", "from_folder_of_images"])  # the third goes all the way below
-def test_an_example_of_ones_own_data_is_trained_and_released(name: str, desk: Desk, tmp_path: Path) -> None:
-    released = release_here(desk, name, put_example(name, tmp_path))
+def test_an_example_of_ones_own_data_is_trained_and_released(
+    name: str, publisher: PublisherCli, tmp_path: Path
+) -> None:
+    released = release_here(publisher, name, put_example(name, tmp_path))
     assert [variant.name for variant in released.manifest.variants] == ["float32", "int8"]
     assert len(released.manifest.labels) == 3
     assert released.accuracy is not None
@@ -80,29 +83,29 @@ def grow(path: Path) -> None:
 
 
 def test_an_example_goes_from_a_csv_file_to_a_device_and_on_to_its_next_version(
-    desk: Desk, broker: Mosquitto, tmp_path: Path
+    publisher: PublisherCli, broker: Mosquitto, tmp_path: Path
 ) -> None:
     recipe = put_example("from_csv", tmp_path)
-    desk.run("release", "fields", "--version", "1.0.0", "--recipe", recipe)
+    publisher.run("release", "fields", "--version", "1.0.0", "--recipe", recipe)
     ladder = ("compress", "--recipe", recipe, "--rungs", "int8,pruned-80-int8", "--out", tmp_path / "ladder")
-    compressed = desk.run(*ladder, "--from", "1.0.0", "--model", "fields").err
+    compressed = publisher.run(*ladder, "--from", "1.0.0", "--model", "fields").err
     assert len(list((tmp_path / "ladder").rglob("*.tflite"))) == 3  # the parent is always made
     assert "pruned-80-int8 goes on from float32 of 1.0.0; made anew: 1.0.0 has no pruned-80" in compressed
     replay = tmp_path / "held-back.npz"
     assert write_heldout_npz(load_recipe(recipe), replay) == 60
-    device = enrolled(desk, "pi-7")
-    with watching(BrokerUrl.parse(broker.url)) as watcher, running(device, "--replay", str(replay), "--rate", "200"):
-        watcher.state("pi-7", "committed", installed_version="1.0.0")
+    device = enrolled(publisher, "pi-7")
+    with observing(BrokerUrl.parse(broker.url)) as observer, running(device, "--replay", str(replay), "--rate", "200"):
+        observer.state("pi-7", "committed", installed_version="1.0.0")
         grow(tmp_path / "fields.csv")
-        trained = desk.run("train", "fields", "--recipe", recipe, "--out", tmp_path / "trained", "--json").json
-        said = desk.run("release", "fields", "--version", "1.1.0", "--recipe", recipe, "--from", "1.0.0").err
-        watcher.state("pi-7", "committed", installed_version="1.1.0")
+        trained = publisher.run("train", "fields", "--recipe", recipe, "--out", tmp_path / "trained", "--json").json
+        said = publisher.run("release", "fields", "--version", "1.1.0", "--recipe", recipe, "--from", "1.0.0").err
+        observer.state("pi-7", "committed", installed_version="1.1.0")
     # trainings are numbered through the whole registry, which other examples here use too
     assert re.search(r"kept as training \d+ of fields", said)
-    shown = desk.run("show", "fields", "1.1.0")
-    lineage = desk.run("show", "fields", "1.1.0", "--json").json["lineage"]
+    shown = publisher.run("show", "fields", "1.1.0")
+    lineage = publisher.run("show", "fields", "1.1.0", "--json").json["lineage"]
     # a training on more data, and the release of it, are calibrated like the version before
-    before = desk.run("show", "fields", "1.0.0", "--json").json["lineage"]
+    before = publisher.run("show", "fields", "1.0.0", "--json").json["lineage"]
     assert (tmp_path / "trained" / "fields-int8.tflite").stat().st_size == trained["variants"]["int8"]["size_bytes"]
     assert before["calibration_of"] is None
     for now in (trained["lineage"], lineage):
@@ -114,7 +117,7 @@ def test_an_example_goes_from_a_csv_file_to_a_device_and_on_to_its_next_version(
         assert lineage[key] in shown.out
     assert "settings:       epochs 5" in shown.out
     assert f"tensorflow {lineage['versions']['tensorflow']}" in shown.out
-    refused = desk.run("release", "fields", "--version", "1.2.0", "--from", "9.9.9", expect=2).err
+    refused = publisher.run("release", "fields", "--version", "1.2.0", "--from", "9.9.9", expect=2).err
     assert "fields has no version 9.9.9" in refused
 
 

@@ -21,14 +21,14 @@ from protocol.mqtt.link import Connected, Delivered, Disconnected, Received, Ref
 from protocol.mqtt.paho_link import PACKET_MAX_BYTES, Backoff, MqttLink, TlsFiles
 from protocol.topics import CHUNK_MAX_BYTES, Kind, Topics
 from tests.brokers import LOOPBACK, PROJECT, Mosquitto, free_port, mosquitto, readable_folder, url_of, write_passwords
-from tests.ear import Ear
+from tests.recorder import LinkRecorder
 
 HASTE: Final = Backoff(wait_min_s=0.05, wait_max_s=0.3, refused_wait_s=0.1)
 USERS: Final = {"publisher": "p-secret", "pi-1": "one", "pi-2": "two", "node-red": "three"}
 TOPICS: Final = Topics()
 CHUNK: Final = TOPICS.chunk("ab" * 32)
 NOT_ALLOWED: Final = "the broker does not let us write to this topic"
-Connect = Callable[..., tuple[MqttLink, Ear]]
+Connect = Callable[..., tuple[MqttLink, LinkRecorder]]
 
 
 @pytest.fixture
@@ -37,14 +37,14 @@ def connect() -> Iterator[Connect]:
     links: list[MqttLink] = []
 
     def connected(broker: Mosquitto, user: str | None = None, *, tls: Path | None = None, mqtt5: bool = True) -> object:
-        ear = Ear()
+        recorder = LinkRecorder()
         url = url_of(broker, user, USERS[user] if user else None)
         files = TlsFiles(ca=tls) if tls else None
         name = f"{user}-{len(links)}"
-        links.append(MqttLink(url, name, ear.hear, tls=files, backoff=HASTE, mqtt5=mqtt5))
+        links.append(MqttLink(url, name, recorder.record, tls=files, backoff=HASTE, mqtt5=mqtt5))
         links[-1].start()
-        ear.next(Connected)
-        return links[-1], ear
+        recorder.next(Connected)
+        return links[-1], recorder
 
     yield connected  # type: ignore[misc] # a Callable cannot name keywords
     for link in links:
@@ -68,35 +68,35 @@ def dev() -> Iterator[Mosquitto]:
 
 
 def test_the_development_broker_lets_anyone_in_and_keeps_messages(dev: Mosquitto, connect: Connect) -> None:
-    link, ear = connect(dev)
+    link, recorder = connect(dev)
     link.publish(CHUNK, b"x" * CHUNK_MAX_BYTES, qos=1, retain=True)
-    ear.next(Delivered)
+    recorder.next(Delivered)
     link.sweep([CHUNK])
-    assert ear.swept([CHUNK]) == {CHUNK: b"x" * CHUNK_MAX_BYTES}
+    assert recorder.swept([CHUNK]) == {CHUNK: b"x" * CHUNK_MAX_BYTES}
 
 
 @pytest.mark.parametrize("mqtt5", [True, False])
 def test_the_largest_message_that_a_link_sends_passes_there_and_back(
     dev: Mosquitto, connect: Connect, mqtt5: bool
 ) -> None:
-    link, ear = connect(dev, mqtt5=mqtt5)
+    link, recorder = connect(dev, mqtt5=mqtt5)
     payload = b"x" * (PACKET_MAX_BYTES - len(CHUNK) - 16)
     with pytest.raises(BadInput):
         link.publish(CHUNK, payload + b"x", qos=1, retain=True)
     link.publish(CHUNK, payload, qos=1, retain=True)
-    ear.next(Delivered)
+    recorder.next(Delivered)
     link.sweep([CHUNK])
-    assert ear.swept([CHUNK]) == {CHUNK: payload}
+    assert recorder.swept([CHUNK]) == {CHUNK: payload}
 
 
 @pytest.mark.parametrize("qos", [0, 1])
 def test_an_observer_of_the_development_broker_sees_every_status(dev: Mosquitto, connect: Connect, qos: int) -> None:
     devices = [f"pi-{number}" for number in range(3_000)]  # the broker's own default shows an observer 1,020
-    link, ear = connect(dev)
+    link, recorder = connect(dev)
     for device in devices:
         link.publish(TOPICS.of_device(Kind.STATUS, device, "digits"), b"{}" * 200, qos=1, retain=True)
     for _ in devices:
-        ear.next(Delivered)
+        recorder.next(Delivered)
     observer, seen = connect(dev)
     observer.subscribe([TOPICS.of_every_device(Kind.STATUS)], qos=qos)
     while len(set(seen.topics())) < len(devices):
@@ -183,13 +183,13 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicK
 
 
 def test_a_device_writes_its_own_topics_and_reads_them_back(production: Production, connect: Connect) -> None:
-    link, ear = connect(production.broker, "pi-1", tls=production.ca)
+    link, recorder = connect(production.broker, "pi-1", tls=production.ca)
     own = [TOPICS.presence("pi-1"), TOPICS.of_device(Kind.STATUS, "pi-1", "digits")]
     for topic in own:
         link.publish(topic, b"mine", qos=1, retain=True)
-        ear.next(Delivered)
+        recorder.next(Delivered)
     link.sweep(own)
-    assert ear.swept(own) == dict.fromkeys(own, b"mine")
+    assert recorder.swept(own) == dict.fromkeys(own, b"mine")
 
 
 FORBIDDEN: Final = (
@@ -204,27 +204,27 @@ FORBIDDEN: Final = (
 def test_a_device_is_refused_everything_else_aloud_in_mqtt_5(
     production: Production, connect: Connect, topic: str
 ) -> None:
-    link, ear = connect(production.broker, "pi-1", tls=production.ca)
+    link, recorder = connect(production.broker, "pi-1", tls=production.ca)
     receipt = link.publish(topic, b"not mine", qos=1, retain=True)
-    assert ear.next(Refused) == Refused(receipt, NOT_ALLOWED)
+    assert recorder.next(Refused) == Refused(receipt, NOT_ALLOWED)
 
 
 def test_what_a_device_may_not_write_is_not_seen_in_mqtt_3(production: Production, connect: Connect) -> None:
-    link, ear = connect(production.broker, "pi-1", tls=production.ca, mqtt5=False)
+    link, recorder = connect(production.broker, "pi-1", tls=production.ca, mqtt5=False)
     for topic in FORBIDDEN:
         link.publish(topic, b"not mine", qos=1, retain=True)
-        ear.next(Delivered)  # 3.1.1 has no word for a refusal
+        recorder.next(Delivered)  # 3.1.1 has no word for a refusal
     publisher, seen = connect(production.broker, "publisher", tls=production.ca)
     publisher.sweep(list(FORBIDDEN))
     assert b"not mine" not in seen.swept(list(FORBIDDEN)).values()
 
 
 def test_the_publisher_announces_and_every_device_reads(production: Production, connect: Connect) -> None:
-    publisher, ear = connect(production.broker, "publisher", tls=production.ca)
+    publisher, recorder = connect(production.broker, "publisher", tls=production.ca)
     said = {TOPICS.chunk("cd" * 32): b"a chunk", TOPICS.desired("weather"): b"a bundle"}
     for topic, payload in said.items():
         publisher.publish(topic, payload, qos=1, retain=True)
-        ear.next(Delivered)
+        recorder.next(Delivered)
     for user, mqtt5 in (("pi-1", True), ("pi-2", False)):
         link, heard = connect(production.broker, user, tls=production.ca, mqtt5=mqtt5)
         link.sweep(list(said))
@@ -233,9 +233,9 @@ def test_the_publisher_announces_and_every_device_reads(production: Production, 
 
 def test_the_publisher_hears_every_device_and_no_device_hears_another(production: Production, connect: Connect) -> None:
     status = TOPICS.of_device(Kind.STATUS, "pi-2", "heard")
-    speaker, ear = connect(production.broker, "pi-2", tls=production.ca)
+    speaker, recorder = connect(production.broker, "pi-2", tls=production.ca)
     speaker.publish(status, b"here", qos=1, retain=True)
-    ear.next(Delivered)
+    recorder.next(Delivered)
     for user, expected in (("publisher", {status: b"here"}), ("pi-1", {})):
         link, heard = connect(production.broker, user, tls=production.ca)
         link.sweep([status])
@@ -243,9 +243,9 @@ def test_the_publisher_hears_every_device_and_no_device_hears_another(production
 
 
 def test_the_publisher_may_not_speak_for_a_device(production: Production, connect: Connect) -> None:
-    publisher, ear = connect(production.broker, "publisher", tls=production.ca)
+    publisher, recorder = connect(production.broker, "publisher", tls=production.ca)
     receipt = publisher.publish(TOPICS.presence("pi-1"), b"forged", qos=1, retain=True)
-    assert ear.next(Refused) == Refused(receipt, NOT_ALLOWED)
+    assert recorder.next(Refused) == Refused(receipt, NOT_ALLOWED)
 
 
 @pytest.mark.parametrize("mqtt5", [True, False])
@@ -257,27 +257,27 @@ def test_an_application_asks_a_device_and_hears_its_answer_and_nothing_else(
     device, heard = connect(production.broker, "pi-1", tls=production.ca, mqtt5=mqtt5)
     app, told = connect(production.broker, "node-red", tls=production.ca, mqtt5=mqtt5)
     device.subscribe([asked, "elsewhere"], qos=0)
-    app.subscribe([output, f"{output}/desk", status, "elsewhere"], qos=0)
-    for link, ear in ((device, heard), (app, told)):  # answered when the subscriptions stand
+    app.subscribe([output, f"{output}/publisher", status, "elsewhere"], qos=0)
+    for link, recorder in ((device, heard), (app, told)):  # answered when the subscriptions stand
         link.sweep([CHUNK])
-        ear.swept([CHUNK])
+        recorder.swept([CHUNK])
     app.publish(status, b"not mine", qos=0, retain=False)
     app.publish(asked, b"?", qos=0, retain=False)
     assert heard.next(Received) == Received(asked, b"?", retained=False)
-    for topic in ("elsewhere", status, output, f"{output}/desk"):
+    for topic in ("elsewhere", status, output, f"{output}/publisher"):
         device.publish(topic, b"!", qos=0, retain=False)
-    assert [told.next(Received).topic for _ in range(2)] == [output, f"{output}/desk"]
+    assert [told.next(Received).topic for _ in range(2)] == [output, f"{output}/publisher"]
     assert heard.topics() == [asked]
 
 
 def _first_word(production: Production, user: str | None, password: str | None, ca: Path) -> Disconnected:
-    ear = Ear()
+    recorder = LinkRecorder()
     url = url_of(production.broker, user, password)
-    link = MqttLink(url, "stranger", ear.hear, tls=TlsFiles(ca=ca), backoff=HASTE)
+    link = MqttLink(url, "stranger", recorder.record, tls=TlsFiles(ca=ca), backoff=HASTE)
     link.start()
-    told = ear.next(Disconnected)
+    told = recorder.next(Disconnected)
     link.stop()
-    assert not ear.all_of(Connected)
+    assert not recorder.all_of(Connected)
     return told
 
 

@@ -19,19 +19,19 @@ from protocol.mqtt.paho_link import PACKET_MAX_BYTES, Backoff, MqttLink, TlsFile
 from publisher.embedded_broker import BrokerSettings, EmbeddedBroker, FaultInjection
 from publisher.embedded_broker.hub import OnMqtt5
 from tests.brokers import LOOPBACK, free_port, url_of
-from tests.ear import Ear
+from tests.recorder import LinkRecorder
 
 HASTE: Final = Backoff(wait_min_s=0.02, wait_max_s=0.1, refused_wait_s=0.1, connack_timeout_s=0.3)
 CONNACK: Final = b"\x20\x02\x00\x00"
 
 
 @contextlib.contextmanager
-def started(url: BrokerUrl, *, mqtt5: bool = True, backoff: Backoff = HASTE) -> Iterator[tuple[MqttLink, Ear]]:
-    ear = Ear()
-    link = MqttLink(url, "link", ear.hear, rng=random.Random(1), backoff=backoff, mqtt5=mqtt5)
+def started(url: BrokerUrl, *, mqtt5: bool = True, backoff: Backoff = HASTE) -> Iterator[tuple[MqttLink, LinkRecorder]]:
+    recorder = LinkRecorder()
+    link = MqttLink(url, "link", recorder.record, rng=random.Random(1), backoff=backoff, mqtt5=mqtt5)
     link.start()
     try:
-        yield link, ear
+        yield link, recorder
     finally:
         link.stop()
 
@@ -82,30 +82,33 @@ def odd_server(answer: bytes | None) -> Iterator[OddServer]:
 @pytest.mark.parametrize("mqtt5", ["refuse", "hang-up"])
 def test_an_older_broker_is_met_in_its_own_version(mqtt5: OnMqtt5) -> None:
     settings = BrokerSettings(mqtt5=mqtt5, refused_topics=("closed",))
-    with EmbeddedBroker.running(settings=settings) as broker, started(url_of(broker)) as (link, ear):
+    with EmbeddedBroker.running(settings=settings) as broker, started(url_of(broker)) as (link, recorder):
         early = link.publish("a/b", b"early", qos=1, retain=True)  # asked for in 5, said in 3.1.1
         silent = link.publish("closed", b"", qos=1, retain=True)
-        assert [ear.next(Delivered).receipt for _ in range(2)] == [early, silent]  # 3.1.1 has no word for a refusal
-        assert not ear.all_of(Disconnected)
+        assert [recorder.next(Delivered).receipt for _ in range(2)] == [
+            early,
+            silent,
+        ]  # 3.1.1 has no word for a refusal
+        assert not recorder.all_of(Disconnected)
         broker.cut_all()
-        ear.next(Disconnected)
-        ear.next(Connected)
+        recorder.next(Disconnected)
+        recorder.next(Connected)
 
 
 def test_wrong_credentials_are_no_reason_to_try_an_older_version() -> None:
     with EmbeddedBroker.running(settings=BrokerSettings(credentials={"pi": "right"})) as broker:
         url = url_of(broker, "pi", "wrong")
-        with started(url) as (_, ear):
+        with started(url) as (_, recorder):
             for _ in range(2):
-                assert ear.next(Disconnected).final
+                assert recorder.next(Disconnected).final
 
 
 # --- brokers that are none
 
 
 def test_a_server_that_takes_connections_and_says_nothing_is_named() -> None:
-    with odd_server(b"") as server, started(server.url) as (_, ear):
-        told = ear.next(Disconnected)
+    with odd_server(b"") as server, started(server.url) as (_, recorder):
+        told = recorder.next(Disconnected)
         assert told.reason == (
             f"{server.url.address} takes the connection but gives no answer"
             " (is it a broker, and does it want mqtts://?)"
@@ -115,30 +118,30 @@ def test_a_server_that_takes_connections_and_says_nothing_is_named() -> None:
 
 @pytest.mark.parametrize("answer", [None, b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x20\xff\xff\xff\xff\xff"])
 def test_a_server_that_is_no_broker_is_told_and_tried_again(answer: bytes | None) -> None:
-    with odd_server(answer) as server, started(server.url) as (_, ear):
+    with odd_server(answer) as server, started(server.url) as (_, recorder):
         for _ in range(2):
-            told = ear.next(Disconnected)
+            told = recorder.next(Disconnected)
             assert server.url.address in told.reason
             assert not told.final
 
 
 def test_a_broken_packet_after_the_welcome_ends_only_the_connection() -> None:
-    with odd_server(CONNACK + b"\x30\x04\x00\xffab") as server, started(server.url, mqtt5=False) as (link, ear):
+    with odd_server(CONNACK + b"\x30\x04\x00\xffab") as server, started(server.url, mqtt5=False) as (link, recorder):
         link.publish("a", b"", qos=1, retain=False)
         for _ in range(2):
-            ear.next(Connected)
-            ear.next(Disconnected)
+            recorder.next(Connected)
+            recorder.next(Disconnected)
 
 
 def test_an_address_where_nobody_listens_is_named() -> None:
     url = BrokerUrl(LOOPBACK, free_port())
-    with started(url) as (_, ear):
-        assert ear.next(Disconnected) == Disconnected(f"no broker listens at {url.address}", final=False)
+    with started(url) as (_, recorder):
+        assert recorder.next(Disconnected) == Disconnected(f"no broker listens at {url.address}", final=False)
 
 
 def test_a_host_that_does_not_exist_is_named() -> None:
-    with started(BrokerUrl("no-such-host.invalid", 1883)) as (_, ear):
-        told = ear.next(Disconnected)
+    with started(BrokerUrl("no-such-host.invalid", 1883)) as (_, recorder):
+        told = recorder.next(Disconnected)
         assert told.reason.startswith("the host no-such-host.invalid is not known")
         assert not told.final
 
@@ -147,8 +150,8 @@ def test_tls_towards_a_broker_without_it_is_named() -> None:
     with EmbeddedBroker.running() as broker:
         url = BrokerUrl(LOOPBACK, broker.port, tls=True)
         backoff = Backoff(wait_min_s=0.02, wait_max_s=0.1, connect_timeout_s=1.0)
-        with started(url, backoff=backoff) as (_, ear):
-            told = ear.next(Disconnected)
+        with started(url, backoff=backoff) as (_, recorder):
+            told = recorder.next(Disconnected)
             assert url.address in told.reason
             assert not told.final
 
@@ -161,38 +164,38 @@ def test_every_publish_is_delivered_once_over_a_line_that_keeps_breaking(mqtt5: 
     odds = FaultInjection(seed=5, cut=0.1, delay=0.1, delay_s_max=0.01)
     with (
         EmbeddedBroker.running(faults=odds) as broker,
-        started(url_of(broker), mqtt5=mqtt5) as (link, ear),
+        started(url_of(broker), mqtt5=mqtt5) as (link, recorder),
     ):
         receipts = [link.publish(f"n/{number}", b"%d" % number, qos=1, retain=True) for number in range(200)]
         for _ in receipts:
-            ear.next(Delivered)
-        told = [event.receipt for event in ear.all_of(Delivered)]
+            recorder.next(Delivered)
+        told = [event.receipt for event in recorder.all_of(Delivered)]
         assert sorted(told) == receipts
-        assert len(ear.all_of(Connected)) > 1  # or nothing was tried here
+        assert len(recorder.all_of(Connected)) > 1  # or nothing was tried here
         assert broker.retained("n/#") == {f"n/{number}": b"%d" % number for number in range(200)}
 
 
 def test_a_broker_that_forgot_everything_is_a_new_connection() -> None:
-    with EmbeddedBroker.running() as broker, started(url_of(broker)) as (link, ear):
-        ear.next(Connected)
+    with EmbeddedBroker.running() as broker, started(url_of(broker)) as (link, recorder):
+        recorder.next(Connected)
         link.publish("a/b", b"kept", qos=1, retain=True)
-        ear.next(Delivered)
+        recorder.next(Delivered)
         broker.restart_empty()
-        ear.next(Disconnected)
-        ear.next(Connected)
+        recorder.next(Disconnected)
+        recorder.next(Connected)
         link.sweep(["a/b"])
-        assert ear.swept(["a/b"]) == {}
+        assert recorder.swept(["a/b"]) == {}
 
 
 def test_a_message_over_the_brokers_own_limit_is_refused_and_not_sent_for_ever() -> None:
     with (
         EmbeddedBroker.running(settings=BrokerSettings(packet_max_bytes=10_000)) as broker,
-        started(url_of(broker)) as (link, ear),
+        started(url_of(broker)) as (link, recorder),
     ):
         refused = link.publish("a/b", bytes(20_000), qos=1, retain=True)
         taken = link.publish("a/b", bytes(100), qos=1, retain=True)
-        assert ear.next(Refused) == Refused(refused, "20019 bytes; the broker takes packets of 10000")
-        assert ear.next(Delivered) == Delivered(taken)
+        assert recorder.next(Refused) == Refused(refused, "20019 bytes; the broker takes packets of 10000")
+        assert recorder.next(Delivered) == Delivered(taken)
 
 
 # --- a link's own life
@@ -201,33 +204,33 @@ def test_a_message_over_the_brokers_own_limit_is_refused_and_not_sent_for_ever()
 def test_stop_waits_for_what_was_published_just_before() -> None:
     with EmbeddedBroker.running() as broker:
         for number in range(5):
-            ear = Ear()
-            link = MqttLink(url_of(broker), "hasty", ear.hear, backoff=HASTE)
+            recorder = LinkRecorder()
+            link = MqttLink(url_of(broker), "hasty", recorder.record, backoff=HASTE)
             link.start()
             link.publish(f"a/{number}", b"last words", qos=1, retain=True)
             link.stop()
             assert broker.retained(f"a/{number}")
-            assert [type(event) for event in ear.heard] == [Connected, Delivered]
+            assert [type(event) for event in recorder.items] == [Connected, Delivered]
 
 
 def test_stop_returns_soon_when_nobody_answers_and_can_be_called_again() -> None:
     with odd_server(b"") as server:
-        ear = Ear()
-        link = MqttLink(server.url, "patient", ear.hear, backoff=Backoff(flush_timeout_s=0.2))
+        recorder = LinkRecorder()
+        link = MqttLink(server.url, "patient", recorder.record, backoff=Backoff(flush_timeout_s=0.2))
         link.publish("a", b"", qos=1, retain=False)
         link.start()
         link.stop()
         link.stop()
-        assert ear.heard == []
+        assert recorder.items == []
 
 
 def test_a_link_that_never_started_stops_and_stays_stopped() -> None:
-    ear = Ear()
-    link = MqttLink(BrokerUrl(LOOPBACK, free_port()), "idle", ear.hear)
+    recorder = LinkRecorder()
+    link = MqttLink(BrokerUrl(LOOPBACK, free_port()), "idle", recorder.record)
     link.publish("a", b"", qos=1, retain=False)
     link.stop()
     link.start()
-    assert ear.heard == []
+    assert recorder.items == []
 
 
 def test_the_owner_may_stop_the_link_from_its_sink() -> None:
@@ -248,21 +251,21 @@ def test_the_owner_may_stop_the_link_from_its_sink() -> None:
 
 
 def test_a_sweep_of_nothing_ends_at_once() -> None:
-    with EmbeddedBroker.running() as broker, started(url_of(broker)) as (link, ear):
-        ear.next(Connected)
+    with EmbeddedBroker.running() as broker, started(url_of(broker)) as (link, recorder):
+        recorder.next(Connected)
         link.sweep([])
-        assert ear.next(SweepCompleted) == SweepCompleted(())
+        assert recorder.next(SweepCompleted) == SweepCompleted(())
 
 
 def test_unsubscribe_ends_a_subscription() -> None:
-    with EmbeddedBroker.running() as broker, started(url_of(broker)) as (link, ear):
-        ear.next(Connected)
+    with EmbeddedBroker.running() as broker, started(url_of(broker)) as (link, recorder):
+        recorder.next(Connected)
         link.subscribe(["a", "b"], qos=0)
         link.unsubscribe(["a"])
         link.publish("a", b"", qos=0, retain=False)
         link.publish("b", b"", qos=0, retain=False)
-        assert ear.next(Received).topic == "b"
-        assert ear.topics() == ["b"]
+        assert recorder.next(Received).topic == "b"
+        assert recorder.topics() == ["b"]
 
 
 # --- what the owner may not ask
@@ -270,16 +273,16 @@ def test_unsubscribe_ends_a_subscription() -> None:
 
 @pytest.mark.parametrize("topic", ["", "a/+", "a/#", "a\0b", "x" * 65_536])
 def test_a_topic_that_would_be_refused_for_ever_is_refused_here(topic: str) -> None:
-    link = MqttLink(BrokerUrl(LOOPBACK), "link", Ear().hear)
+    link = MqttLink(BrokerUrl(LOOPBACK), "link", LinkRecorder().record)
     with pytest.raises(BadName):
         link.publish(topic, b"", qos=1, retain=False)
     link.stop()
     with pytest.raises(BadName):
-        MqttLink(BrokerUrl(LOOPBACK), "link", Ear().hear, will=Will(topic, b""))
+        MqttLink(BrokerUrl(LOOPBACK), "link", LinkRecorder().record, will=Will(topic, b""))
 
 
 def test_a_payload_that_would_be_refused_for_ever_is_refused_here() -> None:
-    link = MqttLink(BrokerUrl(LOOPBACK), "link", Ear().hear)
+    link = MqttLink(BrokerUrl(LOOPBACK), "link", LinkRecorder().record)
     with pytest.raises(BadInput, match="131072 bytes for a/b"):
         link.publish("a/b", bytes(PACKET_MAX_BYTES), qos=1, retain=False)
     link.stop()
@@ -297,4 +300,4 @@ def test_half_configured_tls_is_refused_by_name(tmp_path: Path) -> None:
         (secure, TlsFiles(cert=no_pem, key=no_pem), "no.pem cannot be used"),
     ):
         with pytest.raises(BadSettings, match=fault):
-            MqttLink(url, "link", Ear().hear, tls=files)
+            MqttLink(url, "link", LinkRecorder().record, tls=files)

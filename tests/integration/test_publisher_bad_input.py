@@ -12,7 +12,7 @@ import pytest
 from publisher.adapters.registry import Registry
 from tests.brokers import free_port, mosquitto, mosquitto_with_users
 from tests.integration import models
-from tests.integration.publishing import Desk, a_desk, announced, connect
+from tests.integration.publisher_cli import PublisherCli, a_publisher, announced, connect
 
 OncePerRun = Callable[[str, Callable[[Path], None]], Path]
 
@@ -29,17 +29,17 @@ def url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def released(tmp_path_factory: pytest.TempPathFactory, files: Path, url: str) -> Desk:
-    """A desk that has released one version; tests that change it copy it."""
-    desk = a_desk(tmp_path_factory.mktemp("released"), url)
-    desk.run("release", "flowers", "--version", "1.0.0", "--tflite", files / "flowers-float32.tflite")
-    return desk
+def released(tmp_path_factory: pytest.TempPathFactory, files: Path, url: str) -> PublisherCli:
+    """A publisher that has released one version; tests that change it copy it."""
+    publisher = a_publisher(tmp_path_factory.mktemp("released"), url)
+    publisher.run("release", "flowers", "--version", "1.0.0", "--tflite", files / "flowers-float32.tflite")
+    return publisher
 
 
 @pytest.fixture
-def desk(tmp_path: Path, released: Desk) -> Desk:
+def publisher(tmp_path: Path, released: PublisherCli) -> PublisherCli:
     shutil.copytree(released.registry, tmp_path / "registry")
-    return Desk(tmp_path, released.url)
+    return PublisherCli(tmp_path, released.url)
 
 
 def a_file(folder: Path, name: str, content: bytes) -> Path:
@@ -104,7 +104,7 @@ BAD_LINES = [
 
 @pytest.mark.parametrize(("line", "code", "message", "hint"), BAD_LINES, ids=[line for line, *_ in BAD_LINES])
 def test_a_mistake_is_named_with_the_way_out(
-    released: Desk, files: Path, tmp_path: Path, line: str, code: int, message: str, hint: str
+    released: PublisherCli, files: Path, tmp_path: Path, line: str, code: int, message: str, hint: str
 ) -> None:
     model = files / "flowers-float32.tflite"
     places = {
@@ -133,88 +133,88 @@ def test_a_mistake_is_named_with_the_way_out(
         assert (registry.announcements.pending(), registry.orphans()) == ([], [])
 
 
-def test_a_missing_key_is_told_before_anything_is_trained(desk: Desk, files: Path) -> None:
-    (desk.registry / "keys" / "timestamp.pem").unlink()
-    ran = desk.run("release", "digits", "--version", "1.0.0", expect=9)
+def test_a_missing_key_is_told_before_anything_is_trained(publisher: PublisherCli, files: Path) -> None:
+    (publisher.registry / "keys" / "timestamp.pem").unlink()
+    ran = publisher.run("release", "digits", "--version", "1.0.0", expect=9)
     assert "the key of the timestamp role is not in" in ran.err
     assert "timestamp.pem" in ran.err
     assert "making" not in ran.err
-    assert "timestamp" in desk.run("rollout", "hold", "flowers", expect=9).err
+    assert "timestamp" in publisher.run("rollout", "hold", "flowers", expect=9).err
     assert files.exists()
 
 
-def test_a_key_that_others_can_read_is_not_used(desk: Desk) -> None:
-    (desk.registry / "keys" / "snapshot.pem").chmod(0o644)
-    assert "chmod 600" in desk.run("rollout", "hold", "flowers", expect=2).err
+def test_a_key_that_others_can_read_is_not_used(publisher: PublisherCli) -> None:
+    (publisher.registry / "keys" / "snapshot.pem").chmod(0o644)
+    assert "chmod 600" in publisher.run("rollout", "hold", "flowers", expect=2).err
 
 
-def test_a_wrong_password_is_told_as_one(desk: Desk) -> None:
+def test_a_wrong_password_is_told_as_one(publisher: PublisherCli) -> None:
     with mosquitto_with_users({"publisher": "right"}) as broker:
         for credentials, message in (("publisher:wrong@", "wrong user or password"), ("", "wants a user")):
             address = f"mqtt://{credentials}127.0.0.1:{broker.port}"
-            ran = desk.run("prune", "--broker", address, expect=5)
+            ran = publisher.run("prune", "--broker", address, expect=5)
             assert message in ran.err
             assert "wrong@" not in ran.err
-        assert desk.run("prune", "--broker", f"mqtt://publisher:right@127.0.0.1:{broker.port}").out
+        assert publisher.run("prune", "--broker", f"mqtt://publisher:right@127.0.0.1:{broker.port}").out
 
 
-def test_a_second_command_waits_or_says_who_is_at_work(desk: Desk) -> None:
-    with Registry.open(desk.registry) as registry:
+def test_a_second_command_waits_or_says_who_is_at_work(publisher: PublisherCli) -> None:
+    with Registry.open(publisher.registry) as registry:
         with registry.lock():
-            ran = desk.run("rollout", "hold", "flowers", "--wait", "0.3", expect=7)
+            ran = publisher.run("rollout", "hold", "flowers", "--wait", "0.3", expect=7)
             assert "waiting for" in ran.err
             assert "the registry is in use by" in ran.err
             assert f"process {os.getpid()}" in ran.err
-            waiting = desk.begin("rollout", "hold", "flowers", "--wait", "60")
+            waiting = publisher.begin("rollout", "hold", "flowers", "--wait", "60")
             assert waiting.stderr is not None
             assert "waiting for" in waiting.stderr.readline()
         out, err = waiting.communicate(timeout=60)
     assert (waiting.returncode, "held" in out) == (0, True), err
 
 
-def test_a_broken_registry_is_told_as_one(desk: Desk) -> None:
+def test_a_broken_registry_is_told_as_one(publisher: PublisherCli) -> None:
     for name in ("registry.db-wal", "registry.db-shm"):
-        (desk.registry / name).unlink(missing_ok=True)
-    (desk.registry / "registry.db").write_bytes(b"this is no database" * 1_000)
-    ran = desk.run("show", "flowers", expect=4)
+        (publisher.registry / name).unlink(missing_ok=True)
+    (publisher.registry / "registry.db").write_bytes(b"this is no database" * 1_000)
+    ran = publisher.run("show", "flowers", expect=4)
     assert "damaged" in ran.err
     assert "backup" in ran.err
 
 
-def test_a_file_that_changed_on_disk_is_never_uploaded(desk: Desk) -> None:
-    for blob in (desk.registry / "blobs").iterdir():
+def test_a_file_that_changed_on_disk_is_never_uploaded(publisher: PublisherCli) -> None:
+    for blob in (publisher.registry / "blobs").iterdir():
         blob.write_bytes(bytes(blob.stat().st_size))
     with mosquitto() as empty:
-        ran = desk.run("rollout", "hold", "flowers", "--broker", empty.url, expect=4)
+        ran = publisher.run("rollout", "hold", "flowers", "--broker", empty.url, expect=4)
         assert "its bytes have changed" in ran.err
         with connect(empty.url) as broker:
             assert announced(broker, "flowers", b"") is None
 
 
-def test_a_version_whose_file_is_lost_can_be_left_behind(desk: Desk, files: Path) -> None:
+def test_a_version_whose_file_is_lost_can_be_left_behind(publisher: PublisherCli, files: Path) -> None:
     other = files / "other-float32.tflite"
-    desk.run("release", "flowers", "--version", "1.1.0", "--tflite", other)
-    with Registry.open(desk.registry) as registry:
+    publisher.run("release", "flowers", "--version", "1.1.0", "--tflite", other)
+    with Registry.open(publisher.registry) as registry:
         blob = registry.blobs.path(registry.versions.manifest("flowers", "1.1.0").variants[0].sha256)
     blob.write_bytes(bytes(blob.stat().st_size))
     with mosquitto() as empty:
-        desk.run("rollout", "hold", "flowers", "--broker", empty.url, expect=4)
-        back = desk.run("rollback", "flowers", "--broker", empty.url)
+        publisher.run("rollout", "hold", "flowers", "--broker", empty.url, expect=4)
+        back = publisher.run("rollback", "flowers", "--broker", empty.url)
         assert "cannot be announced" in back.err
         assert "rolled back from 1.1.0 to 1.0.0" in back.out
-    with Registry.open(desk.registry) as registry:
+    with Registry.open(publisher.registry) as registry:
         assert registry.announcements.pending() == []
 
 
-def test_an_unfinished_registry_is_told_and_finished(desk: Desk, tmp_path: Path) -> None:
+def test_an_unfinished_registry_is_told_and_finished(publisher: PublisherCli, tmp_path: Path) -> None:
     half = tmp_path / "half"
     Registry.create(half).close()
-    ran = desk.run("show", "flowers", "--registry", half, expect=9)
+    ran = publisher.run("show", "flowers", "--registry", half, expect=9)
     assert "publisher init" in ran.err
-    desk.run("init", "--registry", half)
-    assert desk.run("enroll", "pi-1", "--out", tmp_path / "pi-1", "--registry", half).out
+    publisher.run("init", "--registry", half)
+    assert publisher.run("enroll", "pi-1", "--out", tmp_path / "pi-1", "--registry", half).out
 
 
 @pytest.mark.parametrize("words", [["relase"], ["release"], ["release", "flowers"], ["status", "--nosuch"]])
-def test_a_line_that_cannot_be_read_says_how_to_get_help(released: Desk, words: list[str]) -> None:
+def test_a_line_that_cannot_be_read_says_how_to_get_help(released: PublisherCli, words: list[str]) -> None:
     assert "--help" in released.run(*words, expect=2).err

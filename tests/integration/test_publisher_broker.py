@@ -15,7 +15,7 @@ from protocol.mqtt.link import Connected, Delivered, Link, LinkEvent, Sink
 from publisher.adapters.broker_client import PUTS_IN_FLIGHT, BrokerClient, RetainedMessage
 from publisher.embedded_broker import BrokerSettings, EmbeddedBroker, FaultInjection
 from tests.brokers import free_port, mosquitto, mosquitto_with_users, url_of
-from tests.integration.publishing import TOPICS
+from tests.integration.publisher_cli import TOPICS
 
 PAYLOADS = [bytes([number]) * 61_440 for number in range(100)]
 MESSAGES = [RetainedMessage(TOPICS.chunk(name(payload)), payload) for payload in PAYLOADS]

@@ -13,8 +13,8 @@ import pytest
 
 from publisher.adapters.broker_client import BrokerClient
 from publisher.adapters.registry import Registry
-from tests.integration.publishing import (
-    Desk,
+from tests.integration.publisher_cli import (
+    PublisherCli,
     announced,
     another_model,
     connect,
@@ -37,55 +37,57 @@ def big(once_per_run: OncePerRun) -> bytes:
 
 
 @pytest.mark.timeout(900)  # twenty releases and what follows each, on a machine that may be busy
-def test_a_release_killed_at_any_moment_is_finished_or_undone_by_the_next_command(desk: Desk, big: bytes) -> None:
+def test_a_release_killed_at_any_moment_is_finished_or_undone_by_the_next_command(
+    publisher: PublisherCli, big: bytes
+) -> None:
     print(f"seed {SEED}")  # noqa: T201 - so that a failure can be played again
     rng = random.Random(SEED)
-    root = desk.enrolled_root()
-    file = desk.folder / "big.tflite"
+    root = publisher.enrolled_root()
+    file = publisher.folder / "big.tflite"
     file.write_bytes(another_model(big, seed=KILLS))
-    lasts_s = _how_long_phases_last(desk, file)
+    lasts_s = _how_long_phases_last(publisher, file)
     # the first is certain to come before anything is stored, the second after all is
     moments = [("making", 0.0), ("uploading", 0.0)]
     phases = rng.choices([*PHASES], weights=[*PHASES.values()], k=KILLS - len(moments))
     moments += [(phase, rng.uniform(0, lasts_s[phase])) for phase in phases]
-    with connect(desk.url) as broker:
+    with connect(publisher.url) as broker:
         ended_as: list[str] = []
         for number, (phase, after_s) in enumerate(moments):
             file.write_bytes(another_model(big, seed=number))
-            _release_and_kill(desk, f"1.{number}.0", file, phase, after_s)
+            _release_and_kill(publisher, f"1.{number}.0", file, phase, after_s)
             _check_whole(broker, root)
-            desk.run("rollout", "hold", "big", expect=0 if _stored_plan(desk) else 2)
-            ended_as.append(_check_settled(desk, f"1.{number}.0"))
+            publisher.run("rollout", "hold", "big", expect=0 if _stored_plan(publisher) else 2)
+            ended_as.append(_check_settled(publisher, f"1.{number}.0"))
             _check_whole(broker, root)
         assert ended_as[:2] == ["undone", "finished"], ended_as
-        desk.run("release", "big", "--version", "2.0.0", "--tflite", file)
+        publisher.run("release", "big", "--version", "2.0.0", "--tflite", file)
         _check_whole(broker, root)
         accepted = announced(broker, "big", root)
     assert accepted is not None
     assert accepted.plan.versions() == ("2.0.0",)
 
 
-def test_what_a_killed_release_uploaded_is_not_sent_again(desk: Desk, big: bytes) -> None:
-    file = desk.folder / "big.tflite"
+def test_what_a_killed_release_uploaded_is_not_sent_again(publisher: PublisherCli, big: bytes) -> None:
+    file = publisher.folder / "big.tflite"
     file.write_bytes(big)
-    whole = desk.run("release", "first", "--version", "1", "--tflite", file, "--json").json["uploaded_chunks"]
+    whole = publisher.run("release", "first", "--version", "1", "--tflite", file, "--json").json["uploaded_chunks"]
     file.write_bytes(another_model(big, seed=7))
-    _release_and_kill(desk, "1", file, "uploading", 0.1)
-    with Registry.open(desk.registry) as registry:
+    _release_and_kill(publisher, "1", file, "uploading", 0.1)
+    with Registry.open(publisher.registry) as registry:
         assert [staged.model for staged in registry.announcements.pending()] in ([], ["big"])
-    told = desk.run("rollout", "hold", "big", "--json")
+    told = publisher.run("rollout", "hold", "big", "--json")
     assert told.json["uploaded_chunks"] == 0  # the stopped release was finished before, and with it its upload
-    with connect(desk.url) as broker:
-        accepted = announced(broker, "big", desk.enrolled_root())
+    with connect(publisher.url) as broker:
+        accepted = announced(broker, "big", publisher.enrolled_root())
         assert accepted is not None
         assert missing_chunks(broker, accepted) == []
     assert whole > 50
 
 
-def _how_long_phases_last(desk: Desk, file: Path) -> dict[str, float]:
+def _how_long_phases_last(publisher: PublisherCli, file: Path) -> dict[str, float]:
     """The seconds that each phase takes on this machine, by a release of another model that nobody kills."""
     said_at_s: dict[str, float] = {}
-    with desk.begin("release", "measured", "--version", "1.0.0", "--tflite", file) as running:
+    with publisher.begin("release", "measured", "--version", "1.0.0", "--tflite", file) as running:
         assert running.stderr is not None
         for line in running.stderr:
             said_at_s.setdefault(next((phase for phase in PHASES if line.startswith(phase)), ""), time.monotonic())
@@ -94,9 +96,9 @@ def _how_long_phases_last(desk: Desk, file: Path) -> dict[str, float]:
     return {phase: said_at_s[end] - said_at_s[phase] for phase, end in zip(PHASES, ends, strict=True)}
 
 
-def _release_and_kill(desk: Desk, version: str, file: Path, phase: str, after_s: float) -> None:
+def _release_and_kill(publisher: PublisherCli, version: str, file: Path, phase: str, after_s: float) -> None:
     """Kill by process id when `phase` has begun and a while has gone; a release may have ended before."""
-    with desk.begin("release", "big", "--version", version, "--tflite", file) as running:
+    with publisher.begin("release", "big", "--version", version, "--tflite", file) as running:
         assert running.stderr is not None
         for line in running.stderr:
             if line.startswith(phase):
@@ -112,14 +114,14 @@ def _check_whole(broker: BrokerClient, root: bytes) -> None:
         assert missing_chunks(broker, accepted) == []
 
 
-def _stored_plan(desk: Desk) -> bool:
-    with Registry.open(desk.registry) as registry:
+def _stored_plan(publisher: PublisherCli) -> bool:
+    with Registry.open(publisher.registry) as registry:
         return registry.announcements.plan("big") is not None
 
 
-def _check_settled(desk: Desk, version: str) -> str:
+def _check_settled(publisher: PublisherCli, version: str) -> str:
     """Nothing is left half done: the version is in the plan and announced, or there is no trace of it."""
-    with Registry.open(desk.registry) as registry:
+    with Registry.open(publisher.registry) as registry:
         assert registry.announcements.pending() == []
         assert registry.orphans() == []
         plan, known = registry.announcements.plan("big"), version in registry.versions.of_model("big")
@@ -127,9 +129,9 @@ def _check_settled(desk: Desk, version: str) -> str:
         return "finished" if known else "undone"
 
 
-def test_a_release_that_is_interrupted_says_so_and_leaves_nothing(desk: Desk) -> None:
+def test_a_release_that_is_interrupted_says_so_and_leaves_nothing(publisher: PublisherCli) -> None:
     words = ("release", "digits", "--version", "1.0.0", "--epochs", "100000")
-    with desk.begin(*words) as running:
+    with publisher.begin(*words) as running:
         assert running.stderr is not None
         assert running.stderr.readline().startswith("making")
         time.sleep(3.0)  # somewhere in its training
@@ -138,5 +140,5 @@ def test_a_release_that_is_interrupted_says_so_and_leaves_nothing(desk: Desk) ->
     assert (running.returncode, out) == (130, "")
     assert err.endswith("error: stopped\n")
     assert "Traceback" not in err
-    with Registry.open(desk.registry) as registry:
+    with Registry.open(publisher.registry) as registry:
         assert (registry.versions.of_model("digits"), registry.orphans()) == ([], [])

@@ -12,10 +12,10 @@ from protocol.topics import Topics
 from publisher.adapters.broker_client import RetainedMessage
 from publisher.adapters.registry import Registry
 from tests.brokers import Mosquitto, mosquitto_with_users, readable_folder
-from tests.integration.publishing import (
+from tests.integration.publisher_cli import (
     TOPICS,
-    Desk,
-    a_desk,
+    PublisherCli,
+    a_publisher,
     announced,
     another_model,
     connect,
@@ -23,10 +23,10 @@ from tests.integration.publishing import (
 )
 
 
-def test_a_device_finds_all_that_a_release_promises(desk: Desk, big: Path) -> None:
-    told = desk.run("release", "big", "--version", "1.0.0", "--tflite", big, "--notes", "first", "--json").json
-    with connect(desk.url) as broker:
-        accepted = announced(broker, "big", desk.enrolled_root())
+def test_a_device_finds_all_that_a_release_promises(publisher: PublisherCli, big: Path) -> None:
+    told = publisher.run("release", "big", "--version", "1.0.0", "--tflite", big, "--notes", "first", "--json").json
+    with connect(publisher.url) as broker:
+        accepted = announced(broker, "big", publisher.enrolled_root())
         assert accepted is not None
         assert missing_chunks(broker, accepted) == []
     assert accepted.plan.versions() == ("1.0.0",)
@@ -37,59 +37,63 @@ def test_a_device_finds_all_that_a_release_promises(desk: Desk, big: Path) -> No
     assert (told["plan_sequence"], told["audience"]) == (1, "every device")
 
 
-def test_going_back_uploads_nothing(desk: Desk, flowers: Path) -> None:
-    desk.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers)
-    other = desk.run(
+def test_going_back_uploads_nothing(publisher: PublisherCli, flowers: Path) -> None:
+    publisher.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers)
+    other = publisher.run(
         "release", "flowers", "--version", "1.1.0", "--tflite", flowers.with_stem("other-float32"), "--json"
     )
     assert other.json["uploaded_chunks"] > 0
-    said = desk.run("rollback", "flowers").out
+    said = publisher.run("rollback", "flowers").out
     assert "rolled back from 1.1.0 to 1.0.0" in said
     assert "0 chunks uploaded" in said
-    with connect(desk.url) as broker:
-        accepted = announced(broker, "flowers", desk.enrolled_root())
+    with connect(publisher.url) as broker:
+        accepted = announced(broker, "flowers", publisher.enrolled_root())
     assert accepted is not None
     assert (accepted.plan.versions(), accepted.plan.urgency) == (("1.0.0",), "urgent")
 
 
-def test_the_same_file_again_costs_no_upload(desk: Desk, flowers: Path) -> None:
-    desk.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers)
-    told = desk.run("release", "flowers", "--version", "1.0.1", "--tflite", flowers, "--json").json
+def test_the_same_file_again_costs_no_upload(publisher: PublisherCli, flowers: Path) -> None:
+    publisher.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers)
+    told = publisher.run("release", "flowers", "--version", "1.0.1", "--tflite", flowers, "--json").json
     assert told["uploaded_chunks"] == 0
 
 
-def test_a_release_to_an_emptied_broker_uploads_everything_again(desk: Desk, broker: Mosquitto, big: Path) -> None:
-    first = desk.run("release", "big", "--version", "1.0.0", "--tflite", big, "--json").json
+def test_a_release_to_an_emptied_broker_uploads_everything_again(
+    publisher: PublisherCli, broker: Mosquitto, big: Path
+) -> None:
+    first = publisher.run("release", "big", "--version", "1.0.0", "--tflite", big, "--json").json
     broker.stop()
     broker.start()
-    second = desk.run("release", "big", "--version", "1.0.1", "--tflite", big, "--json").json
+    second = publisher.run("release", "big", "--version", "1.0.1", "--tflite", big, "--json").json
     assert second["uploaded_chunks"] == first["uploaded_chunks"]
-    with connect(desk.url) as looking:
-        accepted = announced(looking, "big", desk.enrolled_root())
+    with connect(publisher.url) as looking:
+        accepted = announced(looking, "big", publisher.enrolled_root())
         assert accepted is not None
         assert missing_chunks(looking, accepted) == []
 
 
-def test_options_may_stand_before_and_behind(desk: Desk, flowers: Path, tmp_path: Path) -> None:
+def test_options_may_stand_before_and_behind(publisher: PublisherCli, flowers: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
-    desk.run("--registry", elsewhere, "init", "--root", "garden")
-    desk.run("release", "flowers", "--version", "1", "--tflite", flowers, "--registry", elsewhere)
-    assert desk.run("--json", "rollout", "show", "flowers", "--registry", elsewhere).json["sequence"] == 1
-    assert desk.run("rollout", "--json", "--registry", elsewhere, "show", "flowers").json["sequence"] == 1
-    with connect(desk.url) as broker:
+    publisher.run("--registry", elsewhere, "init", "--root", "garden")
+    publisher.run("release", "flowers", "--version", "1", "--tflite", flowers, "--registry", elsewhere)
+    assert publisher.run("--json", "rollout", "show", "flowers", "--registry", elsewhere).json["sequence"] == 1
+    assert publisher.run("rollout", "--json", "--registry", elsewhere, "show", "flowers").json["sequence"] == 1
+    with connect(publisher.url) as broker:
         assert broker.read([Topics("garden").desired("flowers")])
         assert not broker.read([TOPICS.desired("flowers")])
 
 
-def test_plans_are_steered_from_the_command_line(desk: Desk, flowers: Path) -> None:
+def test_plans_are_steered_from_the_command_line(publisher: PublisherCli, flowers: Path) -> None:
     for version in ("1.0.0", "1.1.0"):
-        desk.run("release", "flowers", "--version", version, "--tflite", flowers, "--to", "all")
-    desk.run("release", "flowers", "--version", "1.2.0", "--tflite", flowers, "--to", "group:canary", "--spread", "10m")
-    desk.run("pin", "flowers", "1.0.0", "pi-1", "pi-2")
-    desk.run("unpin", "flowers", "pi-2")
-    desk.run("rollout", "hold", "flowers")
-    desk.run("rollout", "resume", "flowers")
-    plan = desk.run("rollout", "advance", "flowers", "--to", "25%", "--json").json
+        publisher.run("release", "flowers", "--version", version, "--tflite", flowers, "--to", "all")
+    publisher.run(
+        "release", "flowers", "--version", "1.2.0", "--tflite", flowers, "--to", "group:canary", "--spread", "10m"
+    )
+    publisher.run("pin", "flowers", "1.0.0", "pi-1", "pi-2")
+    publisher.run("unpin", "flowers", "pi-2")
+    publisher.run("rollout", "hold", "flowers")
+    publisher.run("rollout", "resume", "flowers")
+    plan = publisher.run("rollout", "advance", "flowers", "--to", "25%", "--json").json
     assert [(rule["audience"], rule["version"]) for rule in plan["rules"]] == [
         ("device pi-1", "1.0.0"),
         ("25 % of the fleet", "1.2.0"),
@@ -97,64 +101,64 @@ def test_plans_are_steered_from_the_command_line(desk: Desk, flowers: Path) -> N
         ("every device", "1.1.0"),
     ]
     assert (plan["sequence"], plan["spread_s"], plan["uploaded_chunks"]) == (8, 600, 0)
-    with connect(desk.url) as broker:
-        accepted = announced(broker, "flowers", desk.enrolled_root())
+    with connect(publisher.url) as broker:
+        accepted = announced(broker, "flowers", publisher.enrolled_root())
     assert accepted is not None
     assert accepted.plan.sequence == 8
     assert set(accepted.manifests) == {"1.0.0", "1.1.0", "1.2.0"}
 
 
 def test_what_no_plan_needs_is_cleared_and_comes_back_when_it_is_needed(
-    desk: Desk, flowers: Path, big: Path, tmp_path: Path
+    publisher: PublisherCli, flowers: Path, big: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other.tflite"
     other.write_bytes(another_model(big.read_bytes(), seed=2))
-    first = desk.run("release", "big", "--version", "1.0.0", "--tflite", big, "--json").json
-    desk.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers)
-    desk.run("release", "big", "--version", "1.1.0", "--tflite", other)
-    root = desk.enrolled_root()
-    planned = desk.run("prune", "--dry-run", "--json").json
-    pruned = desk.run("prune", "--json").json
-    assert (planned["chunks"], pruned["chunks"] > 0, desk.run("prune", "--json").json["chunks"]) == (
+    first = publisher.run("release", "big", "--version", "1.0.0", "--tflite", big, "--json").json
+    publisher.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers)
+    publisher.run("release", "big", "--version", "1.1.0", "--tflite", other)
+    root = publisher.enrolled_root()
+    planned = publisher.run("prune", "--dry-run", "--json").json
+    pruned = publisher.run("prune", "--json").json
+    assert (planned["chunks"], pruned["chunks"] > 0, publisher.run("prune", "--json").json["chunks"]) == (
         pruned["chunks"], True, 0,
     )  # fmt: skip
-    with connect(desk.url) as broker:
+    with connect(publisher.url) as broker:
         for model in ("big", "flowers"):
             accepted = announced(broker, model, root)
             assert accepted is not None
             assert missing_chunks(broker, accepted) == []
-        back = desk.run("rollback", "big", "--json").json
+        back = publisher.run("rollback", "big", "--json").json
         assert pruned["chunks"] == back["uploaded_chunks"] <= first["uploaded_chunks"]
         accepted = announced(broker, "big", root)
         assert accepted is not None
         assert missing_chunks(broker, accepted) == []
 
 
-def test_files_of_a_refused_release_are_pruned(desk: Desk) -> None:
-    with Registry.open(desk.registry) as registry:
+def test_files_of_a_refused_release_are_pruned(publisher: PublisherCli) -> None:
+    with Registry.open(publisher.registry) as registry:
         registry.blobs.add_bytes(b"left behind")
-    pruned = desk.run("prune", "--json").json
+    pruned = publisher.run("prune", "--json").json
     assert (pruned["blobs"], pruned["blob_bytes"]) == (1, 11)
 
 
-def test_a_trained_model_passes_its_gates_and_a_scrambled_one_only_by_force(desk: Desk) -> None:
-    good = desk.run("release", "digits", "--version", "1.0.0", "--epochs", "3", "--json").json
+def test_a_trained_model_passes_its_gates_and_a_scrambled_one_only_by_force(publisher: PublisherCli) -> None:
+    good = publisher.run("release", "digits", "--version", "1.0.0", "--epochs", "3", "--json").json
     assert set(good["variants"]) == {"float32", "int8"}
     assert good["accuracy"] > 0.85
     assert good["missed_gates"] == []
     bad = ("release", "digits", "--version", "1.1.0", "--epochs", "1", "--scramble-labels")
-    refused = desk.run(*bad, expect=6)
+    refused = publisher.run(*bad, expect=6)
     assert "under the" in refused.err
     assert "--force" in refused.err
-    forced = desk.run(*bad, "--force", "--json").json
+    forced = publisher.run(*bad, "--force", "--json").json
     assert "of 1.0.0" in forced["forced"]
-    assert desk.run("show", "digits", "1.1.0", "--json").json["lineage"]["settings"]["scramble_labels"] is True
-    assert "1.1.0" in desk.run("show", "digits").out
+    assert publisher.run("show", "digits", "1.1.0", "--json").json["lineage"]["settings"]["scramble_labels"] is True
+    assert "1.1.0" in publisher.run("show", "digits").out
 
 
-def test_training_alone_writes_the_variants_and_their_numbers(desk: Desk, tmp_path: Path) -> None:
+def test_training_alone_writes_the_variants_and_their_numbers(publisher: PublisherCli, tmp_path: Path) -> None:
     out = tmp_path / "trained"
-    desk.run("train", "digits", "--epochs", "1", "--seed", "5", "--out", out)
+    publisher.run("train", "digits", "--epochs", "1", "--seed", "5", "--out", out)
     assert (out / "digits-float32.tflite").read_bytes()[4:8] == b"TFL3"
     assert (out / "digits-int8.tflite").exists()
     metrics = json.loads((out / "metrics.json").read_text())
@@ -162,53 +166,53 @@ def test_training_alone_writes_the_variants_and_their_numbers(desk: Desk, tmp_pa
     assert metrics["variants"]["int8"]["accuracy"] > 0.3
 
 
-def test_a_device_is_enrolled_with_what_it_needs(desk: Desk, tmp_path: Path) -> None:
+def test_a_device_is_enrolled_with_what_it_needs(publisher: PublisherCli, tmp_path: Path) -> None:
     password = tmp_path / "password"
     password.write_text('se"cret\\\n')
     folder = tmp_path / "kitchen"
     words = ("enroll", "pi-1", "--out", folder, "--group", "kitchen", "--group", "canary", "--model", "flowers")
-    said = desk.run(*words, "--user", "pi-1", "--password-file", password)
+    said = publisher.run(*words, "--user", "pi-1", "--password-file", password)
     settings = tomllib.loads((folder / "device.toml").read_text())
     assert settings == {
-        "device": "pi-1", "groups": ["kitchen", "canary"], "broker": desk.url, "user": "pi-1",
+        "device": "pi-1", "groups": ["kitchen", "canary"], "broker": publisher.url, "user": "pi-1",
         "password": 'se"cret\\', "root": "root.json", "topic_root": "fleet", "state": "state",
         "models": [{"name": "flowers"}],
     }  # fmt: skip
     assert stat.S_IMODE((folder / "device.toml").stat().st_mode) == 0o600
     assert "se" + '"cret' not in said.out + said.err
-    assert [device.groups for device in Registry.open(desk.registry).devices.all()] == [("kitchen", "canary")]
+    assert [device.groups for device in Registry.open(publisher.registry).devices.all()] == [("kitchen", "canary")]
 
 
-def test_a_device_of_a_private_authority_is_given_its_certificate(desk: Desk, tmp_path: Path) -> None:
+def test_a_device_of_a_private_authority_is_given_its_certificate(publisher: PublisherCli, tmp_path: Path) -> None:
     ca = tmp_path / "our-ca.pem"
     ca.write_text("a certificate")
-    desk.run("enroll", "pi-1", "--out", tmp_path / "pi-1", "--broker", "mqtts://broker.lan", "--ca", ca)
+    publisher.run("enroll", "pi-1", "--out", tmp_path / "pi-1", "--broker", "mqtts://broker.lan", "--ca", ca)
     settings = tomllib.loads((tmp_path / "pi-1" / "device.toml").read_text())
     assert (settings["broker"], settings["tls"]) == ("mqtts://broker.lan:8883", {"ca": "ca.pem"})
     assert (tmp_path / "pi-1" / "ca.pem").read_text() == "a certificate"
     gone = ("enroll", "pi-1", "--out", tmp_path / "pi-1", "--broker", "mqtts://x", "--ca", tmp_path / "gone")
-    assert "cannot be read" in desk.run(*gone, expect=2).err
+    assert "cannot be read" in publisher.run(*gone, expect=2).err
 
 
-def test_another_registrys_root_is_not_overwritten_unless_asked(desk: Desk, tmp_path: Path) -> None:
+def test_another_registrys_root_is_not_overwritten_unless_asked(publisher: PublisherCli, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    desk.run("init", "--registry", other)
-    root = desk.enrolled_root()
-    refused = desk.run("enroll", "pi-1", "--out", tmp_path / "pi-1", "--registry", other, expect=2)
+    publisher.run("init", "--registry", other)
+    root = publisher.enrolled_root()
+    refused = publisher.run("enroll", "pi-1", "--out", tmp_path / "pi-1", "--registry", other, expect=2)
     assert "root of another registry" in refused.err
     assert (tmp_path / "pi-1" / "root.json").read_bytes() == root
-    desk.run("enroll", "pi-1", "--out", tmp_path / "pi-1")
-    desk.run("enroll", "pi-1", "--out", tmp_path / "pi-1", "--registry", other, "--force")
+    publisher.run("enroll", "pi-1", "--out", tmp_path / "pi-1")
+    publisher.run("enroll", "pi-1", "--out", tmp_path / "pi-1", "--registry", other, "--force")
     assert (tmp_path / "pi-1" / "root.json").read_bytes() != root
 
 
-def test_a_registry_is_made_once(desk: Desk) -> None:
-    with Registry.open(desk.registry) as registry:
+def test_a_registry_is_made_once(publisher: PublisherCli) -> None:
+    with Registry.open(publisher.registry) as registry:
         before = registry.announcements.metadata()
-    assert "is a registry already" in desk.run("init", expect=2).err
-    with Registry.open(desk.registry) as registry:
+    assert "is a registry already" in publisher.run("init", expect=2).err
+    with Registry.open(publisher.registry) as registry:
         assert registry.announcements.metadata() == before
-        assert stat.S_IMODE((desk.registry / "keys").stat().st_mode) == 0o700
+        assert stat.S_IMODE((publisher.registry / "keys").stat().st_mode) == 0o700
 
 
 ACL = "user publisher\ntopic readwrite fleet/v1/#\nuser reader\ntopic read fleet/v1/#\n"
@@ -221,18 +225,18 @@ def test_a_user_that_may_not_write_is_told_so(tmp_path: Path, flowers: Path) -> 
     try:
         with mosquitto_with_users({"publisher": "p", "reader": "r"}, f"acl_file {rights}") as broker:
             port = broker.port
-            desk = a_desk(tmp_path, f"mqtt://reader:r@127.0.0.1:{port}")
-            said = desk.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers, expect=5).err
+            publisher = a_publisher(tmp_path, f"mqtt://reader:r@127.0.0.1:{port}")
+            said = publisher.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers, expect=5).err
             assert "fleet/v1/chunks/" in said
             assert "ACL" in said
-            done = Desk(tmp_path, f"mqtt://publisher:p@127.0.0.1:{port}").run("rollout", "hold", "flowers")
+            done = PublisherCli(tmp_path, f"mqtt://publisher:p@127.0.0.1:{port}").run("rollout", "hold", "flowers")
             assert "announcing plan 1 of flowers" in done.err
     finally:
         shutil.rmtree(folder)
 
 
 def test_a_fleet_of_another_registry_is_left_alone(tmp_path: Path, broker: Mosquitto, flowers: Path) -> None:
-    theirs, ours = a_desk(tmp_path / "theirs", broker.url), a_desk(tmp_path / "ours", broker.url)
+    theirs, ours = a_publisher(tmp_path / "theirs", broker.url), a_publisher(tmp_path / "ours", broker.url)
     theirs.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers)
     refused = ours.run("release", "flowers", "--version", "7.0.0", "--tflite", flowers, expect=5)
     assert "another registry has announced 'flowers'" in refused.err

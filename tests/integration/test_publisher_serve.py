@@ -27,7 +27,7 @@ from publisher.operations.serve.effects import ReconcileEffects
 from publisher.operations.serve.service import Service
 from publisher.settings import Settings
 from tests.brokers import Mosquitto
-from tests.integration.publishing import TOPICS, Desk, announced, connect, missing_chunks
+from tests.integration.publisher_cli import TOPICS, PublisherCli, announced, connect, missing_chunks
 
 PATIENCE_S = 60.0
 
@@ -74,8 +74,8 @@ class Served:
 
 
 @contextmanager
-def serving(desk: Desk) -> Iterator[Served]:
-    served = Served(desk.begin("serve", "--json"))
+def serving(publisher: PublisherCli) -> Iterator[Served]:
+    served = Served(publisher.begin("serve", "--json"))
     try:
         served.await_line("compared")
         yield served
@@ -83,26 +83,28 @@ def serving(desk: Desk) -> Iterator[Served]:
         assert served.end()[0] == 0, served.said
 
 
-def test_a_broker_that_came_back_empty_is_filled_again(desk: Desk, broker: Mosquitto, big: Path, flowers: Path) -> None:
-    root = desk.enrolled_root()
-    desk.run("release", "big", "--version", "1.0.0", "--tflite", big)
-    desk.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers)
-    with serving(desk) as served:
+def test_a_broker_that_came_back_empty_is_filled_again(
+    publisher: PublisherCli, broker: Mosquitto, big: Path, flowers: Path
+) -> None:
+    root = publisher.enrolled_root()
+    publisher.run("release", "big", "--version", "1.0.0", "--tflite", big)
+    publisher.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers)
+    with serving(publisher) as served:
         broker.stop()
         broker.start()
         served.await_line("announced", "big")
         served.await_line("announced", "flowers")
-        with connect(desk.url) as looking:
+        with connect(publisher.url) as looking:
             for model in ("big", "flowers"):
                 accepted = announced(looking, model, root)
                 assert accepted is not None
                 assert missing_chunks(looking, accepted) == []
 
 
-def test_a_chunk_that_a_device_misses_is_put_back(desk: Desk, flowers: Path) -> None:
-    desk.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers)
-    with connect(desk.url) as looking, serving(desk) as served:
-        accepted = announced(looking, "flowers", desk.enrolled_root())
+def test_a_chunk_that_a_device_misses_is_put_back(publisher: PublisherCli, flowers: Path) -> None:
+    publisher.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers)
+    with connect(publisher.url) as looking, serving(publisher) as served:
+        accepted = announced(looking, "flowers", publisher.enrolled_root())
         assert accepted is not None
         sha256 = accepted.manifests["1.0.0"].variants[0].encodings[0].tree.root
         topic = TOPICS.chunk(sha256)
@@ -114,47 +116,47 @@ def test_a_chunk_that_a_device_misses_is_put_back(desk: Desk, flowers: Path) -> 
         assert topic in looking.read([topic])
 
 
-def test_a_release_beside_a_server_is_not_disturbed(desk: Desk, flowers: Path) -> None:
-    with serving(desk) as served:
-        desk.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers, "--wait", "0")
-        desk.run("release", "flowers", "--version", "1.1.0", "--tflite", flowers, "--wait", "0")
+def test_a_release_beside_a_server_is_not_disturbed(publisher: PublisherCli, flowers: Path) -> None:
+    with serving(publisher) as served:
+        publisher.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers, "--wait", "0")
+        publisher.run("release", "flowers", "--version", "1.1.0", "--tflite", flowers, "--wait", "0")
         assert served.process.poll() is None
-    with connect(desk.url) as looking:
-        accepted = announced(looking, "flowers", desk.enrolled_root())
+    with connect(publisher.url) as looking:
+        accepted = announced(looking, "flowers", publisher.enrolled_root())
     assert accepted is not None
     assert accepted.plan.sequence == 2
 
 
-def test_a_server_announces_what_a_killed_command_left(desk: Desk, flowers: Path) -> None:
-    desk.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers)
-    with serving(desk) as served:
-        with an_office(desk) as context, context.registry.lock():
+def test_a_server_announces_what_a_killed_command_left(publisher: PublisherCli, flowers: Path) -> None:
+    publisher.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers)
+    with serving(publisher) as served:
+        with an_office(publisher) as context, context.registry.lock():
             plan = context.registry.announcements.plan("flowers")
             assert plan is not None
             stage(context, plan.model_copy(update={"sequence": 2, "hold": True}))  # and here it dies
         served.await_line("announced plan 2 of flowers")
-    with Registry.open(desk.registry) as registry:
+    with Registry.open(publisher.registry) as registry:
         assert registry.announcements.pending() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_server_that_is_told_to_stop_ends_cleanly(desk: Desk, number: signal.Signals) -> None:
-    served = Served(desk.begin("serve"))
+def test_a_server_that_is_told_to_stop_ends_cleanly(publisher: PublisherCli, number: signal.Signals) -> None:
+    served = Served(publisher.begin("serve"))
     served.await_line("compared")
     assert served.end(number) == (0, "stopped; put 0 chunks and 0 announcements\n")
 
 
-def test_signatures_are_renewed_in_time_and_devices_accept_them(desk: Desk, flowers: Path) -> None:
-    desk.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers)
-    root = desk.enrolled_root()
+def test_signatures_are_renewed_in_time_and_devices_accept_them(publisher: PublisherCli, flowers: Path) -> None:
+    publisher.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers)
+    root = publisher.enrolled_root()
     later = datetime.now(UTC) + timedelta(days=20)
-    with an_office(desk) as now:
+    with an_office(publisher) as now:
         before = now.registry.announcements.bundle("flowers")
         service = Service(replace(now, clock=lambda: later), ReconcileEffects(replace(now, clock=lambda: later)))
         until_s = time.monotonic() + PATIENCE_S
         served = service.run(lambda: service.counters.announcements == 0 and time.monotonic() < until_s)
     assert (served.renewals, served.chunks) == (1, 0)
-    with connect(desk.url) as looking:
+    with connect(publisher.url) as looking:
         bundle = looking.read([TOPICS.desired("flowers")])[TOPICS.desired("flowers")]
     assert bundle != before
     month_end = datetime.now(UTC) + timedelta(days=45)  # the first signature has run out by then
@@ -163,8 +165,8 @@ def test_signatures_are_renewed_in_time_and_devices_accept_them(desk: Desk, flow
 
 
 @contextmanager
-def an_office(desk: Desk) -> Iterator[PublisherContext]:
+def an_office(publisher: PublisherCli) -> Iterator[PublisherContext]:
     """The registry in this process."""
-    settings = Settings.read({"broker": desk.url, "registry": str(desk.registry)}, {})
-    with Registry.open(desk.registry) as registry:
+    settings = Settings.read({"broker": publisher.url, "registry": str(publisher.registry)}, {})
+    with Registry.open(publisher.registry) as registry:
         yield PublisherContext(registry, Topics(), settings, SilentProgress())

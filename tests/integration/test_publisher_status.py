@@ -15,15 +15,15 @@ from protocol.topics import Kind
 from publisher.adapters.broker_client import BrokerClient, RetainedMessage
 from tests.brokers import mosquitto
 from tests.builders import a_presence, a_status
-from tests.integration.publishing import PROGRAM, PROJECT, TOPICS, Desk, a_desk, connect
+from tests.integration.publisher_cli import PROGRAM, PROJECT, TOPICS, PublisherCli, a_publisher, connect
 
 LONG_REASON = "CPU load 97 % is over 80 %, and the battery at 12 % is under 30 %; looking again in ten minutes"
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def publisher(tmp_path: Path) -> Iterator[PublisherCli]:
     with mosquitto() as broker:
-        yield a_desk(tmp_path, broker.url)
+        yield a_publisher(tmp_path, broker.url)
 
 
 def say(broker: BrokerClient, device: str, *, online: bool = True, **status: object) -> None:
@@ -39,9 +39,9 @@ def say(broker: BrokerClient, device: str, *, online: bool = True, **status: obj
     )
 
 
-def test_the_table_says_who_runs_what_and_why_not(desk: Desk) -> None:
-    desk.run("enroll", "pi-9", "--out", desk.folder / "pi-9")
-    with connect(desk.url) as broker:
+def test_the_table_says_who_runs_what_and_why_not(publisher: PublisherCli) -> None:
+    publisher.run("enroll", "pi-9", "--out", publisher.folder / "pi-9")
+    with connect(publisher.url) as broker:
         say(broker, "pi-1", state="committed", installed_version="1.1.0", latest_version="1.1.0", reason="all is well")
         say(
             broker, "pi-2", state="deferred", installed_version="1.0.0", latest_version="1.1.0", reason=LONG_REASON,
@@ -53,7 +53,7 @@ def test_the_table_says_who_runs_what_and_why_not(desk: Desk) -> None:
             RetainedMessage(TOPICS.presence("pi-5"), b"?"),
         )
         broker.put_all(strange)
-    table = desk.run("status").out
+    table = publisher.run("status").out
     assert all(len(line) <= 80 for line in table.splitlines())
     rows = {line.split()[0]: line for line in table.splitlines()}
     assert "committed" in rows["pi-1"]
@@ -62,7 +62,7 @@ def test_the_table_says_who_runs_what_and_why_not(desk: Desk) -> None:
     assert "…" in rows["pi-2"]
     assert "never seen" in rows["pi-9"]
     assert "3 devices, 1 online; 1 on digits 1.0.0, 1 on digits 1.1.0" in table
-    told = desk.run("status", "--json").json
+    told = publisher.run("status", "--json").json
     assert told["unreadable_messages"] == 2
     assert told["summary"]["up_to_date"] == 1
     by_device = {row["device"]: row for row in told["devices"]}
@@ -71,21 +71,21 @@ def test_the_table_says_who_runs_what_and_why_not(desk: Desk) -> None:
     assert by_device["pi-9"]["age_s"] is None
 
 
-def test_the_fleet_is_seen_without_a_registry(desk: Desk, tmp_path: Path) -> None:
-    with connect(desk.url) as broker:
+def test_the_fleet_is_seen_without_a_registry(publisher: PublisherCli, tmp_path: Path) -> None:
+    with connect(publisher.url) as broker:
         say(broker, "pi-1", state="fetching", in_progress=True, update_percentage=40.0)
-    assert "fetching 40 %" in desk.run("status", "--registry", tmp_path / "nowhere").out
+    assert "fetching 40 %" in publisher.run("status", "--registry", tmp_path / "nowhere").out
 
 
-def test_an_empty_fleet_is_a_sentence(desk: Desk) -> None:
-    assert "no device has said anything yet" in desk.run("status").out
-    assert desk.run("status", "--json").json["devices"] == []
+def test_an_empty_fleet_is_a_sentence(publisher: PublisherCli) -> None:
+    assert "no device has said anything yet" in publisher.run("status").out
+    assert publisher.run("status", "--json").json["devices"] == []
 
 
-def test_a_watched_table_follows_the_fleet(desk: Desk) -> None:
-    with connect(desk.url) as broker:
+def test_a_watched_table_follows_the_fleet(publisher: PublisherCli) -> None:
+    with connect(publisher.url) as broker:
         say(broker, "pi-1", state="fetching")
-        watching = desk.begin("status", "--watch", "--json")
+        watching = publisher.begin("status", "--watch", "--json")
         assert watching.stdout is not None
         first = json.loads(watching.stdout.readline())
         say(broker, "pi-1", state="proving")
@@ -96,11 +96,11 @@ def test_a_watched_table_follows_the_fleet(desk: Desk) -> None:
     assert (watching.returncode, err) == (130, "error: stopped\n")
 
 
-def test_colours_are_for_terminals_only(desk: Desk) -> None:
-    with connect(desk.url) as broker:
+def test_colours_are_for_terminals_only(publisher: PublisherCli) -> None:
+    with connect(publisher.url) as broker:
         say(broker, "pi-1", state="rejected")
-    assert "\x1b" not in desk.run("status").out
-    environment = {**desk.environment(), "NO_COLOR": "1", "FORCE_COLOR": "1", "TERM": "xterm"}
+    assert "\x1b" not in publisher.run("status").out
+    environment = {**publisher.environment(), "NO_COLOR": "1", "FORCE_COLOR": "1", "TERM": "xterm"}
     plain = subprocess.run(
         [*PROGRAM, "status"], cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=60, check=True
     )

@@ -14,7 +14,7 @@ from publisher.learning.artifacts.build import build_from_recipe
 from publisher.learning.recipe.recipe import load_recipe
 from tests.brokers import mosquitto
 from tests.integration import keras_files
-from tests.integration.publishing import Desk, a_desk
+from tests.integration.publisher_cli import PublisherCli, a_publisher
 
 RECIPE = """
 import numpy as np
@@ -35,9 +35,9 @@ def build_model():
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def publisher(tmp_path: Path) -> Iterator[PublisherCli]:
     with mosquitto() as running:
-        yield a_desk(tmp_path, running.url)
+        yield a_publisher(tmp_path, running.url)
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +54,12 @@ def recipe(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_auto_ships_what_no_other_rung_beats_and_says_what_it_left_out(desk: Desk, recipe: Path) -> None:
-    ran = desk.run("release", "halves", "--version", "1.0.0", "--recipe", recipe, "--variants", "auto", "--json")
+def test_auto_ships_what_no_other_rung_beats_and_says_what_it_left_out(publisher: PublisherCli, recipe: Path) -> None:
+    ran = publisher.run("release", "halves", "--version", "1.0.0", "--recipe", recipe, "--variants", "auto", "--json")
     shipped = ran.json["variants"]
     assert max(variant["accuracy"] for variant in shipped.values()) > 0.9
     assert len(shipped) < 13  # some are beaten
-    with Registry.open(desk.registry) as registry:
+    with Registry.open(publisher.registry) as registry:
         told = registry.versions.lineage("halves", "1.0.0")["not_done"]
     assert len(shipped) + len(told) == 16
     assert any("student is not possible" in line for line in told)  # the recipe has none
@@ -86,43 +86,47 @@ def test_of_all_rungs_those_are_made_into_a_version_that_are_chosen(recipe: Path
     assert all(any(f"left out: {name} takes" in line for line in told) for name in left_out)
 
 
-def test_named_rungs_are_shipped_past_a_gate_only_by_force(desk: Desk, recipe: Path) -> None:
+def test_named_rungs_are_shipped_past_a_gate_only_by_force(publisher: PublisherCli, recipe: Path) -> None:
     order = ("release", "halves", "--version", "1.0.0", "--recipe", recipe, "--epochs", "2")
     named = ("--variants", "float16, float32,float16", "--max-bytes", "100", "--force", "--json")
-    forced = desk.run(*order, *named).json
+    forced = publisher.run(*order, *named).json
     assert list(forced["variants"]) == ["float16", "float32"]
     assert "bytes on the wire, over the 100 asked for" in forced["forced"]
 
 
-def test_a_file_that_is_too_large_or_too_slow_is_refused_with_the_numbers(desk: Desk, flowers: Path) -> None:
+def test_a_file_that_is_too_large_or_too_slow_is_refused_with_the_numbers(
+    publisher: PublisherCli, flowers: Path
+) -> None:
     order = ("release", "flowers", "--version", "1.0.0", "--tflite", flowers)
-    refused = desk.run(*order, "--max-bytes", "100", "--max-latency-ms", "0.000001", expect=6)
+    refused = publisher.run(*order, "--max-bytes", "100", "--max-latency-ms", "0.000001", expect=6)
     assert "original takes " in refused.err
     assert "bytes on the wire, over the 100 asked for" in refused.err
     assert "ms (p95), over the 1e-06 ms asked for" in refused.err
-    assert desk.run(*order, "--max-bytes", "100000", "--max-latency-ms", "10000", "--json").json["forced"] == ""
+    assert publisher.run(*order, "--max-bytes", "100000", "--max-latency-ms", "10000", "--json").json["forced"] == ""
 
 
 @pytest.mark.slow
-def test_a_keras_file_is_compressed_as_a_recipe_is(desk: Desk, keras_folder: Path) -> None:
+def test_a_keras_file_is_compressed_as_a_recipe_is(publisher: PublisherCli, keras_folder: Path) -> None:
     order = ("release", "flowers", "--version", "1.0.0", "--keras", keras_folder / "flowers.keras")
-    assert "--variants of a Keras file needs --data" in desk.run(*order, "--variants", "auto", expect=2).err
+    assert "--variants of a Keras file needs --data" in publisher.run(*order, "--variants", "auto", expect=2).err
     data = ("--data", keras_folder / "data.npz")
-    names = desk.folder / "flowers.txt"
+    names = publisher.folder / "flowers.txt"
     names.write_text("iris\nrose\ntulip\n\n")
-    told = desk.run(*order, *data, "--variants", "float32,pruned-50", "--labels", names, "--json").json
+    told = publisher.run(*order, *data, "--variants", "float32,pruned-50", "--labels", names, "--json").json
     assert told["labels"] == ["iris", "rose", "tulip"]
     assert list(told["variants"]) == ["float32", "pruned-50"]
     assert all(variant["accuracy"] > 0.6 for variant in told["variants"].values())
 
 
-def test_a_rung_that_is_none_is_refused_before_anything_is_trained(desk: Desk, recipe: Path, tmp_path: Path) -> None:
+def test_a_rung_that_is_none_is_refused_before_anything_is_trained(
+    publisher: PublisherCli, recipe: Path, tmp_path: Path
+) -> None:
     order = ("release", "halves", "--version", "1.0.0")
-    refused = desk.run(*order, "--recipe", recipe, "--variants", "float32,int9", expect=2)
+    refused = publisher.run(*order, "--recipe", recipe, "--variants", "float32,int9", expect=2)
     assert "there is no rung 'int9'" in refused.err
     assert "training" not in refused.err
-    assert "--variants names none" in desk.run(*order, "--recipe", recipe, "--variants", ",", expect=2).err
+    assert "--variants names none" in publisher.run(*order, "--recipe", recipe, "--variants", ",", expect=2).err
     bare = tmp_path / "bare.tflite"
     bare.write_bytes(b"never opened")
-    refused = desk.run(*order, "--tflite", bare, "--variants", "auto", expect=2)
+    refused = publisher.run(*order, "--tflite", bare, "--variants", "auto", expect=2)
     assert "--variants does not go with --tflite" in refused.err

@@ -18,8 +18,8 @@ from bench.drifting import Leg, Stream, drifting
 from device_client.core.policy import Smart, TrialLimits
 from protocol.messages.device import Status
 from tests.builders import a_policy
+from tests.device_harness import DeviceHarness
 from tests.integration import fleet_models
-from tests.real_room import RealRoom
 
 FLOOR_S: Final = 900.0
 CEILING_S: Final = 14_400.0
@@ -40,7 +40,7 @@ UNIT_S: Final = {"s": 1.0, "min": 60.0, "h": 3_600.0}
 class Story:
     """A device on its stream."""
 
-    room: RealRoom
+    room: DeviceHarness
     stream: Stream
     made: Path
     labelled: bool
@@ -84,7 +84,7 @@ def story(request: pytest.FixtureRequest, digits: Path, tmp_path: Path) -> Itera
     """It runs 1.0.0, its processor is busy, and it has been asked for an hour."""
     labelled = request.param == "labelled"
     policy = a_policy(strategy=SMART, trial=PATIENT, variant="float32" if labelled else "int8")
-    told = Story(RealRoom(tmp_path / "pi", policy), the_stream(), digits, labelled)
+    told = Story(DeviceHarness(tmp_path / "pi", policy), the_stream(), digits, labelled)
     told.room.settles("1.0.0", fleet_models.made(digits, "1.0.0"))
     told.room.reads(cpu_percent=95)
     told.lives(HOUR)

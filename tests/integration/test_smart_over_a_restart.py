@@ -1,5 +1,5 @@
 """The smart strategy in a real process with a real broker, without a single label: what it has learnt to be usual
-outlives a restart, so that inputs which drifted overnight press for the update in the morning."""
+outlives a restart, so that inputs which drifted overnight publisher for the update in the morning."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import pytest
 from bench.drifting import Leg, drifting
 from protocol.topics import Kind
 from tests.brokers import mosquitto, url_of
+from tests.device_harness import FIT
 from tests.integration import fleet_models
-from tests.integration.fleet import DeviceFolder, Watcher, a_device, running, watching
-from tests.integration.press import Press, Source
-from tests.real_room import FIT
+from tests.integration.fleet import DeviceFolder, a_device, running
+from tests.integration.fleet_observer import FleetObserver, observing
+from tests.integration.unchecked_publisher import Source, UncheckedPublisher
 
 SMART = {"kind": "smart", "interval_min_s": 1, "interval_max_s": 3_600}
 RATE_HZ = "400"
@@ -28,8 +29,8 @@ class Scene:
     """A device that is too busy for comfort, and what it may be asked about."""
 
     pi: DeviceFolder
-    press: Press
-    watcher: Watcher
+    publisher: UncheckedPublisher
+    observer: FleetObserver
     upright: Path
     turned: Path
 
@@ -40,32 +41,36 @@ def scene(digits: Path, tmp_path: Path) -> Iterator[Scene]:
     for name, leg in inputs.items():
         drifting([leg]).save(tmp_path / f"{name}.npz", labels=False)
     (tmp_path / "probe.json").write_text(json.dumps({**FIT, "cpu_percent": 97}))
-    with mosquitto() as broker, Press(url_of(broker), tmp_path) as press, watching(url_of(broker)) as watcher:
-        press.print("1.0.0", Source.of(digits / "digits.tflite"))
+    with (
+        mosquitto() as broker,
+        UncheckedPublisher(url_of(broker), tmp_path) as publisher,
+        observing(url_of(broker)) as observer,
+    ):
+        publisher.add_version("1.0.0", Source.of(digits / "digits.tflite"))
         newer = tmp_path / "2.0.0.tflite"
         newer.write_bytes(fleet_models.nudged(digits, 1))
-        press.print("2.0.0", Source.of(newer))
-        press.announce("1.0.0")
+        publisher.add_version("2.0.0", Source.of(newer))
+        publisher.announce("1.0.0")
         probe = str(tmp_path / "probe.json")
         conditions = {"cpu_max_percent": 80}
-        root = press.authority.root
+        root = publisher.authority.root
         pi = a_device(tmp_path / "pi", "pi", broker.url, root, probe_file=probe, strategy=SMART, conditions=conditions)
-        yield Scene(pi, press, watcher, tmp_path / "upright.npz", tmp_path / "turned.npz")
+        yield Scene(pi, publisher, observer, tmp_path / "upright.npz", tmp_path / "turned.npz")
 
 
 def test_inputs_that_drifted_overnight_press_for_the_update_in_the_morning(scene: Scene) -> None:
-    watcher = scene.watcher
+    observer = scene.observer
     with running(scene.pi, "--replay", str(scene.upright), "--rate", RATE_HZ) as evening:
-        watcher.state("pi", "committed", installed_version="1.0.0")
-        scene.press.announce("2.0.0")
-        watcher.wait(Kind.STATUS, lambda says: "score 1.00 (drift 0." in says["reason"], device="pi")
+        observer.state("pi", "committed", installed_version="1.0.0")
+        scene.publisher.announce("2.0.0")
+        observer.wait(Kind.STATUS, lambda says: "score 1.00 (drift 0." in says["reason"], device="pi")
         assert evening.stop() == 0
-    wanted = [says["state"] for says in watcher.of(Kind.STATUS) if says.get("latest_version") == "2.0.0"]
+    wanted = [says["state"] for says in observer.of(Kind.STATUS) if says.get("latest_version") == "2.0.0"]
     assert set(wanted) <= {"assigned", "deferred"}, "all is well: it waits for a calm processor"
-    night = watcher.mark()
+    night = observer.mark()
     with running(scene.pi, "--replay", str(scene.turned), "--rate", RATE_HZ):
-        taken = watcher.state("pi", "fetching", since=night, latest_version="2.0.0")
+        taken = observer.state("pi", "fetching", since=night, latest_version="2.0.0")
         assert "; comfort is waived: score 0." in taken["reason"]
         assert "(drift" in taken["reason"]
-        ended = watcher.wait(Kind.EVENT, lambda says: says["version"] == "2.0.0", device="pi", since=night)
+        ended = observer.wait(Kind.EVENT, lambda says: says["version"] == "2.0.0", device="pi", since=night)
         assert ended["from_version"] == "1.0.0"

@@ -13,7 +13,7 @@ from device_client.core.state import Phase
 from device_client.core.trial.proof_limits import FREE, SLACK_BYTES, ProofLimits, proof_limits
 from protocol.messages.manifest import Manifest, Measured, Requirements, Variant
 from tests.builders import a_device, a_manifest, a_plan, a_policy, a_variant, fit_readings
-from tests.engine_room import EngineRoom
+from tests.engine_harness import EngineHarness
 from tests.life import Life
 
 MB: Final = 1_000_000
@@ -108,7 +108,7 @@ def test_a_shortage_defers_with_its_figures_and_the_proof_comes_when_it_is_over(
 
 @pytest.mark.parametrize("by_what_was_free", [True, False])
 def test_a_proof_that_ran_out_of_what_was_free_speaks_against_nobody(by_what_was_free: bool) -> None:
-    room = EngineRoom(a_policy(thresholds=Thresholds(memory_min_bytes=0)))
+    room = EngineHarness(a_policy(thresholds=Thresholds(memory_min_bytes=0)))
     free_bytes = 40 * MB if by_what_was_free else Unknown("no /proc")
     room.sensors.readings = fit_readings(memory_free_bytes=free_bytes)
     room.starts()

@@ -17,7 +17,7 @@ from device_client.engine.status_publisher import PROGRESS_PAUSE_S
 from protocol.errors import BlobDamaged, BundleExpired, NoRoom
 from protocol.messages.device import Wants
 from tests.builders import a_hash, a_tally, fit_readings
-from tests.engine_room import EngineRoom
+from tests.engine_harness import EngineHarness
 from tests.life import LONG_S
 from tests.simulation.device import Disk
 
@@ -27,15 +27,15 @@ ENOSPC = OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.fixture
-def room() -> EngineRoom:
+def room() -> EngineHarness:
     """A device that has just started and knows nothing."""
-    room = EngineRoom()
+    room = EngineHarness()
     room.starts()
     return room
 
 
 @pytest.fixture
-def settled(room: EngineRoom) -> EngineRoom:
+def settled(room: EngineHarness) -> EngineHarness:
     """A device that runs 1.0.0, found good."""
     room.commits(OLD)
     room.diary.clear()
@@ -46,7 +46,7 @@ def settled(room: EngineRoom) -> EngineRoom:
 # the good road
 
 
-def test_a_release_goes_from_a_bundle_to_a_served_file_and_a_report(room: EngineRoom) -> None:
+def test_a_release_goes_from_a_bundle_to_a_served_file_and_a_report(room: EngineHarness) -> None:
     room.commits(OLD)
     room.commits(NEW, sequence=2)
     live, order = room.serving.live, room.prover.order
@@ -60,7 +60,7 @@ def test_a_release_goes_from_a_bundle_to_a_served_file_and_a_report(room: Engine
     assert (order.model, order.variant, order.wall_max_s) == (room.path(NEW), "float32", 60.0)
 
 
-def test_after_a_restart_the_live_model_is_served_before_there_is_a_link(settled: EngineRoom) -> None:
+def test_after_a_restart_the_live_model_is_served_before_there_is_a_link(settled: EngineHarness) -> None:
     settled.boot()
     settled.diary.clear()
     settled.engine.start()
@@ -71,7 +71,7 @@ def test_after_a_restart_the_live_model_is_served_before_there_is_a_link(settled
 # remember, then act
 
 
-def test_everything_is_remembered_before_anything_is_done(room: EngineRoom) -> None:
+def test_everything_is_remembered_before_anything_is_done(room: EngineHarness) -> None:
     room.plans(OLD)
     assert room.diary.index("save") < room.diary.index("has")
     room.sends_chunks()
@@ -82,7 +82,7 @@ def test_everything_is_remembered_before_anything_is_done(room: EngineRoom) -> N
     assert room.diary.index("save") < room.diary.index("swap 1.0.0") < room.diary.index("make_current")
 
 
-def test_a_report_is_in_the_outbox_in_the_very_write_that_remembers_it(settled: EngineRoom) -> None:
+def test_a_report_is_in_the_outbox_in_the_very_write_that_remembers_it(settled: EngineHarness) -> None:
     saves = settled.journal.saves
     settled.commits(NEW, sequence=2)
     remembered = Device.model_validate_json(settled.disk.state or b"")
@@ -92,7 +92,7 @@ def test_a_report_is_in_the_outbox_in_the_very_write_that_remembers_it(settled: 
     assert "enqueue" not in settled.diary
 
 
-def test_what_changes_nothing_is_not_written(settled: EngineRoom) -> None:
+def test_what_changes_nothing_is_not_written(settled: EngineHarness) -> None:
     saves = settled.journal.saves
     settled.plans(OLD)  # the same bundle, as at every connection
     settled.engine.handle(ReadingsTaken(fit_readings()))
@@ -100,7 +100,7 @@ def test_what_changes_nothing_is_not_written(settled: EngineRoom) -> None:
     assert settled.journal.saves == saves
 
 
-def test_new_metadata_is_remembered_even_when_the_plan_is_the_same(settled: EngineRoom) -> None:
+def test_new_metadata_is_remembered_even_when_the_plan_is_the_same(settled: EngineHarness) -> None:
     settled.disk.trusted = {}
     settled.boot()
     settled.starts()
@@ -109,7 +109,7 @@ def test_new_metadata_is_remembered_even_when_the_plan_is_the_same(settled: Engi
 
 
 @pytest.mark.parametrize("failure", [FULL, ENOSPC])
-def test_while_nothing_can_be_remembered_nothing_is_done_and_nothing_lost(room: EngineRoom, failure: Any) -> None:
+def test_while_nothing_can_be_remembered_nothing_is_done_and_nothing_lost(room: EngineHarness, failure: Any) -> None:
     room.journal.failure = failure
     room.diary.clear()
     room.plans(OLD)
@@ -131,7 +131,7 @@ def test_while_nothing_can_be_remembered_nothing_is_done_and_nothing_lost(room: 
 
 @pytest.mark.parametrize("failure", [FULL, ENOSPC])
 def test_a_start_in_mid_update_on_a_disk_that_cannot_be_written_serves_what_was_live(
-    settled: EngineRoom, failure: Any
+    settled: EngineHarness, failure: Any
 ) -> None:
     settled.plans(NEW, sequence=2)
     settled.sends_chunks()
@@ -152,7 +152,7 @@ def test_a_start_in_mid_update_on_a_disk_that_cannot_be_written_serves_what_was_
 
 
 def test_a_damaged_live_file_on_a_disk_that_cannot_be_written_gives_way_to_the_previous_one(
-    settled: EngineRoom,
+    settled: EngineHarness,
 ) -> None:
     settled.commits(NEW, sequence=2)
     settled.disk.files.discard(settled.sha256(NEW))
@@ -167,7 +167,7 @@ def test_a_damaged_live_file_on_a_disk_that_cannot_be_written_gives_way_to_the_p
     assert "1.0.0 serves instead" in settled.statuses[-1].reason
 
 
-def test_a_disk_that_stays_full_for_days_fills_no_memory(room: EngineRoom) -> None:
+def test_a_disk_that_stays_full_for_days_fills_no_memory(room: EngineHarness) -> None:
     room.journal.failure = FULL
     for number in range(1, 100):
         room.plans(OLD, sequence=number)
@@ -182,7 +182,7 @@ def test_a_disk_that_stays_full_for_days_fills_no_memory(room: EngineRoom) -> No
     assert room.engine.state.device.plan.sequence == 99
 
 
-def test_a_disk_in_trouble_is_told_and_no_longer_when_it_is_over(room: EngineRoom) -> None:
+def test_a_disk_in_trouble_is_told_and_no_longer_when_it_is_over(room: EngineHarness) -> None:
     room.journal.failure = FULL
     room.plans(OLD)
     assert room.statuses[-1].reason.startswith("the device's disk cannot be written: the disk is full")
@@ -191,7 +191,7 @@ def test_a_disk_in_trouble_is_told_and_no_longer_when_it_is_over(room: EngineRoo
     assert "cannot be written" not in room.statuses[-1].reason
 
 
-def test_a_chunk_that_comes_while_nothing_can_be_remembered_is_asked_for_again_later(room: EngineRoom) -> None:
+def test_a_chunk_that_comes_while_nothing_can_be_remembered_is_asked_for_again_later(room: EngineHarness) -> None:
     room.plans(OLD)
     waiting = list(room.swept)
     room.journal.failure = FULL
@@ -212,7 +212,7 @@ def test_a_chunk_that_comes_while_nothing_can_be_remembered_is_asked_for_again_l
 @pytest.mark.parametrize("failure", [FULL, ENOSPC])
 @pytest.mark.parametrize("call", ["open_partial", "keep", "held", "finish", "has"])
 def test_a_disk_that_fails_in_mid_download_defers_it_and_it_ends_well_later(
-    settled: EngineRoom, call: str, failure: Any
+    settled: EngineHarness, call: str, failure: Any
 ) -> None:
     settled.store.failures[call] = failure
     settled.plans(NEW, sequence=2)
@@ -227,7 +227,7 @@ def test_a_disk_that_fails_in_mid_download_defers_it_and_it_ends_well_later(
 
 
 @pytest.mark.parametrize("failure", [FULL, ENOSPC])
-def test_a_disk_without_room_for_the_current_link_speaks_against_no_model(settled: EngineRoom, failure: Any) -> None:
+def test_a_disk_without_room_for_the_current_link_speaks_against_no_model(settled: EngineHarness, failure: Any) -> None:
     settled.store.failures["make_current"] = failure
     settled.goes_live(NEW, sequence=2)
     assert settled.phase is Phase.PROBATION
@@ -241,7 +241,9 @@ def test_a_disk_without_room_for_the_current_link_speaks_against_no_model(settle
     assert [swap.version for swap in settled.swaps] == [OLD, NEW]
 
 
-def test_whoever_follows_is_told_of_each_swap_with_its_reason_and_of_the_first_at_a_start(settled: EngineRoom) -> None:
+def test_whoever_follows_is_told_of_each_swap_with_its_reason_and_of_the_first_at_a_start(
+    settled: EngineHarness,
+) -> None:
     settled.goes_live(NEW, sequence=2)
     settled.serving.counts = a_tally(agreed=0, live_errors=200)
     settled.waits(4_000.0)
@@ -257,7 +259,7 @@ def test_whoever_follows_is_told_of_each_swap_with_its_reason_and_of_the_first_a
     assert [swap.version for swap in settled.swaps[3:]] == [OLD]
 
 
-def test_a_swap_that_fails_is_not_told(settled: EngineRoom) -> None:
+def test_a_swap_that_fails_is_not_told(settled: EngineHarness) -> None:
     settled.plans(NEW, sequence=2)
     settled.sends_chunks()
     settled.prover.ends()
@@ -267,7 +269,7 @@ def test_a_swap_that_fails_is_not_told(settled: EngineRoom) -> None:
     assert [(swap.version, swap.state) for swap in settled.swaps] == [(OLD, "probation"), (OLD, "rolled_back")]
 
 
-def test_the_current_link_that_is_owed_is_tried_again_and_not_in_haste(settled: EngineRoom) -> None:
+def test_the_current_link_that_is_owed_is_tried_again_and_not_in_haste(settled: EngineHarness) -> None:
     settled.store.failures["make_current"] = FULL
     settled.boot()
     settled.store.failures["make_current"] = FULL
@@ -279,12 +281,14 @@ def test_the_current_link_that_is_owed_is_tried_again_and_not_in_haste(settled: 
 
 
 @pytest.mark.parametrize(("call", "failure"), [("keep_only", FULL), ("keep_only", ENOSPC), ("close_partial", ENOSPC)])
-def test_a_disk_that_cannot_be_tidied_does_not_hinder_the_update(settled: EngineRoom, call: str, failure: Any) -> None:
+def test_a_disk_that_cannot_be_tidied_does_not_hinder_the_update(
+    settled: EngineHarness, call: str, failure: Any
+) -> None:
     settled.store.failures[call] = failure
     settled.commits(NEW, sequence=2)
 
 
-def test_a_signed_tree_that_is_none_is_refused_and_the_device_lives_on(settled: EngineRoom) -> None:
+def test_a_signed_tree_that_is_none_is_refused_and_the_device_lives_on(settled: EngineHarness) -> None:
     settled.plans(NEW, sequence=2)
     settled.store.failures["keep"] = BlobDamaged("the tree has a chunk in the wrong place")
     settled.sends_chunks()
@@ -295,7 +299,7 @@ def test_a_signed_tree_that_is_none_is_refused_and_the_device_lives_on(settled: 
 # bundles and chunks
 
 
-def test_a_refused_bundle_keeps_the_state_and_the_status_says_why(settled: EngineRoom) -> None:
+def test_a_refused_bundle_keeps_the_state_and_the_status_says_why(settled: EngineHarness) -> None:
     before = settled.engine.state.device
     settled.engine.bundle_arrived(b"a lie")
     assert settled.engine.state.device == before
@@ -311,7 +315,7 @@ def test_a_refused_bundle_keeps_the_state_and_the_status_says_why(settled: Engin
     [(NoRoom("a temporary file cannot be written"), 10.0), (BundleExpired("it has expired: in 2038"), 60.0)],
 )
 def test_a_bundle_that_was_refused_for_what_passes_is_looked_at_again_and_not_in_haste(
-    settled: EngineRoom, refusal: Any, pause_s: float
+    settled: EngineHarness, refusal: Any, pause_s: float
 ) -> None:
     settled.refusal = refusal
     settled.plans(NEW, sequence=2)
@@ -333,7 +337,7 @@ def test_a_bundle_that_was_refused_for_what_passes_is_looked_at_again_and_not_in
     assert settled.looks == looks
 
 
-def test_of_bundles_that_wait_the_last_is_kept_and_a_lie_puts_none_of_them_out(settled: EngineRoom) -> None:
+def test_of_bundles_that_wait_the_last_is_kept_and_a_lie_puts_none_of_them_out(settled: EngineHarness) -> None:
     settled.refusal = NoRoom("a temporary file cannot be written")
     settled.plans(NEW, sequence=2)
     settled.plans(NEW, sequence=3)
@@ -344,12 +348,12 @@ def test_of_bundles_that_wait_the_last_is_kept_and_a_lie_puts_none_of_them_out(s
     assert settled.engine.state.device.plan.sequence == 3
 
 
-def test_an_emptied_announcement_is_no_news(settled: EngineRoom) -> None:
+def test_an_emptied_announcement_is_no_news(settled: EngineHarness) -> None:
     settled.engine.bundle_arrived(b"")
     assert settled.said == []
 
 
-def test_a_chunk_that_is_not_ours_is_ignored(room: EngineRoom) -> None:
+def test_a_chunk_that_is_not_ours_is_ignored(room: EngineHarness) -> None:
     stranger = b"of another model"
     room.engine.chunk_arrived(a_hash("x"), stranger)
     room.plans(OLD)
@@ -361,7 +365,7 @@ def test_a_chunk_that_is_not_ours_is_ignored(room: EngineRoom) -> None:
     assert room.phase is Phase.PROVING
 
 
-def test_a_lying_chunk_is_not_kept_and_asked_for_again(room: EngineRoom) -> None:
+def test_a_lying_chunk_is_not_kept_and_asked_for_again(room: EngineHarness) -> None:
     room.plans(OLD)
     [topic] = room.swept
     room.swept.clear()
@@ -371,7 +375,7 @@ def test_a_lying_chunk_is_not_kept_and_asked_for_again(room: EngineRoom) -> None
     assert room.swept == [topic]
 
 
-def test_wants_name_the_chunks_that_the_broker_lacks(room: EngineRoom) -> None:
+def test_wants_name_the_chunks_that_the_broker_lacks(room: EngineHarness) -> None:
     room.plans(OLD)
     [topic] = room.swept
     room.engine.chunk_arrived(topic.rsplit("/", 1)[1], b"a lie")
@@ -383,7 +387,7 @@ def test_wants_name_the_chunks_that_the_broker_lacks(room: EngineRoom) -> None:
 # models that fail
 
 
-def test_a_model_that_cannot_be_opened_at_its_swap_leaves_the_old_one_serving(settled: EngineRoom) -> None:
+def test_a_model_that_cannot_be_opened_at_its_swap_leaves_the_old_one_serving(settled: EngineHarness) -> None:
     settled.plans(NEW, sequence=2)
     settled.sends_chunks()
     settled.prover.ends()
@@ -396,7 +400,7 @@ def test_a_model_that_cannot_be_opened_at_its_swap_leaves_the_old_one_serving(se
     assert settled.outcomes[-1].outcome == "rolled_back"
 
 
-def test_a_live_file_that_is_broken_at_start_is_fetched_anew(settled: EngineRoom) -> None:
+def test_a_live_file_that_is_broken_at_start_is_fetched_anew(settled: EngineHarness) -> None:
     settled.disk.files.clear()
     settled.serving.broken = {OLD}
     settled.boot()
@@ -409,7 +413,7 @@ def test_a_live_file_that_is_broken_at_start_is_fetched_anew(settled: EngineRoom
     assert (settled.phase, settled.disk.current) == (Phase.COMMITTED, settled.sha256(OLD))
 
 
-def test_a_file_that_is_not_what_was_signed_is_never_opened(settled: EngineRoom) -> None:
+def test_a_file_that_is_not_what_was_signed_is_never_opened(settled: EngineHarness) -> None:
     settled.commits(NEW, sequence=2)
     settled.disk.files.discard(settled.sha256(NEW))  # cut short while the power was off
     settled.boot()
@@ -427,7 +431,7 @@ def test_a_file_that_is_not_what_was_signed_is_never_opened(settled: EngineRoom)
     assert (settled.phase, settled.disk.current) == (Phase.COMMITTED, settled.sha256(NEW))
 
 
-def test_a_shadow_whose_file_is_damaged_is_not_opened_either(settled: EngineRoom) -> None:
+def test_a_shadow_whose_file_is_damaged_is_not_opened_either(settled: EngineHarness) -> None:
     settled.goes_live(NEW, sequence=2)
     settled.disk.files.discard(settled.sha256(OLD))
     settled.boot()
@@ -437,7 +441,7 @@ def test_a_shadow_whose_file_is_damaged_is_not_opened_either(settled: EngineRoom
     assert settled.phase is Phase.PROBATION
 
 
-def test_a_proof_that_fails_is_told_with_its_reason(settled: EngineRoom) -> None:
+def test_a_proof_that_fails_is_told_with_its_reason(settled: EngineHarness) -> None:
     settled.plans(NEW, sequence=2)
     settled.sends_chunks()
     child = ChildEnd(1.25, "exit status 0", 60_000_000)
@@ -449,7 +453,7 @@ def test_a_proof_that_fails_is_told_with_its_reason(settled: EngineRoom) -> None
     assert figures == (1.25, "exit status 0", 60_000_000)
 
 
-def test_what_the_device_could_not_try_is_not_refused_and_tried_again(settled: EngineRoom) -> None:
+def test_what_the_device_could_not_try_is_not_refused_and_tried_again(settled: EngineHarness) -> None:
     settled.plans(NEW, sequence=2)
     settled.sends_chunks()
     settled.prover.cannot("[Errno 24] Too many open files")
@@ -462,7 +466,7 @@ def test_what_the_device_could_not_try_is_not_refused_and_tried_again(settled: E
     assert settled.phase is Phase.SHADOWING
 
 
-def test_a_hold_is_heard_before_another_version_answers(settled: EngineRoom) -> None:
+def test_a_hold_is_heard_before_another_version_answers(settled: EngineHarness) -> None:
     settled.plans(NEW, sequence=2)
     settled.sends_chunks()
     settled.prover.ends()
@@ -484,21 +488,21 @@ def test_a_hold_is_heard_before_another_version_answers(settled: EngineRoom) -> 
 def test_the_id_of_an_outcome_is_the_same_when_the_power_went_before_it_was_sent() -> None:
     ids = set()
     for _ in range(2):
-        room = EngineRoom(disk=Disk())
+        room = EngineHarness(disk=Disk())
         room.starts()
         room.commits(OLD)
         ids.add(room.outcomes[0].event_id)
     assert len(ids) == 1
 
 
-def test_every_outcome_has_an_id_of_its_own(settled: EngineRoom) -> None:
+def test_every_outcome_has_an_id_of_its_own(settled: EngineHarness) -> None:
     settled.plans(NEW, sequence=2)
     settled.sends_chunks()
     settled.prover.ends(passed=False)
     assert len({outcome.event_id for outcome in settled.outcomes}) == 2
 
 
-def test_a_memory_that_cannot_be_read_is_a_beginning_anew(settled: EngineRoom) -> None:
+def test_a_memory_that_cannot_be_read_is_a_beginning_anew(settled: EngineHarness) -> None:
     settled.disk.state = b'{"phase": "levitating"}'
     settled.boot()
     settled.starts()
@@ -509,7 +513,7 @@ def test_a_memory_that_cannot_be_read_is_a_beginning_anew(settled: EngineRoom) -
 # statuses
 
 
-def test_a_status_is_said_at_every_connection_and_then_only_when_it_differs(settled: EngineRoom) -> None:
+def test_a_status_is_said_at_every_connection_and_then_only_when_it_differs(settled: EngineHarness) -> None:
     settled.engine.link_up()
     assert len(settled.statuses) == 1
     for _ in range(5):
@@ -518,7 +522,7 @@ def test_a_status_is_said_at_every_connection_and_then_only_when_it_differs(sett
     assert len(settled.statuses) == 1
 
 
-def test_nothing_is_said_without_a_link(settled: EngineRoom) -> None:
+def test_nothing_is_said_without_a_link(settled: EngineHarness) -> None:
     settled.engine.handle(LinkDown("a tree"))
     settled.plans(NEW, sequence=2)
     assert settled.said == []
@@ -526,7 +530,9 @@ def test_nothing_is_said_without_a_link(settled: EngineRoom) -> None:
     assert settled.statuses[-1].state == "fetching"
 
 
-def test_a_status_says_when_the_device_looks_again_and_a_promise_that_is_past_is_renewed(settled: EngineRoom) -> None:
+def test_a_status_says_when_the_device_looks_again_and_a_promise_that_is_past_is_renewed(
+    settled: EngineHarness,
+) -> None:
     settled.sensors.readings = fit_readings(battery_percent=3.0)
     settled.plans(NEW, sequence=2)
     first = settled.statuses[-1]
@@ -540,7 +546,7 @@ def test_a_status_says_when_the_device_looks_again_and_a_promise_that_is_past_is
     assert settled.statuses[-1].next_check != first.next_check
 
 
-def opened(room: EngineRoom, kept: int, total: int) -> None:
+def opened(room: EngineHarness, kept: int, total: int) -> None:
     """The store has looked: this much is there."""
     download = room.engine.state.moment.download
     assert download is not None
@@ -549,7 +555,7 @@ def opened(room: EngineRoom, kept: int, total: int) -> None:
 
 
 @pytest.fixture
-def fetching(settled: EngineRoom) -> EngineRoom:
+def fetching(settled: EngineHarness) -> EngineHarness:
     """In the middle of a download of 100 chunks, its beginning told."""
     settled.plans(NEW, sequence=2)
     settled.waits(PROGRESS_PAUSE_S)
@@ -558,7 +564,7 @@ def fetching(settled: EngineRoom) -> EngineRoom:
     return settled
 
 
-def test_progress_is_told_in_steps_of_ten_percent(fetching: EngineRoom) -> None:
+def test_progress_is_told_in_steps_of_ten_percent(fetching: EngineHarness) -> None:
     said = len(fetching.statuses)
     for number in range(100):
         fetching.time.now_s += 2 * PROGRESS_PAUSE_S
@@ -569,7 +575,7 @@ def test_progress_is_told_in_steps_of_ten_percent(fetching: EngineRoom) -> None:
     assert percents[:9] == [10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0]
 
 
-def test_progress_alone_is_told_once_a_second_and_the_last_of_it_is_not_lost(fetching: EngineRoom) -> None:
+def test_progress_alone_is_told_once_a_second_and_the_last_of_it_is_not_lost(fetching: EngineHarness) -> None:
     opened(fetching, 20, 100)
     said = len(fetching.statuses)
     for kept in (30, 40, 50):
@@ -582,7 +588,7 @@ def test_progress_alone_is_told_once_a_second_and_the_last_of_it_is_not_lost(fet
     assert later is None or later > fetching.time.now_s
 
 
-def test_news_within_the_second_is_told_at_once(fetching: EngineRoom) -> None:
+def test_news_within_the_second_is_told_at_once(fetching: EngineHarness) -> None:
     opened(fetching, 20, 100)
     said = len(fetching.statuses)
     opened(fetching, 40, 100)
@@ -590,7 +596,7 @@ def test_news_within_the_second_is_told_at_once(fetching: EngineRoom) -> None:
     assert [status.state for status in fetching.statuses[said:]] == ["committed"]
 
 
-def test_progress_that_had_to_wait_is_forgotten_with_the_link(fetching: EngineRoom) -> None:
+def test_progress_that_had_to_wait_is_forgotten_with_the_link(fetching: EngineHarness) -> None:
     opened(fetching, 20, 100)
     opened(fetching, 40, 100)
     fetching.engine.handle(LinkDown("a tree"))
@@ -603,14 +609,14 @@ def test_progress_that_had_to_wait_is_forgotten_with_the_link(fetching: EngineRo
 
 @pytest.mark.parametrize(("probed", "expected"), [(Unknown("not probed"), 12.0), (900.0, 900.0)])
 def test_the_round_trip_is_the_links_own_unless_a_probe_says_otherwise(
-    settled: EngineRoom, probed: Any, expected: float
+    settled: EngineHarness, probed: Any, expected: float
 ) -> None:
     settled.sensors.readings = fit_readings(round_trip_ms=probed)
     settled.plans(NEW, sequence=2)
     assert settled.engine.state.moment.seen.readings.round_trip_ms == expected
 
 
-def test_the_counts_are_asked_of_the_serving(settled: EngineRoom) -> None:
+def test_the_counts_are_asked_of_the_serving(settled: EngineHarness) -> None:
     settled.plans(NEW, sequence=2)
     settled.sends_chunks()
     settled.prover.ends()

@@ -10,17 +10,17 @@ from device_client.core.state import Phase
 from device_client.engine.status_log import WRITE_PAUSE_S, read_entry
 from protocol.errors import NoRoom
 from tests.builders import NOON, fit_readings
-from tests.engine_room import EngineRoom
+from tests.engine_harness import EngineHarness
 
 
-def written(room: EngineRoom) -> LogEntry:
+def written(room: EngineHarness) -> LogEntry:
     entry = read_entry(room.journal.load_log_entry("digits"))
     assert entry is not None
     return entry
 
 
-def deferred() -> EngineRoom:
-    room = EngineRoom()
+def deferred() -> EngineHarness:
+    room = EngineHarness()
     room.starts()
     room.commits("1.0.0")
     room.sensors.readings = fit_readings(battery_percent=12.0)

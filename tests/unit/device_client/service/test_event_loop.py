@@ -23,7 +23,7 @@ from protocol.feedback.aggregation import FeedbackSums
 from protocol.messages.device import Feedback, Outcome, Presence, Status
 from protocol.mqtt.link import Connected, Delivered, Disconnected, Received, Refused, SweepCompleted
 from tests.builders import a_hash, a_presence
-from tests.engine_room import DiaryJournal, EngineRoom, StandingClock
+from tests.engine_harness import DiaryJournal, EngineHarness, StandingClock
 from tests.simulation.device import Disk
 
 PRESENCE = "fleet/v1/devices/pi-1/presence"
@@ -85,7 +85,7 @@ class DeviceRoom:
         self.round_trip, self.link = RoundTrip(), RecordingLink()
         self.identity = Identity("pi-1", "s2", "edgeferry 0", "test runtime 0")
         self.journal = DiaryJournal(self.disk, self.diary)
-        self.rooms: dict[str, EngineRoom] = {}
+        self.rooms: dict[str, EngineHarness] = {}
         output = LinkOutput(
             lambda topic, payload, retained: self.loop.publish(topic, payload, retained),
             lambda topics: self.loop.sweep(topics),
@@ -93,7 +93,7 @@ class DeviceRoom:
             lambda: self.round_trip.latest_ms,
         )
         for model in models or ("digits",):
-            self.rooms[model] = EngineRoom(model=model, output=output, clock=self.time)
+            self.rooms[model] = EngineHarness(model=model, output=output, clock=self.time)
         first = next(iter(self.rooms.values()))
         if len(self.rooms) == 1:
             self.disk, self.journal = first.disk, first.journal
@@ -107,7 +107,7 @@ class DeviceRoom:
         )
 
     @property
-    def one(self) -> EngineRoom:
+    def one(self) -> EngineHarness:
         """The room of the first model."""
         return next(iter(self.rooms.values()))
 

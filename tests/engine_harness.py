@@ -249,7 +249,7 @@ class StillSensors:
         return self.readings.held
 
 
-class EngineRoom:
+class EngineHarness:
     """Versions 1.0.0 and 2.0.0 of one model, an engine, and the hands to feed it."""
 
     def __init__(

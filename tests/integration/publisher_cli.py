@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from protocol.content.chunks import children, name
 from protocol.messages.manifest import Tree
@@ -18,6 +17,7 @@ from protocol.mqtt.broker_url import BrokerUrl
 from protocol.topics import Topics
 from protocol.trust.verification import Accepted, verify
 from publisher.adapters.broker_client import BrokerClient
+from tests.integration.command_result import CommandResult
 
 PROGRAM: Final = (sys.executable, "-c", "from publisher.cli import main; main()")
 PROJECT: Final = Path(__file__).resolve().parent.parent.parent
@@ -26,28 +26,14 @@ TOPICS: Final = Topics()
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """The one document on standard output."""
-        return json.loads(self.out)
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
+class PublisherCli:
     """A registry and a broker's address, for commands that run one after another."""
 
     folder: Path
     url: str
 
-    def run(self, *words: str | Path, expect: int = 0) -> Ran:
-        """Run a command to its end, and see that it ends as expected and never with a traceback."""
+    def run(self, *words: str | Path, expect: int = 0) -> CommandResult:
+        """Run a command to its end; check its exit code, and that it shows no traceback."""
         done = subprocess.run(
             [*PROGRAM, *map(str, words)],
             cwd=PROJECT,
@@ -57,9 +43,10 @@ class Desk:
             timeout=RUN_S,
             check=False,
         )
-        assert "Traceback" not in done.stderr, done.stderr
-        assert done.returncode == expect, f"{words} ended with {done.returncode}: {done.stdout}{done.stderr}"
-        return Ran(done.returncode, done.stdout, done.stderr)
+        ended = CommandResult(done.returncode, done.stdout, done.stderr)
+        ended.is_plain()
+        assert ended.code == expect, f"{words} ended with {ended.code}: {ended.out}{ended.err}"
+        return ended
 
     def begin(self, *words: str | Path) -> subprocess.Popen[str]:
         """Run a command beside the test."""
@@ -92,11 +79,11 @@ class Desk:
         return (self.folder / device / "root.json").read_bytes()
 
 
-def a_desk(folder: Path, url: str) -> Desk:
-    """A desk with a fresh registry."""
-    desk = Desk(folder, url)
-    desk.run("init")
-    return desk
+def a_publisher(folder: Path, url: str) -> PublisherCli:
+    """A publisher with a fresh registry."""
+    publisher = PublisherCli(folder, url)
+    publisher.run("init")
+    return publisher
 
 
 def connect(url: str) -> BrokerClient:

@@ -1,7 +1,8 @@
-"""An application that trusts nothing: `python witness.py CONFIG KNOWN.npz`. It asks on and on, and checks each answer.
+"""An application that checks each answer: `python checking_application.py CONFIG KNOWN.npz`.
 
-KNOWN has `x` and, for each version, the right answers. One JSON line on stdout for each answer that is wrong or failed,
-for each new version, and at the end; a line gets out whole or not at all, also when the process is killed.
+KNOWN has `x` and, for each version, the right answers. It prints one JSON line for each
+answer that is wrong or failed, for each new version, and at the end. A line is written
+whole or not at all, also when the process is killed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ EVERY_S = 0.01
 
 
 def main() -> None:
-    """Ask until SIGTERM."""
+    """Predict until SIGTERM."""
     config, known_npz = sys.argv[1:3]
     known = dict(np.load(known_npz))
     stop = threading.Event()
@@ -32,7 +33,7 @@ def main() -> None:
     with EdgeModel(config) as model:
         while not stop.is_set() and not model.wait_ready(0.1):
             pass
-        _say(ready=model.version or "")
+        _print(ready=model.version or "")
         while model.version and (not stop.wait(EVERY_S) or not asked):  # once at least, in the shortest life
             row = asked % len(known["x"])
             asked += 1
@@ -40,19 +41,19 @@ def main() -> None:
                 answer = model.predict(known["x"][row])
             except FerryError as failed:
                 wrong += 1
-                _say(failed=str(failed))
+                _print(failed=str(failed))
                 continue
             difference = float(np.abs(answer.output - known[answer.version][row]).max())
             if not difference <= TOLERANCE:
                 wrong += 1
-                _say(wrong=answer.version, row=row, difference=difference)
+                _print(wrong=answer.version, row=row, difference=difference)
             if answer.version != version:
                 version = answer.version
-                _say(version=version)
-    _say(asked=asked, wrong_or_failed=wrong)
+                _print(version=version)
+    _print(asked=asked, wrong_or_failed=wrong)
 
 
-def _say(**facts: object) -> None:
+def _print(**facts: object) -> None:
     os.write(sys.stdout.fileno(), (json.dumps(facts) + "\n").encode())
 
 

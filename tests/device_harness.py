@@ -58,7 +58,7 @@ SETTLED_WITHIN_S: Final = 10 * 86_400.0
 STEP_MIN_S: Final = 0.01
 
 
-class RealRoom:
+class DeviceHarness:
     """A device that has just been switched on, and the publisher and broker that it talks to."""
 
     def __init__(self, folder: Path, policy: Policy, *, report_every_s: float = 600.0) -> None:

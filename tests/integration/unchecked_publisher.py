@@ -28,7 +28,7 @@ from protocol.mqtt.paho_link import MqttLink
 from protocol.topics import Topics
 from protocol.trust.authority import Authority
 from tests.builders import an_authority
-from tests.ear import Ear
+from tests.recorder import LinkRecorder
 
 Float32 = NDArray[np.float32]
 GOLDEN_SAMPLES: Final = 8
@@ -60,7 +60,7 @@ def golden_of(inputs: Float32, answers: Float32) -> bytes:
     return archive.getvalue()
 
 
-class Press:
+class UncheckedPublisher:
     """One model's authority, and a connection to the broker on which it appears."""
 
     def __init__(self, url: BrokerUrl, folder: Path, *, model: str = "digits", authority: Authority | None = None):
@@ -71,13 +71,13 @@ class Press:
         self.sequence = 0
         self._folder = folder
         self._url = url
-        self._ear = Ear()
+        self._recorder = LinkRecorder()
         self._link: MqttLink | None = None  # until it is entered it can only sign
 
     def __enter__(self) -> Self:
-        self._link = MqttLink(self._url, "press", self._ear.hear)
+        self._link = MqttLink(self._url, "unchecked-publisher", self._recorder.record)
         self._link.start()
-        self._ear.next(Connected)
+        self._recorder.next(Connected)
         return self
 
     def __exit__(
@@ -86,7 +86,7 @@ class Press:
         assert self._link
         self._link.stop()
 
-    def print(self, version: str, source: Source, *, upload: bool = True) -> Manifest:
+    def add_version(self, version: str, source: Source, *, upload: bool = True) -> Manifest:
         """Cut, name and upload a version; nobody is told of it yet."""
         golden = self._folder / f"{version}.golden"
         golden.write_bytes(source.golden)
@@ -130,14 +130,14 @@ class Press:
     def announce(self, *rules: Rule | str) -> bytes:
         """Sign the next plan and tell the fleet."""
         bundle = self.bundle(*rules)
-        self.put(self.topics.desired(self.model), bundle)
+        self.retain(self.topics.desired(self.model), bundle)
         return bundle
 
-    def put(self, topic: str, payload: bytes) -> None:
+    def retain(self, topic: str, payload: bytes) -> None:
         """Have the broker keep anything at all."""
         assert self._link
         receipt = self._link.publish(topic, payload, qos=1, retain=True)
-        self._ear.next(Delivered, lambda delivered: delivered.receipt == receipt)
+        self._recorder.next(Delivered, lambda delivered: delivered.receipt == receipt)
 
     def trees(self, version: str) -> Iterable[str]:
         """The roots of all that a version consists of."""
@@ -160,7 +160,7 @@ class Press:
                 waiting.add(self._send_chunk(leaf.sha256, blob.read(leaf.size_bytes)))
         waiting |= {self._send_chunk(sha256, node) for sha256, node in cut.nodes.items()}
         while waiting:
-            waiting.discard(self._ear.next(Delivered).receipt)
+            waiting.discard(self._recorder.next(Delivered).receipt)
 
     def _send_chunk(self, sha256: str, payload: bytes) -> int:
         assert self._link
