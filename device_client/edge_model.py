@@ -49,7 +49,7 @@ class EdgeModel:
         self._hold = settings.state / HOLD
 
     def predict(self, x: NDArray[np.float32] | Sequence[NDArray[np.float32]]) -> Prediction:
-        """Run the model on one input (the contract's shape without the batch) or a batch.
+        """Run the model on an input (the contract's shape without the batch) or a batch.
 
         Raises BadInput for a shape or value that the model cannot take, BadModel when
         the runtime fails, MissingPart before the first version is installed.
@@ -60,7 +60,7 @@ class EdgeModel:
         """Give a prediction, or the one of this id, its true class.
 
         With labels a trial measures accuracy, and without them only agreement. False
-        when the label comes too late to be counted. Raises BadInput for an unknown class.
+        when the label comes too late to count. Raises BadInput for an unknown class.
         """
         return self._serving.label(prediction, true_class)
 

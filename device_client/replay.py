@@ -41,7 +41,7 @@ class Recording:
 
     @classmethod
     def read(cls, path: Path) -> Recording:
-        """Read an .npz. Raises BadInput that names the file and what is wrong with it."""
+        """Read an .npz. Raises BadInput that names the file and the fault."""
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 if "x" not in arrays:

@@ -59,10 +59,10 @@ STEP_MIN_S: Final = 0.01
 
 
 class DeviceHarness:
-    """A device that has just been switched on, and the publisher and broker that it talks to."""
+    """A device that has just been switched on, its publisher and its broker."""
 
     def __init__(self, folder: Path, policy: Policy, *, report_every_s: float = 600.0) -> None:
-        """`folder` is the device's own; `report_every_s`: how often a window of feedback is closed."""
+        """`folder`: the device's; `report_every_s`: interval of feedback windows."""
         self.statuses: list[Status] = []
         self.outcomes: list[Outcome] = []
         self._folder, self._policy, self._report_every_s = folder, policy, report_every_s
@@ -79,11 +79,11 @@ class DeviceHarness:
     # What happens around it
 
     def reads(self, **readings: object) -> None:
-        """From now on the device reads this of itself, and else that all is fine."""
+        """Set the readings of the device; all others are good."""
         (self._folder / "probe.json").write_text(json.dumps({**FIT, **readings}))
 
     def announces(self, version: str, made: BuiltVersion) -> None:
-        """The publisher puts a version on the broker and signs a plan that names it for everybody."""
+        """Upload a version, and sign a plan that assigns it to every device."""
         self._sequence += 1
         self._manifests[version] = self._manifest(version, made)
         plan = Plan(model=MODEL, sequence=self._sequence, rules=(Rule(version=version),), created=self._utc())
@@ -91,7 +91,7 @@ class DeviceHarness:
         self._broker.publish(self._topics.desired(MODEL), bundle, retain=True)
 
     def passes(self, seconds: float) -> None:
-        """Time passes; the device wakes when it wants to be woken. What takes real time is waited for."""
+        """Advance time, with ticks when the device asks; waits for what takes real time."""
         until_s = self._world.now_s + seconds
         while self._world.now_s < until_s:
             self._world.run(min(until_s, max(self._world.now_s + STEP_MIN_S, self._loop.wake_s())))
@@ -99,7 +99,7 @@ class DeviceHarness:
             self._take_what_was_posted()
 
     def asks(self, x: NDArray[np.float32], truth: int | None = None) -> Prediction:
-        """The application asks about one input, and tells what it truly was."""
+        """Predict one input as the application, and label it."""
         before = self.serving.tally().inputs
         answer = self.serving.predict(x)
         if truth is not None:
@@ -109,7 +109,7 @@ class DeviceHarness:
         return answer
 
     def settles(self, version: str, made: BuiltVersion) -> None:
-        """The first version comes, and is found good for want of inputs that speak against it."""
+        """Install the first version, which no inputs speak against."""
         self.announces(version, made)
         late_s = self.now_s + SETTLED_WITHIN_S
         while self.phase is not Phase.COMMITTED:
@@ -117,7 +117,6 @@ class DeviceHarness:
             assert self.now_s < late_s, f"{self.phase}: {self.device.reason}"
 
     def close(self) -> None:
-        """Switch it off."""
         self._loop.stop()
         self.serving.close()
         self._journal.close()
@@ -126,17 +125,15 @@ class DeviceHarness:
 
     @property
     def now_s(self) -> float:
-        """Since it was first switched on."""
+        """Since the first start."""
         return self._world.now_s
 
     @property
     def device(self) -> Device:
-        """What it remembers."""
         return self.engine.state.device
 
     @property
     def phase(self) -> Phase:
-        """Where it stands."""
         return self.device.phase
 
     # How it is done
@@ -199,7 +196,7 @@ class DeviceHarness:
             self._loop.tick()
 
     def _let_the_shadow_answer(self, before: int) -> None:
-        """It has a thread of its own in real time; the next input comes when it is ready, as a rule."""
+        """Wait for the shadow's thread; it usually keeps up with the inputs."""
         moment, deadline_s = threading.Event(), time.monotonic() + SHADOW_WITHIN_S
         while self.serving.tally().inputs == before and time.monotonic() < deadline_s:
             moment.wait(0.0005)

@@ -38,17 +38,15 @@ Diary = list[str]
 
 
 class StandingClock:
-    """Stands still until it is moved."""
+    """Does not move unless a test moves it."""
 
     def __init__(self) -> None:
         self.now_s = 1_000.0
 
     def clock(self) -> Clock:
-        """As the engine wants it."""
         return Clock(lambda: self.now_s, self.utc)
 
     def utc(self) -> datetime:
-        """Noon, and what has passed since."""
         return NOON + timedelta(seconds=self.now_s - 1_000.0)
 
 
@@ -70,30 +68,25 @@ class DiaryJournal(MemoryJournal):
         outbox: Sequence[OutboxEntry] = (),
         trusted: Mapping[str, bytes] | None = None,
     ) -> None:
-        """Or not."""
         self._write("save")
         self.saves += 1
         super().save(model, state_json, outbox, trusted)
 
     def save_log_entry(self, model: str, entry: bytes) -> None:
-        """Or not."""
         if self.log_failure is not None:
             raise self.log_failure
         super().save_log_entry(model, entry)
 
     def waiting(self) -> list[OutboxEntry]:
-        """Or not."""
         if self.unreadable is not None:
             raise self.unreadable
         return super().waiting()
 
     def enqueue(self, entries: Sequence[OutboxEntry], drift_states: Mapping[str, bytes] | None = None) -> None:
-        """Or not."""
         self._write("enqueue")
         super().enqueue(entries, drift_states)
 
     def delivered(self, event_id: str) -> None:
-        """Or not."""
         self._write("delivered")
         super().delivered(event_id)
 
@@ -112,42 +105,34 @@ class DiaryStore(MemoryStore):
         self.failures: dict[str, FerryError | OSError] = {}
 
     def open_partial(self, tree: Tree, *, decoded_bytes: int = 0) -> Held:
-        """Or not."""
         self._call("open_partial")
         return super().open_partial(tree, decoded_bytes=decoded_bytes)
 
     def keep(self, sha256: str, payload: bytes) -> bool:
-        """Or not."""
         self._call("keep")
         return super().keep(sha256, payload)
 
     def held(self) -> Held:
-        """Or not."""
         self._call("held")
         return super().held()
 
     def finish(self, encoding: Encoding, sha256: str, size_bytes: int) -> None:
-        """Or not."""
         self._call("finish")
         super().finish(encoding, sha256, size_bytes)
 
     def has(self, sha256: str) -> bool:
-        """Or not."""
         self._call("has")
         return super().has(sha256)
 
     def make_current(self, sha256: str) -> None:
-        """Or not."""
         self._call("make_current")
         super().make_current(sha256)
 
     def keep_only(self, sha256s: Collection[str]) -> None:
-        """Or not."""
         self._call("keep_only")
         super().keep_only(sha256s)
 
     def close_partial(self) -> None:
-        """Or not."""
         self._call("close_partial")
         super().close_partial()
 
@@ -171,32 +156,25 @@ class DiaryServing:
         self.of_late: Quality | None = None
 
     def swap(self, model: ModelFile) -> None:
-        """Serve it."""
         self.live = self._opened("swap", model)
 
     def start_shadow(self, model: ModelFile, share: float) -> None:
-        """Compare with it."""
         self.share = share
         self.shadow = self._opened("shadow", model)
 
     def stop_shadow(self) -> None:
-        """Compare no more."""
         self.shadow = None
 
     def tally(self) -> Tally:
-        """As a test has set it."""
         return self.counts
 
     def take_window(self, *, at_least: int) -> FeedbackWindow | None:
-        """The next that a test has put there."""
         return self.windows.pop(0) if self.windows and self.windows[0].sums.inferences >= at_least else None
 
     def drift_states(self) -> bytes | None:
-        """The same at all times."""
         return b"[]"
 
     def quality(self) -> Quality | None:
-        """As a test has set it."""
         return self.of_late
 
     def _opened(self, what: str, model: ModelFile) -> ModelFile:
@@ -207,7 +185,7 @@ class DiaryServing:
 
 
 class DiaryProver:
-    """The Prover port: answers when the test says so."""
+    """The Prover port; ends when the test says so."""
 
     def __init__(self, diary: Diary) -> None:
         self._diary = diary
@@ -215,42 +193,36 @@ class DiaryProver:
         self._done: Callable[[Proof | NotTried], None] | None = None
 
     def start(self, order: ProofOrder, done: Callable[[Proof | NotTried], None]) -> None:
-        """Begin."""
         self._diary.append("prove")
         self.order, self._done = order, done
 
     def stop(self) -> None:
-        """No answer then."""
         self._done = None
 
     def ends(self, *, passed: bool = True, reason: str = "reproduced its golden outputs", **more: Any) -> None:
-        """The child has ended."""
+        """Pass the proof's result on."""
         assert self._done is not None, "nothing is being proved"
         self._done(Proof(passed, reason, samples=16, max_error=0.0, **more))
 
     def cannot(self, reason: str) -> None:
-        """The device has no means to try it."""
+        """The device cannot run the proof."""
         assert self._done is not None, "nothing is being proved"
         self._done(NotTried(reason))
 
 
 class StillSensors:
-    """The Sensors port."""
-
     def __init__(self) -> None:
         self.readings = fit_readings()
 
     def read(self) -> Readings:
-        """As a test has set them."""
         return self.readings
 
     def hold_reason(self) -> str:
-        """The application's word."""
         return self.readings.held
 
 
 class EngineHarness:
-    """Versions 1.0.0 and 2.0.0 of one model, an engine, and the hands to feed it."""
+    """An engine, versions 1.0.0 and 2.0.0 of its model, and methods that feed it."""
 
     def __init__(
         self,
@@ -282,7 +254,7 @@ class EngineHarness:
         self.boot()
 
     def boot(self) -> None:
-        """Make everything anew that is not on the disk."""
+        """Recreate everything that is not on the disk."""
         self.journal, self.store = DiaryJournal(self.disk, self.diary), DiaryStore(self.disk, self.diary)
         adapters = Adapters(
             store=self.store,
@@ -298,17 +270,16 @@ class EngineHarness:
         self.engine = Engine(self.policy, adapters, self.topics, self.post)
 
     def post(self, event: Event) -> None:
-        """From another thread; here there is only one."""
+        """There is one thread here."""
         self.engine.handle(event)
 
     @property
     def phase(self) -> Phase:
-        """Where it stands."""
         return self.engine.state.device.phase
 
     @property
     def statuses(self) -> list[Status]:
-        """Every status that was said."""
+        """Every published status."""
         topic = self.topics.of_device(Kind.STATUS, self.policy.device, self.policy.model)
         return [Status.from_line(payload) for said, payload, _ in self.said if said == topic]
 
@@ -318,16 +289,16 @@ class EngineHarness:
         return [Outcome.from_line(entry.payload) for entry in self.disk.outbox.values()]
 
     def starts(self) -> None:
-        """The process is up and the broker has accepted it."""
+        """Start the process and connect."""
         self.engine.start()
         self.engine.link_up()
 
     def plans(self, version: str, *, sequence: int = 1) -> None:
-        """A bundle comes that names this version for everybody."""
+        """Deliver a bundle that assigns this version to every device."""
         self.engine.bundle_arrived(f"{version} {sequence}".encode())
 
     def sends_chunks(self) -> None:
-        """The broker gives all that was asked for, and all that is asked for then."""
+        """Deliver every requested chunk, until no more are requested."""
         while self.swept:
             topic = self.swept.pop(0)
             sha256 = topic.rsplit("/", 1)[1]
@@ -335,7 +306,7 @@ class EngineHarness:
             self.engine.handle(ChunksSwept((sha256,)))
 
     def goes_live(self, version: str, *, sequence: int = 1) -> None:
-        """The whole good road, up to probation."""
+        """Update to this version, up to probation."""
         self.plans(version, sequence=sequence)
         self.sends_chunks()
         self.prover.ends()
@@ -343,13 +314,12 @@ class EngineHarness:
             self.waits(4_000.0)
 
     def commits(self, version: str, *, sequence: int = 1) -> None:
-        """And to its end."""
+        """Update to this version, and end its probation."""
         self.goes_live(version, sequence=sequence)
         self.waits(4_000.0)
         assert self.phase is Phase.COMMITTED, self.engine.state.device.reason
 
     def waits(self, seconds: float) -> None:
-        """Time passes."""
         self.time.now_s += seconds
         self.engine.tick()
 
@@ -377,9 +347,7 @@ class EngineHarness:
         return self.round_trip_ms
 
     def path(self, version: str) -> Path:
-        """Where the file of a version is."""
         return self.store.path(self.sha256(version))
 
     def sha256(self, version: str) -> str:
-        """The file of a version."""
         return self.shelf.manifests[version].variants[0].sha256

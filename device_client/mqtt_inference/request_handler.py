@@ -75,7 +75,7 @@ class RequestHandler:
         return InferenceResponse(id=request.id, device=self._device, model=self._model, **fields)
 
     def _label(self, prediction: Prediction, label: ShortValue, request_id: ShortValue | None) -> dict[str, Any]:
-        """Count a label that came with its input; the prediction stands if it is wrong."""
+        """Count a label that came with its input; if invalid, keep the prediction."""
         try:
             counted = self._predictor.label(prediction, label)
         except BadInput as refused:

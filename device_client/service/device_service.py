@@ -60,7 +60,7 @@ class DeviceService:
     """
 
     def __init__(self, settings: DeviceSettings) -> None:
-        """Raises BadSettings, MissingPart without a runtime, Busy if the folder is in use."""
+        """Raises BadSettings, MissingPart (no runtime), Busy (another process)."""
         self.settings = settings
         self._root = read_root(settings.root)
         self._clock = Clock(time.monotonic, lambda: datetime.now(UTC))

@@ -34,12 +34,12 @@ START = datetime(2026, 6, 1, tzinfo=UTC)
 
 
 class PowerCut(BaseException):
-    """The power is gone, in the middle of whatever was done. Not an Exception: nobody may catch it on the way."""
+    """Power is lost during a call. Not an Exception, so that nothing catches it."""
 
 
 @dataclass
 class Disk:
-    """What survives."""
+    """What survives a power cut."""
 
     files: set[str] = field(default_factory=set)
     partials: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -54,13 +54,13 @@ class Disk:
 
 @dataclass
 class Power:
-    """Goes with some probability at each write, before or after it."""
+    """Fails with some probability at each write, before or after it."""
 
     world: World
     cut_probability: float = 0.0
 
     def risk(self) -> None:
-        """A moment at which it may go."""
+        """A moment at which power may be lost."""
         if self.cut_probability and self.world.rng.random() < self.cut_probability:
             raise PowerCut
 
@@ -72,11 +72,9 @@ class MemoryJournal:
         self._disk, self._power = disk, power
 
     def load(self, model: str) -> bytes | None:
-        """What was saved."""
         return self._disk.state
 
     def trusted(self, model: str) -> dict[str, bytes]:
-        """What was accepted."""
         return dict(self._disk.trusted)
 
     def save(
@@ -86,7 +84,6 @@ class MemoryJournal:
         outbox: Sequence[OutboxEntry] = (),
         trusted: Mapping[str, bytes] | None = None,
     ) -> None:
-        """All or nothing."""
         self._power.risk()
         self._disk.state = state_json
         if trusted is not None:
@@ -95,19 +92,15 @@ class MemoryJournal:
         self._power.risk()
 
     def save_log_entry(self, model: str, entry: bytes) -> None:
-        """For people; nothing of the simulation depends on it."""
         self._disk.noted[model] = entry
 
     def load_log_entry(self, model: str) -> bytes | None:
-        """What was noted."""
         return self._disk.noted.get(model)
 
     def enqueue(self, entries: Sequence[OutboxEntry], drift_states: Mapping[str, bytes] | None = None) -> None:
-        """Reports alone."""
         self._put(entries)
 
     def waiting(self) -> list[OutboxEntry]:
-        """What no broker has acknowledged."""
         return list(self._disk.outbox.values())
 
     def mark_sent(self, event_ids: Collection[str]) -> frozenset[str]:
@@ -115,7 +108,6 @@ class MemoryJournal:
         return frozenset(self._disk.outbox).intersection(event_ids)
 
     def delivered(self, event_id: str) -> None:
-        """The broker has it."""
         self._power.risk()
         self._disk.outbox.pop(event_id, None)
 
@@ -134,13 +126,11 @@ class MemoryStore:
         self._open: Tree | None = None
 
     def open_partial(self, tree: Tree, *, decoded_bytes: int = 0) -> Held:
-        """What is there is looked at again."""
         self._open = tree
         self._disk.partials.setdefault(tree.root, {})
         return self.held()
 
     def keep(self, sha256: str, payload: bytes) -> bool:
-        """Check and write."""
         check(sha256, payload)
         if self._open is None or sha256 in self._disk.partials[self._open.root]:
             return False
@@ -149,7 +139,7 @@ class MemoryStore:
         return True
 
     def held(self) -> Held:
-        """Lists first, then what they name."""
+        """List chunks first, then the leaves they name."""
         assert self._open is not None
         kept = self._disk.partials[self._open.root]
         level = [self._open.root]
@@ -161,7 +151,6 @@ class MemoryStore:
         return Held(tuple(missing), len(kept), len(kept) + len(missing))
 
     def finish(self, encoding: Encoding, sha256: str, size_bytes: int) -> None:
-        """Join, verify, keep."""
         kept = self._disk.partials[encoding.tree.root]
         level = [encoding.tree.root]
         for _ in range(encoding.tree.depth):
@@ -175,27 +164,23 @@ class MemoryStore:
         self._open = None
 
     def has(self, sha256: str) -> bool:
-        """Whether it is whole."""
         return sha256 in self._disk.files
 
     def path(self, sha256: str) -> Path:
-        """A name is all that the other fakes need."""
+        """Other fakes only need the name."""
         return Path(sha256)
 
     def make_current(self, sha256: str) -> None:
-        """The symlink."""
         self._power.risk()
         self._disk.current = sha256
 
     def keep_only(self, sha256s: Collection[str]) -> None:
-        """The rest goes."""
         self._power.risk()
         self._disk.files &= set(sha256s)
         open_root = self._open.root if self._open else ""
         self._disk.partials = {root: kept for root, kept in self._disk.partials.items() if root == open_root}
 
     def close_partial(self) -> None:
-        """Let go."""
         self._open = None
 
 
@@ -204,14 +189,13 @@ Quality = Mapping[str, str]
 
 
 class ScriptedProver:
-    """The Prover port: an answer after a while, unless it is stopped."""
+    """The Prover port: a result after a while, unless stopped."""
 
     def __init__(self, world: World, quality: Quality, versions: Mapping[str, str]) -> None:
         self._world, self._quality, self._versions = world, quality, versions
         self._run = 0
 
     def start(self, order: ProofOrder, done: Callable[[Proof | NotTried], None]) -> None:
-        """Begin."""
         self._run += 1
         run, passed = self._run, self._quality[self._versions[order.model.name]] != "broken"
 
@@ -222,12 +206,11 @@ class ScriptedProver:
         self._world.after(self._world.rng.uniform(0.5, 5.0), answer)
 
     def stop(self) -> None:
-        """No answer then."""
         self._run += 1
 
 
 class ScriptedServing:
-    """The Serving port: twenty inputs a second, answered as well as the script says."""
+    """The Serving port: twenty inputs a second, predicted as well as the script says."""
 
     RATE_HZ = 20
 
@@ -239,21 +222,17 @@ class ScriptedServing:
         self.half_written = 0
 
     def swap(self, model: ModelFile) -> None:
-        """Serve it."""
         self.half_written += model.path.name not in self._disk.files
         self.live, self._since_s = model.version, self._world.now_s
 
     def start_shadow(self, model: ModelFile, share: float) -> None:
-        """Compare with it."""
         self.half_written += model.path.name not in self._disk.files
         self._shadow, self._since_s = model.version, self._world.now_s
 
     def stop_shadow(self) -> None:
-        """Compare no more."""
         self._shadow = None
 
     def tally(self) -> Tally:
-        """As many as have come since."""
         seen = int((self._world.now_s - self._since_s) * self.RATE_HZ)
         sour = self.live is not None and self._quality[self.live] == "sour"
         tally = Tally(live_inferences=seen, live_errors=seen // 4 if sour else 0)
@@ -263,14 +242,13 @@ class ScriptedServing:
         return replace(tally, inputs=seen, agreed=seen if alike else seen // 10)
 
     def take_window(self, *, at_least: int) -> FeedbackWindow | None:
-        """Feedback is not what is simulated here."""
         return None
 
     def drift_states(self) -> None:
-        """The same."""
+        """Feedback is not simulated."""
 
     def quality(self) -> None:
-        """The same."""
+        """Feedback is not simulated."""
 
 
 class ScriptedSensors:
@@ -280,7 +258,6 @@ class ScriptedSensors:
         self._world = world
 
     def read(self) -> Readings:
-        """One look."""
         return Readings(
             cpu_percent=10.0,
             memory_free_bytes=10**9,
@@ -291,12 +268,11 @@ class ScriptedSensors:
         )
 
     def hold_reason(self) -> str:
-        """The application never does."""
         return ""
 
 
 class SimDevice:
-    """Switch it on; cut its power; look at its disk."""
+    """A device with a power switch; its disk can be inspected."""
 
     def __init__(
         self,
@@ -320,7 +296,7 @@ class SimDevice:
         self._loop: EventLoop | None = None
 
     def switch_on(self) -> None:
-        """Everything that is not on the disk is made anew."""
+        """Recreate everything that is not on the disk."""
         self._boots += 1
         self.disk.sessions += 1
         boot = self._boots
@@ -352,7 +328,7 @@ class SimDevice:
         self._guard(boot, loop.start)
 
     def cut_power(self) -> None:
-        """Gone. It comes back after a while."""
+        """Power off, and on again after a while."""
         self.power_cuts += 1
         self._boots += 1
         if self.link is not None:

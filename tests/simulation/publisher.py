@@ -25,7 +25,7 @@ MODEL = "digits"
 
 
 class OpenBundle(Line):
-    """A bundle without signatures: the simulation is about the transfer, trust has its own tests."""
+    """A bundle without signatures: this simulates the transfer only."""
 
     plan: Plan
     manifests: dict[str, Manifest]
@@ -35,7 +35,7 @@ _believed: dict[bytes, Accepted] = {}
 
 
 def believe(bundle: bytes, trusted: object) -> Accepted:
-    """The Verify port. The same bytes are parsed once for the whole fleet."""
+    """The Verify port. Parses the same bytes once for all devices."""
     if bundle not in _believed:
         _believed.clear() if len(_believed) > 50 else None
         try:
@@ -48,7 +48,7 @@ def believe(bundle: bytes, trusted: object) -> Accepted:
 
 @dataclass
 class Shelf:
-    """What the registry holds: it survives the publisher."""
+    """The publisher's registry, which survives its restarts."""
 
     plan: Plan | None = None
     bundle: bytes = b""
@@ -57,7 +57,7 @@ class Shelf:
     versions: dict[str, str] = field(default_factory=dict)  # file hash to version
 
     def add(self, version: str, leaves: int) -> None:
-        """A version of some tiny chunks."""
+        """Add a version of some tiny chunks."""
         model_tree, model_sha256, size = self._cut(f"{version} model", leaves)
         golden_tree, golden_sha256, golden_size = self._cut(f"{version} golden", 1)
         self.versions[model_sha256] = version
@@ -77,7 +77,7 @@ class Shelf:
         self.manifests[version] = a_manifest(version, model=MODEL, variants=[variant], golden=golden)
 
     def roots(self) -> list[str]:
-        """Every tree that the standing plan needs."""
+        """Every tree that the current plan needs."""
         versions = self.plan.versions() if self.plan else ()
         return [tree.root for version in versions for tree in self.manifests[version].trees()]
 
@@ -101,7 +101,7 @@ class Shelf:
 
 
 class SimPublisher:
-    """Announces plans and serves; may be killed and comes back with nothing but its shelf."""
+    """Announces plans and serves; a restart keeps nothing but its shelf."""
 
     def __init__(self, world: World, broker: Broker, shelf: Shelf) -> None:
         self._world, self._broker, self.shelf = world, broker, shelf
@@ -111,17 +111,17 @@ class SimPublisher:
         self._boot()
 
     def release(self, version: str, audience: Audience) -> None:
-        """The plan is staged first, then the chunks go out, then the announcement."""
+        """Stage the plan, upload the chunks, then announce."""
         now = START + timedelta(seconds=self._world.now_s)
         self._stage(planning.release(self.shelf.plan, MODEL, version, audience, now, urgency="routine", spread_s=20))
 
     def roll_back(self) -> None:
-        """Recall the newest."""
+        """Recall the newest version."""
         assert self.shelf.plan is not None
         self._stage(planning.roll_back(self.shelf.plan, None, START + timedelta(seconds=self._world.now_s)))
 
     def kill(self) -> None:
-        """Gone at any moment; it comes back and finishes what is staged."""
+        """Restart after a while, and finish what is staged."""
         self.link.vanish()
         self._life += 1
         self._world.after(self._world.rng.uniform(1.0, 20.0), self._boot)

@@ -27,7 +27,7 @@ SECOND = {"good": "adopted", "weak": "rejected", "broken": "rejected", "sour": "
 
 
 class Fleet:
-    """Twenty devices, a publisher that serves, a broker, and whoever watches the topics."""
+    """Twenty devices, a publisher that serves, a broker, and an observer."""
 
     def __init__(self, seed: int) -> None:
         self.world = World(seed)
@@ -47,7 +47,7 @@ class Fleet:
         self.devices = {name: self._device(name) for name in (f"pi-{number}" for number in range(DEVICES))}
 
     def live_through(self) -> None:
-        """Release one, release two in stages, and all the trouble on the way; then calm."""
+        """Release two versions, with faults until a calm end."""
         world, rng = self.world, self.world.rng
         for device in self.devices.values():
             device.power.cut_probability = rng.choice((0.0, 0.002, 0.02))
@@ -71,7 +71,7 @@ class Fleet:
         world.run(END_S)
 
     def faults(self) -> list[str]:
-        """What is not as it should be; empty when every promise was kept."""
+        """Broken promises; empty when all were kept."""
         found = []
         if self.recalled and self.broker.chunk_sweeps > self.sweeps_before_recall:
             found.append("the recall moved chunks, though the version before was still on every disk")

@@ -18,7 +18,7 @@ Action = Callable[[], None]
 
 
 class World:
-    """A clock and what will happen."""
+    """A virtual clock and its scheduled actions."""
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
@@ -27,16 +27,16 @@ class World:
         self._count = 0
 
     def after(self, delay_s: float, action: Action) -> None:
-        """Have something happen later."""
+        """Schedule an action after a delay."""
         self.at(self.now_s + delay_s, action)
 
     def at(self, time_s: float, action: Action) -> None:
-        """Have something happen at a certain time."""
+        """Schedule an action at a time."""
         self._count += 1
         heapq.heappush(self._queue, (time_s, self._count, action))
 
     def run(self, until_s: float) -> None:
-        """Let time pass."""
+        """Run the actions up to a time."""
         while self._queue and self._queue[0][0] <= until_s:
             self.now_s, _, action = heapq.heappop(self._queue)
             action()
@@ -44,8 +44,8 @@ class World:
 
 
 @dataclass
-class ErrorKind:
-    """How badly the broker and the network behave; probabilities per message."""
+class Faults:
+    """Faults of broker and network; probabilities per message."""
 
     drop: float = 0.0  # QoS 0 only
     duplicate: float = 0.0
@@ -59,7 +59,7 @@ class Broker:
     """Retained messages and subscribers."""
 
     world: World
-    trouble: ErrorKind = field(default_factory=ErrorKind)
+    trouble: Faults = field(default_factory=Faults)
     retained: dict[str, bytes] = field(default_factory=dict)
     links: list[SimLink] = field(default_factory=list)
     watchers: list[Callable[[str, bytes], None]] = field(default_factory=list)
@@ -67,7 +67,6 @@ class Broker:
     chunk_sweeps: int = 0
 
     def publish(self, topic: str, payload: bytes, retain: bool) -> None:
-        """A message has arrived."""
         if retain and payload:
             self.retained[topic] = payload
         elif retain:
@@ -78,7 +77,7 @@ class Broker:
             link.offer(topic, payload)
 
     def restart_empty(self) -> None:
-        """Everything retained is gone, and everybody is thrown out."""
+        """Drop all retained messages and connections."""
         self.restarts += 1
         self.retained.clear()
         for link in self.links:
@@ -101,24 +100,23 @@ class SimLink:
         self._clear_at_s = 0.0
 
     def start(self) -> None:
-        """Connect in a moment."""
         self._broker.links.append(self)
         self._world.after(self._world.rng.uniform(0.0, 1.0), self._connect)
 
     def stop(self) -> None:
-        """Leave without a will."""
+        """Disconnect without a will."""
         self._will = None
         self.vanish()
 
     def vanish(self) -> None:
-        """The process or the power is gone."""
+        """The process or its power ends."""
         self._drop()
         self._dead = True
         if self in self._broker.links:
             self._broker.links.remove(self)
 
     def cut(self, reason: str, back_after_s: float) -> None:
-        """The network is gone for a while."""
+        """Disconnect for a while."""
         if not self._up or self._dead:
             return
         self._drop()
@@ -126,7 +124,6 @@ class SimLink:
         self._world.after(back_after_s, self._connect)
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool, correlation: bytes = b"") -> int:
-        """At least once."""
         assert qos == 1
         self._receipts += 1
         self._pending[self._receipts] = (topic, payload, retain)
@@ -135,8 +132,6 @@ class SimLink:
         return self._receipts
 
     def subscribe(self, topics: Sequence[str], *, qos: int) -> None:
-        """Retained messages first."""
-
         def arrived() -> None:
             for topic in topics:
                 self._wires[topic] = qos
@@ -146,8 +141,6 @@ class SimLink:
         self._on_wire(arrived)
 
     def unsubscribe(self, topics: Sequence[str]) -> None:
-        """Stop listening."""
-
         def arrived() -> None:
             for topic in topics:
                 self._wires.pop(topic, None)
@@ -155,7 +148,7 @@ class SimLink:
         self._on_wire(arrived)
 
     def sweep(self, topics: Sequence[str]) -> None:
-        """What is kept, then word that this was all."""
+        """Retained messages, then Swept."""
 
         self._broker.chunk_sweeps += any("/chunks/" in topic for topic in topics)
 
@@ -168,7 +161,7 @@ class SimLink:
         self._on_wire(arrived)
 
     def offer(self, topic: str, payload: bytes) -> None:
-        """The broker has a message for whoever subscribed to it."""
+        """Deliver a message if subscribed to it."""
         for pattern, qos in self._wires.items():
             if _matches(pattern, topic):
                 self._deliver(topic, payload, retained=False, qos=qos)
@@ -222,11 +215,11 @@ class SimLink:
             self._come(lambda: self._sink(Received(topic, payload, retained)))
 
     def _on_wire(self, arrived: Action) -> None:
-        """To the broker, in the order of the calls, if the connection lives so long."""
+        """To the broker, in order, while this connection lasts."""
         self._in_order(arrived)
 
     def _come(self, event: Action) -> None:
-        """From the broker, in order, if the connection lives so long."""
+        """From the broker, in order, while this connection lasts."""
         self._in_order(event)
 
     def _in_order(self, action: Action) -> None:

@@ -32,7 +32,7 @@ FULL = NoRoom("the disk is full", hint="remove files")
 
 
 class RecordingLink:
-    """The Link port: keeps what it is given; a test says what the broker makes of it."""
+    """The Link port: records calls; a test plays the broker's part."""
 
     def __init__(self) -> None:
         self.published: list[tuple[str, bytes, bool]] = []
@@ -42,30 +42,25 @@ class RecordingLink:
         self.running = False
 
     def start(self) -> None:
-        """Up it goes."""
         self.running = True
 
     def stop(self) -> None:
-        """Down it goes."""
         self.running = False
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool, correlation: bytes = b"") -> int:  # noqa: ARG002 - the port's
-        """The receipt is how many there were, this one included."""
+        """The receipt is the number of publishes so far."""
         assert qos == 1
         assert self.running
         self.published.append((topic, payload, retain))
         return len(self.published)
 
     def subscribe(self, topics: Sequence[str], *, qos: int) -> None:
-        """With its QoS."""
         self.subscribed |= dict.fromkeys(topics, qos)
 
     def unsubscribe(self, topics: Sequence[str]) -> None:
-        """No longer."""
         self.unsubscribed += topics
 
     def sweep(self, topics: Sequence[str]) -> None:
-        """Once."""
         self.swept += topics
 
     def said(self, ending: str) -> list[bytes]:
@@ -78,7 +73,7 @@ class RecordingLink:
 
 
 class DeviceRoom:
-    """A loop over real engines; each model has a room of its own, the journal's outbox is one."""
+    """A loop over real engines, one room per model, and one outbox."""
 
     def __init__(self, *models: str, every_s: float = 3_600.0) -> None:
         self.time, self.disk, self.diary = StandingClock(), Disk(), list[str]()
@@ -108,20 +103,18 @@ class DeviceRoom:
 
     @property
     def one(self) -> EngineHarness:
-        """The room of the first model."""
         return next(iter(self.rooms.values()))
 
     def starts(self) -> None:
-        """The process is up and the broker has accepted it."""
+        """Start and connect."""
         self.loop.start()
         self.loop.handle(Connected())
 
     def hears(self, topic: str, payload: bytes, *, retained: bool = False) -> None:
-        """A message comes."""
         self.loop.handle(Received(topic, payload, retained))
 
     def serves_chunks(self) -> None:
-        """The broker gives what is swept."""
+        """Deliver every requested chunk."""
         while self.link.swept:
             topic = self.link.swept.pop(0)
             for room in self.rooms.values():
@@ -131,7 +124,6 @@ class DeviceRoom:
             self.loop.handle(SweepCompleted((topic,)))
 
     def waits(self, seconds: float) -> None:
-        """Time passes."""
         self.time.now_s += seconds
         self.loop.tick()
 
@@ -145,7 +137,7 @@ def device() -> DeviceRoom:
 
 
 def reports(device: DeviceRoom, count: int) -> list[OutboxEntry]:
-    """So many reports, in the outbox from before."""
+    """Put so many reports in the outbox."""
     entries = [
         OutboxEntry(f"id-{number}", "fleet/v1/devices/pi-1/digits/event", b"%d" % number, 0.0, "event")
         for number in range(count)
