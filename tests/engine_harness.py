@@ -5,7 +5,7 @@ The store and the journal are the simulation's; here they can be full, and a ser
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from typing import Any
 from device_client.core.conditions.model_quality import Quality
 from device_client.core.conditions.readings import Readings, Unknown
 from device_client.core.events import ChunksSwept, Event
-from device_client.core.outbox_entry import OutboxEntry
 from device_client.core.policy import Policy
 from device_client.core.state import Phase
 from device_client.core.trial.tally import Tally
@@ -22,10 +21,8 @@ from device_client.feedback.window import FeedbackWindow
 from device_client.ports.context import Adapters, Clock, LinkOutput
 from device_client.ports.proof import NotTried, Proof, ProofOrder
 from device_client.ports.serving import ModelFile, Swapped
-from device_client.ports.storage import Held
 from protocol.errors import BadModel, FerryError, SignatureRefused
 from protocol.messages.device import Outcome, Status
-from protocol.messages.manifest import Encoding, Tree
 from protocol.messages.plan import Plan
 from protocol.topics import Kind, Topics
 from protocol.trust.verification import Accepted
@@ -51,95 +48,35 @@ class StandingClock:
 
 
 class DiaryJournal(MemoryJournal):
-    """Refuses to write while `failure` is set."""
+    """Fails to write while `failure` is set, and to read while `unreadable` is."""
 
     def __init__(self, disk: Disk, diary: Diary) -> None:
-        super().__init__(disk, Power(World(0)))
+        super().__init__(disk, Power(World(0)), self._call)
         self._diary = diary
         self.failure: FerryError | OSError | None = None
         self.log_failure: FerryError | OSError | None = None
         self.unreadable: FerryError | OSError | None = None
-        self.saves = 0
 
-    def save(
-        self,
-        model: str,
-        state_json: bytes,
-        outbox: Sequence[OutboxEntry] = (),
-        trusted: Mapping[str, bytes] | None = None,
-    ) -> None:
-        self._write("save")
-        self.saves += 1
-        super().save(model, state_json, outbox, trusted)
-
-    def save_log_entry(self, model: str, entry: bytes) -> None:
-        if self.log_failure is not None:
-            raise self.log_failure
-        super().save_log_entry(model, entry)
-
-    def waiting(self) -> list[OutboxEntry]:
-        if self.unreadable is not None:
-            raise self.unreadable
-        return super().waiting()
-
-    def enqueue(self, entries: Sequence[OutboxEntry], drift_states: Mapping[str, bytes] | None = None) -> None:
-        self._write("enqueue")
-        super().enqueue(entries, drift_states)
-
-    def delivered(self, event_id: str) -> None:
-        self._write("delivered")
-        super().delivered(event_id)
-
-    def _write(self, what: str) -> None:
-        if self.failure is not None:
-            raise self.failure
-        self._diary.append(what)
+    def _call(self, name: str) -> None:
+        failure = {"save_log_entry": self.log_failure, "waiting": self.unreadable}.get(name, self.failure)
+        if failure is not None:
+            raise failure
+        if name in ("save", "enqueue", "delivered"):
+            self._diary.append(name)
 
 
 class DiaryStore(MemoryStore):
     """Fails in the calls that `failures` names."""
 
     def __init__(self, disk: Disk, diary: Diary) -> None:
-        super().__init__(disk, Power(World(0)))
+        super().__init__(disk, Power(World(0)), self._call)
         self._diary = diary
         self.failures: dict[str, FerryError | OSError] = {}
 
-    def open_partial(self, tree: Tree, *, decoded_bytes: int = 0) -> Held:
-        self._call("open_partial")
-        return super().open_partial(tree, decoded_bytes=decoded_bytes)
-
-    def keep(self, sha256: str, payload: bytes) -> bool:
-        self._call("keep")
-        return super().keep(sha256, payload)
-
-    def held(self) -> Held:
-        self._call("held")
-        return super().held()
-
-    def finish(self, encoding: Encoding, sha256: str, size_bytes: int) -> None:
-        self._call("finish")
-        super().finish(encoding, sha256, size_bytes)
-
-    def has(self, sha256: str) -> bool:
-        self._call("has")
-        return super().has(sha256)
-
-    def make_current(self, sha256: str) -> None:
-        self._call("make_current")
-        super().make_current(sha256)
-
-    def keep_only(self, sha256s: Collection[str]) -> None:
-        self._call("keep_only")
-        super().keep_only(sha256s)
-
-    def close_partial(self) -> None:
-        self._call("close_partial")
-        super().close_partial()
-
-    def _call(self, what: str) -> None:
-        if what in self.failures:
-            raise self.failures[what]
-        self._diary.append(what)
+    def _call(self, name: str) -> None:
+        if name in self.failures:
+            raise self.failures[name]
+        self._diary.append(name)
 
 
 class DiaryServing:

@@ -65,11 +65,15 @@ class Power:
             raise PowerCut
 
 
-class MemoryJournal:
-    """The Journal port."""
+def unobserved(_call: str) -> None:
+    pass
 
-    def __init__(self, disk: Disk, power: Power) -> None:
-        self._disk, self._power = disk, power
+
+class MemoryJournal:
+    """The Journal port. `before` is called with the method's name, and may raise."""
+
+    def __init__(self, disk: Disk, power: Power, before: Callable[[str], None] = unobserved) -> None:
+        self._disk, self._power, self._before = disk, power, before
 
     def load(self, model: str) -> bytes | None:
         return self._disk.state
@@ -84,6 +88,7 @@ class MemoryJournal:
         outbox: Sequence[OutboxEntry] = (),
         trusted: Mapping[str, bytes] | None = None,
     ) -> None:
+        self._before("save")
         self._power.risk()
         self._disk.state = state_json
         if trusted is not None:
@@ -92,15 +97,18 @@ class MemoryJournal:
         self._power.risk()
 
     def save_log_entry(self, model: str, entry: bytes) -> None:
+        self._before("save_log_entry")
         self._disk.noted[model] = entry
 
     def load_log_entry(self, model: str) -> bytes | None:
         return self._disk.noted.get(model)
 
     def enqueue(self, entries: Sequence[OutboxEntry], drift_states: Mapping[str, bytes] | None = None) -> None:
+        self._before("enqueue")
         self._put(entries)
 
     def waiting(self) -> list[OutboxEntry]:
+        self._before("waiting")
         return list(self._disk.outbox.values())
 
     def mark_sent(self, event_ids: Collection[str]) -> frozenset[str]:
@@ -108,6 +116,7 @@ class MemoryJournal:
         return frozenset(self._disk.outbox).intersection(event_ids)
 
     def delivered(self, event_id: str) -> None:
+        self._before("delivered")
         self._power.risk()
         self._disk.outbox.pop(event_id, None)
 
@@ -119,18 +128,20 @@ class MemoryJournal:
 
 
 class MemoryStore:
-    """The Store port."""
+    """The Store port. `before` is called with the method's name, and may raise."""
 
-    def __init__(self, disk: Disk, power: Power) -> None:
-        self._disk, self._power = disk, power
+    def __init__(self, disk: Disk, power: Power, before: Callable[[str], None] = unobserved) -> None:
+        self._disk, self._power, self._before = disk, power, before
         self._open: Tree | None = None
 
     def open_partial(self, tree: Tree, *, decoded_bytes: int = 0) -> Held:
+        self._before("open_partial")
         self._open = tree
         self._disk.partials.setdefault(tree.root, {})
         return self.held()
 
     def keep(self, sha256: str, payload: bytes) -> bool:
+        self._before("keep")
         check(sha256, payload)
         if self._open is None or sha256 in self._disk.partials[self._open.root]:
             return False
@@ -140,6 +151,7 @@ class MemoryStore:
 
     def held(self) -> Held:
         """List chunks first, then the leaves they name."""
+        self._before("held")
         assert self._open is not None
         kept = self._disk.partials[self._open.root]
         level = [self._open.root]
@@ -151,6 +163,7 @@ class MemoryStore:
         return Held(tuple(missing), len(kept), len(kept) + len(missing))
 
     def finish(self, encoding: Encoding, sha256: str, size_bytes: int) -> None:
+        self._before("finish")
         kept = self._disk.partials[encoding.tree.root]
         level = [encoding.tree.root]
         for _ in range(encoding.tree.depth):
@@ -164,6 +177,7 @@ class MemoryStore:
         self._open = None
 
     def has(self, sha256: str) -> bool:
+        self._before("has")
         return sha256 in self._disk.files
 
     def path(self, sha256: str) -> Path:
@@ -171,16 +185,19 @@ class MemoryStore:
         return Path(sha256)
 
     def make_current(self, sha256: str) -> None:
+        self._before("make_current")
         self._power.risk()
         self._disk.current = sha256
 
     def keep_only(self, sha256s: Collection[str]) -> None:
+        self._before("keep_only")
         self._power.risk()
         self._disk.files &= set(sha256s)
         open_root = self._open.root if self._open else ""
         self._disk.partials = {root: kept for root, kept in self._disk.partials.items() if root == open_root}
 
     def close_partial(self) -> None:
+        self._before("close_partial")
         self._open = None
 
 
