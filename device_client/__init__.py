@@ -25,16 +25,8 @@ if TYPE_CHECKING:
     from device_client.serving.prediction import Prediction
 
 __all__ = [
-    "BadInput",
-    "BadModel",
-    "BadSettings",
-    "Busy",
-    "EdgeModel",
-    "FerryError",
-    "MissingPart",
-    "NoRoom",
-    "Prediction",
-]
+    "BadInput", "BadModel", "BadSettings", "Busy", "EdgeModel", "FerryError", "MissingPart", "NoRoom", "Prediction",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:

@@ -157,13 +157,12 @@ def _conditions(snapshot: Snapshot) -> tuple[ConditionResult, ...]:
     device, policy, entry = snapshot.device, snapshot.policy, snapshot.entry
     goal = goal_of(policy, device)
     choice = select(policy, device, goal, snapshot.readings) if goal and goal.version in device.manifests else ""
+    round_trip_ms, throughput_bytes_s = (entry.round_trip_ms, entry.throughput_bytes_s) if entry else (None, None)
     query = ConditionQuery(
         replace(
             snapshot.readings,
-            round_trip_ms=entry.round_trip_ms if entry and entry.round_trip_ms is not None else NOT_ASKED,
-            throughput_bytes_s=entry.throughput_bytes_s
-            if entry and entry.throughput_bytes_s is not None
-            else NOT_ASKED,
+            round_trip_ms=NOT_ASKED if round_trip_ms is None else round_trip_ms,
+            throughput_bytes_s=NOT_ASKED if throughput_bytes_s is None else throughput_bytes_s,
         ),
         policy.thresholds,
         needs(device, choice) if isinstance(choice, VariantSelection) else Needs(),

@@ -31,9 +31,8 @@ def snapshot(settings: DeviceSettings, model: str, readings: Readings, now: date
     section = next(section for section in settings.models if section.name == model)
     journal = settings.state / JOURNAL
     seen = read_stored(journal, model)
-    return Snapshot(
-        settings.policy(section), _device(seen, model), read_entry(seen.log_entry), readings, holder(journal), now
-    )
+    device, entry = _device(seen, model), read_entry(seen.log_entry)
+    return Snapshot(settings.policy(section), device, entry, readings, holder(journal), now)
 
 
 def summary(settings: DeviceSettings, model: str) -> dict[str, Any]:

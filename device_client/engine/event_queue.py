@@ -9,13 +9,7 @@ from typing import Final
 from device_client.core import events as happened
 
 DISK_RETRY_S: Final = 10.0
-REPEATED: Final = (
-    happened.TimePassed,
-    happened.PlanTrusted,
-    happened.PlanRefused,
-    happened.LinkUp,
-    happened.LinkDown,
-)
+REPEATED: Final = (happened.TimePassed, happened.PlanTrusted, happened.PlanRefused, happened.LinkUp, happened.LinkDown)
 """Of these only the latest matters: a disk may stay full for weeks."""
 
 

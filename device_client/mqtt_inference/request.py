@@ -110,13 +110,7 @@ def response_fields(prediction: Prediction) -> dict[str, Any]:
 
 
 def _is_plain(topic: str) -> bool:
-    return (
-        0 < len(topic) <= REPLY_TOPIC_MAX
-        and topic.isprintable()
-        and topic[0] != "$"
-        and "+" not in topic
-        and "#" not in topic
-    )
+    return 0 < len(topic) <= REPLY_TOPIC_MAX and topic.isprintable() and topic[0] != "$" and not {*"+#"} & {*topic}
 
 
 def _by_name(x: dict[str, Any], tensors: Sequence[Tensor]) -> list[Any]:

@@ -132,7 +132,7 @@ class DeviceService:
         )
         loop = EventLoop(identity, topics, self._clock, round_trip, reporter, self.journal)
         output = LinkOutput(loop.publish, loop.sweep, loop.outbox_filled, lambda: round_trip.latest_ms)
-        engines = {section.name: self._engine(section.name, topics, output) for section in settings.models}
+        engines = {section.name: self._engine(section, topics, output) for section in settings.models}
         will = Will(topics.presence(settings.device), identity.presence(online=False, clock=None))
         tls = settings.tls
         router = EventRouter(self._inbox.put)
@@ -157,9 +157,8 @@ class DeviceService:
         router.attach(link, self._workers)
         return loop
 
-    def _engine(self, model: str, topics: Topics, output: LinkOutput) -> Engine:
-        section = next(section for section in self.settings.models if section.name == model)
-        delegates = section.runtime_delegates()
+    def _engine(self, section: ModelSection, topics: Topics, output: LinkOutput) -> Engine:
+        model, delegates = section.name, section.runtime_delegates()
         serving = LiveServing(
             threads=section.threads,
             delegates=delegates,

@@ -12,7 +12,7 @@ from protocol.messages.device import Outcome
 from publisher.core.rollout.audience import Audience
 from tests.simulation.device import SimDevice
 from tests.simulation.publisher import MODEL, Shelf, SimPublisher, believe
-from tests.simulation.world import Broker, ErrorKind, World
+from tests.simulation.world import Broker, Faults, World
 
 DEVICES = 20
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "300"))
@@ -35,8 +35,8 @@ class Fleet:
         self.kind = rng.choice(("good", "weak", "broken", "sour"))
         self.recalled = self.kind == "good" and rng.random() < 0.5
         self.sweeps_before_recall = 0
-        self.trouble = ErrorKind(drop=0.1, duplicate=0.1, corrupt=0.02, delay_max_s=rng.choice((0.05, 1.0)))
-        self.broker = Broker(self.world, self.trouble)
+        self.broker_faults = Faults(drop=0.1, duplicate=0.1, corrupt=0.02, delay_max_s=rng.choice((0.05, 1.0)))
+        self.broker = Broker(self.world, self.broker_faults)
         self.quality = {"1.0.0": "good", "2.0.0": self.kind}
         shelf = Shelf()
         shelf.add("1.0.0", leaves=rng.randint(1, 12))
@@ -131,7 +131,7 @@ class Fleet:
             device.cut_power()
 
     def _calm(self) -> None:
-        self.trouble.drop = self.trouble.duplicate = self.trouble.corrupt = 0.0
+        self.broker_faults.drop = self.broker_faults.duplicate = self.broker_faults.corrupt = 0.0
         for device in self.devices.values():
             device.power.cut_probability = 0.0
 

@@ -30,7 +30,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True)
-class Said:
+class Result:
     code: int
     out: str
     err: str
@@ -44,23 +44,30 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def say(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> Said:
-    monkeypatch.setattr(sys, "argv", ["device-client", *map(str, words)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    heard = capfd.readouterr()
-    assert "Traceback" not in heard.err
-    return Said(int(ended.value.code or 0), heard.out, heard.err)
+Run = Callable[..., Result]
 
 
-def test_a_mistake_in_the_settings_is_one_line_and_a_hint(
-    config: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command in this process."""
+
+    def run(*words: str | Path) -> Result:
+        monkeypatch.setattr(sys, "argv", ["device-client", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capfd.readouterr()
+        assert "Traceback" not in printed.err
+        return Result(int(ended.value.code or 0), printed.out, printed.err)
+
+    return run
+
+
+def test_a_mistake_in_the_settings_is_one_line_and_a_hint(config: Path, run: Run) -> None:
     config.write_text('device = "pi-1"\nbrokr = "mqtt://x"\n')
     for command in ("run", "status", "doctor"):
-        said = say(capfd, monkeypatch, command, "--config", config)
-        assert said.code == 2
-        assert said.err == (f"error: {config}, line 2: there is no setting 'brokr'\nhint: did you mean 'broker'?\n")
+        done = run(command, "--config", config)
+        assert done.code == 2
+        assert done.err == (f"error: {config}, line 2: there is no setting 'brokr'\nhint: did you mean 'broker'?\n")
 
 
 ROOTS: dict[str, tuple[bytes | None, str]] = {
@@ -73,61 +80,51 @@ ROOTS: dict[str, tuple[bytes | None, str]] = {
 
 
 @pytest.mark.parametrize("case", ROOTS)
-def test_a_root_that_is_none_says_where_one_comes_from(
-    config: Path, case: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_root_that_is_none_says_where_one_comes_from(config: Path, case: str, run: Run) -> None:
     content, told = ROOTS[case]
     root = config.with_name("root.json")
     root.unlink()
     if content is not None:
         root.write_bytes(content)
-    said = say(capfd, monkeypatch, "run", "--config", config)
-    assert said.code == 2
-    assert str(root) in said.err
-    assert told in said.err
-    assert "hint: `publisher enroll DEVICE --out FOLDER` writes root.json" in said.err
+    done = run("run", "--config", config)
+    assert done.code == 2
+    assert str(root) in done.err
+    assert told in done.err
+    assert "hint: `publisher enroll DEVICE --out FOLDER` writes root.json" in done.err
 
 
-def test_another_roles_metadata_is_no_root(
-    config: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_roles_metadata_is_no_root(config: Path, run: Run) -> None:
     config.with_name("root.json").write_bytes(an_authority().metadata["timestamp.json"])
-    said = say(capfd, monkeypatch, "run", "--config", config)
-    assert (said.code, "is no root metadata" in said.err) == (2, True)
+    done = run("run", "--config", config)
+    assert (done.code, "is no root metadata" in done.err) == (2, True)
 
 
-def test_status_of_a_device_that_never_ran_says_so(
-    config: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said = say(capfd, monkeypatch, "status", "--config", config)
-    assert (said.code, said.err) == (0, "")
-    assert "installed    nothing" in said.out
-    assert "why          no plan has been seen yet" in said.out
-    facts = json.loads(say(capfd, monkeypatch, "status", "--config", config, "--json").out)
+def test_status_of_a_device_that_never_ran_says_so(config: Path, run: Run) -> None:
+    done = run("status", "--config", config)
+    assert (done.code, done.err) == (0, "")
+    assert "installed    nothing" in done.out
+    assert "why          no plan has been seen yet" in done.out
+    facts = json.loads(run("status", "--config", config, "--json").out)
     assert facts["device"] == "pi-1"
     assert facts["models"][0]["installed_version"] is None
 
 
-def test_predict_before_a_version_is_installed_says_who_fetches_one(
-    config: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_predict_before_a_version_is_installed_says_who_fetches_one(config: Path, run: Run) -> None:
     data = config.with_name("x.npz")
     np.savez(data, x=np.zeros((2, 784), np.float32))
-    said = say(capfd, monkeypatch, "predict", data, "--config", config)
-    assert (said.code, said.out) == (9, "")
-    assert said.err == ("error: no version of digits is installed here yet\nhint: `device-client run` fetches one\n")
+    done = run("predict", data, "--config", config)
+    assert (done.code, done.out) == (9, "")
+    assert done.err == ("error: no version of digits is installed here yet\nhint: `device-client run` fetches one\n")
 
 
-def test_a_model_or_row_that_is_not_there_is_named(
-    config: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_or_row_that_is_not_there_is_named(config: Path, run: Run) -> None:
     data = config.with_name("x.npz")
     np.savez(data, x=np.zeros((2, 784), np.float32))
     for words in (("status", "--model", "birds"), ("why", "birds")):
-        said = say(capfd, monkeypatch, *words, "--config", config)
-        assert (said.code, said.err) == (2, "error: this device has no model 'birds'\nhint: it has digits\n")
-    said = say(capfd, monkeypatch, "predict", data, "--config", config, "--row", "2")
-    assert (said.code, said.err) == (2, f"error: {data} has 2 rows; there is no row 2\n")
+        done = run(*words, "--config", config)
+        assert (done.code, done.err) == (2, "error: this device has no model 'birds'\nhint: it has digits\n")
+    done = run("predict", data, "--config", config, "--row", "2")
+    assert (done.code, done.err) == (2, f"error: {data} has 2 rows; there is no row 2\n")
 
 
 REPLAYS: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -152,28 +149,24 @@ def npy() -> bytes:
 
 
 @pytest.mark.parametrize("case", REPLAYS)
-def test_a_replay_that_is_none_is_refused_before_anything_runs(
-    config: Path, case: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_replay_that_is_none_is_refused_before_anything_runs(config: Path, case: str, run: Run) -> None:
     data = config.with_name("x.npz")
     np.savez(data, x=np.zeros((3, 784), np.float32))
     spoil, told = REPLAYS[case]
     spoil(data)
-    said = say(capfd, monkeypatch, "run", "--config", config, "--replay", data)
-    assert said.code == 2
-    assert str(data) in said.err
-    assert told in said.err
-    assert "hint: make it with numpy.savez(FILE, x=inputs, y=true_classes)" in said.err
+    done = run("run", "--config", config, "--replay", data)
+    assert done.code == 2
+    assert str(data) in done.err
+    assert told in done.err
+    assert "hint: make it with numpy.savez(FILE, x=inputs, y=true_classes)" in done.err
     assert not config.with_name("state").exists()
 
 
-def test_why_of_a_device_that_never_ran_says_what_to_type_and_leaves_no_trace(
-    config: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said = say(capfd, monkeypatch, "why", "--config", config)
-    assert (said.code, said.err) == (10, "")
-    assert said.out.startswith("pi-1 / digits: device-client has never run here\n")
-    assert "* device-client run" in said.out
+def test_why_of_a_device_that_never_ran_says_what_to_type_and_leaves_no_trace(config: Path, run: Run) -> None:
+    done = run("why", "--config", config)
+    assert (done.code, done.err) == (10, "")
+    assert done.out.startswith("pi-1 / digits: device-client has never run here\n")
+    assert "* device-client run" in done.out
     assert not config.with_name("state").exists()
 
 
@@ -186,63 +179,55 @@ def remember(config: Path, life: Life) -> Journal:
     return journal
 
 
-def test_why_answers_while_the_device_runs_and_when_it_does_not(
-    config: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_why_answers_while_the_device_runs_and_when_it_does_not(config: Path, run: Run) -> None:
     journal = remember(config, brought_to(settled(), Phase.COMMITTED))
-    said = say(capfd, monkeypatch, "why", "digits", "--config", config)
-    assert (said.code, said.err) == (0, "")
-    assert said.out.startswith("pi-1 / digits: it is up to date: runs 2.0.0, as plan 2 asks")
-    assert f"process {os.getpid()}" in said.out
-    assert max(map(len, said.out.splitlines())) <= 80
+    done = run("why", "digits", "--config", config)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("pi-1 / digits: it is up to date: runs 2.0.0, as plan 2 asks")
+    assert f"process {os.getpid()}" in done.out
+    assert max(map(len, done.out.splitlines())) <= 80
     journal.close()
-    said = say(capfd, monkeypatch, "why", "--config", config, "--json")
-    [answer] = json.loads(said.out)["models"]
-    assert (said.code, answer["stuck"]) == (10, True)
+    done = run("why", "--config", config, "--json")
+    [answer] = json.loads(done.out)["models"]
+    assert (done.code, answer["stuck"]) == (10, True)
     assert answer["headline"] == "device-client does not run here, so nothing is updated"
     assert answer["facts"]["runs"] == "2.0.0 (float32)"
 
 
-def test_why_looks_at_the_device_as_it_is_now(
-    config: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_why_looks_at_the_device_as_it_is_now(config: Path, run: Run) -> None:
     probes = config.with_name("probes.json")
     probes.write_text('{"battery_percent": 12, "on_mains": false, "memory_free_bytes": 900000000}')
     config.write_text(config.read_text() + 'probe_file = "probes.json"\n')
     journal = remember(config, brought_to(settled(), Phase.DEFERRED))
-    said = say(capfd, monkeypatch, "why", "--config", config)
+    done = run("why", "--config", config)
     journal.close()
-    assert said.code == 10
-    assert "  no battery      battery 12 % is under 30 % [safety]" in said.out
-    assert "[conditions] battery_min_percent = 30\n" in said.out
+    assert done.code == 10
+    assert "  no battery      battery 12 % is under 30 % [safety]" in done.out
+    assert "[conditions] battery_min_percent = 30\n" in done.out
 
 
 @pytest.mark.parametrize("command", ["status", "why"])
-def test_a_journal_that_cannot_be_read_is_one_line_and_a_way_out(
-    command: str, config: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_journal_that_cannot_be_read_is_one_line_and_a_way_out(command: str, config: Path, run: Run) -> None:
     path = config.with_name("state") / "journal.db"
     remember(config, settled()).close()
     with contextlib.closing(Journal(path)) as journal:
         journal.save("digits", b'{"phase": "dreaming"}')
-    said = say(capfd, monkeypatch, command, "--config", config)
-    assert (said.code, said.out) == (2, "")
-    assert "error: what this device remembers of digits cannot be read: phase" in said.err
+    done = run(command, "--config", config)
+    assert (done.code, done.out) == (2, "")
+    assert "error: what this device remembers of digits cannot be read: phase" in done.err
     path.write_bytes(b"no database at all" * 100)
-    said = say(capfd, monkeypatch, command, "--config", config)
-    assert (said.code, said.out) == (2, "")
-    assert "journal.db cannot be used: file is not a database\n" in said.err
-    assert "hint: `device-client run` puts it aside and starts a new one" in said.err
+    done = run(command, "--config", config)
+    assert (done.code, done.out) == (2, "")
+    assert "journal.db cannot be used: file is not a database\n" in done.err
+    assert "hint: `device-client run` puts it aside and starts a new one" in done.err
 
 
-def test_status_tells_the_next_check_in_the_time_of_the_device(
-    config: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_status_tells_the_next_check_in_the_time_of_the_device(config: Path, run: Run) -> None:
     remember(config, brought_to(settled(), Phase.DEFERRED)).close()
-    said = say(capfd, monkeypatch, "status", "--config", config)
-    assert said.code == 0
-    assert "  why          battery 5 % is under 30 %" in said.out
-    assert re.search(r"^  next check   \S+.* \(in 3 h\)$", said.out, re.MULTILINE)
+    done = run("status", "--config", config)
+    assert done.code == 0
+    assert "  why          battery 5 % is under 30 %" in done.out
+    assert re.search(r"^  next check   \S+.* \(in 3 h\)$", done.out, re.MULTILINE)
 
 
 def test_help_loads_neither_numpy_nor_a_runtime() -> None:
