@@ -43,7 +43,7 @@ class SwapHook:
         """Start the thread."""
         self._thread.start()
 
-    def tell(self, swapped: Swapped) -> None:
+    def notify(self, swapped: Swapped) -> None:
         """Run the command soon, unless it last ran for this version and succeeded."""
         with self._changed:
             latest = self._latest

@@ -195,7 +195,7 @@ class DeviceService:
         current = model_folder(self.settings.state, section.name) / CURRENT
         hook = SwapHook(section.name, section.on_swap, current, timeout_s=section.on_swap_timeout_s)
         self._swap_hooks.append(hook)
-        return hook.tell
+        return hook.notify
 
     def _post(self, model: str, event: Event) -> None:
         self._inbox.put(Posted(model, event))

@@ -256,11 +256,11 @@ def run_job(
     place = folder / _RESULT
     if ended.returncode or not place.is_file() or place.stat().st_size > RESULT_MAX_BYTES:
         raise JobFailed(ended)
-    told: dict[str, Any] = json.loads(place.read_text())
-    if "error" in told:
+    answer: dict[str, Any] = json.loads(place.read_text())
+    if "error" in answer:
         kinds = {error.__name__: error for error in errors}
-        raise kinds.get(told["kind"], errors[0])(told["error"], hint=told["hint"])
-    result: dict[str, Any] = told["result"]
+        raise kinds.get(answer["kind"], errors[0])(answer["error"], hint=answer["hint"])
+    result: dict[str, Any] = answer["result"]
     return result
 
 

@@ -83,7 +83,7 @@ def is_gone(pid: int) -> bool:
 
 def test_the_environment_tells_what_happened_and_the_words_are_no_shells(scene: Scene) -> None:
     command = scene.runs('env | grep ^EDGEFERRY_SWAP | sort > told; echo "$# $2" > words; echo done >> notes')
-    command.tell(a_swap("1.2.0", state="rolled_back", reason="1.3.0 was rolled back to 1.2.0: $(touch hacked); 9 %"))
+    command.notify(a_swap("1.2.0", state="rolled_back", reason="1.3.0 was rolled back to 1.2.0: $(touch hacked); 9 %"))
     scene.until_noted("done")
     assert scene.noted("told") == [
         f"EDGEFERRY_SWAP_FILE={scene.folder / 'link'}",
@@ -100,10 +100,10 @@ def test_the_environment_tells_what_happened_and_the_words_are_no_shells(scene: 
 def test_one_runs_at_a_time_and_of_those_that_wait_the_last_swap_wins(scene: Scene) -> None:
     os.mkfifo(scene.folder / "gate")
     command = scene.runs(f"{NOTE}; read go < gate; echo end >> notes")
-    command.tell(a_swap("1"))
+    command.notify(a_swap("1"))
     scene.until_noted("1")
     for version in ("2", "3", "4"):
-        command.tell(a_swap(version))
+        command.notify(a_swap(version))
     for told in (("1", "end", "4"), ("1", "end", "4", "end")):
         (scene.folder / "gate").write_text("go\n")
         until(lambda told=told: tuple(scene.noted()[: len(told)]) == told)  # type: ignore[misc] # a lambda's default
@@ -113,40 +113,40 @@ def test_one_runs_at_a_time_and_of_those_that_wait_the_last_swap_wins(scene: Sce
 def test_the_same_version_again_is_news_only_when_another_was_between(scene: Scene) -> None:
     command = scene.runs(NOTE)
     for number, version in enumerate(("1", "2", "1"), 1):
-        command.tell(a_swap(version))
+        command.notify(a_swap(version))
         until(lambda number=number: len(scene.noted()) == number)  # type: ignore[misc] # a lambda's default
-        command.tell(a_swap(version, reason="seen once more"))
-    command.tell(a_swap("3"))
+        command.notify(a_swap(version, reason="seen once more"))
+    command.notify(a_swap("3"))
     scene.until_noted("1", "2", "1", "3")
 
 
 def test_a_command_that_fails_is_told_in_the_log_and_tried_again_at_the_next_swap(scene: Scene) -> None:
     command = scene.runs(f"{NOTE}; exit 3")
-    command.tell(a_swap("1"))
+    command.notify(a_swap("1"))
     scene.until_said("digits: on_swap for 1: ")
     scene.until_said("follow failed with exit code 3")
-    command.tell(a_swap("1"))
+    command.notify(a_swap("1"))
     scene.until_noted("1", "1")
 
 
 def test_a_command_that_hangs_is_ended_with_its_children_and_the_next_one_runs(scene: Scene) -> None:
     hang = f'[ "$EDGEFERRY_SWAP_VERSION" = 2 ] || {{ sleep 600 & echo $! > child; {NOTE}; wait; }}; {NOTE}'
     command = scene.runs(hang, timeout_s=3)
-    command.tell(a_swap("1"))
+    command.notify(a_swap("1"))
     scene.until_said("follow took longer than 3 s and was ended")
     until(lambda: is_gone(int(scene.noted("child")[0])))
-    command.tell(a_swap("2"))
+    command.notify(a_swap("2"))
     scene.until_noted("1", "2")
 
 
 def test_closing_ends_what_runs_and_drops_what_waits(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     command = scene.runs(f"echo $$ > child; {NOTE}; sleep 600 & wait")
-    command.tell(a_swap("1"))
+    command.notify(a_swap("1"))
     scene.until_noted("1")
-    command.tell(a_swap("2"))
+    command.notify(a_swap("2"))
     command.close()
     assert is_gone(int(scene.noted("child")[0]))
-    command.tell(a_swap("3"))
+    command.notify(a_swap("3"))
     assert scene.noted() == ["1"]
     assert caplog.text == ""
 
@@ -154,7 +154,7 @@ def test_closing_ends_what_runs_and_drops_what_waits(scene: Scene, caplog: pytes
 def test_a_program_that_vanishes_later_is_told_and_stops_nothing(scene: Scene) -> None:
     command = scene.runs(NOTE)
     (scene.folder / "follow").unlink()
-    command.tell(a_swap("1"))
+    command.notify(a_swap("1"))
     scene.until_said("follow cannot be run: No such file or directory")
 
 

@@ -5,8 +5,6 @@ Each line is a TrialActivity, the last one a TrialReport.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
 from device_client.ports.serving import Delegate
@@ -45,7 +43,6 @@ class TrialReport(Frozen):
     latency_ms_p50: float | None = Field(default=None, ge=0)
     out_of_memory: bool = False
     memory_peak_bytes: int | None = Field(default=None, ge=0)
-    said: Literal["report"] = "report"
 
 
 def used_more(memory_max_bytes: int, by: str, doing: str = "") -> str:

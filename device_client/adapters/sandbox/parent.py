@@ -99,14 +99,14 @@ class _Trial:
         """A Proof for what the child does, NotTried for what fails on this side."""
         try:
             child = self._start()
-            if child is None:
-                return NotTried("cancelled")
-            ended = child.wait(self._order.wall_max_s)
+            return self._proof(child.wait(self._order.wall_max_s)) if child else NotTried("cancelled")
         except OSError as failure:
             return NotTried(str(failure)[:REASON_MAX_CHARS])
         except Exception as failure:
             log.exception("the trial of %s broke off", self._order.model.name)
             return NotTried(f"{type(failure).__name__}: {failure}"[:REASON_MAX_CHARS])
+
+    def _proof(self, ended: Ended) -> Proof:
         lines = ended.stdout.splitlines()
         reported = _last(_Memory, lines)
         peak_bytes = max(reported.memory_peak_bytes if reported else 0, ended.memory_peak_bytes) or None
@@ -115,12 +115,8 @@ class _Trial:
 
     def _start(self) -> Child | None:
         order = self._order
-        limits = Limits(
-            memory_bytes=order.memory_max_bytes
-            + INTERPRETER_BYTES,  # the child lowers it, once its libraries are loaded
-            cpu_s=math.ceil(order.wall_max_s),
-            file_bytes=0,
-        )
+        memory_bytes = order.memory_max_bytes + INTERPRETER_BYTES  # the child lowers it, once it has its libraries
+        limits = Limits(memory_bytes, cpu_s=math.ceil(order.wall_max_s), file_bytes=0)
         with self._lock:
             if self._cancelled:
                 return None
