@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -48,12 +50,46 @@ print(json.dumps(sorted(sys.modules)))
     return suspects & set(json.loads(run.stdout))
 
 
-def test_every_import_contract_is_kept() -> None:
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Check the import contracts of a checkout."""
     program = Path(sys.executable).with_name("lint-imports")
-    run = subprocess.run(
-        [program, "--no-logo", "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    return subprocess.run(
+        [program, "--no-logo", "--no-cache"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
+
+
+def test_every_import_contract_is_kept() -> None:
+    run = lint_imports(ROOT)
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+THROUGH_WALLS = {
+    "device_client.diagnostics.explanation": ("device_client.service.device_service", "time"),
+    "device_client.feedback.drift_detector": ("time", "sqlite3"),
+    "device_client.settings.loader": ("device_client.serving.shadow",),
+    "device_client.reporting.window_merging": ("socket", "device_client.reporting.outbox"),
+}
+
+
+def test_imports_through_walls_are_refused(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for module, names in THROUGH_WALLS.items():
+        with (tmp_path / module.replace(".", "/")).with_suffix(".py").open("a") as file:
+            file.writelines(f"import {name}\n" for name in names)
+    run = lint_imports(tmp_path)
+    assert run.returncode == 1, run.stdout + run.stderr
+    broken = " ".join(run.stdout.partition("Broken contracts")[2].split())  # lines are wrapped
+    wanted = [f"{module} -> {name} " for module, names in THROUGH_WALLS.items() for name in names]
+    assert [each for each in wanted if each not in broken] == []
 
 
 # Forbidden imports catch most impurity; these calls are reachable without one, through datetime or a builtin.
@@ -100,6 +136,12 @@ def test_the_devices_help_needs_neither_numpy_nor_the_runtime() -> None:
         loaded_by("from device_client.cli import main; sys.argv[1:] = ['--help']; main()", RUNTIME | TENSORFLOW)
         == set()
     )
+
+
+def test_the_unit_tests_stand_in_the_rooms_of_the_product() -> None:
+    rooms = [folder.relative_to(ROOT / "tests" / "unit") for folder in (ROOT / "tests" / "unit").rglob("*")]
+    tested = [room for room in rooms if (ROOT / "tests" / "unit" / room).is_dir() and "__pycache__" not in room.parts]
+    assert [str(room) for room in tested if not (ROOT / room).is_dir()] == []
 
 
 # Put together from pieces, so that this file passes its own test.
