@@ -1,4 +1,4 @@
-"""The publisher's side of EdgeFerry, for programs that release without the command line.
+"""The publisher's side of EdgeFerry, for programs that release by themselves.
 
     settings = Settings.read({"registry": "registry"}, os.environ)
     with open_context(settings, broker=True) as context:
@@ -6,13 +6,13 @@
         release(context, request, partial(build_version, Training("digits")))
         print(read_fleet_status(context).rows)
 
-* `Settings`, `open_context`, `PublisherContext`: the registry and the broker to work with
+* `Settings`, `open_context`, `PublisherContext`: an open registry and broker
 * `init`, `Registry`: make a registry, read its tables
 * `Training`, `build_version`: train a recipe; `BuiltVersion` is the result
 * `release`, `ReleaseRequest`, `RolloutRequest`, `Audience`, `Gates`, `Released`
 * `read_fleet_status`, `FleetStatus`: what the devices report
 
-Errors are a `FerryError`, with a `message` and a `hint`. Every name is imported on first
+Errors are a `FerryError`, with a `message` and a `hint`. Names are imported on first
 use: `release` and `build_version` load numpy, and training loads TensorFlow.
 """
 

@@ -60,21 +60,23 @@ ROLLOUT_COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
 
 
 class LazyCommand(TyperCommand):
-    """Stands for a command in `--help`; imports the command's module when it is invoked."""
+    """Stands for a command in `--help`, and imports it when it is invoked."""
 
     def __init__(self, name: str, target: str, text: str) -> None:
         super().__init__(name, help=text)
         self._target = target
 
     def load(self) -> Any:
-        """Import `module:attribute` in `publisher.commands`, and return it as a command."""
+        """Import the command, `module:attribute` in `publisher.commands`."""
         module, _, attribute = self._target.partition(":")
         app = typer.Typer(add_completion=False)
-        app.command(self.name, cls=PublisherCommand)(getattr(import_module(f"publisher.commands.{module}"), attribute))
+        app.command(self.name, cls=PublisherCommand, help=self.help)(
+            getattr(import_module(f"publisher.commands.{module}"), attribute)
+        )
         return typer.main.get_command(app)
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """Parse the command line with the real command, which the context then invokes."""
+        """Parse the arguments with the real command, which the context then invokes."""
         with plain_errors(verbose="-v" in args or "--verbose" in args):
             command = self.load()
         return command.make_context(info_name, args, parent, **extra)

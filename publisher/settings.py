@@ -1,6 +1,6 @@
-"""What every command of the publisher must know: which broker, which registry, under which root of topics.
+"""`Settings`: the broker, the registry and the root of topics, for every command.
 
-Read once, from flags, else from the environment, else by default. What a single command wants to know is its own flags.
+They come from options, else from the environment, else from defaults.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def variable(key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Checked. `root` is None where nobody names one: then the registry's own counts."""
+    """Checked settings. Without `root`, the registry's own is used."""
 
     broker: BrokerUrl
     registry: Path
@@ -37,14 +37,14 @@ class Settings:
 
     @classmethod
     def read(cls, flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Settings:
-        """Read what was given. Raises BadSettings or BadName that says what to mend."""
-        told = {key: flags.get(key) or environment.get(variable(key)) or DEFAULTS.get(key) for key in KEYS}
+        """Read and check settings. Raises BadSettings, BadName."""
+        values = {key: flags.get(key) or environment.get(variable(key)) or DEFAULTS.get(key) for key in KEYS}
         return cls(
-            broker=BrokerUrl.parse(told["broker"] or ""),
-            registry=Path(told["registry"] or "").expanduser(),
-            root=check_name(told["root"], "topic root") if told["root"] else None,
-            wait_s=_seconds(told["wait"] or ""),
-            tls=TlsFiles(_file(told["ca"]), _file(told["cert"]), _file(told["key"])),
+            broker=BrokerUrl.parse(values["broker"] or ""),
+            registry=Path(values["registry"] or "").expanduser(),
+            root=check_name(values["root"], "topic root") if values["root"] else None,
+            wait_s=_seconds(values["wait"] or ""),
+            tls=TlsFiles(_file(values["ca"]), _file(values["cert"]), _file(values["key"])),
         )
 
 

@@ -1,7 +1,7 @@
-"""`BrokerClient`: blocking calls to one broker: put retained messages, read them, receive.
+"""`BrokerClient`: blocking calls to a broker: put retained messages, read, receive.
 
-It uses a `Link`, which never blocks, and treats topics as plain strings. Use it from one
-thread at a time: a message that arrives during another call is dropped.
+It uses a `Link`, which never blocks, and treats topics as plain strings. Use it from
+one thread at a time: a message that arrives during another call is dropped.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class BrokerClient:
         messages: Iterable[RetainedMessage],
         on_acknowledged: Callable[[RetainedMessage], None] = lambda _message: None,
     ) -> int:
-        """Publish retained messages, a window at a time; return their number once all are acknowledged.
+        """Publish retained messages; return their number once all are acknowledged.
 
         Raises BrokerRefused naming the topic, BrokerUnreachable without progress.
         """
@@ -131,9 +131,9 @@ class BrokerClient:
                 yield event.topic, event.payload
 
     def collect(self, patterns: Sequence[str], *, quiet_s: float = GRACE_S) -> dict[str, bytes]:
-        """Retained payloads under wildcards, until none arrives for `quiet_s`. Not for chunks.
+        """Retained payloads under wildcards, until none arrives for `quiet_s`.
 
-        May miss some, as brokers drop messages that overflow their queue: `read` does not.
+        May miss some, as brokers drop messages that overflow a queue: `read` does not.
         """
         found: dict[str, bytes] = {}
         self.subscribe(patterns)
@@ -149,7 +149,10 @@ class BrokerClient:
         self._link.subscribe(patterns, qos=0)
 
     def receive(self, patterns: Sequence[str], *, quiet_s: float, for_s: float) -> Iterator[Received]:
-        """Messages until none arrives for `quiet_s`, at most for `for_s`. Waits out a lost connection."""
+        """Messages until none arrives for `quiet_s`, at most for `for_s`.
+
+        While the connection is lost it waits on.
+        """
         until_s = time.monotonic() + for_s
         while (left_s := until_s - time.monotonic()) > 0:
             match self._next(left_s if self._disconnect_reason else min(left_s, quiet_s)):
@@ -191,7 +194,7 @@ class BrokerClient:
         raise self._lost()
 
     def _next(self, timeout_s: float) -> LinkEvent | None:
-        """The next event; None after `timeout_s`. Raises BrokerRefused if retries are useless."""
+        """The next event; None after `timeout_s`. Raises BrokerRefused."""
         try:
             event = self._events.get(timeout=max(0.0, timeout_s))
         except Empty:

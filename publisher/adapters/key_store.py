@@ -1,8 +1,7 @@
-"""The private keys of a registry: one PEM file per role in a folder that only its owner can read.
+"""The private keys of a registry: PEM files by role, in a folder for its owner only.
 
-`<role>.pem`, and `<role>.2.pem` … when a role has several, as during a rotation: a new key is added first, and an old
-one dropped only after the new metadata is saved, so that dying in between locks nobody out. What keys sign is
-`protocol/trust/metadata_editor.py`'s.
+`<role>.pem`, and `<role>.2.pem` … while a role has several: a rotation adds a key, and
+drops the old one after the new metadata is saved, so that no crash loses access.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _PEM_MAX_BYTES: Final = 16_384
 
 
 class KeyStore:
-    """Ed25519 keys by role: root, targets, snapshot, timestamp, and `model-<name>` for each model."""
+    """Ed25519 keys by role: root, targets, snapshot, timestamp, `model-<name>`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -43,9 +42,9 @@ class KeyStore:
         return keys
 
     def signers(self, role: str) -> list[CryptoSigner]:
-        """Every key of a role that is here.
+        """Every key of a role.
 
-        Raises MissingPart when there is none, BadSettings when a file can be read by others or is no key.
+        Raises MissingPart without one, BadSettings if others can read it or it is bad.
         """
         _check_private(self.folder, FOLDER_MODE)
         files = self.files(role)
@@ -57,11 +56,11 @@ class KeyStore:
         return [_read(path) for path in files]
 
     def ensure(self, role: str) -> list[CryptoSigner]:
-        """The keys of a role; one is made when there is none."""
+        """The keys of a role; makes one if there is none."""
         return self.signers(role) if self.files(role) else [self.add(role)]
 
     def add(self, role: str) -> CryptoSigner:
-        """Make one more key for a role, on disk before it is returned."""
+        """Make another key for a role. It is on disk when this returns."""
         taken = len(self.files(role))
         signer = CryptoSigner.generate_ed25519()
         for number in range(taken + 1, taken + 100):
@@ -72,7 +71,7 @@ class KeyStore:
         raise VersionOccupied(f"the {role} role has too many keys in {self.folder}")
 
     def drop_all_but(self, role: str, key_ids: frozenset[str]) -> list[Path]:
-        """Throw away the keys of a role that nobody trusts any more; return their files. The last is never dropped."""
+        """Delete the keys of a role but these, never all; return their files."""
         old = [path for path in self.files(role) if _read(path).public_key.keyid not in key_ids]
         if len(old) == len(self.files(role)):
             return []
@@ -118,7 +117,7 @@ def _check_private(path: Path, mode: int) -> None:
 
 def _write(path: Path, pem: bytes) -> None:
     fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)  # left by a run that was killed here; nobody trusts it yet
+    fresh.unlink(missing_ok=True)  # left by a run that was killed here; not trusted yet
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb") as file:
         file.write(pem)
         file.flush()

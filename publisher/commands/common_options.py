@@ -1,7 +1,7 @@
-"""What all commands share: the common options, `CommandContext` for results, one line per error.
+"""What commands share: common options, `CommandContext` for results, plain errors.
 
-The common options may stand before or after the command's name. They are declared once, as
-the parameters of `common_options`; `PublisherCommand` adds them to every command.
+The common options may stand before or after the command's name. They are declared
+once, as parameters of `common_options`; `PublisherCommand` adds them to every command.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class CommandContext(typer.Context):
     verbose: bool
 
     def common_values(self) -> dict[str, Any]:
-        """Take the common options out of `params`. One after the command's name overrides one before it."""
+        """Take the common options out of `params`; the last on the line counts."""
         values = {name: self.params.pop(name) for name in NAMES}
         outer: Any = self.parent
         while outer is not None:

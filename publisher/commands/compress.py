@@ -22,7 +22,7 @@ from publisher.views.ladder_table import ladder
 
 @dataclass(frozen=True, slots=True)
 class Compress:
-    """Train a recipe or take a Keras file, compress it in every way, and measure what each costs. Releases nothing."""
+    """The options of `compress`."""
 
     out: Annotated[Path, typer.Option(help="a folder for the files, ladder.json and report.html", show_default=False)]
     recipe: Annotated[str | None, typer.Option(help="a built-in recipe or a .py file", show_default=RECIPE)] = None

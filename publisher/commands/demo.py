@@ -28,7 +28,7 @@ def demo(
         Path | None, typer.Option(help="an empty folder to work in and leave as it is", show_default="a temporary one")
     ] = None,
 ) -> None:
-    """Show it all on this machine: three devices, a good release, a better one, and a bad one refused."""
+    """Run the demo in a temporary folder, or in `keep`."""
     if keep is None:
         with tempfile.TemporaryDirectory(prefix="edgeferry-demo-") as folder:
             _run(ctx, Path(folder), embedded=embedded, stay=stay)

@@ -88,7 +88,7 @@ def show(
     model: Annotated[str, typer.Argument(help="the model's name", show_default=False)],
     version: Annotated[str | None, typer.Argument(help="one of its versions", show_default=False)] = None,
 ) -> None:
-    """Show a model's versions and trainings, or one version with its variants and where it came from."""
+    """Show a model, or one of its versions."""
     with open_context(ctx.settings, ctx.progress(), broker=False) as context:
         if version is None:
             _show_model(ctx, show_model(context, model))
@@ -135,7 +135,7 @@ def _show_status(ctx: CommandContext, fleet: FleetStatus) -> None:
 
 
 def _follow(ctx: CommandContext, reader: FleetStatusReader, shown: FleetStatus) -> None:
-    """Redraw the table on a terminal; else print a new one when more than an age has changed."""
+    """Redraw the table on a terminal; else print it again when it has changed."""
     if sys.stdout.isatty() and not ctx.as_json:
         _redraw(reader.follow())
         return

@@ -1,4 +1,4 @@
-"""The options of `release` for a model file: which go together, and how a version is built from it."""
+"""The options of `release` for a model file: their check, and how to build from it."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class ModelFileOptions:
     def build(self, training: Training) -> Build | None:
         """Builds a version from the file; None with a recipe.
 
-        Of `training` it takes the variants, which only a Keras file with data has, and the
-        kept calibration set.
+        Of `training` it takes the variants, which only a Keras file with data has, and
+        the kept calibration set.
         """
         labels, tflite, keras, data = self._label_names(), self.tflite, self.keras, self.data
         if tflite is not None:

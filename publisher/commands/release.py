@@ -37,7 +37,7 @@ AUTO: Final = "auto"
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Make a version, sign it, upload it, and offer it to the fleet."""
+    """The options of `release`."""
 
     model: Model
     version: Annotated[str, typer.Option(help="such as 1.0.0; it never changes afterwards", show_default=False)]
@@ -137,7 +137,7 @@ class Release:
 
 
 def _variant_names(text: str | None) -> tuple[str, ...]:
-    """The rungs of `--variants`: all for auto, none if it is not given. Raises BadInput."""
+    """The rungs of `--variants`: all for auto, none if not given. Raises BadInput."""
     if text is None:
         return ()
     names = RUNGS if text == AUTO else tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))

@@ -1,4 +1,4 @@
-"""rollback, pin, unpin, rollout: edits of a plan. They upload only chunks that the broker lacks."""
+"""rollback, pin, unpin, rollout: edits of a plan."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from publisher.views import tables
 
 
 def serve(ctx: CommandContext) -> None:
-    """Stay, and keep the broker whole: put back what it lost, answer devices, renew signatures."""
+    """Serve until Ctrl-C or SIGTERM."""
     if not ctx.verbose:
         logging.getLogger().setLevel(logging.INFO)
     signal.signal(signal.SIGTERM, _raise_interrupt)
@@ -39,7 +39,7 @@ def prune(
     ctx: CommandContext,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be cleared")] = False,
 ) -> None:
-    """Clear the broker of chunks, and the registry of files, that no plan or version needs."""
+    """Clear chunks and files that are not needed."""
     with open_context(ctx.settings, ctx.progress(), broker=True) as context:
         pruned = operation.prune(context, dry_run=dry_run)
     verb = "would clear" if dry_run else "cleared"

@@ -38,7 +38,7 @@ def train(
     out: Annotated[Path | None, typer.Option(help="a folder", show_default="the model's name")] = None,
     scramble_labels: ScrambleLabels = False,
 ) -> None:
-    """Train a recipe and keep its variants and their numbers in a folder. Releases nothing."""
+    """Train a recipe, and write its variants and metrics to a folder."""
     if ctx.verbose:
         show_tensorflow_output()
     progress, training = ctx.progress(), Training(recipe, epochs, seed, scramble_labels or None)

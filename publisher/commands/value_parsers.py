@@ -1,4 +1,4 @@
-"""Values that a person writes on the command line, read and checked."""
+"""Reads and checks values of command-line options."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SPREAD_MAX_S: Final = 7 * 86_400
 
 
 def duration_s(text: str, flag: str) -> int:
-    """Read `90`, `90s`, `10m`, `2h` or `1d` as seconds, at most a week. Raises BadInput."""
+    """Read `90`, `90s`, `10m`, `2h` or `1d`, at most a week. Raises BadInput."""
     found = re.fullmatch(r"(\d{1,7})([smhd]?)", text.strip())
     seconds = int(found[1]) * _UNITS_S[found[2] or "s"] if found else -1
     if not 0 <= seconds <= SPREAD_MAX_S:

@@ -1,1 +1,1 @@
-"""`publisher demo`: a broker, three devices and three releases in one temporary folder."""
+"""`publisher demo`: a broker, three devices and three releases in one folder."""

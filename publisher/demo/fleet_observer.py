@@ -38,7 +38,7 @@ class FleetObserver:
         self._link.stop()
 
     def wait_until(self, condition: Callable[[], bool], *, timeout_s: float, meanwhile: Callable[[], None]) -> bool:
-        """Receive until `condition` holds; False after `timeout_s`. Calls `meanwhile` while idle."""
+        """Receive until `condition` holds; False after `timeout_s`."""
         until_s = time.monotonic() + timeout_s
         while not condition():
             if time.monotonic() >= until_s:
@@ -73,7 +73,7 @@ class FleetObserver:
         return sum(window.errors for window in self.windows.values())
 
     def accuracy(self, version: str) -> float | None:
-        """Share of correct outputs among labelled ones, over the fleet; None without any."""
+        """The share of correct outputs among labelled ones; None without any."""
         windows = [window for window in self.windows.values() if window.version == version]
         labelled = sum(window.labelled for window in windows)
         return sum(window.correct for window in windows) / labelled if labelled else None

@@ -37,7 +37,7 @@ class Child:
 
 
 class Processes:
-    """A context manager that ends what was started in it, last first; also on SIGTERM."""
+    """Ends what was started in its `with` block, last first; also on SIGTERM."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -80,7 +80,7 @@ class Processes:
 
 
 def start_broker(processes: Processes, folder: Path, *, embedded: bool) -> tuple[str, str]:
-    """Start mosquitto if installed, else the embedded broker; return its name and URL."""
+    """Start mosquitto or else the embedded broker; return its name and URL."""
     port = _free_port()
     program = None if embedded else shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:{SYSTEM_FOLDERS}")
     if program:
@@ -98,7 +98,7 @@ def start_broker(processes: Processes, folder: Path, *, embedded: bool) -> tuple
 
 
 def start_device(processes: Processes, folder: Path, recording: Path, *, rate_hz: float, label_share: float) -> Child:
-    """Run a device from its enrolled folder, with an application that replays a recording."""
+    """Run a device from its enrolled folder; its application replays a recording."""
     return processes.start(
         folder.name, sys.executable, "-m", "device_client", "run", "--config", str(folder / "device.toml"),
         "--replay", str(recording), "--rate", f"{rate_hz:g}", "--label-share", f"{label_share:g}",

@@ -1,4 +1,4 @@
-"""The demo: a good release, a better one, a bad one. What devices do is read from their topics."""
+"""The demo: a good release, a better one, and a bad one that devices reject."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ OnFindings = Callable[[Findings, str], None]
 def run_scenario(
     folder: Path, progress: Progress, narrate: Narrate, *, embedded: bool, on_findings: OnFindings
 ) -> Findings:
-    """Run the demo in `folder`. Raises FerryError when a step does not happen in time."""
+    """Run the demo in `folder`. Raises FerryError if a step takes too long."""
     began_s = time.monotonic()
     findings = Findings()
     with Processes(folder) as processes:

@@ -1,4 +1,4 @@
-"""A small MQTT broker for development, the demo and tests. It can inject faults. Not for a real fleet."""
+"""A small MQTT broker for development, the demo and tests. It can inject faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m publisher.embedded_broker --port N`: the broker as a process, until Ctrl-C or SIGTERM."""
+"""`python -m publisher.embedded_broker --port N`: the broker as a process."""
 
 from __future__ import annotations
 

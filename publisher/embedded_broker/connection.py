@@ -1,4 +1,4 @@
-"""`BrokerConnection`: reads one client's packets, and sends it messages from one bounded queue.
+"""`BrokerConnection`: reads a client's packets, and sends it messages from a queue.
 
 No session outlives its connection, whatever the client requests; the CONNACK says so.
 """
@@ -103,7 +103,7 @@ class BrokerConnection(asyncio.Protocol):
     # --- calls of the hub
 
     def deliver(self, message: PublishedMessage, *, qos: int, retain: bool) -> None:
-        """Queue a message; drop it if the queue is full or the client does not take its size."""
+        """Queue a message; drop it if it is too large or the queue is full."""
         if self._transport is None or self._client is None:
             return
         if len(message.payload) + len(message.topic) + len(message.properties) + 16 > self._client.packet_max_bytes:
@@ -215,7 +215,7 @@ class BrokerConnection(asyncio.Protocol):
     # --- sending
 
     def _send(self, packet: bytes) -> None:
-        """Queue a packet behind the messages: an UNSUBACK promises that they were sent."""
+        """Queue a packet after the messages: an UNSUBACK implies they were sent."""
         if self._transport is None:
             return
         self._queue.append(packet)
@@ -267,7 +267,7 @@ class BrokerConnection(asyncio.Protocol):
     # --- closing
 
     def _check_keepalive(self, timeout_s: float) -> None:
-        """Disconnect a client that was silent for `timeout_s`, or check again later; 0 means never."""
+        """Disconnect a client after `timeout_s` of silence, or check again; 0: never."""
         if self._timer:
             self._timer.cancel()
             self._timer = None

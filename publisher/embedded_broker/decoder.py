@@ -1,7 +1,7 @@
-"""Decodes the packets that clients of MQTT 3.1.1 and 5 send. No I/O; one buffer is all its state.
+"""Decodes the packets that clients of MQTT 3.1.1 and 5 send. Does no I/O.
 
-Of the properties of MQTT 5, the two that limit what may be sent are decoded. Those for a
-message's receivers, such as its response topic, are kept encoded.
+Of the properties of MQTT 5, the two that limit what may be sent are decoded. Those for
+a message's receivers, such as its response topic, are kept encoded.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from publisher.embedded_broker.packets import (
 )
 
 _RECEIVE_MAXIMUM, _PACKET_MAXIMUM = 0x21, 0x27
-# width of each property by its identifier; 0 is a text or bytes, -1 a pair of texts, -2 a variable integer
+# width of each property by identifier; 0: text or bytes, -1: two texts, -2: varint
 _WIDTHS: Final = {
     0x01: 1, 0x02: 4, 0x03: 0, 0x08: 0, 0x09: 0, 0x0B: -2, 0x11: 4, 0x12: 0, 0x13: 2, 0x15: 0, 0x16: 0, 0x17: 1,
     0x18: 4, 0x19: 1, 0x1A: 0, 0x1C: 0, 0x1F: 0, 0x21: 2, 0x22: 2, 0x23: 2, 0x24: 1, 0x25: 1, 0x26: -1, 0x27: 4,
@@ -46,7 +46,7 @@ _WIDTHS: Final = {
 
 
 _BYTES: Final = frozenset({0x09, 0x16})
-# forwarded to receivers: format, expiry, content type, response topic, correlation data, user properties
+# forwarded: format, expiry, content type, response topic, correlation, user's own
 _FOR_RECEIVERS: Final = frozenset({0x01, 0x02, 0x03, 0x08, 0x09, 0x26})
 
 

@@ -1,7 +1,7 @@
-"""Faults that the broker injects on request: lost, repeated, late and damaged messages, broken connections.
+"""Faults to inject: lost, repeated, late and damaged messages, broken connections.
 
-Decides only. Over real sockets the seed fixes the sequence of decisions, not which packet
-meets which decision.
+Decides only. Over real sockets the seed fixes the sequence of decisions, not which
+packet meets which decision.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SHARES: Final = ("drop", "duplicate", "delay", "corrupt", "cut")
 
 @dataclass(frozen=True, slots=True)
 class FaultInjection:
-    """How often each fault happens; shares from 0 to 1 of the messages that it can happen to."""
+    """How often each fault happens: shares, 0-1, of the messages that it can affect."""
 
     seed: int = 0
     drop: float = 0.0  # a message to a client is lost
@@ -81,11 +81,11 @@ class FaultInjector:
         return DeliveryFault(message, 2 if happens(faults.duplicate) else 1, delay_s)
 
     def cuts_before_publish(self) -> bool:
-        """Whether to break the connection before a client's message is handled: it is sent again."""
+        """Whether to disconnect before handling a message: it is sent again."""
         return self._happens(self._faults.cut / 2)
 
     def cuts_before_puback(self) -> bool:
-        """Whether to break it after handling, before acknowledging: the message arrives twice."""
+        """Whether to disconnect before acknowledging it: it arrives twice."""
         return self._happens(self._faults.cut / 2)
 
     def _happens(self, share: float) -> bool:

@@ -1,7 +1,4 @@
-"""What the broker's connections share: clients, subscriptions, retained messages, and access rules.
-
-Runs in one event loop.
-"""
+"""What connections share: clients, subscriptions, retained messages, access rules."""
 
 from __future__ import annotations
 
@@ -122,7 +119,7 @@ class Hub:
         return self.subscriptions.retained(subscription.pattern)
 
     def abort_all(self, *, publish_wills: bool) -> None:
-        """Break every connection; without wills it is as if the broker itself had died."""
+        """Break every connection; without wills, as if the broker had died."""
         for connection in list(self.connections):
             connection.abort(publish_will=publish_wills)
 

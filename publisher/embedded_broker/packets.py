@@ -79,7 +79,7 @@ class Puback:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One line of a SUBSCRIBE. `retain_handling`: 0 send retained messages, 1 only when new, 2 never."""
+    """A filter to add. `retain_handling`: 0 send retained ones, 1 if new, 2 never."""
 
     pattern: str
     qos: int
@@ -111,7 +111,7 @@ class Pingreq:
 
 @dataclass(frozen=True, slots=True)
 class Disconnect:
-    """A client disconnects; with DISCONNECT_WITH_WILL its will is published all the same."""
+    """A client disconnects; its will is published only with DISCONNECT_WITH_WILL."""
 
     reason: int = 0
 

@@ -1,4 +1,4 @@
-"""`EmbeddedBroker`: runs a hub on a loopback port in its own thread. For development and tests.
+"""`EmbeddedBroker`: runs a hub on a loopback port in its own thread.
 
 Retained messages are in memory and gone after `stop`. There is no TLS and no ACL: use
 mosquitto for those.
@@ -37,7 +37,7 @@ class EmbeddedBroker:
         faults: FaultInjection | None = None,
         any_host: bool = False,
     ) -> None:
-        """Port 0 picks a free one, once. Raises BadSettings for a non-loopback host without `any_host`."""
+        """Port 0 picks a free one. Raises BadSettings for others' hosts without `any_host`."""
         if not any_host and not _is_loopback(host):
             raise BadSettings(
                 f"the embedded broker does not listen on {host}", hint="use 127.0.0.1, or mosquitto for other machines"
@@ -80,7 +80,7 @@ class EmbeddedBroker:
         return f"mqtt://{host}:{self._port}"
 
     def start(self) -> None:
-        """Start listening. Raises BadSettings when the port is taken. Also works after `stop`."""
+        """Start, also after `stop`. Raises BadSettings if the port is taken."""
         if self._thread:
             return
         listening: Future[int] = Future()
@@ -109,7 +109,7 @@ class EmbeddedBroker:
         self._call(lambda hub: _set_faults(hub, faults))
 
     def restart_empty(self) -> None:
-        """Break every connection and forget all messages, like a broker that lost its disk."""
+        """Break every connection and forget all messages, as if its disk was lost."""
         self._call(Hub.restart_empty)
 
     def cut_all(self) -> None:

@@ -1,4 +1,4 @@
-"""Subscriptions and retained messages. Pure: knows topics and filters, no client and no socket."""
+"""Subscriptions, retained messages, and the matching of topics and filters. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Subscriber = TypeVar("Subscriber")
 
 
 class Subscriptions(Generic[Subscriber]):
-    """Routes messages. Filters without a wildcard are found by one look-up; the others are tried in turn."""
+    """Finds exact filters by one look-up; those with wildcards are tried in turn."""
 
     def __init__(self) -> None:
         self._retained: dict[str, PublishedMessage] = {}
@@ -86,7 +86,7 @@ def is_filter(pattern: str) -> bool:
 
 
 def matches(pattern: str, topic: str) -> bool:
-    """Whether a filter matches a topic. A leading wildcard matches no topic that begins with `$`."""
+    """Whether a filter matches. A leading wildcard does not match `$…` topics."""
     if topic.startswith("$") and pattern[:1] in ("+", "#"):
         return False
     wanted, levels = pattern.split("/"), topic.split("/")

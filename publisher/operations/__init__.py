@@ -1,4 +1,4 @@
-"""What a command does, one module each: steps over the registry, the broker and `learning`.
+"""What commands do, one module each: steps over the registry, broker and `learning`.
 
 Operations return dataclasses and report to a `Progress`; they parse and print nothing.
 """

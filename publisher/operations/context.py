@@ -1,4 +1,4 @@
-"""`PublisherContext`: the open registry, broker connection, settings and clock that operations work with."""
+"""`PublisherContext`: the registry, broker, settings and clock of an operation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class PublisherContext:
-    """Dependencies of an operation. `connection` is None when it was opened without a broker."""
+    """Dependencies of an operation. `connection` is None without a broker."""
 
     registry: Registry
     topics: Topics
@@ -46,7 +46,10 @@ class PublisherContext:
         return f"{self.settings.broker.address}/{self.topics.root}"
 
     def authority(self) -> Authority:
-        """The signing authority as stored. Call it under the lock before signing. Raises MissingPart."""
+        """The stored signing authority. Before signing, call it under the lock.
+
+        Raises MissingPart.
+        """
         metadata = self.registry.announcements.metadata()
         if not metadata:
             raise MissingPart(
@@ -58,7 +61,7 @@ class PublisherContext:
 
 @contextmanager
 def open_context(settings: Settings, progress: Progress | None = None, *, broker: bool) -> Iterator[PublisherContext]:
-    """Open the registry, and connect first when `broker` is set, so that a missing broker costs no work."""
+    """Open the registry, and connect if `broker` is set."""
     with ExitStack() as opened:
         registry = opened.enter_context(Registry.open(settings.registry))
         topics = Topics(settings.root or registry.settings.get(ROOT_SETTING) or TOPIC_ROOT)

@@ -1,4 +1,4 @@
-"""Writes the folder to copy to a device: `device.toml` and the root of trust. Needs no broker."""
+"""Writes the folder to copy to a device: `device.toml` and the root of trust."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class EnrolmentResult:
 
 
 def enroll(context: PublisherContext, enrolment: Enrolment, folder: Path) -> EnrolmentResult:
-    """Write the folder and record the device. Raises BadName; BadInput over another root."""
+    """Write the folder and record the device. Raises BadName, BadInput."""
     check_name(enrolment.device, "device")
     for group in enrolment.groups:
         check_name(group, "group")
@@ -107,7 +107,7 @@ def _read(path: Path) -> bytes:
 
 
 def _check_root(path: Path, root: bytes, *, force: bool) -> None:
-    """Refuse to replace another root: its device would no longer trust its own registry."""
+    """Refuse to replace another root: the device would not trust its own registry."""
     if not force and path.exists() and path.read_bytes() != root:
         raise BadInput(
             f"{path} is the root of another registry, or an older one",

@@ -49,7 +49,7 @@ class FleetStatusReader:
         """The fleet's state now."""
         for topic, payload in self._broker.collect(self._patterns, quiet_s=QUIET_S).items():
             self._add(topic, payload)
-        # a broker drops retained messages that overflow its queue: read those of known devices by topic
+        # a broker may have dropped some: read those of known devices by topic
         for topic, payload in self._broker.read_each(self._missing_topics()):
             self._add(topic, payload)
         return self._status()
@@ -86,7 +86,7 @@ class FleetStatusReader:
             self._unreadable += 1
 
     def _add_message(self, address: Address, payload: bytes) -> None:
-        """Accept a message only from its own topic: a broker's ACL guards topics, not payloads."""
+        """Accept a message on its own topic only: ACLs guard topics, not payloads."""
         if address.kind is Kind.PRESENCE:
             presence = Presence.from_line(payload)
             _check_sender(presence.device == address.device)

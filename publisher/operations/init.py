@@ -1,4 +1,4 @@
-"""Makes a registry: the folder, the keys, the root of trust. Never over an existing one."""
+"""Makes a registry: its folder, its keys, its root of trust."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class NewRegistry:
 
 
 def init(folder: Path, *, topic_root: str, now: datetime) -> NewRegistry:
-    """Make a registry, or finish one whose `init` was killed. Raises BadInput when there is one."""
+    """Make a registry, or finish a killed `init`. Raises BadInput if there is one."""
     check_name(topic_root, "topic root")
     with Registry.create(folder) as registry, registry.lock():
         for role in TOP_ROLES:

@@ -1,4 +1,4 @@
-"""How operations report progress. `publisher.views.progress_bars` shows it on a terminal."""
+"""How operations report progress. `views.progress_bars` shows it on a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`prune`: clears chunks from the broker, and files from the registry, that nothing refers to."""
+"""`prune`: clears chunks from the broker and files from the registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looks up a model or one of its versions in the registry. Read-only; needs no broker."""
+"""Looks up a model or one of its versions in the registry. Needs no broker."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class VersionShown:
 class ModelShown:
     """All versions and trainings of a model, newest last, and its plan.
 
-    `plan` is None if the model was trained but never released. `released_as` maps the number
-    of a training to the version that has its weights.
+    `plan` is None if the model was trained but never released. `released_as` maps the
+    number of a training to the version that has its weights.
     """
 
     model: str
@@ -61,7 +61,7 @@ def show_model(context: PublisherContext, model: str) -> ModelShown:
 
 
 def _released_as(trainings: tuple[TrainingRecord, ...], lineages: Mapping[str, Mapping[str, Any]]) -> dict[int, str]:
-    """Match trainings and versions by the hash of their weights; the first version, if several."""
+    """Match trainings and versions by the hash of their weights."""
     weights = {lineages[version].get("weights_sha256"): version for version in reversed(list(lineages))}
     found = {record.number: weights.get(record.lineage.get("weights_sha256", "")) for record in trainings}
     return {number: version for number, version in found.items() if version is not None}

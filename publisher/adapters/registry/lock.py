@@ -1,4 +1,4 @@
-"""The registry's lock: one command at a time changes it. The operating system lets go of it when the holder dies."""
+"""The registry's lock. The operating system frees it when its holder dies."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _POLL_S: Final = 0.1
 
 @contextmanager
 def hold(path: Path, *, wait_s: float = 0.0, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
-    """Hold the lock file `path` for the time of the block.
+    """Hold the lock file `path` for the length of a block. Raises Busy after `wait_s`.
 
-    `on_wait` is told once who holds it, when there is something to wait for. Raises Busy after `wait_s` seconds.
+    `on_wait` is called once with the name of another holder.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -32,16 +32,16 @@ def hold(path: Path, *, wait_s: float = 0.0, on_wait: Callable[[str], None] | No
 
 
 def holder(path: Path) -> str:
-    """Who wrote the lock file last, such as `publisher release (process 4711)`."""
+    """The last holder of the lock, such as `publisher release (process 4711)`."""
     return path.read_text(errors="replace").strip() or "another command"
 
 
 def _take(descriptor: int, path: Path, wait_s: float, on_wait: Callable[[str], None] | None) -> None:
-    until_s, told = time.monotonic() + wait_s, False
+    until_s, notified = time.monotonic() + wait_s, False
     while not _try(descriptor):
-        if on_wait and not told:
+        if on_wait and not notified:
             on_wait(holder(path))
-            told = True
+            notified = True
         if time.monotonic() >= until_s:
             raise Busy(f"the registry is in use by {holder(path)}", hint="wait for it to end, or end it")
         time.sleep(_POLL_S)

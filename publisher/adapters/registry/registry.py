@@ -1,7 +1,7 @@
-"""`Registry`: a registry on disk. It is made, opened, locked and closed as a whole; each table is an attribute.
+"""`Registry`: a registry on disk, with one attribute per table.
 
-For example `registry.versions.manifest("digits", "1.0.0")`. Every method of a table that
-changes something is one transaction.
+For example `registry.versions.manifest("digits", "1.0.0")`. Every method that changes
+a table is one transaction.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Registry:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Open a registry. Raises BadInput when there is none, Damaged for a broken one."""
+        """Open a registry. Raises BadInput if there is none, Damaged."""
         if not is_registry(folder) or not (folder / BLOBS).is_dir():
             raise BadInput(f"{folder} is no registry", hint=f"make one with: publisher init --registry '{folder}'")
         return cls(folder, Database(folder / DATABASE))

@@ -42,7 +42,7 @@ class Versions:
             )
 
     def manifest(self, model: str, version: str) -> Manifest:
-        """The manifest of a version. Raises UnknownVersion, which names the known ones."""
+        """The manifest of a version. Raises UnknownVersion, with the known ones."""
         query = "SELECT manifest FROM versions WHERE model = ? AND version = ?"
         for (line,) in self._database.rows(query, (model, version)):
             return Manifest.from_line(bytes(line), max_bytes=BUNDLE_MAX_BYTES)

@@ -22,7 +22,7 @@ REFITTING: Final = frozenset({"assigned", "deferred", "fetching", "stalled", "pr
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One device and model. `online` is None before the first presence; `age_s` is of its last message."""
+    """A device and model. `online` is None if unknown, `age_s` of the last message."""
 
     device: str
     model: str

@@ -1,7 +1,7 @@
-"""Edits of a plan: each takes the current plan and returns the next one. Signs and sends nothing.
+"""Edits of a plan: each takes the current plan and returns the next one.
 
-The rules of a plan go from special to general: pinned devices, the audience of the newest
-release, then every other device.
+The rules of a plan go from special to general: pinned devices, the audience of the
+newest release, then every other device.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def check_version(version: str) -> str:
 def release(
     plan: Plan | None, model: str, version: str, audience: Audience, now: datetime, *, urgency: Urgency, spread_s: int
 ) -> Plan:
-    """Offer a version to an audience; other devices keep theirs. Pins stay. Raises BadInput."""
+    """Offer a version to an audience; other devices keep theirs. Raises BadInput."""
     check_version(version)
     rules = [*_pins(plan), _rule_for(audience, model, version)]
     if not audience.everybody:
@@ -61,10 +61,10 @@ def advance(plan: Plan, audience: Audience, now: datetime) -> Plan:
 
 
 def roll_back(plan: Plan, version: str | None, now: datetime) -> Plan:
-    """Recall the newest version on all devices, urgently: back to `version` or its predecessor.
+    """Recall the newest version, urgently: back to `version` or its predecessor.
 
-    Pins on the recalled version are removed. Raises UnknownVersion without a predecessor,
-    BadInput if `version` is the newest.
+    Pins on the recalled version are removed. Raises UnknownVersion without a
+    predecessor, BadInput if `version` is the newest.
     """
     newest = newest_version(plan)
     back = check_version(version) if version is not None else predecessor(plan, newest)
@@ -101,7 +101,7 @@ def pin(plan: Plan, version: str, devices: tuple[str, ...], now: datetime) -> Pl
 
 
 def unpin(plan: Plan, devices: tuple[str, ...], now: datetime) -> Plan:
-    """Have pinned devices follow the fleet again. Raises BadInput for one that is not pinned."""
+    """Have pinned devices follow the fleet again. Raises BadInput for others."""
     pinned = {device for rule in _pins(plan) for device in rule.devices}
     unpinned = sorted(set(devices) - pinned)
     if unpinned:
@@ -120,7 +120,7 @@ def resume(plan: Plan, now: datetime) -> Plan:
 
 
 def newest_version(plan: Plan) -> str:
-    """The version of the first general rule. Raises UnknownVersion if there are only pins."""
+    """The version of the first general rule. Raises UnknownVersion without one."""
     general = _general(plan)
     if not general:
         raise UnknownVersion(f"the plan of {plan.model} names no version for the fleet")
@@ -147,7 +147,7 @@ def _general(plan: Plan | None) -> list[Rule]:
 
 
 def _check_wider(plan: Plan, newest: str, current: list[Rule], audience: Audience) -> None:
-    """Refuse an audience that would take the version from a device: only a rollback does."""
+    """Refuse an audience that takes the version from a device: only a rollback may."""
     percent = max((rule.percent for rule in current if rule.percent is not None and not rule.groups), default=0.0)
     everybody = any(rule.percent is None and not rule.groups for rule in current)
     if everybody or (audience.percent is not None and audience.percent < percent):
@@ -204,7 +204,7 @@ def _next(
 
 
 def _shortened(history: tuple[RolloutStage, ...]) -> tuple[RolloutStage, ...]:
-    """The newest stages. Holds and pins are dropped first: rollbacks need the releases."""
+    """The newest stages. Holds and pins go first, as rollbacks need the releases."""
     surplus = len(history) - HISTORY_KEPT
     idle = [stage for stage in history[:-1] if stage.version is None][: max(0, surplus)]
     return tuple(stage for stage in history if stage not in idle)[-HISTORY_KEPT:]

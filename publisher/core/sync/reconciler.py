@@ -1,7 +1,7 @@
-"""What `publisher serve` does next: restore what the broker lost, answer wants, renew signatures.
+"""Decides what `publisher serve` does: restore, answer wants, renew signatures.
 
-Pure: `step(state, event, now_s)`. The registry is the truth; the broker is compared with it
-on every connect and at intervals.
+Pure: `step(state, event, now_s)`. The registry is the truth; the broker is compared
+with it on every connect and at intervals.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class BrokerLost:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The broker differs from the registry in these announcements and roots of chunk trees."""
+    """What on the broker differs from the registry: announcements and chunk trees."""
 
     stale_models: tuple[str, ...]
     missing_roots: tuple[str, ...]
@@ -48,7 +48,7 @@ class ChunksWanted:
 class Ticked:
     """Time has passed.
 
-    `signature_left`: the share of its lifetime, 0-1, left to the signature that ends first.
+    `signature_left`: the share of its lifetime, 0-1, of the signature that ends first.
     `unannounced`: models with a pending announcement that no running command will send.
     """
 
@@ -78,7 +78,7 @@ class PutTrees:
 
 @dataclass(frozen=True, slots=True)
 class PutModels:
-    """Publish the chunks that the broker lacks of these models, then their announcements."""
+    """Publish the missing chunks of these models, then their announcements."""
 
     models: tuple[str, ...]
 

@@ -1,6 +1,6 @@
-"""`locked`: the registry's lock for commands; its holder first completes what a killed command left.
+"""`locked`: the registry's lock; its holder first completes what a kill left.
 
-A release without a stored plan is undone; a plan that was signed and stored is announced.
+A release without a stored plan is undone; a plan that was stored is announced.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def locked(context: PublisherContext) -> Iterator[None]:
 
 @contextmanager
 def releasing(registry: Registry, model: str, version: str) -> Iterator[None]:
-    """ShortValue a release as unfinished until the block has stored a plan that names it.
+    """Mark a release as unfinished until the block has stored a plan that names it.
 
     If the block raises, the release is undone.
     """
@@ -61,7 +61,7 @@ def _recover(context: PublisherContext) -> None:
 
 
 def _undo_release(registry: Registry) -> str:
-    """Remove a marked version that its plan does not name, with its files; return its name."""
+    """Remove a marked version that its plan does not name; return which."""
     marked = registry.settings.get(RELEASING) or ""
     if not marked:
         return ""

@@ -1,4 +1,4 @@
-"""Signs a plan, stores it and announces it. Every change that devices see goes through here."""
+"""Signs a plan, stores it and announces it: the way of every change to the devices."""
 
 from __future__ import annotations
 

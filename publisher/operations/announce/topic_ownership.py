@@ -12,7 +12,7 @@ from publisher.operations.context import PublisherContext
 
 
 def check_topic_is_ours(context: PublisherContext, model: str) -> None:
-    """Raise BrokerRefused if another registry has announced this model on this broker."""
+    """Raise BrokerRefused if another registry has announced this model here."""
     topic = context.topics.desired(model)
     retained = context.broker.read([topic]).get(topic)
     if not retained or retained == context.registry.announcements.bundle(model):

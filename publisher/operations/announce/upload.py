@@ -1,7 +1,7 @@
 """Uploads chunks that the broker lacks, and announcements after them.
 
-What the broker holds is read back, never assumed. A root is uploaded after everything below
-it is acknowledged, so a broker that holds the root holds the whole blob.
+What the broker holds is read back, never assumed. A root is uploaded after everything
+below it is acknowledged, so a broker that holds the root holds the whole blob.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class MissingChunks:
 
 
 def announce(context: PublisherContext, staged: Staged) -> Uploaded:
-    """Upload the chunks of a bundle, then the bundle; check that it is retained, and record that."""
+    """Upload the chunks of a bundle, then the bundle; check that it is retained."""
     uploaded = upload_missing(context, trees_of_bundle(staged.bundle))
     announcements, topic = context.registry.announcements, context.topics.desired(staged.model)
     for _ in range(ATTEMPTS):
@@ -72,7 +72,7 @@ def trees_of_bundle(bundle: bytes) -> list[Tree]:
 def upload_missing(context: PublisherContext, trees: Sequence[Tree]) -> Uploaded:
     """Upload the chunks that the broker lacks, and read a sample back.
 
-    If a chunk of the sample is missing, everything is uploaded once more. Raises BrokerRefused.
+    If a chunk of the sample is missing, upload all once more. Raises BrokerRefused.
     """
     missing = _missing_chunks(context, trees)
     if not len(missing):
@@ -113,7 +113,7 @@ def _missing_chunks(context: PublisherContext, trees: Sequence[Tree]) -> Missing
     present = {sha256 for tree in trees if tree.root not in lost_roots for sha256 in chunks.of_tree(tree)}
     below_lost = dict.fromkeys(sha256 for tree in lost for sha256 in chunks.of_tree(tree))
     needed = [sha256 for sha256 in below_lost if sha256 not in present]
-    # a killed upload may have left some of them on the broker; reading them costs less than sending
+    # a killed upload may have sent some of them; reading costs less than sending
     recorded = context.registry.uploads.of_broker(context.broker_id)
     sent_before = [sha256 for sha256 in needed if sha256 in recorded]
     still_there = set(sent_before) - set(_not_on_broker(context, sent_before))
@@ -158,7 +158,7 @@ class _UploadCounter:
         self._on_progress(self.uploaded.size_bytes, self._bytes_max, "uploading")
 
     def finish(self) -> None:
-        """Report the true total: the last chunk of a blob is shorter than the maximum."""
+        """Report the true total: the last chunk of a blob is shorter than others."""
         self._on_progress(self.uploaded.size_bytes, self.uploaded.size_bytes, "uploaded")
 
 

@@ -1,4 +1,4 @@
-"""Builds the ladder of a recipe or a Keras file, and writes its files and numbers to a folder.
+"""Builds the ladder of a recipe or Keras file, and writes it to a folder.
 
 Needs no registry and no broker.
 """
@@ -30,7 +30,7 @@ SEEDS_MAX: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class KerasFile:
-    """A network trained elsewhere, and an .npz of samples and classes to train and measure on."""
+    """A network trained elsewhere, and an .npz of samples `x` and classes `y`."""
 
     path: Path
     data: Path
@@ -39,11 +39,12 @@ class KerasFile:
 
 @dataclass(frozen=True, slots=True)
 class Compression:
-    """What to compress, and how. None stands for the recipe's own value; no `rungs` are all.
+    """What to compress, and how. None stands for the recipe's own value.
 
-    Each percentage of `sparsity` adds its rungs. With `distill_seeds` over 1, the student is
-    compared with and without its teacher over that many seeds, unless there is a `start`. A
-    `keras_file` replaces the recipe; it has no student.
+    No `rungs` are all of them; each percentage of `sparsity` adds its own. With
+    `distill_seeds` over 1, the student is compared with and without its teacher over
+    that many seeds, unless there is a `start`. A `keras_file` replaces the recipe; it
+    has no student.
     """
 
     recipe: str = ""

@@ -1,7 +1,7 @@
 """Releases a version: build, check contract and gates, store, sign, upload, announce.
 
-A release that is stopped is either undone or completed by the next command: undone until
-its plan is stored, completed after (see `announce.crash_recovery`).
+A release that is stopped is undone by the next command until its plan is stored, and
+completed after that (see `announce.crash_recovery`).
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Released:
 
 
 def release(context: PublisherContext, request: ReleaseRequest, build: Build) -> Released:
-    """Release the version that `build` returns. What needs no version is checked before.
+    """Release the version that `build` returns.
 
     Raises VersionOccupied, BrokerRefused, MissingPart, BadModel, GateFailed, and what
     `build` raises.
@@ -119,7 +119,7 @@ def selecting(context: PublisherContext, request: ReleaseRequest) -> Callable[[M
 
 
 def _record(context: PublisherContext, model: str, built: BuiltVersion) -> None:
-    """Record a training, even if a gate refuses it later, and report what was not done."""
+    """Record a training, also if a gate refuses it, and report what was not done."""
     lineage, report = built.lineage, context.progress.report
     for line in (
         *lineage.get("not_done", ()),
@@ -140,7 +140,7 @@ def _check_version_is_free(registry: Registry, request: ReleaseRequest) -> None:
 
 
 def _prepare_keys(registry: Registry, model: str) -> None:
-    """Check that all signing keys are there; a new model gets its own. Raises MissingPart."""
+    """Check the signing keys; a new model gets its own. Raises MissingPart."""
     keys, role = registry.keys, role_of(model)
     new = f"{role}.json" not in registry.announcements.metadata()
     if new:
@@ -166,7 +166,7 @@ def _check_gates(context: PublisherContext, request: ReleaseRequest, built: Buil
 
 
 def _figures(variant: BuiltVariant, gates: Gates) -> Figures:
-    """What the gates check. A variant is compressed for the wire only if a gate needs it."""
+    """What the gates check. It is compressed for the wire only if a gate needs it."""
     measured, tflite = variant.measured, variant.tflite
     sent = len(tflite) if gates.max_wire_bytes is None else wire_bytes(tflite)
     return Figures(measured.accuracy, sent, measured.latency_ms_p50, measured.latency_ms_p95)

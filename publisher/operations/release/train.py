@@ -1,4 +1,4 @@
-"""Trains a recipe and writes its variants and their metrics to a folder. Needs no broker."""
+"""Trains a recipe, and writes its variants and metrics to a folder."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ METRICS: Final = "metrics.json"
 class Training:
     """What to train. None stands for the recipe's own value.
 
-    `start` is the version to continue, `kept` the calibration set of an earlier version.
-    No `variants` are the default ones; `choose` selects among them.
+    `start` is the version to continue, `kept` an earlier calibration set. No `variants`
+    are the default ones; `choose` selects among them.
     """
 
     recipe: str
@@ -44,7 +44,7 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class FinishedTraining:
-    """The written files; `number` and `repetition` are set if a registry recorded it."""
+    """The written files; `number` and `repetition` if a registry recorded it."""
 
     files: tuple[Path, ...]
     metrics: dict[str, Any]
@@ -86,8 +86,8 @@ def continued(
 ) -> Training:
     """The training with what it takes from earlier versions of a model.
 
-    These are the weights of `version`, if given, and the last calibration set, unless a new
-    one is to be drawn. Raises BadRecipe, UnknownVersion, BadInput, BlobDamaged.
+    These are the weights of `version`, if given, and the last calibration set, unless a
+    new one is to be drawn. Raises BadRecipe, UnknownVersion, BadInput, BlobDamaged.
     """
     start = history.warm_start(registry, model, version, recipe_name(training.recipe)) if version else None
     if new_calibration:

@@ -1,4 +1,4 @@
-"""Records trainings in the registry, and reads what a new training takes from an earlier one."""
+"""Records trainings in the registry, and reads what a new one takes from them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RECIPE: Final = "recipe"  # the `source` of a version that was trained here
 
 @contextmanager
 def open_history(folder: Path, progress: Progress, *, required: bool) -> Iterator[Registry | None]:
-    """The registry at `folder`; None if there is none and it is not required. Raises BadInput."""
+    """The registry at `folder`; None without one, if not required. Raises BadInput."""
     if not required and not is_registry(folder):
         progress.report(f"{folder} is no registry: this training is not remembered")
         yield None

@@ -1,7 +1,7 @@
 """Performs the reconciler's effects over a broker connection that is opened on demand.
 
-An announcement is put without the lock, read back, and put again if a command has stored a
-newer one meanwhile. That command puts its own after storing it, so the newest always wins.
+An announcement is put without the lock, read back, and put again if a command has
+stored a newer one. That command puts its own after storing it, so the newest wins.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 class ReconcileEffects:
-    """Performs effects one at a time and counts them. Every effect can be repeated safely."""
+    """Performs effects and counts them. Every effect can be repeated safely."""
 
     def __init__(self, context: PublisherContext) -> None:
         self._context = context
@@ -72,7 +72,7 @@ class ReconcileEffects:
         return None
 
     def signature_left(self) -> float:
-        """The share of its lifetime, 0-1, left to the signature that ends first. Cached."""
+        """The share of its lifetime, 0-1, of the signature that ends first. Cached."""
         if time.monotonic() >= self._signature_check_at_s:
             self._signature_check_at_s = time.monotonic() + SIGNATURE_CHECK_EVERY_S
             authority, now = self._context.authority(), self._context.clock()
@@ -82,7 +82,7 @@ class ReconcileEffects:
         return self._signature_left
 
     def abandoned_models(self) -> tuple[str, ...]:
-        """Models with a pending announcement, unless a running command is about to send it."""
+        """Models with a pending announcement that no running command will send."""
         if not self._registry.announcements.pending():
             return ()
         try:

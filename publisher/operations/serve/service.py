@@ -1,7 +1,7 @@
-"""The daemon: restores what the broker lost, answers devices that miss chunks, renews signatures.
+"""The daemon: restores the broker, answers devices that miss chunks, renews signatures.
 
-`core.sync.reconciler` decides; `serve.effects` performs. The registry's lock is held only
-while signing.
+`core.sync.reconciler` decides; `serve.effects` performs. The registry's lock is held
+only while signing.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Service:
                 self._handle_message(topic, payload)
 
     def _tick(self) -> None:
-        """Step the clock at most once per TICK_S, also under a constant stream of requests."""
+        """Step the clock once per TICK_S, also under a constant stream of requests."""
         if time.monotonic() >= self._tick_at_s:
             self._tick_at_s = time.monotonic() + TICK_S
             self._step(Ticked(self.effects.signature_left(), self.effects.abandoned_models()))
