@@ -1,4 +1,4 @@
-"""Real brokers for tests: a mosquitto process or the embedded broker, on a free loopback port that it keeps.
+"""Real brokers for tests: mosquitto or the embedded broker, on a free loopback port.
 
 Each stops by its own process id or thread, and starts again on the same port, empty.
 """
@@ -48,14 +48,16 @@ def url_of(broker: RealBroker, user: str | None = None, password: str | None = N
 
 
 def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
+    """A port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
 
 
 class Mosquitto:
-    """A real mosquitto. `lines` are its configuration but for the listener; `conf` is a whole file instead."""
+    """A real mosquitto, configured by `lines` besides its listener, or by a file
+    `conf`.
+    """
 
     def __init__(self, *lines: str, conf: Path | None = None, port: int = 0, tls: bool = False) -> None:
         self.port = port or free_port()
@@ -72,7 +74,7 @@ class Mosquitto:
 
     @property
     def log(self) -> str:
-        """What it has said so far."""
+        """Its log so far."""
         return (self._folder / "log").read_text() if self._folder else ""
 
     @property
@@ -82,7 +84,9 @@ class Mosquitto:
         return self._process.pid
 
     def start(self) -> None:
-        """Run it until it takes connections. Raises AssertionError with its log when it ends instead."""
+        """Start it and wait for its port. Raises AssertionError with its log if it
+        ends.
+        """
         assert MOSQUITTO, "mosquitto is not installed"
         assert self._process is None
         self._folder = self._folder or readable_folder()
@@ -105,7 +109,7 @@ class Mosquitto:
             assert self._process.poll() is None, f"mosquitto ended: {self.log}"
             with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, self.port), timeout=1):
                 return
-            time.sleep(0.01)  # it tells nobody when it is ready
+            time.sleep(0.01)  # it does not report when it is ready
         raise AssertionError(f"mosquitto does not listen: {self.log}")
 
     def reload(self) -> None:
@@ -113,11 +117,11 @@ class Mosquitto:
         os.kill(self.pid, signal.SIGHUP)
 
     def stop(self) -> None:
-        """End it in order."""
+        """Terminate it."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill it, like a power cut."""
         self._end(signal.SIGKILL)
 
     def _end(self, number: signal.Signals) -> None:
@@ -127,7 +131,7 @@ class Mosquitto:
             process.wait(START_S)
 
     def clean_up(self) -> None:
-        """Take its folder away."""
+        """Remove its folder."""
         if self._folder:
             shutil.rmtree(self._folder)
             self._folder = None
@@ -147,7 +151,7 @@ def mosquitto(*lines: str, conf: Path | None = None, port: int = 0, tls: bool = 
 
 @contextlib.contextmanager
 def mosquitto_with_users(users: Mapping[str, str], *lines: str) -> Iterator[Mosquitto]:
-    """A mosquitto that wants passwords; further lines are added to its configuration."""
+    """A mosquitto with passwords and further lines of configuration."""
     folder = readable_folder()
     try:
         passwords = write_passwords(folder / "passwords", users)
@@ -163,12 +167,12 @@ def write_passwords(path: Path, users: Mapping[str, str]) -> Path:
     path.touch()
     for user, password in users.items():
         subprocess.run([MOSQUITTO_PASSWD, "-b", str(path), user, password], check=True, capture_output=True)
-    path.chmod(0o644)  # a mosquitto that root starts reads it as another user
+    path.chmod(0o644)  # a mosquitto started by root reads it as another user
     return path
 
 
 def readable_folder() -> Path:
-    """A fresh folder that a mosquitto started by root can read after it has become another user; pytest's cannot."""
+    """A new folder that a mosquitto can read, if root starts it as another user."""
     folder = Path(tempfile.mkdtemp(prefix="edgeferry-broker-"))
     folder.chmod(0o755)
     return folder

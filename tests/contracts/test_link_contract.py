@@ -1,4 +1,4 @@
-"""What every link keeps with every broker: `check_*` run over each pair; a new broker is tested by being listed."""
+"""The contract of every link with every broker: each `check_*` runs for each pair."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _names = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One kind of broker, and the MQTT that the link speaks with it."""
+    """A kind of broker, and the version of MQTT that the link uses."""
 
     broker: str
     mqtt5: bool
@@ -52,7 +52,7 @@ class Pair:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[RealBroker]:
-        """A broker where anyone may do anything."""
+        """A broker without access control."""
         broker = self.idle()
         try:
             broker.start()
@@ -71,7 +71,7 @@ class Pair:
 
     @contextlib.contextmanager
     def with_closed_topic(self) -> Iterator[RealBroker]:
-        """A broker that lets nobody write to CLOSED."""
+        """A broker that refuses publishes to CLOSED."""
         if self.broker == "embedded":
             with EmbeddedBroker.running(settings=BrokerSettings(refused_topics=(CLOSED,))) as ours:
                 yield ours
@@ -90,7 +90,7 @@ class Pair:
 
     @contextlib.contextmanager
     def with_passwords(self) -> Iterator[tuple[RealBroker, Callable[[], None]]]:
-        """A broker that knows another user only, and a way to tell it of USER while it runs."""
+        """A broker without USER, and a function that adds USER while it runs."""
         users = {"somebody": "else"}
         if self.broker == "embedded":
             with EmbeddedBroker.running(settings=BrokerSettings(credentials=users)) as ours:
@@ -128,7 +128,7 @@ class Pair:
 
     @contextlib.contextmanager
     def connected(self, broker: RealBroker, *, will: Will | None = None) -> Iterator[tuple[Link, LinkRecorder]]:
-        """A link that stands."""
+        """A connected link."""
         with self.link(url_of(broker), will=will) as (link, recorder):
             recorder.next(Connected)
             yield link, recorder
@@ -141,13 +141,13 @@ def _away(broker: RealBroker) -> None:
 
 
 def _keep(link: Link, recorder: LinkRecorder, topic: str, payload: bytes) -> None:
-    """Have the broker keep a message, for certain."""
+    """Publish a retained message and wait for its receipt."""
     receipt = link.publish(topic, payload, qos=1, retain=True)
     recorder.next(Delivered, lambda event: event.receipt == receipt)
 
 
 def _listen(link: Link, recorder: LinkRecorder, topics: list[str]) -> None:
-    """Subscribe, and wait until the broker knows: a sweep behind it has ended."""
+    """Subscribe, and wait for a sweep after it, so that the broker has processed it."""
     link.subscribe(topics, qos=1)
     link.sweep(["nothing/here"])
     recorder.swept(["nothing/here"])
@@ -245,8 +245,8 @@ def check_a_publish_waits_for_a_broker_that_is_down(pair: Pair) -> None:
     try:
         with pair.link(url_of(broker)) as (link, recorder):
             receipt = link.publish("a/b", b"early", qos=1, retain=True)
-            told = recorder.next(Disconnected)
-            assert (told.final, told.reason) == (False, f"no broker listens at {url_of(broker).address}")
+            lost = recorder.next(Disconnected)
+            assert (lost.final, lost.reason) == (False, f"no broker listens at {url_of(broker).address}")
             broker.start()
             assert recorder.next(Delivered) == Delivered(receipt)
             link.sweep(["a/b"])
@@ -266,9 +266,9 @@ def check_a_restarted_broker_gets_all_that_it_has_not_acknowledged(pair: Pair) -
         link.publish("end", b"", qos=1, retain=False)
         last = link.publish("end", b"", qos=1, retain=False)
         recorder.next(Delivered, lambda event: event.receipt == last)
-        told = [event.receipt for event in recorder.all_of(Delivered)]
-        assert len(told) == len(set(told))  # exactly once each
-        assert set(first + second) <= set(told)
+        delivered = [event.receipt for event in recorder.all_of(Delivered)]
+        assert len(delivered) == len(set(delivered))  # exactly once each
+        assert set(first + second) <= set(delivered)
         topics = [f"m/{number}" for number in range(60)]
         link.sweep(topics)
         assert list(recorder.swept(topics)) == topics
@@ -322,17 +322,17 @@ def check_a_newer_client_of_the_same_name_ends_the_older(pair: Pair) -> None:
         older.next(Connected)
         with pair.link(url_of(broker), client_id="twin") as (_, newer):
             newer.next(Connected)
-            told = older.next(Disconnected)
-            assert not told.final
-            assert url_of(broker).address in told.reason
+            lost = older.next(Disconnected)
+            assert not lost.final
+            assert url_of(broker).address in lost.reason
 
 
 def check_a_wrong_password_is_final_until_someone_mends_it(pair: Pair) -> None:
     with pair.with_passwords() as (broker, mend), pair.link(url_of(broker, USER, PASSWORD)) as (link, recorder):
         receipt = link.publish("a/b", b"patient", qos=1, retain=False)
-        told = recorder.next(Disconnected)
+        lost = recorder.next(Disconnected)
         address = url_of(broker).address
-        assert told == Disconnected(f"{address} refuses the user 'pi-1': wrong user or password", final=True)
+        assert lost == Disconnected(f"{address} refuses the user 'pi-1': wrong user or password", final=True)
         mend()
         recorder.next(Connected)
         assert recorder.next(Delivered) == Delivered(receipt)
@@ -340,11 +340,11 @@ def check_a_wrong_password_is_final_until_someone_mends_it(pair: Pair) -> None:
 
 def check_missing_credentials_are_asked_for(pair: Pair) -> None:
     with pair.with_passwords() as (broker, _), pair.link(url_of(broker)) as (_, recorder):
-        told = recorder.next(Disconnected)
-        assert told == Disconnected(f"{url_of(broker).address} wants a user and a password", final=True)
+        lost = recorder.next(Disconnected)
+        assert lost == Disconnected(f"{url_of(broker).address} wants a user and a password", final=True)
 
 
-def check_a_refused_topic_is_told_in_mqtt_5_and_is_silent_in_3(pair: Pair) -> None:
+def check_a_refused_topic_is_reported_in_mqtt_5_and_not_in_3(pair: Pair) -> None:
     with pair.with_closed_topic() as broker, pair.connected(broker) as (link, recorder):
         refused = link.publish(CLOSED, b"no", qos=1, retain=True)
         allowed = link.publish("open/topic", b"yes", qos=1, retain=True)
@@ -370,8 +370,8 @@ def check_a_message_over_the_limit_never_comes_in(pair: Pair) -> None:
                 protocol=MQTTProtocolVersion.MQTTv311,
             )
         _keep(link, recorder, "small", b"x" * 65_536)
-        # In 3.1.1 more often than a broker's window is wide. In 5 mosquitto 2.0.11 keeps such messages back, but never
-        # frees their places in its window of 20.
+        # In 3.1.1 more often than a broker's window is wide. In 5 mosquitto 2.0.11
+        # keeps such messages back, but never frees their places in its window of 20.
         for _ in range(5 if pair.mqtt5 else 30):
             link.subscribe(["big/0", "big/1"], qos=1)
         link.subscribe(["small"], qos=1)
@@ -380,7 +380,7 @@ def check_a_message_over_the_limit_never_comes_in(pair: Pair) -> None:
 
 
 def check_an_answer_finds_the_one_who_asked(pair: Pair) -> None:
-    """mosquitto_rr asks in MQTT 5, whatever the link speaks: it waits on its response topic."""
+    """mosquitto_rr uses MQTT 5, also if the link does not, and its response topic."""
     with pair.running() as broker, pair.connected(broker) as (link, recorder):
         _listen(link, recorder, ["question"])
         port = str(url_of(broker).port)

@@ -1,4 +1,4 @@
-"""Drift on the real digits model: turned and noisy inputs are told from usual ones, and then all is well again."""
+"""Drift on the digits model: turned and noisy inputs raise it, clean ones lower it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WINDOW = 250  # inferences
 
 @dataclass
 class Stream:
-    """An application that asks about held-out digits, as they are or spoilt, and knows some of the truth."""
+    """An application that predicts test digits, clean or spoilt, and labels some."""
 
     serving: LiveServing
     x: Float32
@@ -34,7 +34,7 @@ class Stream:
     rows: np.random.Generator = field(default_factory=lambda: np.random.default_rng(9))
 
     def ask(self, x: Float32, windows: int = 1) -> float:
-        """The drift after so many windows; each is closed and put to the test of the wire."""
+        """The drift after so many windows; each must fit into a message."""
         for _ in range(windows):
             for row in self.rows.integers(0, len(x), WINDOW):
                 answer = self.serving.predict(x[row])
@@ -93,19 +93,19 @@ def test_drift_rises_with_spoilt_inputs_and_falls_with_clean_ones(
     assert spoilt.accuracy < before.accuracy, "of ten windows, eight of which were clean"
 
 
-def test_being_drifting_stands_in_the_windows_of_that_time_alone(stream: Stream) -> None:
-    told = []
+def test_only_the_windows_of_that_time_are_drifting(stream: Stream) -> None:
+    drifting = []
     for x in (stream.x, stream.x, turned(stream.x), stream.x, stream.x, stream.x, stream.x):
         for row in range(WINDOW):
             stream.serving.predict(x[row])
         window = stream.serving.take_window(at_least=1)
         assert window is not None
-        told.append(window.sums.drifting)
-    assert told[:3] == [False, False, True]
-    assert told[-1] is False
+        drifting.append(window.sums.drifting)
+    assert drifting[:3] == [False, False, True]
+    assert drifting[-1] is False
 
 
-def test_without_statistics_doubt_alone_tells(stream: Stream, tmp_path: Path) -> None:
+def test_without_statistics_confidence_shows_drift(stream: Stream, tmp_path: Path) -> None:
     path, live = tmp_path / "digits.tflite", stream.serving
     live.swap(ModelFile(path, "1.0.0", "bare", open_model(path).contract))
     for row in range(LEARN):
@@ -116,7 +116,7 @@ def test_without_statistics_doubt_alone_tells(stream: Stream, tmp_path: Path) ->
 
 
 def a_little_turned(x: Float32) -> Float32:
-    """Only the network's doubt tells: the distance is hardly moved by so little."""
+    """So little changes the confidence, and hardly the distance."""
     rng = np.random.default_rng(6)
     return spoilt(x, np.full(len(x), 20.0), np.full(len(x), 0.1), rng)
 
@@ -132,7 +132,7 @@ def test_a_restart_does_not_take_inputs_that_have_drifted_for_the_usual_ones(str
         again.serving.close()
 
 
-def test_a_swap_begins_anew_and_the_way_back_goes_on(stream: Stream) -> None:
+def test_a_new_version_starts_without_reference_and_a_former_one_resumes(stream: Stream) -> None:
     usual = stream.file
     stream.ask(stream.x, windows=3)
     assert stream.ask(a_little_turned(stream.x), windows=2) > 0.8

@@ -1,4 +1,4 @@
-"""The link against brokers and networks that are not as they should be. What it does with good ones is its contract."""
+"""The link against faulty brokers and networks; for good ones see its contract."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def started(url: BrokerUrl, *, mqtt5: bool = True, backoff: Backoff = HASTE) -> 
 
 
 class OddServer:
-    """Takes connections and answers each with the same bytes, whatever it is told; with None it hangs up at once."""
+    """Answers each connection with the same bytes; with None it closes it at once."""
 
     def __init__(self, answer: bytes | None) -> None:
         self._answer = answer
@@ -55,7 +55,7 @@ class OddServer:
                 continue
             self._open.append(client)
             if client.recv(4_096) == b"":
-                return  # the farewell of `stop`
+                return  # the DISCONNECT of `stop`
             client.sendall(self._answer)
 
     def stop(self) -> None:
@@ -108,21 +108,21 @@ def test_wrong_credentials_are_no_reason_to_try_an_older_version() -> None:
 
 def test_a_server_that_takes_connections_and_says_nothing_is_named() -> None:
     with odd_server(b"") as server, started(server.url) as (_, recorder):
-        told = recorder.next(Disconnected)
-        assert told.reason == (
+        lost = recorder.next(Disconnected)
+        assert lost.reason == (
             f"{server.url.address} takes the connection but gives no answer"
             " (is it a broker, and does it want mqtts://?)"
         )
-        assert not told.final
+        assert not lost.final
 
 
 @pytest.mark.parametrize("answer", [None, b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x20\xff\xff\xff\xff\xff"])
-def test_a_server_that_is_no_broker_is_told_and_tried_again(answer: bytes | None) -> None:
+def test_a_server_that_is_no_broker_is_reported_and_retried(answer: bytes | None) -> None:
     with odd_server(answer) as server, started(server.url) as (_, recorder):
         for _ in range(2):
-            told = recorder.next(Disconnected)
-            assert server.url.address in told.reason
-            assert not told.final
+            lost = recorder.next(Disconnected)
+            assert server.url.address in lost.reason
+            assert not lost.final
 
 
 def test_a_broken_packet_after_the_welcome_ends_only_the_connection() -> None:
@@ -133,7 +133,7 @@ def test_a_broken_packet_after_the_welcome_ends_only_the_connection() -> None:
             recorder.next(Disconnected)
 
 
-def test_an_address_where_nobody_listens_is_named() -> None:
+def test_an_address_without_listener_is_named() -> None:
     url = BrokerUrl(LOOPBACK, free_port())
     with started(url) as (_, recorder):
         assert recorder.next(Disconnected) == Disconnected(f"no broker listens at {url.address}", final=False)
@@ -141,9 +141,9 @@ def test_an_address_where_nobody_listens_is_named() -> None:
 
 def test_a_host_that_does_not_exist_is_named() -> None:
     with started(BrokerUrl("no-such-host.invalid", 1883)) as (_, recorder):
-        told = recorder.next(Disconnected)
-        assert told.reason.startswith("the host no-such-host.invalid is not known")
-        assert not told.final
+        lost = recorder.next(Disconnected)
+        assert lost.reason.startswith("the host no-such-host.invalid is not known")
+        assert not lost.final
 
 
 def test_tls_towards_a_broker_without_it_is_named() -> None:
@@ -151,9 +151,9 @@ def test_tls_towards_a_broker_without_it_is_named() -> None:
         url = BrokerUrl(LOOPBACK, broker.port, tls=True)
         backoff = Backoff(wait_min_s=0.02, wait_max_s=0.1, connect_timeout_s=1.0)
         with started(url, backoff=backoff) as (_, recorder):
-            told = recorder.next(Disconnected)
-            assert url.address in told.reason
-            assert not told.final
+            lost = recorder.next(Disconnected)
+            assert url.address in lost.reason
+            assert not lost.final
 
 
 # --- nothing at QoS 1 is lost, whatever happens to the line
@@ -169,8 +169,8 @@ def test_every_publish_is_delivered_once_over_a_line_that_keeps_breaking(mqtt5: 
         receipts = [link.publish(f"n/{number}", b"%d" % number, qos=1, retain=True) for number in range(200)]
         for _ in receipts:
             recorder.next(Delivered)
-        told = [event.receipt for event in recorder.all_of(Delivered)]
-        assert sorted(told) == receipts
+        delivered = [event.receipt for event in recorder.all_of(Delivered)]
+        assert sorted(delivered) == receipts
         assert len(recorder.all_of(Connected)) > 1  # or nothing was tried here
         assert broker.retained("n/#") == {f"n/{number}": b"%d" % number for number in range(200)}
 
@@ -213,7 +213,7 @@ def test_stop_waits_for_what_was_published_just_before() -> None:
             assert [type(event) for event in recorder.items] == [Connected, Delivered]
 
 
-def test_stop_returns_soon_when_nobody_answers_and_can_be_called_again() -> None:
+def test_stop_returns_soon_without_an_answer_and_can_be_called_again() -> None:
     with odd_server(b"") as server:
         recorder = LinkRecorder()
         link = MqttLink(server.url, "patient", recorder.record, backoff=Backoff(flush_timeout_s=0.2))
@@ -268,7 +268,7 @@ def test_unsubscribe_ends_a_subscription() -> None:
         assert recorder.topics() == ["b"]
 
 
-# --- what the owner may not ask
+# --- calls that are refused
 
 
 @pytest.mark.parametrize("topic", ["", "a/+", "a/#", "a\0b", "x" * 65_536])

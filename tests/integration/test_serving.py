@@ -1,4 +1,4 @@
-"""Serving: predictions never wait and never mix models, a shadow never shows, and every answer is counted once."""
+"""Predictions never wait or mix models, and every answer is counted once."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def a_file(folder: Path, name: str = "flowers-float32", version: str = "1.0.0") 
 
 
 def answers_of(file: ModelFile, inputs: Float32) -> Float32:
-    """What the file says when it is asked directly."""
+    """The outputs of the file without serving."""
     answers: Float32 = open_model(file.path).run([inputs])[0]
     return answers
 
@@ -60,7 +60,7 @@ def some_inputs(count: int, seed: int = 11) -> Float32:
 
 
 def until(true: Callable[[], bool]) -> None:
-    """Wait for the shadow's thread, which answers nobody."""
+    """Poll until the shadow's thread is done."""
     give_up_s = time.monotonic() + WAIT_S
     while not true():
         assert time.monotonic() < give_up_s
@@ -72,7 +72,7 @@ def test_it_is_the_serving_port() -> None:
     assert port.tally().inputs == 0
 
 
-def test_without_a_model_the_application_is_told_so_and_can_wait(serving: LiveServing, folder: Path) -> None:
+def test_without_a_model_predict_raises_and_wait_ready_waits(serving: LiveServing, folder: Path) -> None:
     with pytest.raises(MissingPart, match="no model is installed yet"):
         serving.predict(X)
     assert serving.wait_ready(0.01) is False
@@ -129,7 +129,7 @@ def test_several_inputs_go_in_as_a_list(serving: LiveServing, folder: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         (np.zeros(5, np.float32), r"the shape \(5,\); the model takes float32 of shape \(4,\), or a batch \(n, 4\)"),
         (np.zeros((2, 2), np.float32), r"the shape \(2, 2\)"),
@@ -143,10 +143,10 @@ def test_several_inputs_go_in_as_a_list(serving: LiveServing, folder: Path) -> N
     ],
 )
 def test_a_wrong_input_is_named_counted_and_harms_nothing(
-    serving: LiveServing, folder: Path, given: object, told: str
+    serving: LiveServing, folder: Path, given: object, message: str
 ) -> None:
     serving.swap(a_file(folder))
-    with pytest.raises(BadInput, match=told):
+    with pytest.raises(BadInput, match=message):
         serving.predict(given)  # type: ignore[arg-type]  # that is what is tried
     assert serving.predict(X).top is not None
     assert serving.tally().live_errors == 0  # no version is to blame
@@ -197,7 +197,7 @@ def test_every_prediction_runs_wholly_on_one_model_while_they_are_swapped(servin
 
 
 def test_a_model_that_was_swapped_out_is_closed(serving: LiveServing, folder: Path, tmp_path: Path) -> None:
-    """The runtime maps the file into memory; when the model is closed, the mapping is gone."""
+    """The runtime maps the file into memory until the model is closed."""
     own = tmp_path / "own.tflite"
     own.write_bytes((folder / "digits-float32.tflite").read_bytes())
     serving.swap(replace(a_file(folder, "digits-float32"), path=own))
@@ -207,7 +207,7 @@ def test_a_model_that_was_swapped_out_is_closed(serving: LiveServing, folder: Pa
     assert str(own) not in Path("/proc/self/maps").read_text()
 
 
-def test_the_windows_of_two_versions_are_told_apart(serving: LiveServing, folder: Path) -> None:
+def test_each_version_has_windows_of_its_own(serving: LiveServing, folder: Path) -> None:
     serving.swap(a_file(folder))
     old = [serving.predict(X) for _ in range(3)]
     serving.swap(a_file(folder, "other-float32", "1.1.0"))
@@ -253,21 +253,21 @@ def test_labels_are_counted_by_prediction_by_id_and_by_name(serving: LiveServing
 
 
 @pytest.mark.parametrize(
-    ("truth", "told"),
+    ("truth", "message"),
     [(3, "not between 0 and 2"), (-1, "not between"), ("oak", "'oak' is none of"), (0.5, "0.5 is not")],
 )
 def test_a_class_that_the_model_does_not_know_is_refused(
-    serving: LiveServing, folder: Path, truth: int | str, told: str
+    serving: LiveServing, folder: Path, truth: int | str, message: str
 ) -> None:
     serving.swap(a_file(folder))
-    with pytest.raises(BadInput, match=told):
+    with pytest.raises(BadInput, match=message):
         serving.label(serving.predict(X), truth)
 
 
-@pytest.mark.parametrize("nobody", [None, "7", 3.0, object()])
-def test_a_label_for_what_is_no_prediction_is_refused_in_words(serving: LiveServing, nobody: object) -> None:
+@pytest.mark.parametrize("given", [None, "7", 3.0, object()])
+def test_a_label_for_what_is_no_prediction_is_refused_in_words(serving: LiveServing, given: object) -> None:
     with pytest.raises(BadInput, match=r"is no prediction and no id of one"):
-        serving.label(nobody, 0)  # type: ignore[arg-type]  # as an application without types may do
+        serving.label(given, 0)  # type: ignore[arg-type]  # as an application without types may do
 
 
 def test_an_id_that_was_kept_in_an_array_is_an_id(serving: LiveServing, folder: Path) -> None:
@@ -415,14 +415,14 @@ def test_of_rare_inputs_each_is_sampled(folder: Path) -> None:
 
 @pytest.mark.parametrize("every", [2, 3, 4, 8])
 def test_a_sample_is_in_step_with_nothing(every: int) -> None:
-    """An application that labels every n-th input would otherwise label none of the sampled ones, or only those."""
+    """Else labels of every n-th input could meet all the sampled ones, or none."""
     labelled = [id_ for id_ in range(1, 4_001) if id_ % every == 1]
     sampled = sum(id_ * GOLDEN_RATIO % 1 < 0.25 for id_ in labelled)
     assert sampled / len(labelled) == pytest.approx(0.25, abs=0.02)
 
 
 def test_a_shadow_keeps_to_its_share_of_a_core(folder: Path) -> None:
-    """By the clocks it is given: each look at the one for processor time costs 1/128 s, and the other stands still.
+    """Each reading of the CPU clock takes 1/128 s; the wall clock stands still.
 
     Binary fractions, so that twenty of them are a burst's allowance to the last bit.
     """
@@ -444,7 +444,7 @@ def test_a_shadow_keeps_to_its_share_of_a_core(folder: Path) -> None:
 
 
 def test_confidence_and_latency_are_compared_on_the_same_input(folder: Path) -> None:
-    """Processor time here passes in the shadow's thread alone: it is the slow one on every input."""
+    """CPU time passes in the shadow's thread only, so it is slow on every input."""
     ticks = itertools.count()
 
     def cpu_s() -> float:
@@ -480,7 +480,7 @@ def test_what_the_application_does_with_its_arrays_changes_no_verdict(serving: L
 def test_while_a_swap_takes_for_ever_four_threads_are_answered(
     serving: LiveServing, folder: Path, tmp_path: Path
 ) -> None:
-    """The new file is a pipe that nobody writes into: opening it does not come back until somebody does."""
+    """The new file is a pipe without writer: opening it blocks until one comes."""
     file = a_file(folder)
     serving.swap(file)
     pipe = tmp_path / "slow.tflite"
@@ -554,7 +554,7 @@ def test_more_threads_than_interpreters_take_turns_and_all_get_their_answers(fol
     serving.close()
 
 
-def test_quality_is_told_of_the_live_version_and_of_enough_inputs(serving: LiveServing, folder: Path) -> None:
+def test_quality_is_of_the_live_version_and_needs_enough_inputs(serving: LiveServing, folder: Path) -> None:
     assert serving.quality() is None
     serving.swap(a_file(folder))
     assert serving.quality() is None
@@ -645,7 +645,7 @@ def test_it_is_seen_how_long_a_shadow_has_been_at_an_input(folder: Path) -> None
     now_s, come_back, counting = [0.0], threading.Event(), threading.Event()
 
     def cpu_s() -> float:
-        """The second look of the shadow's thread, after its answer, is kept waiting."""
+        """Blocks the second reading by the shadow's thread, after its answer."""
         if threading.current_thread().name == "shadow":
             if counting.is_set():
                 come_back.wait(WAIT_S)

@@ -1,4 +1,4 @@
-"""Windows add up: in any order, in any grouping, to the same sums; on the device as on the wire."""
+"""Windows add up to the same sums in any order and grouping, also as messages."""
 
 from __future__ import annotations
 
@@ -133,15 +133,15 @@ def test_windows_of_unlike_subjects_do_not_add_up(unlike: Feedback) -> None:
 
 def counted(answers: list[tuple[float, int, float]], cuts: list[int]) -> list[FeedbackWindow]:
     """One stream of answers, closed at each cut; every eighth input is sampled."""
-    counts = FeedbackCounter("1.0.0", "int8", now_s=0.0, distance=(1.0, 0.3))
+    counter = FeedbackCounter("1.0.0", "int8", now_s=0.0, distance=(1.0, 0.3))
     closed = []
     for at, answer in enumerate(answers):
-        counts.observe(*answer)
+        counter.observe(*answer)
         if at % 8 == 0:
-            counts.observe_input(InputSample(at, at % LEVEL_BINS, at * 10), at)
+            counter.observe_input(InputSample(at, at % LEVEL_BINS, at * 10), at)
         if at in cuts:
-            closed.append(counts.take(float(at)))
-    return [*closed, counts.take(float(len(answers)))]
+            closed.append(counter.take(float(at)))
+    return [*closed, counter.take(float(len(answers)))]
 
 
 @given(ANSWERS, st.lists(st.integers(0, 599), max_size=5))

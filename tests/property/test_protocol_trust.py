@@ -1,4 +1,4 @@
-"""Whatever someone without a key does to a bundle: the honest plan is believed, or it is refused in plain English."""
+"""Any edit of a bundle without a key gives the honest plan, or a clear refusal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""For any message, name, plan or blob: what goes out comes back, and nothing that comes in breaks the reader."""
+"""Any message, name, plan or blob round-trips, and no input breaks the reader."""
 
 from __future__ import annotations
 

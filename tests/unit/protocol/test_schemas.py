@@ -1,4 +1,4 @@
-"""The documents under docs/ say what the programs say: nobody forgot to generate them, and real messages fit them."""
+"""The documents in docs/ are up to date, and real messages are valid by them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every topic as brokers bear it: built from checked names, parsed back, few levels, no wildcard over chunks."""
+"""Topics are built from checked names, parsed back, and fit the limits of brokers."""
 
 from __future__ import annotations
 

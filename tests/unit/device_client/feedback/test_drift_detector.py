@@ -1,4 +1,4 @@
-"""Drift: an alarm when a stream moves up, silence while it stays, an end to the alarm when it comes back."""
+"""Drift is reported when a stream shifts up, and ends when it shifts back."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_stream_that_stays_where_it_was_raises_no_alarm() -> None:
 
 
 def test_nor_does_a_skewed_one_whose_reference_is_learnt() -> None:
-    """1 - confidence of a good model: nearly always next to nothing, now and then a half."""
+    """1 - confidence of a good model: nearly always about 0, sometimes 0.5."""
     streams = [np.random.default_rng(seed).beta(0.15, 2.5, 5_000) for seed in range(60)]
     assert sum(until_alarm(a_detector(None), stream) is not None for stream in streams) <= 1
 
@@ -100,7 +100,7 @@ def test_a_stream_that_gets_better_is_no_drift() -> None:
 
 @pytest.mark.parametrize("stop_at", [1, LEARN // 2, LEARN, LEARN + 60, LEARN + 400])
 @pytest.mark.parametrize("mean", [None, 0.2])
-def test_a_detector_goes_on_where_another_one_stood(stop_at: int, mean: float | None) -> None:
+def test_a_detector_resumes_the_state_of_another(stop_at: int, mean: float | None) -> None:
     stream = np.concatenate([normal(LEARN + 50), normal(500, 2.0, seed=2)])
     whole, first, second = a_detector(mean), a_detector(mean), a_detector(mean)
     expected = feed(whole, stream)
@@ -116,7 +116,7 @@ def test_a_detector_goes_on_where_another_one_stood(stop_at: int, mean: float | 
     [{"sum": -1.0}, {"sum": LIMIT + 1}, {"sum": float("nan")}, {"count": LEARN + 1}, {"count": -1}, {"squares": -1.0},
      {"mean": float("inf")}],
 )  # fmt: skip
-def test_a_standing_that_cannot_be_changes_nothing(wrong: dict[str, float]) -> None:
+def test_an_invalid_state_changes_nothing(wrong: dict[str, float]) -> None:
     detector = a_detector(None)
     feed(detector, normal(LEARN + 10))
     before = detector.state()

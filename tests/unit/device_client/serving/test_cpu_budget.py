@@ -1,4 +1,4 @@
-"""What a shadow may use of a processor core: an average that holds, and a sample that no answer can bend."""
+"""The CPU budget of a shadow holds on average, and does not depend on answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from device_client.serving.cpu_budget import BURST_S, CpuBudget
 
 
 def used_s(cpu_percent: float, cost_s: float, *, every_s: float, lasts_s: float, queue: int = 32) -> tuple[float, int]:
-    """An input every so often, and a thread that runs what was taken, one after the other."""
+    """Inputs at an interval, and one thread that runs those that were charged."""
     budget, waiting = CpuBudget(cpu_percent, 0.0), deque[float]()
     spent_s, free_at_s, taken = 0.0, 0.0, 0
     for at in range(int(lasts_s / every_s)):

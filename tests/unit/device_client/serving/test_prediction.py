@@ -1,4 +1,4 @@
-"""What an application gives to a model: taken as it is meant, or refused in words that name it."""
+"""Inputs of an application are converted without loss, or refused by name."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ BEYOND: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("dtype", "value", "told"), BEYOND)
-def test_a_whole_number_that_does_not_fit_is_refused_not_wrapped(dtype: str, value: Any, told: str) -> None:
-    with pytest.raises(BadInput, match=re.escape(told)) as refused:
+@pytest.mark.parametrize(("dtype", "value", "message"), BEYOND)
+def test_a_whole_number_that_does_not_fit_is_refused_not_wrapped(dtype: str, value: Any, message: str) -> None:
+    with pytest.raises(BadInput, match=re.escape(message)) as refused:
         a_form(dtype).arrange(np.full(2, value))
     assert f"the model takes {dtype} of shape (2,)" in str(refused.value)
 
@@ -46,15 +46,15 @@ def test_a_whole_number_that_fits_arrives_as_it_is(dtype: str, least: int, most:
 
 
 class Stubborn:
-    """What a library's own type may do when it is asked for an array."""
+    """A library's own type, which may raise when converted to an array."""
 
     def __array__(self, *_: object, **__: object) -> np.ndarray[Any, Any]:
         raise RuntimeError("the tensor lives on another device")
 
 
 def test_an_input_that_gives_no_array_is_named() -> None:
-    told = "the input is no array: RuntimeError: the tensor lives on another device"
-    with pytest.raises(BadInput, match=re.escape(told)):
+    message = "the input is no array: RuntimeError: the tensor lives on another device"
+    with pytest.raises(BadInput, match=re.escape(message)):
         a_form("float32").arrange(Stubborn())
     anything: Any = Stubborn()
     with pytest.raises(BadInput, match="input 1 is no array"):

@@ -1,4 +1,4 @@
-"""A blob in chunks: what is cut joins again, and a tree that cannot be is refused before anybody walks it."""
+"""A blob's chunks restore it, and an impossible tree is refused by its shape."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def a_file(path: Path, size_bytes: int) -> Path:
 
 
 def leaves_by_walking(pieces: ChunkedBlob) -> list[str]:
-    """The slices as a device finds them: from the signed root down, through the lists of hashes."""
+    """The slices as a device finds them, from the root through the lists of hashes."""
     level = [pieces.tree.root]
     for _ in range(pieces.tree.depth):
         level = [child for sha256 in level for child in children(pieces.nodes[sha256])]

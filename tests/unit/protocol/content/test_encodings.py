@@ -1,4 +1,4 @@
-"""Bytes on the wire: what is packed unpacks, and a hostile stream neither fills the disk nor the memory."""
+"""Encodings round-trip, and a hostile stream fills neither disk nor memory."""
 
 from __future__ import annotations
 

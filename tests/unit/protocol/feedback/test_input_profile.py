@@ -1,4 +1,4 @@
-"""How inputs look beside a training set: publisher and device agree, and inputs that changed stand out."""
+"""Changed inputs differ from the training set in level or distance."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def statistics(digits: tuple[Float32, Float32]) -> InputStatistics:
     return input_statistics(digits[0])
 
 
-def mean_looks(profile: Profile, x: Float32) -> tuple[float, float]:
+def mean_profile(profile: Profile, x: Float32) -> tuple[float, float]:
     """Level and distance, in their plain units."""
-    looks = [profile.measure(row) for row in x]
-    return float(np.mean([look.level for look in looks])) / 1_000, float(
-        np.mean([look.distance for look in looks])
+    samples = [profile.measure(row) for row in x]
+    return float(np.mean([sample.level for sample in samples])) / 1_000, float(
+        np.mean([sample.distance for sample in samples])
     ) / 1_000
 
 
 def test_the_training_set_looks_like_itself(digits: tuple[Float32, Float32], statistics: InputStatistics) -> None:
-    level, distance = mean_looks(Profile(784, statistics), digits[0])
+    level, distance = mean_profile(Profile(784, statistics), digits[0])
     assert level == pytest.approx(0.0, abs=0.01)
     assert distance == pytest.approx(statistics.distance_mean, rel=0.01)
     assert sum(statistics.levels) == statistics.samples == 1_300
@@ -46,13 +46,13 @@ def test_held_out_digits_look_alike_and_changed_ones_do_not(
 ) -> None:
     held_out, profile = digits[1], Profile(784, statistics)
     usual, spread = statistics.distance_mean, statistics.distance_std
-    level, distance = mean_looks(profile, held_out)
+    level, distance = mean_profile(profile, held_out)
     assert abs(level) < 0.2
     assert abs(distance - usual) < 0.2 * spread
     turned = np.rot90(held_out.reshape(-1, 28, 28), axes=(1, 2)).reshape(-1, 784)
-    assert mean_looks(profile, turned)[1] > usual + 2 * spread
-    assert mean_looks(profile, held_out + np.float32(0.2))[0] > 4, "a camera that is overexposed"
-    assert mean_looks(profile, np.zeros_like(held_out))[0] < -8, "a lens that is covered"
+    assert mean_profile(profile, turned)[1] > usual + 2 * spread
+    assert mean_profile(profile, held_out + np.float32(0.2))[0] > 4, "a camera that is overexposed"
+    assert mean_profile(profile, np.zeros_like(held_out))[0] < -8, "a lens that is covered"
 
 
 def test_they_travel_in_the_manifest_in_half_a_kilobyte(statistics: InputStatistics) -> None:
@@ -62,8 +62,8 @@ def test_they_travel_in_the_manifest_in_half_a_kilobyte(statistics: InputStatist
 
 
 def test_without_statistics_a_level_is_the_plain_mean() -> None:
-    look = Profile(4).measure(np.array([0.1, 0.2, 0.3, 0.4], np.float32))
-    assert (look.level, look.distance) == (250, 0)
+    sample = Profile(4).measure(np.array([0.1, 0.2, 0.3, 0.4], np.float32))
+    assert (sample.level, sample.distance) == (250, 0)
 
 
 def test_statistics_of_inputs_of_another_size_are_passed_over(statistics: InputStatistics) -> None:
@@ -77,9 +77,9 @@ def test_inputs_of_any_type_and_one_value_will_do(dtype: type) -> None:
 
 def test_what_is_far_beyond_everything_is_bounded() -> None:
     for value in (3e38, -3e38):
-        look = Profile(784).measure(np.full(784, value, np.float32))
-        assert abs(look.level) == PROFILE_MAX
-        assert look.bin in (0, LEVEL_BINS - 1)
+        sample = Profile(784).measure(np.full(784, value, np.float32))
+        assert abs(sample.level) == PROFILE_MAX
+        assert sample.bin in (0, LEVEL_BINS - 1)
 
 
 def test_a_training_set_that_never_varies_has_statistics_too() -> None:

@@ -1,4 +1,4 @@
-"""A window of feedback that is too long is told in fewer words, and never with other counts."""
+"""A feedback message that is too long is shortened, and its totals stay exact."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ LONG_NAME = "a-name-as-long-as-a-topic-level-may-be-" + "x" * 25
 
 
 def a_minute(labels: tuple[str, ...], spread: float) -> FeedbackWindow:
-    """330 answers a second whose latencies are spread over `spread` octaves (one standard deviation)."""
-    counts = FeedbackCounter("1.0.0", "float32", labels, now_s=1_700_000_000.0, distance=(1.0, 0.3))
+    """330 answers a second; latencies vary by `spread` octaves (standard deviation)."""
+    counter = FeedbackCounter("1.0.0", "float32", labels, now_s=1_700_000_000.0, distance=(1.0, 0.3))
     rng = random.Random(7)
     for turn in range(20_000):
-        counts.observe(50e-6 * 2 ** rng.gauss(0, spread), rng.randrange(len(labels)), rng.random())
-        counts.compare(turn % 50 > 0)
+        counter.observe(50e-6 * 2 ** rng.gauss(0, spread), rng.randrange(len(labels)), rng.random())
+        counter.compare(turn % 50 > 0)
         if turn % 8 == 0:
-            counts.observe_input(InputSample(turn % 4_000 - 2_000, turn % 7, 1_300), 400)
-    return counts.take(1_700_000_060.0)
+            counter.observe_input(InputSample(turn % 4_000 - 2_000, turn % 7, 1_300), 400)
+    return counter.take(1_700_000_060.0)
 
 
 def message(labels: tuple[str, ...], spread: float, model: str = "digits") -> Feedback:
@@ -44,8 +44,10 @@ def test_whatever_the_labels_and_latencies_a_window_fits_and_every_total_is_exac
     assert len(short.to_line()) <= WINDOW_MAX_BYTES
     assert Feedback.from_line(short.to_line()).to_line() == short.to_line()
     assert sum(short.classes.values()) == sum(short.latency_histogram.values()) == 20_000
-    told = {"classes", "latency_histogram"}
-    assert short.model_dump(exclude=told) == whole.model_dump(exclude=told), "the figures are those of the whole"
+    shortened = {"classes", "latency_histogram"}
+    assert short.model_dump(exclude=shortened) == whole.model_dump(exclude=shortened), (
+        "the figures are those of the whole"
+    )
 
 
 def test_what_fits_is_left_alone() -> None:

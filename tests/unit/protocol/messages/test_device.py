@@ -1,4 +1,4 @@
-"""What devices say, on the wire: one line, the useful keys first, small, read by older and newer programs alike."""
+"""Messages are one short line, useful keys first, for older and newer readers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which version a device should run: the first rule that matches, and cohorts that nest."""
+"""The version for a device: the first rule that matches, and nested cohorts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A link comes back soon, then ever more slowly, and never at the same moment as the rest of a fleet."""
+"""Waits grow with each failure, and differ between the devices of a fleet."""
 
 from __future__ import annotations
 

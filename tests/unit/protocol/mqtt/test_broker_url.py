@@ -1,4 +1,4 @@
-"""A broker's address is read whole or refused by name, and its password is never shown."""
+"""An address is parsed whole or refused by its fault; its password is never shown."""
 
 from __future__ import annotations
 

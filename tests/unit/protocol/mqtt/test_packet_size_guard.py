@@ -1,4 +1,4 @@
-"""What the guard lets through is byte for byte what was sent; what is too long costs no memory."""
+"""Packets pass the guard unchanged; those that are too long take no memory."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def length(size: int) -> bytes:
 
 
 def read(guard: PacketSizeGuard, size: int) -> bytes:
-    """Read as an MQTT library does: byte by byte up to the length, then the rest; until `size` bytes are here."""
+    """Read `size` bytes, one by one like an MQTT library."""
     data = bytearray()
     while len(data) < size:
         try:

@@ -1,4 +1,4 @@
-"""`PahoConnection` overrides paho's private `_create_socket`; a paho that changed it must be noticed here."""
+"""Fails if paho changes its private `_create_socket`, which we override."""
 
 from __future__ import annotations
 

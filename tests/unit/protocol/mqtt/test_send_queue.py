@@ -1,4 +1,4 @@
-"""Nothing at QoS 1 is lost, nothing else is kept, and the order of calls holds as far as the window allows."""
+"""QoS 1 is never lost, the rest is bounded; calls keep their order in the window."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def receipts(items: list[QueuedRequest | Outgoing]) -> list[int]:
 
 def test_what_is_unacknowledged_goes_again_in_its_order_on_the_next_connection() -> None:
     queue = a_queue(online=False)
-    asked = [queue.publish("a", b"", 1, False) for _ in range(5)]
+    receipts_of = [queue.publish("a", b"", 1, False) for _ in range(5)]
     queue.came_online()
-    assert receipts(drained(queue, window=3)) == asked[:3]
-    assert queue.settle(asked[1])
+    assert receipts(drained(queue, window=3)) == receipts_of[:3]
+    assert queue.settle(receipts_of[1])
     queue.went_offline()
     queue.came_online()
-    assert receipts(drained(queue)) == [asked[0], *asked[2:]]
+    assert receipts(drained(queue)) == [receipts_of[0], *receipts_of[2:]]
 
 
 def test_a_message_is_settled_once() -> None:

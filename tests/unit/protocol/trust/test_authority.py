@@ -1,4 +1,4 @@
-"""The publisher's side of trust: what is signed, when it runs out, and what happens when a key is away."""
+"""The authority: what it signs, when that expires, and what a missing key prevents."""
 
 from __future__ import annotations
 

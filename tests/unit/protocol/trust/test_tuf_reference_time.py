@@ -1,4 +1,4 @@
-"""`verify` sets python-tuf's private `_trusted_set.reference_time`; a tuf that changed it must be noticed here."""
+"""Fails if tuf changes its private `_trusted_set.reference_time`, which we set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a device believes: honest bundles, and every attack of The Update Framework's list by its name."""
+"""A device accepts honest bundles, and refuses each attack in TUF's list."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from tests.builders import DAY, NOON, KeyRing, a_bundle, a_manifest, a_plan, a_r
 
 
 class Device:
-    """A device that remembers what it accepted, and nothing of what it refused."""
+    """A device that stores what it accepted."""
 
     def __init__(self, root: bytes, model: str = "digits") -> None:
         self.root, self.model = root, model
         self.trusted: dict[str, bytes] = {}
 
-    def hears(self, bundle: bytes, *, now: datetime = NOON, clock_trusted: bool = True) -> Accepted:
+    def accepts(self, bundle: bytes, *, now: datetime = NOON, clock_trusted: bool = True) -> Accepted:
         accepted = verify(
             bundle, model=self.model, root=self.root, trusted=self.trusted, now=now, clock_trusted=clock_trusted
         )
@@ -46,18 +46,18 @@ class Device:
         return accepted
 
     def refuses(
-        self, bundle: bytes, error: type[Untrusted], words: str, *, now: datetime = NOON, clock_trusted: bool = True
+        self, bundle: bytes, error: type[Untrusted], message: str, *, now: datetime = NOON, clock_trusted: bool = True
     ) -> None:
         before = dict(self.trusted)
-        with pytest.raises(Untrusted, match=words) as refusal:
-            self.hears(bundle, now=now, clock_trusted=clock_trusted)
+        with pytest.raises(Untrusted, match=message) as refusal:
+            self.accepts(bundle, now=now, clock_trusted=clock_trusted)
         assert type(refusal.value) is error
         assert refusal.value.hint
         assert self.trusted == before
 
 
 def edited(bundle: bytes, edit: Callable[[dict[str, Any]], None]) -> bytes:
-    """A bundle as someone on the broker may rewrite it."""
+    """A bundle as an attacker on the broker may edit it."""
     parts = json.loads(bundle)
     edit(parts)
     return json.dumps(parts).encode()
@@ -83,7 +83,7 @@ def without_signatures(content: bytes, keep: int = 0) -> bytes:
 
 
 def resealed(authority: Authority, files: Mapping[str, bytes], plan: Plan) -> bytes:
-    """What a thief of the snapshot and timestamp keys announces: other files under a good snapshot and timestamp."""
+    """Other files under a valid snapshot and timestamp, by a thief of these keys."""
     editor = MetadataEditor({**authority.metadata, **files}, authority.signers, Lifetimes(), NOON)
     editor.sign_snapshot()
     return replace(authority, metadata=editor.files)._bundle(plan.model, target_files(plan, manifests_of(plan)))
@@ -94,7 +94,7 @@ def manifests_of(plan: Plan) -> list[Any]:
 
 
 def two_announcements() -> tuple[Authority, bytes, bytes, Plan]:
-    """An older bundle (1.0.0) and a newer one (1.1.0) of one authority, and the older plan."""
+    """An authority, its bundles of 1.0.0 and 1.1.0, and the older plan."""
     older = a_plan("1.0.0", sequence=1)
     authority, first = a_bundle(older)
     authority, second = a_bundle(a_plan("1.1.0", sequence=2), authority=authority)
@@ -104,7 +104,7 @@ def two_announcements() -> tuple[Authority, bytes, bytes, Plan]:
 def test_a_signed_plan_is_believed_with_every_manifest_it_names() -> None:
     plan = a_plan(rules=[a_rule("1.1.0", devices=("pi-1",)), a_rule("1.0.0")], sequence=4)
     authority, bundle = a_bundle(plan)
-    accepted = Device(authority.root).hears(bundle)
+    accepted = Device(authority.root).accepts(bundle)
     assert accepted.plan == plan
     assert accepted.sequence == 4
     assert accepted.manifests == {manifest.version: manifest for manifest in manifests_of(plan)}
@@ -116,8 +116,8 @@ def test_a_signed_plan_is_believed_with_every_manifest_it_names() -> None:
 def test_the_same_bundle_again_is_nothing_new_and_no_error() -> None:
     authority, bundle = a_bundle()
     device = Device(authority.root)
-    first = device.hears(bundle)
-    again = device.hears(bundle)
+    first = device.accepts(bundle)
+    again = device.accepts(bundle)
     assert not again.news
     assert again.trusted == first.trusted
     assert again.plan == first.plan
@@ -126,9 +126,9 @@ def test_the_same_bundle_again_is_nothing_new_and_no_error() -> None:
 def test_a_renewed_bundle_carries_the_same_plan_further() -> None:
     authority, bundle = a_bundle()
     device = Device(authority.root)
-    first = device.hears(bundle)
+    first = device.accepts(bundle)
     _, renewed = authority.renew({"digits": bundle}, NOON + 20 * DAY)
-    later = device.hears(renewed["digits"], now=NOON + 40 * DAY)
+    later = device.accepts(renewed["digits"], now=NOON + 40 * DAY)
     assert later.plan == first.plan
     assert later.news
     assert later.expires == NOON + 50 * DAY
@@ -137,15 +137,15 @@ def test_a_renewed_bundle_carries_the_same_plan_further() -> None:
 def test_rollback_to_an_older_bundle_is_refused_by_name() -> None:
     authority, first, second, _ = two_announcements()
     device = Device(authority.root)
-    device.hears(second)
+    device.accepts(second)
     device.refuses(first, BundleReplayed, "older than what was accepted before: timestamp 2 where 3 was accepted")
-    assert device.hears(second).plan.sequence == 2
+    assert device.accepts(second).plan.sequence == 2
 
 
 def test_rollback_by_a_thief_of_the_timestamp_key_is_refused() -> None:
     authority, first, second, older = two_announcements()
     device = Device(authority.root)
-    device.hears(second)
+    device.accepts(second)
     old_files = {name: authority.metadata[name] for name in authority.metadata}
     old_files |= {
         "snapshot.json": file_of(first, "snapshot")[1],
@@ -160,7 +160,7 @@ def test_rollback_by_a_thief_of_the_timestamp_key_is_refused() -> None:
 def test_rollback_by_a_thief_of_the_snapshot_and_timestamp_keys_is_refused() -> None:
     authority, first, second, older = two_announcements()
     device = Device(authority.root)
-    device.hears(second)
+    device.accepts(second)
     forged = resealed(authority, {"model-digits.json": file_of(first, "model-digits")[1]}, older)
     device.refuses(forged, BundleReplayed, "model-digits 1 where 2 was accepted")
 
@@ -174,13 +174,13 @@ def test_freeze_on_an_expired_timestamp_is_refused_when_the_clock_is_right() -> 
 def test_freeze_on_a_bundle_accepted_before_is_refused_when_the_clock_is_right() -> None:
     authority, bundle = a_bundle()
     device = Device(authority.root)
-    device.hears(bundle)
+    device.accepts(bundle)
     device.refuses(bundle, BundleExpired, "has expired: timestamp", now=NOON + 31 * DAY)
 
 
 def test_a_device_without_a_clock_takes_an_expired_bundle_and_says_that_it_did_not_check() -> None:
     authority, bundle = a_bundle()
-    accepted = Device(authority.root).hears(bundle, now=NOON + 400 * DAY, clock_trusted=False)
+    accepted = Device(authority.root).accepts(bundle, now=NOON + 400 * DAY, clock_trusted=False)
     assert not accepted.expiry_checked
     assert accepted.expires == NOON + 30 * DAY
 
@@ -189,13 +189,13 @@ def test_a_device_without_a_clock_takes_an_expired_bundle_and_says_that_it_did_n
 def test_a_clock_that_is_far_off_and_known_to_be_so_bricks_nothing(year: int) -> None:
     authority, bundle = a_bundle()
     far = datetime(year, 1, 19, tzinfo=UTC)
-    assert Device(authority.root).hears(bundle, now=far, clock_trusted=False).sequence == 1
+    assert Device(authority.root).accepts(bundle, now=far, clock_trusted=False).sequence == 1
 
 
 def test_a_device_without_a_clock_still_refuses_a_rollback() -> None:
     authority, first, second, _ = two_announcements()
     device = Device(authority.root)
-    device.hears(second, clock_trusted=False)
+    device.accepts(second, clock_trusted=False)
     device.refuses(first, BundleReplayed, "timestamp 2 where 3", clock_trusted=False)
 
 
@@ -245,7 +245,7 @@ def test_a_wrong_key_is_refused_for_every_role() -> None:
         else:
             forged = resealed(authority, {f"{role}.json": forged_file}, plan)
         Device(authority.root).refuses(forged, SignatureRefused, f"not signed by keys that are trusted: {role}")
-    assert Device(authority.root).hears(bundle).sequence == 1
+    assert Device(authority.root).accepts(bundle).sequence == 1
 
 
 def test_a_threshold_that_is_not_met_is_refused() -> None:
@@ -257,7 +257,7 @@ def test_a_threshold_that_is_not_met_is_refused() -> None:
     device = Device(authority.root)
     device.refuses(forged, SignatureRefused, "model-digits was signed by 1/2 keys")
     _, renewed = authority.renew({"digits": bundle}, NOON)
-    assert device.hears(renewed["digits"]).sequence == 1
+    assert device.accepts(renewed["digits"]).sequence == 1
 
 
 def test_a_new_root_below_the_old_roots_threshold_is_refused() -> None:
@@ -267,7 +267,7 @@ def test_a_new_root_below_the_old_roots_threshold_is_refused() -> None:
     forged = with_file(bundle, "2.root", without_signatures(authority.metadata["2.root.json"], keep=1))
     device = Device(founded.root)
     device.refuses(forged, SignatureRefused, "root was signed by 1/2 keys")
-    assert device.hears(bundle).sequence == 1
+    assert device.accepts(bundle).sequence == 1
 
 
 def test_a_bundle_of_100_mb_is_refused_before_a_byte_of_it_is_parsed() -> None:
@@ -287,11 +287,11 @@ def test_root_rotation_is_followed_by_devices_of_every_age() -> None:
     twice = once.rotate("root", some_keys(), NOON)
     _, renewed = twice.renew({"digits": old_bundle}, NOON)
     from_the_start, late, new = Device(founded.root), Device(founded.root), Device(twice.root)
-    from_the_start.hears(old_bundle)
+    from_the_start.accepts(old_bundle)
     for device in (from_the_start, late, new):
-        assert device.hears(renewed["digits"]).sequence == 1
+        assert device.accepts(renewed["digits"]).sequence == 1
         assert "root_history/3.root.json" in device.trusted
-    assert Device(once.root).hears(renewed["digits"]).sequence == 1
+    assert Device(once.root).accepts(renewed["digits"]).sequence == 1
 
 
 def test_keys_that_a_rotation_retired_are_worth_nothing_afterwards() -> None:
@@ -300,7 +300,7 @@ def test_keys_that_a_rotation_retired_are_worth_nothing_afterwards() -> None:
     rotated = authority.rotate("timestamp", some_keys(), NOON)
     _, renewed = rotated.renew({"digits": old_bundle}, NOON)
     device = Device(founded.root)
-    device.hears(renewed["digits"])
+    device.accepts(renewed["digits"])
     _, by_the_thief = authority.renew({"digits": old_bundle}, NOON + DAY)
     device.refuses(by_the_thief["digits"], SignatureRefused, "not signed by keys that are trusted: timestamp")
 
@@ -310,14 +310,14 @@ def test_every_role_can_be_given_new_keys_and_old_devices_follow(role: str) -> N
     founded = an_authority()
     authority, bundle = a_bundle(authority=founded)
     device = Device(founded.root)
-    device.hears(bundle)
+    device.accepts(bundle)
     fresh = some_keys()
     rotated = authority.rotate(role, fresh, NOON)
     assert rotated.key_ids(role) == {fresh[0].public_key.keyid}
     rotated, renewed = rotated.renew({"digits": bundle}, NOON)
-    assert device.hears(renewed["digits"]).sequence == 1
+    assert device.accepts(renewed["digits"]).sequence == 1
     _, next_bundle = a_bundle(a_plan(sequence=2), authority=rotated)
-    assert device.hears(next_bundle).sequence == 2
+    assert device.accepts(next_bundle).sequence == 2
 
 
 def test_a_lost_timestamp_key_can_be_replaced_but_a_lost_root_key_cannot() -> None:
@@ -335,18 +335,18 @@ def test_a_registry_restored_from_an_old_backup_reaches_its_fleet_again_with_new
     backup, _, second, _ = two_announcements()
     authority, third = a_bundle(a_plan("1.2.0", sequence=3), authority=backup)
     device = Device(authority.root)
-    device.hears(third)
+    device.accepts(third)
     device.refuses(second, BundleReplayed, "timestamp 3 where 4 was accepted")
     restored = backup.rotate("timestamp", some_keys(), NOON).rotate("snapshot", some_keys(), NOON)
     _, bundle = a_bundle(a_plan("1.0.0", sequence=4), authority=restored)
-    assert device.hears(bundle).sequence == 4
+    assert device.accepts(bundle).sequence == 4
 
 
 @pytest.mark.parametrize("path", ["digits/plan.json", "digits/manifest-1.0.0.json"])
 def test_one_altered_byte_of_a_signed_file_is_refused(path: str) -> None:
     authority, bundle = a_bundle()
     device = Device(authority.root)
-    device.hears(bundle)
+    device.accepts(bundle)
     forged = edited(bundle, lambda parts: parts["targets"].update({path: parts["targets"][path].replace("1", "2", 1)}))
     device.refuses(forged, SignatureRefused, "altered")
 
@@ -384,7 +384,7 @@ def test_the_bundle_of_another_model_on_this_topic_is_refused() -> None:
     device.refuses(bundle, SignatureRefused, "'other' stands where 'digits' is announced")
     relabelled = edited(bundle, lambda parts: parts.update(model="digits"))
     with pytest.raises(Untrusted):
-        device.hears(relabelled)
+        device.accepts(relabelled)
     assert device.trusted == {}
 
 
@@ -443,25 +443,25 @@ def test_a_full_disk_is_no_attack_and_changes_nothing() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
     try:
         with pytest.raises(NoRoom, match="a temporary file cannot be written"):
-            device.hears(bundle)
+            device.accepts(bundle)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert device.trusted == {}
-    assert device.hears(bundle).sequence == 1
+    assert device.accepts(bundle).sequence == 1
 
 
 @pytest.mark.parametrize("model", ["root", "snapshot", "targets", "timestamp", "plan", "model-digits", "a", "x" * 64])
 def test_a_model_may_have_any_name_that_a_topic_allows(model: str) -> None:
     authority, bundle = a_bundle(a_plan("plan", model=model))
-    assert Device(authority.root, model).hears(bundle).manifests["plan"].model == model
+    assert Device(authority.root, model).accepts(bundle).manifests["plan"].model == model
 
 
 def test_models_share_an_authority_and_may_be_announced_at_different_times() -> None:
     authority, digits = a_bundle(a_plan(model="digits"))
     authority, other = a_bundle(a_plan(model="other"), authority=authority)
     device, neighbour = Device(authority.root), Device(authority.root, "other")
-    neighbour.hears(other)
-    assert device.hears(digits).plan.model == "digits"
+    neighbour.accepts(other)
+    assert device.accepts(digits).plan.model == "digits"
     authority, renewed = authority.renew({"digits": digits, "other": other}, NOON + DAY)
-    assert device.hears(renewed["digits"]).news
-    assert neighbour.hears(renewed["other"]).news
+    assert device.accepts(renewed["digits"]).news
+    assert neighbour.accepts(renewed["other"]).news
