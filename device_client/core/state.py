@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, Self
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from device_client.core.conditions.readings import Readings
 from device_client.core.download.chunk_scheduler import Download
 from device_client.core.download.throughput import Throughput
-from protocol.messages.base import Frozen
+from protocol.messages.base import Frozen, Text
 from protocol.messages.device import Evidence
 from protocol.messages.manifest import Encoding, Manifest, Variant
 from protocol.messages.plan import Plan
@@ -60,7 +60,7 @@ ON_TRIAL: Final = frozenset({Phase.PROVING, Phase.SHADOWING, Phase.PROBATION})
 COMPARING: Final = frozenset({Phase.SHADOWING, Phase.PROBATION})
 REFUSALS_KEPT: Final = 32
 FINDINGS_KEPT: Final = 32
-REASON_MAX: Final = 500  # characters, as in a status
+_TEXT: Final = TypeAdapter(Text)
 
 
 class Installed(Frozen):
@@ -68,7 +68,7 @@ class Installed(Frozen):
 
     manifest: Manifest
     variant: Variant
-    choice: str = ""  # why this variant; empty where there was nothing to choose
+    choice: Text = ""  # why this variant; empty where there was nothing to choose
     latency_ms: float | None = None  # median of its proof here; None without a proof
 
     @property
@@ -93,7 +93,7 @@ class Target(Frozen):
     golden_encoding: Encoding
     attempt: int
     plan_sequence: int
-    choice: str
+    choice: Text
     recalled: bool = False
     restarts: int = 0
 
@@ -113,7 +113,7 @@ class Refusal(Frozen):
 
     version: str
     attempt: int
-    reason: str
+    reason: Text
 
 
 class Finding(Frozen):
@@ -126,7 +126,7 @@ class Finding(Frozen):
     version: str
     variant: str
     attempt: int
-    reason: str
+    reason: Text
     latency_ms: float | None = None
 
 
@@ -139,7 +139,7 @@ class Device(Frozen):
     """
 
     phase: Phase = Phase.IDLE
-    reason: str = "no plan has been seen yet"
+    reason: Text = "no plan has been seen yet"
     live: Installed | None = None
     previous: Installed | None = None
     target: Target | None = None
@@ -154,7 +154,9 @@ class Device(Frozen):
     evidence: Evidence = Evidence()
 
     def becomes(self, **changes: Any) -> Self:
-        """The same device with some fields changed."""
+        """The same device with some fields changed; a long reason is truncated."""
+        if "reason" in changes:
+            changes["reason"] = _TEXT.validate_python(changes["reason"])
         return self.model_copy(update=changes)
 
     def refused(self, version: str, attempt: int) -> Refusal | None:
@@ -164,7 +166,7 @@ class Device(Frozen):
     def refuses(self, version: str, attempt: int, reason: str) -> tuple[Refusal, ...]:
         """The refusals with one more; the oldest is dropped when there are too many."""
         others = tuple(refusal for refusal in self.refusals if refusal.version != version)
-        return (*others, Refusal(version=version, attempt=attempt, reason=reason[:300]))[-REFUSALS_KEPT:]
+        return (*others, Refusal(version=version, attempt=attempt, reason=reason))[-REFUSALS_KEPT:]
 
     def found(self, version: str, attempt: int) -> tuple[Finding, ...]:
         """The findings about this version; a newer attempt starts without any."""

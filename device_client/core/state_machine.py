@@ -1,6 +1,57 @@
-"""The life of one model on one device, as one table: (phase, event) to reaction. Reads no clock, does no I/O.
+"""The life of one model on one device: `step`, a table of (phase, event) to reaction.
 
-What is not in the table is late or repeated, which is normal over MQTT, and changes nothing.
+`step(policy, state, event, now_s)` returns the next state and the effects to perform. It
+reads no clock and does no I/O: time is an argument, what happened is an event (past
+tense, `events`), what is to be done is an effect (imperative, `effects`). Whatever an
+effect finds out comes back as another event. `wake_s` says when `TimePassed` is due.
+
+**From plan to committed.** A trusted plan (`PlanTrusted`) names a version for this device.
+`assignment.reconsider` compares it with what the device does; a version other than the
+live one is ASSIGNED and the sensors are read. With fresh readings `admission.may_begin`
+decides: does a variant fit, do the conditions hold, does the strategy say now? If not,
+the update is DEFERRED with a reason and a time of the next check. If so, FETCHING
+brings first the golden set and then the model to the disk, chunk by chunk; what is there
+already is found by its hash. Where the broker has lost chunks it is STALLED and tries
+again later. In PROVING a child process with limits opens the file and must reproduce the
+golden outputs. In SHADOWING the candidate gets the inputs of the live model, and its
+answers are compared without being used. A verdict in its favour swaps the two: on
+PROBATION the candidate serves, and the previous version shadows it. A second verdict
+makes it COMMITTED. A first version skips SHADOWING, as nothing is live beside it.
+
+**And back.** A candidate that fails before its swap is REJECTED, one that fails on
+probation is ROLLED_BACK: the previous version is still on the disk, so that going back
+fetches nothing. Both are announced with the evidence, and remembered as a refusal: the
+version is not tried again unless the plan raises its attempt. When a plan names the
+previous version again, its file goes live without a broker or a proof. Another variant of
+the live version (`variants.switching`) takes the same path; if it fails, that is a
+finding about the variant, and the version stays committed. A live model whose file can
+no longer be opened gives way to the previous one, and is fetched again.
+
+**What is saved when.** `State` has two parts. `Device` is saved after each step that
+changed it and before any of its effects is performed, in one transaction with the
+outcomes that the step announces. `Moment` (readings, timers, the chunks on their way, the
+link) is never saved. After a power cut `Started` builds it anew: the live model is opened
+first, a fetch continues with what is on the disk, a proof or a shadow is repeated from
+the fetch on, probation starts its clock again. Each restart during a trial is counted; a
+candidate under which the process ends too often is rejected or rolled back.
+
+**Why repeated and late events are harmless.** MQTT delivers at least once, and effects
+may be performed twice, as power may go between saving and doing. Therefore:
+
+* An event that is in no row of the table for the current phase changes nothing.
+* Events about a file carry its hash, and reactions compare it with the record of the
+  phase (`phases.records`): the end of a proof that was given up meets no target.
+* A plan with a lower sequence is ignored, the same plan again changes nothing.
+* Every effect may be repeated: opening a blob that is open, serving the model that serves,
+  keeping only the files that are kept. Outcomes have an id made from what they are about,
+  and receivers count by it.
+* `TimePassed` may come too early: a reaction checks its own due time.
+
+**Invariants**, which tests/property/test_core_walk.py checks over random lives: what is
+live is lost only if its file cannot be opened; a refused version never goes live; files
+of installed versions are never removed; the saved state can be read again.
+
+The rows of the table are listed, with all that can go wrong, in docs/STATES.md.
 """
 
 from __future__ import annotations
@@ -9,30 +60,10 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final, TypeVar
 
+from device_client.core import events
 from device_client.core.download import chunk_scheduler as download
 from device_client.core.download import throughput
 from device_client.core.effects import Effects, Step, Swap, TakeReadings
-from device_client.core.events import (
-    BlobBroken,
-    BlobOpened,
-    BlobReady,
-    ChunkKept,
-    ChunkLied,
-    ChunksSwept,
-    DiskFailed,
-    Event,
-    LinkDown,
-    LinkUp,
-    ModelFailed,
-    PlanRefused,
-    PlanTrusted,
-    ProofEnded,
-    ProofNotTried,
-    ReadingsTaken,
-    Started,
-    TallyTaken,
-    TimePassed,
-)
 from device_client.core.phases import assignment, fetching, probation, proving
 from device_client.core.phases.records import Fetching, Probation, Proving, Shadowing
 from device_client.core.policy import Policy
@@ -53,8 +84,8 @@ from device_client.core.variants.selection import unfit
 Reaction = Callable[[Policy, State, Any, float], Step]
 
 
-def step(policy: Policy, state: State, event: Event, now_s: float) -> Step:
-    """Return what the device becomes and what it asks for. `now_s`: seconds of any clock that does not go back."""
+def step(policy: Policy, state: State, event: events.Event, now_s: float) -> Step:
+    """Return the next state and the effects. `now_s`: seconds of a monotonic clock."""
     after = _note(state, event, now_s)
     react = TABLE.get((after.device.phase, type(event)))
     effects: Effects = ()
@@ -67,7 +98,7 @@ def step(policy: Policy, state: State, event: Event, now_s: float) -> Step:
 
 
 def wake_s(policy: Policy, state: State) -> float | None:
-    """When `TimePassed` should be said at the latest, or None when nothing is waited for."""
+    """When `TimePassed` is due at the latest; None where nothing waits for a time."""
     moment, phase = state.moment, state.device.phase
     if phase in WAITING:
         return _earliest(moment.next_check_s, assignment.glance_at_s(policy, state))
@@ -84,17 +115,17 @@ def _earliest(*times_s: float | None) -> float | None:
     return min((time_s for time_s in times_s if time_s is not None), default=None)
 
 
-def _note(state: State, event: Event, now_s: float) -> State:
-    """What is simply known from now on, whatever the phase."""
+def _note(state: State, event: events.Event, now_s: float) -> State:
+    """Take over what is known from the event in every phase."""
     match event:
-        case LinkUp():
+        case events.LinkUp():
             return state.with_moment(link=Connection(up=True))
-        case LinkDown(reason):
+        case events.LinkDown(reason):
             return state.with_moment(link=Connection(trouble=reason))
-        case ReadingsTaken(readings):
+        case events.ReadingsTaken(readings):
             measured = state.moment.seen.throughput
             return state.with_moment(seen=Observation(throughput.told(measured, readings, now_s), now_s, measured))
-        case PlanRefused(reason):
+        case events.PlanRefused(reason):
             return state.with_moment(notice=reason)
     return state
 
@@ -104,8 +135,8 @@ def _came_to_rest(before: State, after: State) -> bool:
     return moved and after.device.phase in RESTING
 
 
-def _plan_trusted(policy: Policy, state: State, event: PlanTrusted, now_s: float) -> Step:
-    """Remember it, unless it is older than the one that is known, and hold what is under way against it."""
+def _plan_trusted(policy: Policy, state: State, event: events.PlanTrusted, now_s: float) -> Step:
+    """Remember it, unless it is older than the known one, and compare what is under way with it."""
     known = state.device.plan
     if known is not None and event.plan.sequence < known.sequence:
         notice = f"plan {event.plan.sequence} is older than plan {known.sequence} and was ignored"
@@ -116,8 +147,8 @@ def _plan_trusted(policy: Policy, state: State, event: PlanTrusted, now_s: float
     return assignment.reconsider(policy, state, now_s)
 
 
-def _started(policy: Policy, state: State, event: Started, now_s: float) -> Step:
-    """Build the moment anew: open what is live, and take up what was under way from what is on the disk."""
+def _started(policy: Policy, state: State, event: events.Started, now_s: float) -> Step:
+    """Open what is live, and resume what was under way from what is on the disk."""
     device = state.device
     if device.phase is Phase.PROBATION and device.live is not None:
         return _resume_probation(policy, state, device.live, now_s)
@@ -133,7 +164,7 @@ def _started(policy: Policy, state: State, event: Started, now_s: float) -> Step
 
 
 def _resume_target(policy: Policy, state: State, target: Target, now_s: float) -> Step:
-    """From what is on the disk. A process that ends again and again under a trial is ended by it."""
+    """Continue from what is on the disk, unless the process ended too often during the trial."""
     if state.device.phase is not Phase.FETCHING:
         target = target.model_copy(update={"restarts": target.restarts + 1})
     if target.restarts > policy.trial.restarts_max:
@@ -150,23 +181,23 @@ def _resume_probation(policy: Policy, state: State, live: Installed, now_s: floa
     if target is None or target.restarts <= policy.trial.restarts_max:
         return state, (Swap(live), *probation.shadowed_by(policy, device.previous))
     state, effects = probation.roll_back(state, live, f"the process ended {target.restarts} times on probation", now_s)
-    # what ended the process is not opened once more, unless there is nothing else to serve
+    # what ended the process is not opened again, unless there is nothing else to serve
     return state, effects if device.previous else (Swap(live), *effects)
 
 
-def _check_due(policy: Policy, state: State, event: Event, now_s: float) -> Step:
-    """Begin, or say why not and when to look again; before that time only a glance at the sensors."""
+def _check_due(policy: Policy, state: State, event: events.Event, now_s: float) -> Step:
+    """Decide whether to begin when a check is due; before that at most read the sensors."""
     due_s = state.moment.next_check_s
-    if isinstance(event, TimePassed) and (due_s is None or now_s < due_s):
+    if isinstance(event, events.TimePassed) and (due_s is None or now_s < due_s):
         glance_s = assignment.glance_at_s(policy, state)
         return state, (TakeReadings(),) if glance_s is not None and now_s >= glance_s else ()
     return assignment.consider_beginning(policy, state, now_s)
 
 
-def _stall_over(policy: Policy, state: State, event: Event, now_s: float) -> Step:
-    """Try the download once more, when its time has come or the link is back."""
+def _stall_over(policy: Policy, state: State, event: events.Event, now_s: float) -> Step:
+    """Retry the download when it is due or the link is back."""
     due_s = state.moment.next_check_s
-    if isinstance(event, TimePassed) and due_s is not None and now_s < due_s:
+    if isinstance(event, events.TimePassed) and due_s is not None and now_s < due_s:
         return state, ()
     return assignment.resume_stalled(policy, state, now_s)
 
@@ -191,42 +222,44 @@ def _with(
 
 
 ANYWHERE: Final[dict[type, Reaction]] = {
-    Started: _started,
-    PlanTrusted: _plan_trusted,
-    ModelFailed: probation.live_failed,
+    events.Started: _started,
+    events.PlanTrusted: _plan_trusted,
+    events.ModelFailed: probation.live_failed,
 }
-WHILE_WAITING: Final[dict[type, Reaction]] = {TimePassed: _check_due, ReadingsTaken: _check_due}
+WHILE_WAITING: Final[dict[type, Reaction]] = {events.TimePassed: _check_due, events.ReadingsTaken: _check_due}
 BY_PHASE: Final[dict[Phase, dict[type, Reaction]]] = {
     Phase.ASSIGNED: WHILE_WAITING,
     Phase.DEFERRED: WHILE_WAITING,
-    Phase.STALLED: {TimePassed: _stall_over, LinkUp: _stall_over},
+    Phase.STALLED: {events.TimePassed: _stall_over, events.LinkUp: _stall_over},
     Phase.FETCHING: _with(
         Fetching,
         {
-            BlobOpened: fetching.blob_opened,
-            BlobReady: fetching.blob_ready,
-            BlobBroken: fetching.blob_broken,
-            DiskFailed: fetching.disk_failed,
-            ChunkKept: fetching.chunk_kept,
-            ChunkLied: fetching.chunk_lied,
-            ChunksSwept: fetching.chunks_swept,
-            LinkDown: fetching.link_down,
-            LinkUp: fetching.link_up,
-            TimePassed: fetching.time_passed,
-            ReadingsTaken: fetching.readings_taken,
+            events.BlobOpened: fetching.blob_opened,
+            events.BlobReady: fetching.blob_ready,
+            events.BlobBroken: fetching.blob_broken,
+            events.DiskFailed: fetching.disk_failed,
+            events.ChunkKept: fetching.chunk_kept,
+            events.ChunkLied: fetching.chunk_lied,
+            events.ChunksSwept: fetching.chunks_swept,
+            events.LinkDown: fetching.link_down,
+            events.LinkUp: fetching.link_up,
+            events.TimePassed: fetching.time_passed,
+            events.ReadingsTaken: fetching.readings_taken,
         },
     ),
-    Phase.PROVING: _with(Proving, {ProofEnded: proving.proof_ended, ProofNotTried: proving.not_tried}),
+    Phase.PROVING: _with(Proving, {events.ProofEnded: proving.proof_ended, events.ProofNotTried: proving.not_tried}),
     Phase.SHADOWING: _with(
         Shadowing,
         {
-            TimePassed: proving.time_passed,
-            TallyTaken: proving.shadow_counted,
-            ModelFailed: proving.shadow_failed,
+            events.TimePassed: proving.time_passed,
+            events.TallyTaken: proving.shadow_counted,
+            events.ModelFailed: proving.shadow_failed,
         },
     ),
-    Phase.PROBATION: _with(Probation, {TimePassed: proving.time_passed, TallyTaken: probation.probation_counted}),
-    Phase.COMMITTED: {TimePassed: switching.time_passed, ReadingsTaken: switching.readings_taken},
+    Phase.PROBATION: _with(
+        Probation, {events.TimePassed: proving.time_passed, events.TallyTaken: probation.probation_counted}
+    ),
+    Phase.COMMITTED: {events.TimePassed: switching.time_passed, events.ReadingsTaken: switching.readings_taken},
 }
 TABLE: Final[dict[tuple[Phase, type], Reaction]] = {
     (phase, event): reaction for phase in Phase for event, reaction in (ANYWHERE | BY_PHASE.get(phase, {})).items()

@@ -27,7 +27,7 @@ def status_of(policy: Policy, state: State, *, at: datetime, next_check: datetim
         latest_version=wanted.version if wanted else None,
         in_progress=device.phase in IN_PROGRESS,
         update_percentage=round(moment.download.percent, 1) if moment.download else None,
-        reason=reason[:500],
+        reason=reason,
         next_check=next_check,
         device=policy.device,
         model=policy.model,

@@ -130,7 +130,7 @@ def _why(policy: Policy, live: Installed) -> str:
 def _stay(policy: Policy, state: State, goal: Goal, live: Installed, now_s: float) -> Step:
     plan, wanted = goal.plan, goal.wanted
     if wanted.version in state.device.committed:
-        reason = f"runs {wanted.version}, as plan {plan.sequence} asks ({wanted.rule}){_why(policy, live)}"[:500]
+        reason = f"runs {wanted.version}, as plan {plan.sequence} asks ({wanted.rule}){_why(policy, live)}"
         return _rest(state, Phase.COMMITTED, reason, now_s)
     return probation.watch_again(policy, state, live, wanted.attempt, plan.sequence, now_s)
 
@@ -145,11 +145,11 @@ def _refuse(state: State, refusal: Refusal, now_s: float) -> Step:
 
 
 def _rest(state: State, phase: Phase, reason: str, now_s: float) -> Step:
-    if state.device.phase is phase and state.device.reason == reason and state.device.target is None:
+    after = state.enters(phase, reason, now_s, target=None, refit="").with_moment(assigned=None)
+    if after.device == state.device:
         return state, ()
     stop: Effects = (StopTrial(),) if state.device.phase in ON_TRIAL | {Phase.FETCHING} else ()
-    state = state.enters(phase, reason, now_s, target=None, refit="").with_moment(assigned=None)
-    return state, (*stop, probation.kept_files(state))
+    return after, (*stop, probation.kept_files(after))
 
 
 def _defer(state: State, reason: str, next_check_s: float | None, now_s: float) -> State:

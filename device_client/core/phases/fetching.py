@@ -48,7 +48,7 @@ def begin(state: State, target: Target, now_s: float, *, note: str = "") -> Step
 
     `note`: ends the reason.
     """
-    reason = f"fetching {target.version} ({target.choice}){note}"[:500]
+    reason = f"fetching {target.version} ({target.choice}){note}"
     state = state.enters(Phase.FETCHING, reason, now_s, target=target)
     first = target.variant.sha256 if _is_at_hand(state.device, target) else target.manifest.golden.sha256
     return _open(state, target, first)

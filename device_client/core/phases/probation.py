@@ -27,7 +27,7 @@ def go_live(policy: Policy, state: State, target: Target, reason: str, now_s: fl
     live = target.installed(device.evidence.golden_latency_ms_p50 or _known_latency_ms(device, target))
     another = switching.changes_variant(device, target)
     back, behind = (device.live, device.previous) if another else (_way_back(device, target), None)
-    told = f"{target.version} is live on probation: {reason}"[:500]
+    told = f"{target.version} is live on probation: {reason}"
     target = target.model_copy(update={"restarts": 0})
     state = state.enters(
         Phase.PROBATION, told, now_s, live=live, previous=back, behind=behind, target=target
@@ -87,12 +87,12 @@ def roll_back(state: State, live: Installed, reason: str, now_s: float) -> Step:
         return switching.give_up(state, device.target, "rolled_back", reason, now_s)
     refusals = device.refuses(live.version, device.target.attempt if device.target else 1, reason)
     if back is None:
-        told = f"{live.version} disappointed: {reason}; it serves on, for there is no earlier version"[:500]
+        told = f"{live.version} disappointed: {reason}; it serves on, for there is no earlier version"
         outcome = _outcome(device, live, "rejected", told)
         state = state.enters(Phase.REJECTED, told, now_s, target=None, refusals=refusals)
         return state, (StopTrial(), outcome)
-    told = f"{live.version} was rolled back to {back.version}: {reason}"[:500]
-    outcome = _outcome(device, live, "rolled_back", reason[:500])
+    told = f"{live.version} was rolled back to {back.version}: {reason}"
+    outcome = _outcome(device, live, "rolled_back", reason)
     state = state.enters(
         Phase.ROLLED_BACK, told, now_s, live=back, previous=None, target=None, refusals=refusals
     ).with_moment(assigned=None)
@@ -113,12 +113,12 @@ def live_failed(policy: Policy, state: State, event: ModelFailed, now_s: float) 
     if blamed and device.previous is not None:
         return roll_back(state, live, f"could not be opened: {event.reason}", now_s)
     if blamed:
-        told = f"{live.version} could not be opened, and there is no earlier version: {event.reason}"[:500]
+        told = f"{live.version} could not be opened, and there is no earlier version: {event.reason}"
         refusals = device.refuses(live.version, device.target.attempt if device.target else 1, event.reason)
         outcome = _outcome(device, live, "rejected", told)
         state = state.enters(Phase.REJECTED, told, now_s, live=None, target=None, refusals=refusals)
         return state, (StopTrial(), outcome, kept_files(state))
-    told = f"the file of {live.version} could not be opened: {event.reason}"[:500]
+    told = f"the file of {live.version} could not be opened: {event.reason}"
     back = device.previous
     state = state.enters(Phase.IDLE, told, now_s, live=back, previous=None, target=None)
     lost = f"{told}; " + (f"{back.version} serves instead" if back else "nothing serves")
@@ -162,10 +162,10 @@ def _commit(state: State, live: Installed, reason: str, now_s: float) -> Step:
     device, version = state.device, live.version
     committed = (*(other for other in device.committed if other != version), version)[-COMMITTED_KEPT:]
     refusals = tuple(refusal for refusal in device.refusals if refusal.version != version)
-    outcome = _outcome(device, live, "adopted", reason[:500])
+    outcome = _outcome(device, live, "adopted", reason)
     state = state.enters(
         Phase.COMMITTED,
-        f"runs {version}: {reason}{live.why()}"[:500],
+        f"runs {version}: {reason}{live.why()}",
         now_s,
         target=None,
         committed=committed,

@@ -56,7 +56,7 @@ def not_tried(policy: Policy, state: State, proving: Proving, event: ProofNotTri
 
 
 def _later(state: State, target: Target, reason: str, now_s: float) -> State:
-    reason = f"{target.version} could not be tried here: {reason}"[:500]
+    reason = f"{target.version} could not be tried here: {reason}"
     return state.enters(Phase.DEFERRED, reason, now_s).waits_until(now_s + NOT_TRIED_RECHECK_S)
 
 
@@ -86,7 +86,7 @@ def _counted(state: State, trial: Shadowing | Probation, now_s: float) -> State:
 def _stays_a_shadow(state: State, shadowing: Shadowing, held: str) -> State:
     """No verdict yet; or a good one while the application holds updates (`held`: why)."""
     candidate = shadowing.target.version
-    waits = f"{candidate} may answer, and waits: the application holds updates: {held}"[:500]
+    waits = f"{candidate} may answer, and waits: the application holds updates: {held}"
     return state.with_device(reason=waits if held else _shadowing(candidate, shadowing.live.version))
 
 
@@ -112,14 +112,14 @@ def reject(state: State, target: Target, reason: str, now_s: float) -> Step:
         version=target.version,
         variant=target.variant.name,
         from_version=live,
-        reason=reason[:500],
+        reason=reason,
         plan_sequence=target.plan_sequence,
         attempt=target.attempt,
         evidence=device.evidence,
     )
     told = f"{target.version} was refused: {reason}; " + (f"{live} stays" if live else "no version is installed")
     refusals = device.refuses(target.version, target.attempt, reason)
-    state = state.enters(Phase.REJECTED, told[:500], now_s, target=None, refusals=refusals)
+    state = state.enters(Phase.REJECTED, told, now_s, target=None, refusals=refusals)
     return state.with_moment(assigned=None), (StopTrial(), outcome, probation.kept_files(state))
 
 

@@ -13,7 +13,6 @@ from device_client.core.state import Device, Finding, Installed
 from protocol.messages.manifest import Encoding, Manifest, Variant, cheapest
 from protocol.sizes import size_text
 
-TOLD_MAX_CHARS: Final = 300  # with what a reason says besides it fits into a status
 RUNTIME: Final = "tflite"  # what `requires.runtime` must say; both names of the runtime mean it
 
 
@@ -51,7 +50,7 @@ def choose(
         else:
             fitting.append((variant, encoding))
     if not fitting:
-        return f"no variant of {manifest.version} fits this device: {'; '.join(problems)}"[:480]
+        return f"no variant of {manifest.version} fits this device: {'; '.join(problems)}"
     variant, encoding = min(fitting, key=lambda pair: _rank(policy, pair[0]))
     return VariantSelection(variant, encoding, golden, _because(policy, variant, len(fitting), problems))
 
@@ -132,7 +131,7 @@ def _because(policy: Policy, variant: Variant, fitting: int, problems: list[str]
         return f"variant {variant.name}, as the settings say"
     word = "the smallest" if policy.prefer == "size" else "the most accurate"
     why = "the only one that fits" if fitting == 1 else f"{word} of {fitting} that fit"
-    return "; ".join((f"variant {variant.name}, {why}", *problems))[:TOLD_MAX_CHARS]
+    return "; ".join((f"variant {variant.name}, {why}", *problems))
 
 
 def _half(free_bytes: int | Unknown) -> int | None:

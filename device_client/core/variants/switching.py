@@ -80,21 +80,20 @@ def give_up(
         version=version,
         variant=variant,
         from_version=version,
-        reason=reason[:500],
+        reason=reason,
         plan_sequence=target.plan_sequence,
         attempt=target.attempt,
         evidence=state.device.evidence,
         refit=state.device.refits,
     )
-    finding = Finding(
-        version=version, variant=variant, attempt=target.attempt, reason=reason[:200], latency_ms=latency_ms
-    )
+    finding = Finding(version=version, variant=variant, attempt=target.attempt, reason=reason, latency_ms=latency_ms)
     state, swap = cancel(state.with_device(findings=state.device.finds(finding)))
     live = state.device.live
     if live is None:
         return state, swap
-    live = live.model_copy(update={"choice": f"variant {live.variant.name}; {variant} was tried: {reason}"[:300]})
-    state = state.enters(Phase.COMMITTED, f"runs {version}{live.why()}"[:500], now_s, live=live, target=None)
+    choice = f"variant {live.variant.name}; {variant} was tried: {reason}"
+    live = Installed.model_validate(dict(live) | {"choice": choice})  # truncates
+    state = state.enters(Phase.COMMITTED, f"runs {version}{live.why()}", now_s, live=live, target=None)
     served: Effects = (Swap(live),) if swap else ()
     return state.with_moment(assigned=None), (StopTrial(), *served, outcome, KeepOnly(state.device.files()))
 

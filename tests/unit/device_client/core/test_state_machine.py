@@ -464,4 +464,4 @@ def test_refusals_and_commits_are_remembered_in_a_bounded_number() -> None:
     assert len(device.refusals) == 32
     assert device.refused("99.0.0", 1) is not None
     assert device.refused("0.0.0", 1) is None
-    assert all(len(refusal.reason) <= 300 for refusal in device.refusals)
+    assert all(len(refusal.reason) <= 500 for refusal in device.refusals)

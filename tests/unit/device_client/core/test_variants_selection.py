@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from device_client.core.conditions.readings import Readings, Unknown
+from device_client.core.events import PlanTrusted
 from device_client.core.policy import Policy
+from device_client.core.state import Phase
 from device_client.core.variants.selection import VariantSelection, choose
 from protocol.messages.manifest import Manifest, Requirements, Variant
-from tests.builders import a_golden, a_hash, a_manifest, a_policy, a_variant, an_encoding, fit_readings
+from tests.builders import a_golden, a_hash, a_manifest, a_plan, a_policy, a_variant, an_encoding, fit_readings
+from tests.life import Life
 
 MB = 1_000_000
 BIG = a_variant("float32", size_bytes=60_000, accuracy=0.95, requires=Requirements(memory_bytes=200 * MB))
@@ -83,9 +88,17 @@ def test_a_variant_that_is_too_slow_or_was_never_timed_is_passed_over_where_ther
     assert "int8 takes 2 ms (p95" in refusal(manifest, a_policy(latency_budget_ms=1.0))
 
 
-def test_what_ruled_the_others_out_stays_a_reason_that_can_be_told() -> None:
-    many = [a_variant(f"variant-{number}", requires=Requirements(memory_bytes=10**12)) for number in range(20)]
-    assert len(chosen(a_manifest(variants=[*many, SMALL])).reason) <= 300
+@pytest.mark.parametrize("fitting", [[SMALL], []])
+def test_a_long_list_of_excluded_variants_is_truncated_in_what_is_remembered(fitting: list[Variant]) -> None:
+    many = [a_variant(f"variant-{number}", requires=Requirements(memory_bytes=10**12)) for number in range(30)]
+    manifest = a_manifest("2.0.0", variants=[*many, *fitting])
+    life = Life(policy=a_policy())
+    life.sees(PlanTrusted(a_plan("2.0.0"), {"2.0.0": manifest}))
+    life.reads()
+    target = life.device.target
+    texts = [life.device.reason, *([target.choice] if target else [])]
+    assert life.phase is (Phase.FETCHING if fitting else Phase.DEFERRED)
+    assert all(len(text) == 500 and text.endswith(" …") for text in texts)
 
 
 def test_where_free_memory_is_unknown_and_no_budget_set_memory_rules_nothing_out() -> None:
@@ -104,11 +117,6 @@ def test_when_nothing_fits_every_variant_says_why() -> None:
     assert words.startswith("no variant of 2.0.0 fits this device: ")
     assert "float32 needs 200 MB of memory, 5 MB may be used" in words
     assert "int8 needs 20 MB of memory" in words
-
-
-def test_a_long_list_of_objections_stays_a_reason_that_can_be_told() -> None:
-    many = [a_variant(f"variant-{number}", requires=Requirements(memory_bytes=10**12)) for number in range(30)]
-    assert len(refusal(a_manifest(variants=many))) <= 480
 
 
 def test_a_variant_of_another_runtime_is_passed_over() -> None:
