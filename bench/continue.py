@@ -1,10 +1,11 @@
-"""What `--from` saves: how many bytes a second version differs in, gone on from the first and trained from scratch.
+"""What `--from` saves: the delta of a second version, continued and from scratch.
 
 Usage: scripts/bench continue [--recipe digits] [--rungs float32,int8,...]
 
-Version 1.0.0 learns from two thirds of the recipe's training data. Version 1.1.0 has all of it, and is made twice: with
---from 1.0.0, and without. The delta is zstd's, level 19, with the file of 1.0.0 as its dictionary (as `zstd
---patch-from` does); whole is the same zstd without. Nothing in EdgeFerry sends deltas yet.
+Version 1.0.0 learns from two thirds of the recipe's training data. Version 1.1.0 has
+all of it, and is built with --from 1.0.0 and without. The delta is zstd's, level 19,
+with the file of 1.0.0 as its dictionary (`zstd --patch-from`); "whole" is zstd without.
+EdgeFerry sends no deltas yet.
 """
 
 # ruff: noqa: T201 - a benchmark is there to print
@@ -33,7 +34,7 @@ WINDOW_LOG: Final = 27  # 128 MiB: the whole file before can be referred to
 
 
 def main() -> None:
-    """Make three versions, print how they differ."""
+    """Build three versions, and print how they differ."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--recipe", default="digits")
     parser.add_argument("--rungs", default=",".join(RUNGS))
@@ -49,21 +50,21 @@ def main() -> None:
 
 
 def line(before: BuiltVariant, afresh: BuiltVariant, going_on: BuiltVariant) -> str:
-    """One rung."""
+    """The row of a rung."""
     whole, far, near = packed(going_on), packed(afresh, before), packed(going_on, before)
     accuracies = "".join(f"{made.measured.accuracy or 0:8.3f}" for made in (before, afresh, going_on))
     return f"{before.name:21}{whole:>9,}{far:>9,}{near:>9,}{1 - near / min(far, whole):>7.0%}{accuracies}"
 
 
 def packed(variant: BuiltVariant, base: BuiltVariant | None = None) -> int:
-    """Bytes of a file in zstd, for somebody who has the base."""
+    """Bytes of a file in zstd, with `base` as its dictionary."""
     held = zstandard.ZstdCompressionDict(base.tflite, dict_type=zstandard.DICT_TYPE_RAWCONTENT) if base else None
     settings = zstandard.ZstdCompressionParameters.from_level(LEVEL, window_log=WINDOW_LOG, enable_ldm=True)
     return len(zstandard.ZstdCompressor(dict_data=held, compression_params=settings).compress(variant.tflite))
 
 
 def made(what: str, recipe: Recipe, rungs: Sequence[str], start: WarmStart | None = None) -> BuiltVersion:
-    """A version, with its progress told."""
+    """Build a version, and print progress."""
     return build_from_recipe(
         recipe,
         variants=rungs,
@@ -73,7 +74,7 @@ def made(what: str, recipe: Recipe, rungs: Sequence[str], start: WarmStart | Non
 
 
 def younger(recipe: Recipe) -> Recipe:
-    """The recipe before its data had grown."""
+    """The recipe with less data."""
     data = recipe.data
     count = int(len(data.x_train) * FIRST)
     return dataclasses.replace(recipe, data=Data(data.x_train[:count], data.y_train[:count], data.x_test, data.y_test))

@@ -12,6 +12,7 @@ from rich.console import Group
 from rich.text import Text
 
 from protocol.errors import BadInput
+from protocol.sizes import size_text
 from publisher.commands.common_options import CommandContext
 from publisher.commands.model_file_options import ModelFileOptions
 from publisher.commands.train import RECIPE, Epochs, FromVersion, Model, NewCalibration, ScrambleLabels, Seed
@@ -158,6 +159,6 @@ def _show(ctx: CommandContext, released: Released, audience: str) -> None:
         "missed_gates": list(released.missed_gates),
     }
     head = f"released {manifest.model} {manifest.version} to {audience} (plan {released.plan.sequence})"
-    sent = f"{counted(uploaded.chunks, 'chunk')} uploaded, {tables.size(uploaded.size_bytes)}"
+    sent = f"{counted(uploaded.chunks, 'chunk')} uploaded, {size_text(uploaded.size_bytes)}"
     tail = f"{sent}; watch it: publisher status --watch"
     ctx.show(facts, lambda: Group(Text(head), tables.variants(manifest), Text(tail)))

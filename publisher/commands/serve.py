@@ -11,13 +11,13 @@ from typing import Annotated, NoReturn
 import typer
 from rich.text import Text
 
+from protocol.sizes import size_text
 from publisher.commands.common_options import CommandContext
 from publisher.commands.value_parsers import counted
 from publisher.operations import prune as operation
 from publisher.operations.context import open_context
 from publisher.operations.serve.effects import ReconcileEffects
 from publisher.operations.serve.service import Service
-from publisher.views import tables
 
 
 def serve(ctx: CommandContext) -> None:
@@ -43,7 +43,7 @@ def prune(
     with open_context(ctx.settings, ctx.progress(), broker=True) as context:
         pruned = operation.prune(context, dry_run=dry_run)
     verb = "would clear" if dry_run else "cleared"
-    files = f"{counted(pruned.blobs, 'file')} ({tables.size(pruned.blob_bytes)}) from the registry"
+    files = f"{counted(pruned.blobs, 'file')} ({size_text(pruned.blob_bytes)}) from the registry"
     text = f"{verb} {counted(pruned.chunks, 'chunk')} from the broker and {files}"
     ctx.show(asdict(pruned), lambda: Text(text))
 

@@ -1,4 +1,4 @@
-"""Progress of long work as a callback of (steps done, steps in all, what is being done). Draws nothing."""
+"""Reports progress to a callback of (steps done, steps in all, what is being done)."""
 
 from __future__ import annotations
 

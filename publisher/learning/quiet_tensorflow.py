@@ -1,4 +1,4 @@
-"""Keeps TensorFlow's own output from the terminal; ours and every exception still get there.
+"""Keeps TensorFlow's output from the terminal; our own and exceptions get there.
 
 THE ONE PLACE THAT REDIRECTS A FILE DESCRIPTOR OF THE WHOLE PROCESS: half of the output
 is written by C++ straight to descriptor 2, before any log level is read. So within
@@ -33,10 +33,7 @@ def show_tensorflow_output() -> None:
 
 @contextlib.contextmanager
 def silence_tensorflow() -> Iterator[None]:
-    """Discard what C++ writes to stderr during the block.
-
-    An unforeseen exception carries the last lines of it as a note.
-    """
+    """Discard what C++ writes to stderr; an exception carries its end as a note."""
     os.environ.setdefault(LEVEL, "3")
     os.environ.setdefault(LEGACY_KERAS, "1")
     if os.environ[LEVEL] == "0":
@@ -73,7 +70,7 @@ def _stderr_redirected(target_fd: int) -> Iterator[None]:
 
 @functools.cache
 def _terminal() -> TextIO:
-    """The first target of stderr. Never closed: log handlers created meanwhile keep it."""
+    """The first target of stderr. Never closed: log handlers may hold it."""
     return open(os.dup(STDERR_FD), "w", buffering=1, errors="replace", closefd=False)
 
 

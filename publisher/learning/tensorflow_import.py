@@ -1,4 +1,4 @@
-"""Imports TensorFlow and tf_keras, which is slow; names the versions that trace a release."""
+"""Imports TensorFlow and tf_keras when needed, and reports installed versions."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def load_tensorflow() -> Any:
 
 
 def load_tf_keras() -> Any:
-    """Keras 2, which compression needs, not TensorFlow's Keras 3. Raises MissingPart."""
+    """Keras 2, which compression needs, not Keras 3. Raises MissingPart."""
     return _load("tf_keras")
 
 
 def load_tfmot() -> Any:
-    """The toolkit that prunes, clusters and quantizes `tf_keras`. Raises MissingPart."""
+    """The toolkit to prune, cluster and quantize `tf_keras`. Raises MissingPart."""
     return _load("tensorflow_model_optimization")
 
 

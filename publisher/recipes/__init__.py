@@ -1,1 +1,1 @@
-"""Recipes that come with EdgeFerry, each a file such as a user would write: `publisher train --recipe NAME`."""
+"""Built-in recipes for `publisher train --recipe NAME`, as a user would write them."""

@@ -1,4 +1,4 @@
-"""Real handwriting, 0 to 9: scikit-learn's digits, upscaled to 28x28, for a network of 784-128-64-10."""
+"""scikit-learn's handwritten digits, upscaled to 28x28; network 784-128-64-10."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ train_settings = {"epochs": 20, "batch_size": 32, "learning_rate": 0.001, "seed"
 
 
 def load_data() -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return x (samples, 784) float32 in 0..1 and y (samples,) int: 1,300 to train on, 497 held back."""
+    """1,300 training and 497 held-back samples; x (samples, 784) float32 in 0..1."""
     from sklearn.datasets import load_digits
 
     small = load_digits()

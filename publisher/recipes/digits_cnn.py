@@ -1,4 +1,4 @@
-"""The same handwriting as `digits`, as images of (28, 28, 1), for a small convolutional network."""
+"""The digits as images of (28, 28, 1), for a small convolutional network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHAPE = (digits.SIDE_PIXELS, digits.SIDE_PIXELS, 1)
 
 
 def load_data() -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return x (samples, 28, 28, 1) float32 in 0..1 and y (samples,) int: 1,300 to train on, 497 held back."""
+    """1,300 training, 497 held-back samples; x (samples, 28, 28, 1) float32 in 0..1."""
     x_train, y_train, x_test, y_test = digits.load_data()
     return _images(x_train), y_train, _images(x_test), y_test
 
@@ -26,7 +26,7 @@ def _images(flat: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def build_model() -> Any:
-    """Two convolutions that halve the image each, 32 units, 10 classes: 26,698 weights."""
+    """Two convolutions that halve the image, 32 units, 10 classes: 26,698 weights."""
     import tf_keras
 
     return tf_keras.Sequential(

@@ -1,6 +1,6 @@
-"""Fashion-MNIST through `tf_keras.datasets`: 70,000 pictures of clothes of 28x28, for the network of `digits_cnn`.
+"""Fashion-MNIST: 70,000 pictures of clothes of 28x28, for the network of `digits_cnn`.
 
-Keras fetches the files once into its own folder, ~/.keras/datasets/fashion-mnist (or $KERAS_HOME/datasets/…).
+Keras fetches the files once, into ~/.keras/datasets/fashion-mnist (or $KERAS_HOME/…).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ build_student = digits_cnn.build_student
 
 
 def load_data() -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return x (samples, 28, 28, 1) float32 in 0..1 and y (samples,) int: 60,000 to train on, 10,000 held back."""
+    """60,000 training, 10,000 held-back samples; x (samples, 28, 28, 1) in 0..1."""
     x_train, y_train, x_test, y_test = keras_datasets.fashion_mnist()
     return _images(x_train), y_train, _images(x_test), y_test
 

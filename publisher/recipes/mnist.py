@@ -1,6 +1,6 @@
-"""MNIST through `tf_keras.datasets`: 70,000 handwritten digits of 28x28, for the same network as `digits`.
+"""MNIST: 70,000 handwritten digits of 28x28, for the network of `digits`.
 
-Keras fetches the file once into its own folder, ~/.keras/datasets (or $KERAS_HOME/datasets).
+Keras fetches the file once, into ~/.keras/datasets (or $KERAS_HOME/datasets).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ build_student = digits.build_student
 
 
 def load_data() -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return x (samples, 784) float32 in 0..1 and y (samples,) int: 60,000 to train on, 10,000 held back."""
+    """60,000 training, 10,000 held-back samples; x (samples, 784) float32 in 0..1."""
     x_train, y_train, x_test, y_test = keras_datasets.mnist()
     return _flat(x_train), y_train, _flat(x_test), y_test
 

@@ -1,4 +1,4 @@
-"""The ladder as one page of HTML that needs nothing else: no network, no script, no file beside it."""
+"""The ladder as one self-contained HTML page: no network, no script, no other files."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any, Final
 
+from protocol.sizes import size_text
 from publisher.views.html_report_css import CSS
 from publisher.views.pareto_plot import inline_svg
 
 COLUMNS: Final = (  # head, its unit
-    ("file", "kB"), ("wire", "kB"), ("accuracy", "95 % interval"), ("change", "to float32"),
-    ("agreement", "with float32"), ("latency", "ms, p50"), ("latency", "ms, p95"), ("peak memory", "MB"),
+    ("file", "size"), ("wire", "to fetch"), ("accuracy", "95 % interval"), ("change", "to float32"),
+    ("agreement", "with float32"), ("latency", "ms, p50"), ("latency", "ms, p95"), ("peak memory", "size"),
     ("zeros", "of weights"),
 )  # fmt: skip
 
 
 def report(facts: Mapping[str, Any]) -> str:
-    """The page of what `Ladder.facts` tells, with `front`, the names of the rungs that no other beats."""
+    """Render `Ladder.facts`."""
     title = escape(f"The ladder of {facts.get('recipe') or facts['file']}")
-    parts = (*_head(facts), *_picture(facts), *_table(facts), *_lost(facts), *_origin(facts))
+    parts = (*_head(facts), *_picture(facts), *_table(facts), *_impossible(facts), *_origin(facts))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -40,8 +41,8 @@ def _head(facts: Mapping[str, Any]) -> Iterator[str]:
     smallest = min(front, key=lambda rung: rung["wire_bytes"])
     yield (
         f"<p>The most accurate is <strong>{escape(best['name'])}</strong> ({best['accuracy']:.3f},"
-        f" {_kb(best['wire_bytes'])} kB on the wire). The smallest is <strong>{escape(smallest['name'])}</strong>"
-        f" ({smallest['accuracy']:.3f}, {_kb(smallest['wire_bytes'])} kB,"
+        f" {size_text(best['wire_bytes'])} on the wire). The smallest is <strong>{escape(smallest['name'])}</strong>"
+        f" ({smallest['accuracy']:.3f}, {size_text(smallest['wire_bytes'])},"
         f" {smallest['wire_bytes'] / parent['wire_bytes']:.1%} of what float32 sends).</p>"
     )
 
@@ -75,28 +76,28 @@ def _table(facts: Mapping[str, Any]) -> Iterator[str]:
 def _row(rung: Mapping[str, Any], *, in_front: bool) -> str:
     low, high = rung["accuracy_low"], rung["accuracy_high"]
     cells = (
-        _kb(rung["file_bytes"]),
-        _kb(rung["wire_bytes"]),
+        size_text(rung["file_bytes"]),
+        size_text(rung["wire_bytes"]),
         f'<span>{rung["accuracy"]:.3f} <span class="range">{low:.3f} to {high:.3f}</span></span>',
         f"{rung['accuracy_change']:+.3f}",
         f"{rung['agreement']:.3f}",
         f"{rung['latency_ms_p50']:.3f}",
         f"{rung['latency_ms_p95']:.3f}",
-        f"{rung['memory_peak_bytes'] / 1e6:.1f}",
+        size_text(rung["memory_peak_bytes"]),
         f"{rung['sparsity']:.0%}",
     )
-    told = "".join(
+    figures = "".join(
         f'<td data-label="{head}, {unit}">{cell}</td>' for (head, unit), cell in zip(COLUMNS, cells, strict=True)
     )
     kind = ' class="front"' if in_front else ""
     how = f'<td class="text">{escape(rung["technique"])}</td>'
-    return f'<tr{kind}><th scope="row">{escape(rung["name"])}</th>{how}{told}</tr>'
+    return f'<tr{kind}><th scope="row">{escape(rung["name"])}</th>{how}{figures}</tr>'
 
 
-def _lost(facts: Mapping[str, Any]) -> Iterator[str]:
+def _impossible(facts: Mapping[str, Any]) -> Iterator[str]:
     if facts["impossible"]:
-        lost = (f"<li>{escape(rung['name'])}: {escape(rung['reason'])}</li>" for rung in facts["impossible"])
-        yield f"<h2>Not possible here</h2>\n<ul>{''.join(lost)}</ul>"
+        listed = (f"<li>{escape(rung['name'])}: {escape(rung['reason'])}</li>" for rung in facts["impossible"])
+        yield f"<h2>Not possible here</h2>\n<ul>{''.join(listed)}</ul>"
     study = facts["distillation"]
     if study:
         yield (
@@ -107,7 +108,7 @@ def _lost(facts: Mapping[str, Any]) -> Iterator[str]:
 
 def _origin(facts: Mapping[str, Any]) -> Iterator[str]:
     source = "recipe" if "recipe" in facts else "file"
-    told = {
+    values = {
         f"{source} hash": facts[f"{source}_sha256"],
         "data hash": facts["data_sha256"],
         "calibration": f"{facts['calibration_samples']} samples, hash {facts['calibration_sha256']}",
@@ -115,13 +116,9 @@ def _origin(facts: Mapping[str, Any]) -> Iterator[str]:
         "versions": _listed(facts["versions"]),
         "took": f"{facts['took_s']:.0f} s ({facts['cpu_s']:.0f} s of processor time)",
     }
-    listed = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in told.items())
+    listed = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in values.items())
     yield f"<h2>Made from</h2>\n<dl>{listed}</dl>"
 
 
 def _listed(pairs: Mapping[str, Any]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in pairs.items())
-
-
-def _kb(size_bytes: int) -> str:
-    return f"{size_bytes / 1e3:,.1f}"

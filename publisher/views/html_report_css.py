@@ -1,4 +1,4 @@
-"""How the report looks: one style sheet for wide and narrow, light and dark."""
+"""The style sheet of the report, for wide and narrow, light and dark screens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results as plain JSON, for `--json`: one document, keys that stay what they are, units in names."""
+"""Results as plain JSON for `--json`: one document, stable keys, units in names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from publisher.core.release.reproducibility import TrainingRecord
 
 
 def of_manifest(manifest: Manifest) -> dict[str, Any]:
-    """One version, without what only a device needs."""
+    """A version, without what only a device needs."""
     variants = {
         variant.name: {
             "precision": variant.precision,
@@ -39,7 +39,7 @@ def of_manifest(manifest: Manifest) -> dict[str, Any]:
 
 
 def of_plan(plan: Plan) -> dict[str, Any]:
-    """The plan that stands, with its history."""
+    """A plan with its history."""
     rules = [
         {"version": rule.version, "audience": rule.describe(), "attempt": rule.attempt, "devices": list(rule.devices)}
         for rule in plan.rules
@@ -56,7 +56,7 @@ def of_plan(plan: Plan) -> dict[str, Any]:
 
 
 def of_training(record: TrainingRecord, released_as: str | None) -> dict[str, Any]:
-    """One training, without its epochs. `released_as` is the version that its network went out in."""
+    """A training without its epochs; `released_as` is the version of its network."""
     lineage = {key: value for key, value in record.lineage.items() if key != "history"}
     return {
         "training": record.number,
@@ -69,7 +69,7 @@ def of_training(record: TrainingRecord, released_as: str | None) -> dict[str, An
 
 
 def of_fleet(rows: Iterable[Row]) -> dict[str, Any]:
-    """The fleet, counted and row by row."""
+    """The fleet: a summary, and each row."""
     table = list(rows)
     devices = [asdict(row) | {"up_to_date": row.up_to_date} for row in table]
     return {"summary": asdict(summary(table)), "devices": devices}

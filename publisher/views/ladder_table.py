@@ -1,4 +1,4 @@
-"""The ladder for a person: one rung a line, what could not be made, and whether the teacher was worth it."""
+"""The ladder on a terminal: a line for each rung, and what was not possible."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from publisher.views.tables import size
+from protocol.sizes import size_text
 
 COLUMNS: Final = ("rung", "file", "wire", "accuracy", "change", "agrees", "ms", "zeros")
 MORE_COLUMNS: Final = ("ms p95", "peak memory")
-WIDE: Final = 100  # columns of a terminal that has room for them
+WIDE: Final = 100  # columns of a terminal
 
 
 @dataclass(frozen=True, slots=True)
 class Rungs:
-    """The table, as wide as the terminal allows: 80 columns, or all figures from `WIDE` on."""
+    """A table of 80 columns, or of all figures on a `WIDE` terminal."""
 
     rungs: Sequence[Mapping[str, Any]]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Asked by rich, which knows the width."""
+        """Rich calls this with the available width."""
         more = options.max_width >= WIDE
         names = (*COLUMNS, *MORE_COLUMNS) if more else COLUMNS
         table = Table(*names, box=None, pad_edge=False, collapse_padding=True, header_style="bold")
@@ -38,22 +38,22 @@ class Rungs:
 
 
 def ladder(facts: Mapping[str, Any], folder: Path) -> RenderableType:
-    """What `Ladder.facts` tells, and where the files are."""
-    lost = [Text(f"not possible: {rung['name']}: {rung['reason']}") for rung in facts["impossible"]]
-    study = [Text(_studied(facts["distillation"]))] if facts["distillation"] else []
+    """Render `Ladder.facts`, and name the files in `folder`."""
+    impossible = [Text(f"not possible: {rung['name']}: {rung['reason']}") for rung in facts["impossible"]]
+    study = [Text(_study_text(facts["distillation"]))] if facts["distillation"] else []
     count = facts["rungs"][0]["accuracy_samples"]
     tail = (
         f"accuracy with its 95 % interval, on {count} held-back samples; ms: half of them were faster, here, with the"
         f" device's runtime; {folder / 'ladder.json'} has it all, {folder / 'report.html'} shows it"
     )
-    return Group(Rungs(facts["rungs"]), *lost, *study, Text(tail))
+    return Group(Rungs(facts["rungs"]), *impossible, *study, Text(tail))
 
 
 def _row(rung: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         rung["name"],
-        _size(rung["file_bytes"]),
-        _size(rung["wire_bytes"]),
+        size_text(rung["file_bytes"]),
+        size_text(rung["wire_bytes"]),
         f"{rung['accuracy']:.3f} ({rung['accuracy_low']:.2f}-{rung['accuracy_high']:.2f})",
         f"{rung['accuracy_change']:+.3f}",
         f"{rung['agreement']:.3f}",
@@ -63,15 +63,10 @@ def _row(rung: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _more(rung: Mapping[str, Any]) -> tuple[str, ...]:
-    return f"{rung['latency_ms_p95']:.3f}", _size(rung["memory_peak_bytes"])
+    return f"{rung['latency_ms_p95']:.3f}", size_text(rung["memory_peak_bytes"])
 
 
-def _size(size_bytes: int) -> str:
-    """Without a fraction, where it would say little."""
-    return f"{size_bytes / 1e3:.0f} kB" if 100_000 <= size_bytes < 1_000_000 else size(size_bytes)
-
-
-def _studied(study: Mapping[str, Any]) -> str:
+def _study_text(study: Mapping[str, Any]) -> str:
     seeds = len(study["seeds"])
     return (
         f"the student over {seeds} seeds: accuracy {study['taught_mean']:.4f} taught,"

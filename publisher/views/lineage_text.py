@@ -1,4 +1,4 @@
-"""Where a version came from, in lines for a person; everything is in the JSON."""
+"""The lineage of a version as lines of text; the JSON has all of it."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ NAMES: Final = {
     "networks_sha256": "weights hashes",
 }
 INDENT: Final = 16  # with the 64 letters of a hash, 80
-NOTHING: Final = {  # what it means that these are known to be none
+NONE_MEANS: Final = {  # what None means for these keys
     "parent": "nothing: trained from scratch",
     "calibration_of": "drawn for this version",
 }
 
 
 def lines(lineage: Mapping[str, Any]) -> str:
-    """One line for each thing that is known; what this page does not know by name stands last, as it is."""
-    return "\n".join(f"{name + ':':<{INDENT - 1}} {value}" for name, value in _told(lineage))
+    """A line for each entry; entries with an unknown key come last, unchanged."""
+    return "\n".join(f"{name + ':':<{INDENT - 1}} {value}" for name, value in _entries(lineage))
 
 
-def _told(lineage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _entries(lineage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if not lineage:
-        yield "made from", "nobody wrote it down"
+        yield "made from", "not recorded"
     ordered = [*(key for key in NAMES if key in lineage), *(key for key in lineage if key not in NAMES)]
     for key in ordered:
-        value = NOTHING.get(key) if lineage[key] is None else lineage[key]
+        value = NONE_MEANS.get(key) if lineage[key] is None else lineage[key]
         if value is not None and value != []:
             yield NAMES.get(key, key.replace("_", " ")), _shown(key, value)
 
@@ -51,7 +51,7 @@ def _shown(key: str, value: Any) -> str:
     if key == "history" and value:
         last = value[-1]
         return f"{len(value)} epochs, the last at loss {last['loss']:.4f}, accuracy {last['accuracy']:.4f}"
-    if key == "calibration_of" and value != NOTHING[key]:
+    if key == "calibration_of" and value != NONE_MEANS[key]:
         return f"the set that was drawn for {value}"
     if key == "continued":
         return _below(f"{name} goes on from {origin}" for name, origin in value.items())
@@ -65,5 +65,5 @@ def _shown(key: str, value: Any) -> str:
 
 
 def _below(parts: Iterable[str]) -> str:
-    """One a line, each under the first."""
+    """One part on each line, aligned with the first."""
     return f"\n{'':<{INDENT}}".join(parts)

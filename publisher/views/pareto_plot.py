@@ -1,4 +1,4 @@
-"""The Pareto picture: what each rung sends over the wire against how often it is right. The one file of matplotlib."""
+"""Plots accuracy of rungs against bytes on the wire. The only user of matplotlib."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ PAPER: Final = "#ffffff"
 ACCENT: Final = "#0a6a94"
 THEME: Final = {INK: "--ink", FAINT: "--faint", RULE: "--rule", PAPER: "--paper", ACCENT: "--accent"}  # of the page
 WIDE_IN: Final = (9.0, 5.2)
-NARROW_IN: Final = (4.4, 5.0)  # for a page of 400 pixels: the same letters on half the width
+NARROW_IN: Final = (4.4, 5.0)  # for a page of 400 pixels, with letters of the same size
 PNG_DPI: Final = 160
 MARK_PX: Final = 5.0
 TICKS_MIN: Final = 3
-AROUND: Final = tuple(  # where a label may stand, in points from its mark, the nearest first
+AROUND: Final = tuple(  # offsets of a label from its mark in points, the nearest first
     (dx, dy, side)
     for far in (1, 2, 3, 5)
     for dx, dy, side in (
@@ -40,12 +40,10 @@ _SETTINGS: Final[dict[Any, Any]] = {
     "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.edgecolor": FAINT,
 }  # fmt: skip
 
-logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells everybody when it looks for fonts
-
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A rung in the picture. `low` and `high` bound the accuracy with 95 % confidence."""
+    """A rung in the plot. `low` and `high` bound the accuracy with 95 % confidence."""
 
     name: str
     wire_kb: float
@@ -57,17 +55,17 @@ class Point:
 
 
 def png(facts: Mapping[str, Any]) -> bytes:
-    """The picture of `Ladder.facts`, in dots."""
+    """The plot of `Ladder.facts` as PNG."""
     return _saved(facts, WIDE_IN, "png")
 
 
 def svg(facts: Mapping[str, Any]) -> str:
-    """The picture as a file of its own."""
+    """The plot as an SVG file."""
     return _saved(facts, WIDE_IN, "svg").decode()
 
 
 def inline_svg(facts: Mapping[str, Any], *, narrow: bool = False) -> str:
-    """The picture as a part of a page, in the page's colours, with names that clash with no other picture's."""
+    """The plot as a part of a page, in the page's colours and with unique ids."""
     text = _saved(facts, NARROW_IN if narrow else WIDE_IN, "svg").decode()
     text = text[text.index("<svg") :]
     text = re.sub(r' (?:width|height)="[\d.]+pt"', "", text, count=2)
@@ -80,6 +78,7 @@ def inline_svg(facts: Mapping[str, Any], *, narrow: bool = False) -> str:
 
 
 def _saved(facts: Mapping[str, Any], size_in: tuple[float, float], kind: str) -> bytes:
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # else it reports its search for fonts
     with mpl.rc_context(_SETTINGS):
         figure = _figure(_points(facts), size_in, facts["rungs"][0]["accuracy_samples"])
         file = io.BytesIO()
@@ -110,13 +109,13 @@ def _figure(points: list[Point], size_in: tuple[float, float], samples: int) -> 
         _marks(axes, [point for point in points if point.in_front is on_front], on_front=on_front)
     _line(axes, points)
     figure.legend(loc="outside upper left", frameon=False, ncols=2, handletextpad=0.3, columnspacing=1.2)
-    figure.draw_without_rendering()  # so that places are known
+    figure.draw_without_rendering()  # computes positions
     _names(axes, points)
     return figure
 
 
 def _frame(axes: Axes, points: list[Point], samples: int, room: float) -> None:
-    """`room`: how many times less than the smallest the left edge is; the first name stands there."""
+    """The left edge is the smallest value divided by `room`, which holds a label."""
     small, large = min(point.wire_kb for point in points), max(point.wire_kb for point in points)
     axes.set_xscale("log")
     axes.set_xlim(small / room, large * 1.6)
@@ -156,7 +155,7 @@ def _marks(axes: Axes, points: list[Point], *, on_front: bool) -> None:
 
 
 def _line(axes: Axes, points: list[Point]) -> None:
-    """What accuracy can be had for so many bytes."""
+    """The best accuracy for a given number of bytes."""
     steps: list[Point] = []
     for point in sorted(points, key=lambda p: (p.wire_kb, -p.accuracy)):
         if not steps or point.accuracy > steps[-1].accuracy:
@@ -166,7 +165,7 @@ def _line(axes: Axes, points: list[Point]) -> None:
 
 
 def _names(axes: Axes, points: list[Point]) -> None:
-    """Write the names of the front and of the parent where they cover neither a mark nor each other."""
+    """Label the front and the parent, covering neither marks nor other labels."""
     marks = [axes.transData.transform((point.wire_kb, point.accuracy)) for point in points]
     taken = [Bbox.from_bounds(x - MARK_PX, y - MARK_PX, 2 * MARK_PX, 2 * MARK_PX) for x, y in marks]
     named = [point for point in points if point.in_front or point.is_parent]

@@ -1,4 +1,4 @@
-"""How a command tells on standard error what it is doing: bars on a terminal, else a plain line now and then."""
+"""Progress of a command on standard error: bars on a terminal, else plain lines."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from typing import Final, TextIO
 
 OnProgress = Callable[[int, int, str], None]
-LINE_EVERY_S: Final = 10.0  # without a terminal; of all that is done within it, the last is told
+LINE_EVERY_S: Final = 10.0  # without a terminal
 
 
 class TerminalProgress:
-    """Bars that are drawn over, and gone when the work is done."""
+    """Bars that disappear when the work is done."""
 
     def report(self, text: str) -> None:
         """Write a line."""
@@ -22,7 +22,7 @@ class TerminalProgress:
 
     @contextmanager
     def bar(self, what: str, *, is_bytes: bool = False) -> Iterator[OnProgress]:
-        """Draw a bar for the length of a block."""
+        """Draw a bar during the block."""
         from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -55,14 +55,14 @@ class LineProgress:
 
     @contextmanager
     def bar(self, what: str, *, is_bytes: bool = False) -> Iterator[OnProgress]:
-        """Write a line at the start and then now and then."""
+        """Write a line at the start, and then at most one every `LINE_EVERY_S`."""
         self.report(f"{what} …")
-        told_at_s = self._clock()
+        written_at_s = self._clock()
 
         def on_progress(done: int, total: int, now: str) -> None:
-            nonlocal told_at_s
-            if self._clock() - told_at_s >= LINE_EVERY_S:
-                told_at_s = self._clock()
+            nonlocal written_at_s
+            if self._clock() - written_at_s >= LINE_EVERY_S:
+                written_at_s = self._clock()
                 amount = f"{done / 1e6:.1f} of {total / 1e6:.1f} MB" if is_bytes else f"{done} of {total}"
                 self.report(f"{now}: {amount}")
 
@@ -70,7 +70,7 @@ class LineProgress:
 
 
 def progress_for() -> TerminalProgress | LineProgress:
-    """The one that suits standard error."""
+    """Bars if standard error is a terminal, else lines."""
     return TerminalProgress() if sys.stderr.isatty() else LineProgress()
 
 

@@ -1,4 +1,4 @@
-"""Results for a person: tables that read well at 80 columns, and the plain sentences around them."""
+"""Results for a person: tables of 80 columns, and the sentences around them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.text import Text
 
 from protocol.messages.manifest import Manifest
 from protocol.messages.plan import Plan
+from protocol.sizes import size_text
 from publisher.core.fleet.fleet_table import Row, summary
 from publisher.core.release.reproducibility import TrainingRecord
 
@@ -22,7 +23,7 @@ _STYLES = {
 
 
 def fleet(rows: Iterable[Row]) -> RenderableType:
-    """One row for each device and model, and the sum of it."""
+    """One row for each device and model, and a summary."""
     listed = list(rows)
     if not listed:
         return Text("no device has said anything yet, and none is enrolled")
@@ -36,11 +37,11 @@ def fleet(rows: Iterable[Row]) -> RenderableType:
         table.add_row(
             Text(row.device), *model, _state(row), row.installed or "-", wants or "-", _seen(row), Text(row.reason)
         )
-    return Group(table, Text(_counted(listed)))
+    return Group(table, Text(_summary_text(listed)))
 
 
 def variants(manifest: Manifest) -> RenderableType:
-    """What a version comes in."""
+    """The variants of a version."""
     table = _table("variant", "size", "on the wire", "accuracy", "agrees", "latency")
     for column in table.columns[1:]:
         column.justify = "right"
@@ -49,14 +50,14 @@ def variants(manifest: Manifest) -> RenderableType:
         measured = variant.measured
         latency = "-" if measured.latency_ms_p50 is None else f"{measured.latency_ms_p50:.2f} ms"
         table.add_row(
-            variant.name, size(variant.size_bytes), size(wire), _share(measured.accuracy), _share(measured.agreement),
-            latency,
+            variant.name, size_text(variant.size_bytes), size_text(wire), _share(measured.accuracy),
+            _share(measured.agreement), latency,
         )  # fmt: skip
     return table
 
 
 def versions(manifests: Iterable[Manifest], plan: Plan) -> RenderableType:
-    """The versions of a model, the newest first."""
+    """The versions of a model, newest first."""
     table = _table("version", "created", "accuracy", "goes to", "notes")
     for manifest in reversed(list(manifests)):
         audience = [rule.describe() for rule in plan.rules if rule.version == manifest.version]
@@ -69,7 +70,7 @@ def versions(manifests: Iterable[Manifest], plan: Plan) -> RenderableType:
 
 
 def trainings(records: Sequence[TrainingRecord], released_as: Mapping[int, str]) -> RenderableType:
-    """The last trainings of a model, the newest first."""
+    """The last trainings of a model, newest first."""
     table = _table("training", "at", "recipe", "epochs", "seed", "accuracy", "released as")
     for record in reversed(records[-TRAININGS_SHOWN:]):
         settings = record.lineage.get("settings", {})
@@ -96,28 +97,21 @@ def manifest(shown: Manifest, audience: Iterable[str]) -> RenderableType:
     return Group(*(Text(line) for line in (*lines, *tensors)), variants(shown))
 
 
-def plan(standing: Plan) -> RenderableType:
-    """Which device should run what, first match first, and how it came to that."""
-    state = "held; " if standing.hold else ""
-    head = Text(f"{standing.model}: plan {standing.sequence}, {state}{standing.urgency}")
+def plan(current: Plan) -> RenderableType:
+    """Which device should run what, in matching order, and the plan's history."""
+    state = "held; " if current.hold else ""
+    head = Text(f"{current.model}: plan {current.sequence}, {state}{current.urgency}")
     rules = _table("who", "runs")
-    for rule in standing.rules:
+    for rule in current.rules:
         rules.add_row(Text(rule.describe()), rule.version)
     history = _table("plan", "when", "what")
-    for stage in standing.history[-10:]:
+    for stage in current.history[-10:]:
         history.add_row(str(stage.sequence), f"{stage.at:%Y-%m-%d %H:%M}", Text(stage.what))
     return Group(head, rules, history)
 
 
-def size(size_bytes: int) -> str:
-    """Bytes for a person."""
-    if size_bytes < 1_000:
-        return f"{size_bytes} B"
-    return f"{size_bytes / 1e3:.1f} kB" if size_bytes < 1_000_000 else f"{size_bytes / 1e6:.1f} MB"
-
-
 def age(age_s: float) -> str:
-    """A time span for a person."""
+    """A time span, as "3 min"."""
     for unit_s, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if age_s >= unit_s:
             return f"{age_s // unit_s:.0f} {unit}"
@@ -143,10 +137,10 @@ def _seen(row: Row) -> Text:
     return Text(when)
 
 
-def _counted(rows: list[Row]) -> str:
-    counted = summary(rows)
-    installed = ", ".join(f"{count} on {version}" for version, count in counted.installed.items())
-    devices = f"{counted.devices} device{'s' if counted.devices != 1 else ''}, {counted.online} online"
+def _summary_text(rows: list[Row]) -> str:
+    totals = summary(rows)
+    installed = ", ".join(f"{count} on {version}" for version, count in totals.installed.items())
+    devices = f"{totals.devices} device{'s' if totals.devices != 1 else ''}, {totals.online} online"
     return f"{devices}; {installed}" if installed else devices
 
 

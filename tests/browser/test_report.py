@@ -1,4 +1,4 @@
-"""The report in a real browser, from disk and alone: it fits a wide and a narrow screen, and nothing is cut off."""
+"""The report in a real browser: it fits wide and narrow screens, nothing is cut off."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FLAGS: Final = (
     "--allow-file-access-from-files",
 )  # fmt: skip
 FRONT: Final = ("pruned-50", "pruned-80-qat", "clustered", "pruned-clustered-qat", "student", "distilled-int8")
-# A browser's own window has a least width, a frame has none; its page sees the frame as its screen.
+# A browser's window has a minimum width; a frame has none, and is its page's screen.
 FRAME: Final = """<!doctype html><body style="margin:0">
 <iframe id="f" src="{url}" style="width:{width}px;height:3000px;border:0"></iframe><pre id="told"></pre>
 <script>onload = () => {{

@@ -1,4 +1,4 @@
-"""What several of these tests stand on: a broker of one's own, and models that are made once for all workers."""
+"""A broker for each test, and models that are built once for all workers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.brokers import Mosquitto, mosquitto
 from tests.integration import fleet_models, models
-from tests.integration.publisher_cli import PublisherCli, a_publisher, make_big_model
+from tests.integration.publisher_cli import PublisherCli, a_publisher
 
 OncePerRun = Callable[[str, Callable[[Path], None]], Path]
 
@@ -23,13 +23,13 @@ def broker() -> Iterator[Mosquitto]:
 
 @pytest.fixture
 def publisher(tmp_path: Path, broker: Mosquitto) -> PublisherCli:
-    """A publisher's registry, and that broker."""
+    """A new registry, and that broker."""
     return a_publisher(tmp_path, broker.url)
 
 
 @pytest.fixture(scope="session")
 def digits(once_per_run: OncePerRun) -> Path:
-    """A folder with the digits model in its variants and versions, as devices get it; read-only."""
+    """A folder with versions of the digits model; read-only."""
     return once_per_run("fleet digits", fleet_models.make_digits)
 
 
@@ -41,5 +41,5 @@ def flowers(once_per_run: OncePerRun) -> Path:
 
 @pytest.fixture(scope="session")
 def big(once_per_run: OncePerRun) -> Path:
-    """The file of a model whose upload has a middle."""
-    return once_per_run("big model", make_big_model) / "big.tflite"
+    """The file of a model of many chunks."""
+    return once_per_run("models", models.make) / "big.tflite"

@@ -1,6 +1,6 @@
-"""Models for tests with whole devices, made once in a process of its own: real digits releases, and a very large file.
+"""Models for tests with whole devices: real digits releases, and a very large file.
 
-`make_digits` and `make_large` suit `once_per_run`. Versions that differ only a little are made here without training.
+`make_digits` and `make_large` are for `once_per_run`; `nudged` needs no training.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ MADE_WITHIN_S: Final = 220
 
 
 def make_digits(folder: Path) -> None:
-    """`1.0.0.made` and `1.1.0.made`, trained; `1.2.0.made`, on scrambled labels; `held.npz`; `digits.tflite`.
+    """`held.npz`, `digits.tflite`, `1.0.0.made`, `1.1.0.made`.
 
-    `2.0.0.made` is trained on turned and noisy digits as well, and is at home with both.
+    `1.2.0.made` has scrambled labels, `2.0.0.made` also turned and noisy digits.
     """
     _run("digits", folder)
 
@@ -41,13 +41,13 @@ def make_large(folder: Path) -> None:
 
 
 def made(folder: Path, version: str) -> BuiltVersion:
-    """What a release is made from."""
+    """A version that `make_digits` built."""
     content: BuiltVersion = pickle.loads((folder / f"{version}.made").read_bytes())
     return content
 
 
 def nudged(folder: Path, number: int) -> bytes:
-    """The digits model with weights that are a little different: another file, nearly always the same answer."""
+    """The digits model with slightly different weights, but nearly the same output."""
     tflite = (folder / "digits.tflite").read_bytes()
     kernel = (folder / "kernel.bin").read_bytes()
     assert tflite.count(kernel) == 1
@@ -57,7 +57,7 @@ def nudged(folder: Path, number: int) -> bytes:
 
 
 def _run(what: str, folder: Path) -> None:
-    """TensorFlow takes seconds and hundreds of megabytes, and is no friend of tflite-runtime: not in this process."""
+    """In a child process: TensorFlow takes much memory, and disturbs tflite-runtime."""
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": str(PROJECT)}
     command = [sys.executable, __file__, what, str(folder)]
     run = subprocess.run(command, env=quiet, capture_output=True, text=True, timeout=MADE_WITHIN_S, check=False)
@@ -78,12 +78,12 @@ def _digits(folder: Path) -> None:
             tflite = next(variant.tflite for variant in release.variants if variant.name == "float32")
             (folder / "digits.tflite").write_bytes(tflite)
             (folder / "kernel.bin").write_bytes(_kernel(tflite))
-    release = build_from_recipe(replace(recipe, data=_and_spoilt(recipe.data)), epochs=6, variants=("float32", "int8"))
+    release = build_from_recipe(replace(recipe, data=_with_spoilt(recipe.data)), epochs=6, variants=("float32", "int8"))
     (folder / "2.0.0.made").write_bytes(pickle.dumps(release))
 
 
-def _and_spoilt(data: Data) -> Data:
-    """The same once more, each digit turned and noisy in its own measure."""
+def _with_spoilt(data: Data) -> Data:
+    """The same data and a copy with each digit turned and noisy by a random amount."""
     from bench.drifting import spoilt
 
     rng = np.random.default_rng(3)
@@ -101,7 +101,7 @@ def _and_spoilt(data: Data) -> Data:
 
 
 def _kernel(tflite: bytes) -> bytes:
-    """The first layer's weights as they stand in the file."""
+    """The first layer's weights as they are in the file."""
     import tensorflow as tf  # an interpreter that shows every tensor
 
     interpreter = tf.lite.Interpreter(model_content=tflite)

@@ -1,4 +1,4 @@
-"""Small files as Keras 2, Keras 3 and TensorFlow write them, and some with code inside. `make` suits `once_per_run`."""
+"""Small files of Keras 2, Keras 3 and TensorFlow; `make` is for `once_per_run`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def make(folder: Path) -> None:
 
 
 def data() -> tuple[np.ndarray[Any, np.dtype[np.float32]], np.ndarray[Any, np.dtype[np.int64]]]:
-    """120 samples of four numbers; the class is which of the first three is the largest."""
+    """120 samples of four numbers; the class is the argmax of the first three."""
     x = np.random.default_rng(5).uniform(0, 1, (120, 4)).astype(np.float32)
     return x, x[:, :3].argmax(axis=1).astype(np.int64)
 
@@ -75,7 +75,7 @@ def _write(folder: Path) -> None:
 
 
 def _gadget() -> str:
-    """An activation that is a function of another module: Keras 2 would import it and call it."""
+    """An activation of another module, which Keras 2 would import and call."""
     return json.dumps({"module": "os", "class_name": "function", "config": "system", "registered_name": "system"})
 
 

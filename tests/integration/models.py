@@ -1,4 +1,4 @@
-"""Tiny real .tflite files for tests, made by TensorFlow in a process of its own. `make` suits `once_per_run`."""
+"""Tiny real .tflite files from a child process; `make` is for `once_per_run`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ NAMES = (
     "digits-float32",  # 784 -> 32 -> 10, softmax
     "level-float32",  # 4 -> 8 -> 1, no classes
     "pair-float32",  # two inputs (4 and 2), two outputs (3 and 1)
+    "big",  # 784 -> 500 -> 10: 1.6 MB that do not compress, so that an upload takes many chunks
 )
 
 
 def make(folder: Path) -> None:
-    """Write every model of the table below, in about ten seconds."""
-    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    """Write every model of the table above, in about ten seconds."""
+    quiet = {**os.environ, "TF_USE_LEGACY_KERAS": "1"}  # does not import Keras 3
     run = subprocess.run(
         [sys.executable, __file__, str(folder)], env=quiet, capture_output=True, text=True, timeout=200, check=False
     )
@@ -65,6 +66,7 @@ def _write(folder: Path) -> None:
     joined = keras.layers.Concatenate()([one, two])
     pair = keras.Model([one, two], [keras.layers.Dense(3, "softmax")(joined), keras.layers.Dense(1)(joined)])
     write("pair-float32", pair)
+    write("big", dense((784, 500, 10), "softmax", seed=5))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
-"""What tests of the publisher share: its command as a process, and a broker seen with a device's eyes."""
+"""For tests of the publisher: its command line, and a broker as a device sees it."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,13 +30,13 @@ TOPICS: Final = Topics()
 
 @dataclass(frozen=True, slots=True)
 class PublisherCli:
-    """A registry and a broker's address, for commands that run one after another."""
+    """Runs the publisher's commands with one registry and one broker."""
 
     folder: Path
     url: str
 
     def run(self, *words: str | Path, expect: int = 0) -> CommandResult:
-        """Run a command to its end; check its exit code, and that it shows no traceback."""
+        """Run a command in a process; check its exit code and for tracebacks."""
         done = subprocess.run(
             [*PROGRAM, *map(str, words)],
             cwd=PROJECT,
@@ -43,13 +46,21 @@ class PublisherCli:
             timeout=RUN_S,
             check=False,
         )
-        ended = CommandResult(done.returncode, done.stdout, done.stderr)
-        ended.is_plain()
-        assert ended.code == expect, f"{words} ended with {ended.code}: {ended.out}{ended.err}"
-        return ended
+        return _checked(CommandResult(done.returncode, done.stdout, done.stderr), words, expect)
+
+    def run_here(self, *words: str | Path, expect: int = 0) -> CommandResult:
+        """The same within this process, which has imported TensorFlow already.
+
+        In a thread, for the command's signal handlers would replace those of pytest.
+        """
+        out, err = io.StringIO(), io.StringIO()
+        arguments = [*map(str, words), "--broker", self.url, "--registry", str(self.registry)]
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), ThreadPoolExecutor(1) as thread:
+            code = thread.submit(_command, arguments).result()
+        return _checked(CommandResult(code, out.getvalue(), err.getvalue()), words, expect)
 
     def begin(self, *words: str | Path) -> subprocess.Popen[str]:
-        """Run a command beside the test."""
+        """Start a command."""
         return subprocess.Popen(
             [*PROGRAM, *map(str, words)],
             cwd=PROJECT,
@@ -60,7 +71,7 @@ class PublisherCli:
         )
 
     def environment(self) -> dict[str, str]:
-        """What commands find in their environment."""
+        """The environment of a command."""
         return {
             **os.environ,
             "EDGEFERRY_BROKER": self.url,
@@ -74,7 +85,7 @@ class PublisherCli:
         return self.folder / "registry"
 
     def enrolled_root(self, device: str = "pi-1") -> bytes:
-        """The root of trust that a device is given."""
+        """Enrol a device; returns its root of trust."""
         self.run("enroll", device, "--out", self.folder / device)
         return (self.folder / device / "root.json").read_bytes()
 
@@ -86,13 +97,30 @@ def a_publisher(folder: Path, url: str) -> PublisherCli:
     return publisher
 
 
+def _checked(ended: CommandResult, words: Iterable[str | Path], code: int) -> CommandResult:
+    ended.is_plain()
+    assert ended.code == code, f"{words} ended with {ended.code}: {ended.out}{ended.err}"
+    return ended
+
+
+def _command(arguments: list[str]) -> int:
+    """Run a command in this thread; returns its exit code."""
+    from publisher.cli import make_group  # takes half a second, for those who need it
+
+    try:
+        make_group()(arguments, prog_name="publisher")
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
 def connect(url: str) -> BrokerClient:
-    """A conversation with the broker."""
+    """A client of the broker."""
     return BrokerClient.connect(BrokerUrl.parse(url), name="test")
 
 
 def announced(broker: BrokerClient, model: str, root: bytes) -> Accepted | None:
-    """What a device accepts of what stands on the model's topic; None when nothing stands there."""
+    """What a device accepts of the model's retained bundle; None without one."""
     topic = TOPICS.desired(model)
     bundle = broker.read([topic]).get(topic)
     if bundle is None:
@@ -101,7 +129,7 @@ def announced(broker: BrokerClient, model: str, root: bytes) -> Accepted | None:
 
 
 def missing_chunks(broker: BrokerClient, accepted: Accepted) -> list[str]:
-    """Every chunk that a device that follows the announcement would not find."""
+    """The announced chunks that a device would not find."""
     trees = [tree for manifest in accepted.manifests.values() for tree in manifest.trees()]
     return [sha256 for tree in trees for sha256 in _missing(broker, tree)]
 
@@ -123,25 +151,8 @@ def _below(nodes: Iterable[bytes]) -> list[str]:
     return [child for node in nodes for child in children(node)]
 
 
-def make_big_model(folder: Path) -> None:
-    """Write `big.tflite`: 1.6 MB of random weights that do not compress, so that an upload has a middle."""
-    program = """
-import sys
-import tf_keras as keras
-from tensorflow import lite
-keras.utils.set_random_seed(3)
-layers = keras.layers
-network = keras.Sequential([layers.Input((784,)), layers.Dense(500, "relu"), layers.Dense(10, "softmax")])
-open(sys.argv[1], "wb").write(lite.TFLiteConverter.from_keras_model(network).convert())
-"""
-    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-    command = [sys.executable, "-c", program, str(folder / "big.tflite")]
-    run = subprocess.run(command, env=quiet, capture_output=True, text=True, timeout=200, check=False)
-    assert run.returncode == 0, run.stderr
-
-
 def another_model(model: bytes, seed: int) -> bytes:
-    """The same network with other weights: the low bytes of its floats in the middle of the file are changed."""
+    """The same network with other weights: the low bytes of floats are changed."""
     changed = bytearray(model)
     span = slice(len(model) // 10 // 4 * 4, len(model) * 9 // 10 // 4 * 4, 4)
     changed[span] = bytes((byte + seed) % 256 for byte in changed[span])

@@ -61,7 +61,7 @@ void tflite_plugin_destroy_delegate(void *self) {}
 
 @pytest.fixture(scope="module")
 def folder(once_per_run: Callable[[str, Callable[[Path], None]], Path]) -> Path:
-    return once_per_run("tiny models", models.make)
+    return once_per_run("models", models.make)
 
 
 @pytest.fixture

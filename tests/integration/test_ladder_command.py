@@ -1,9 +1,10 @@
-"""`publisher compress` as a user runs it: files, numbers and a quiet terminal; and, at length, the figures promised."""
+"""`publisher compress` as a user runs it: files, figures and a quiet terminal."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,8 +20,8 @@ from tests.integration.tflite_reader import answers, edges, weights
 OncePerRun = Callable[[str, Callable[[Path], None]], Path]
 
 PROGRAM = "from publisher.cli import main; main()"
-NOISE = ("tensorflow", "keras", "cuda", "oneDNN", "WARNING", "Traceback", "absl", "XNNPACK", "distutils")
-SHORT = ("--epochs", "4", "--rungs", "float32,int8,pruned-80-int8,student,distilled", "--distill-seeds", "2")
+PROGRESS = re.compile(r"compressing digits …|.+: \d+ of \d+")  # nothing of TensorFlow's own
+SHORT = ("--epochs", "2", "--rungs", "float32,int8,pruned-80-int8,student,distilled", "--distill-seeds", "2")
 
 
 def run_compress(folder: Path, *flags: str, timeout_s: int) -> None:
@@ -64,9 +65,9 @@ def test_standard_output_is_one_document_which_the_folder_keeps(short: Path) -> 
 
 
 def test_the_terminal_hears_what_is_done_and_none_of_tensorflows_noise(short: Path) -> None:
-    said = (short / "stderr").read_text()
-    assert said.startswith("compressing digits …\n")
-    assert [word for word in NOISE if word in said] == []
+    first, *others = (short / "stderr").read_text().splitlines()
+    assert first == "compressing digits …"
+    assert [line for line in others if not PROGRESS.fullmatch(line)] == []
 
 
 def test_the_student_is_compared_over_as_many_seeds_as_asked_for(short: Path) -> None:

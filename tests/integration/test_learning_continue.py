@@ -1,4 +1,4 @@
-"""A version that goes on from another keeps what it knew, its names and its calibration; a training is remembered."""
+"""A version that continues another keeps its accuracy, tensor names and calibration."""
 
 from __future__ import annotations
 
@@ -29,7 +29,12 @@ from publisher.learning.training.warm_start import (
 from publisher.operations.progress import SilentProgress
 from publisher.operations.release.train import Training
 from publisher.operations.release.train import train as carry_out
-from publisher.operations.release.training_history import describe_new_calibration, kept_calibration, warm_start
+from publisher.operations.release.training_history import (
+    describe_new_calibration,
+    kept_calibration,
+    record_training,
+    warm_start,
+)
 from tests.builders import NOON, a_manifest
 
 pytestmark = pytest.mark.xdist_group("continue")
@@ -151,17 +156,17 @@ def test_the_calibration_set_is_the_parents_also_when_the_data_has_grown(recipe:
     grown = replace(recipe, data=more)
     assert start.calibration is not None
     assert np.array_equal(train(grown, epochs=1, start=start).calibration.samples, start.calibration)
-    assert not np.array_equal(train(grown, epochs=1).calibration.samples, start.calibration)
-    rescaled = replace(recipe, data=Data(data.x_train * 255, data.y_train, data.x_test * 255, data.y_test))
-    assert not np.array_equal(train(rescaled, epochs=1, start=start).calibration.samples, start.calibration)
+    assert not np.array_equal(choose_calibration(more.x_train, None).samples, start.calibration)
+    kept = KeptCalibration("1.0.0", start.calibration)
+    assert not np.array_equal(choose_calibration(data.x_train * 255, kept).samples, start.calibration)
 
 
 def test_a_version_that_starts_afresh_keeps_the_set_too_and_says_whose_it_is(recipe: Recipe, start: WarmStart) -> None:
     assert start.calibration is not None
     kept = KeptCalibration("1.0.0", start.calibration)
     other = replace(recipe, data=replace(recipe.data, x_train=recipe.data.x_train[::-1] ** 1.1))
-    drawn, again = train(other, epochs=1), train(other, epochs=1, kept=kept)
-    assert (drawn.calibration.version, drawn.calibration.anew) == (None, "")
+    again = train(other, epochs=1, kept=kept)
+    assert choose_calibration(other.data.x_train, None).version is None
     assert (again.calibration.version, again.calibration.anew) == ("1.0.0", "")
     assert np.array_equal(again.calibration.samples, start.calibration)
     assert lineage_of(again)["calibration_of"] == "1.0.0"
@@ -252,16 +257,16 @@ def test_what_cannot_be_gone_on_from_is_said(
     assert refused.value.hint
 
 
-def test_one_seed_twice_is_remembered_as_the_same(folder: Path, registry: Registry, tmp_path: Path) -> None:
+def test_one_seed_twice_is_remembered_as_the_same(
+    folder: Path, first: BuiltVersion, registry: Registry, tmp_path: Path
+) -> None:
     recipe = a_recipe(folder).path
-    once, again = (
-        carry_out("sides", Training(str(recipe), epochs=2), tmp_path / name, SilentProgress(), registry)
-        for name in ("once", "again")
-    )
-    assert (once.number, once.repetition) == (1, None)
+    once, repetition = record_training(registry, "sides", first, NOON)
+    assert (once.number, repetition) == (1, None)
+    again = carry_out("sides", Training(str(recipe)), tmp_path / "again", SilentProgress(), registry)
     assert again.repetition is not None
     assert (again.repetition.number, again.repetition.same_bytes) == (1, True)
-    assert once.metrics["accuracy"] == again.metrics["accuracy"]
+    assert again.metrics["accuracy"] == first.accuracy
     kept = registry.trainings.of_model("sides")
     assert [record.number for record in kept] == [1, 2]
     assert kept[0].lineage["recipe_sha256"] == load_recipe(recipe).sha256

@@ -1,4 +1,4 @@
-"""`--from` and the ladder, on real handwriting: pruned stays pruned, clustered clustered, integers keep their scale."""
+"""`--from` and the ladder: zeros, clusters and scales of integers are kept."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""A file that is no model, or a hostile one, is refused by name; the publisher lives on."""
+"""A file that is no model, or a hostile one, is rejected by name."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from publisher.learning.artifacts.build import build_from_tflite
 from publisher.learning.measurement.inspection import Inspection, inspect
 from publisher.learning.quiet_tensorflow import silence_tensorflow
 from publisher.learning.tensorflow_import import load_tensorflow, load_tf_keras
+from tests.integration import models
 
 pytestmark = pytest.mark.xdist_group("learning")
 
@@ -33,10 +33,14 @@ def a_network(*layers: Any, features: tuple[int, ...] = (6,), batch: int | None 
     return tf_keras.Sequential([tf_keras.Input(features, batch_size=batch), *layers])
 
 
-@functools.cache
-def a_good_model() -> bytes:
-    load_tf_keras().utils.set_random_seed(1)
-    return converted(a_network(load_tf_keras().layers.Dense(3, "softmax")))
+@pytest.fixture(scope="module")
+def tiny_models(once_per_run: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    return once_per_run("models", models.make)
+
+
+@pytest.fixture(scope="module")
+def good_model(tiny_models: Path) -> bytes:
+    return (tiny_models / "flowers-float32.tflite").read_bytes()
 
 
 def refusal(path: Path) -> BadModel:
@@ -70,22 +74,22 @@ def test_a_file_that_is_not_there_and_a_folder_are_refused(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("share", [0.02, 0.2, 0.5, 0.9])
-def test_a_truncated_model_does_not_end_the_publisher(share: float, tmp_path: Path) -> None:
+def test_a_truncated_model_does_not_end_the_publisher(share: float, good_model: bytes, tmp_path: Path) -> None:
     path = tmp_path / "cut.tflite"
-    path.write_bytes(a_good_model()[: int(len(a_good_model()) * share)])
+    path.write_bytes(good_model[: int(len(good_model) * share)])
     assert refusal(path).hint
 
 
-def test_damaged_models_are_opened_or_refused_and_nothing_else() -> None:
+def test_damaged_models_are_opened_or_refused_and_nothing_else(good_model: bytes) -> None:
     opened: list[Inspection] = []
-    for seed in range(20):
+    for seed in range(12):
         rng = np.random.default_rng(seed)
-        damaged = bytearray(a_good_model())
+        damaged = bytearray(good_model)
         for place in rng.integers(8, len(damaged), 2):
             damaged[place] = rng.integers(0, 256)
         with contextlib.suppress(BadModel):
             opened.append(inspect(bytes(damaged), name=f"damaged {seed}"))
-    assert 0 < len(opened) < 20
+    assert 0 < len(opened) < 12
 
 
 def test_a_model_that_kills_its_runtime_is_told_with_the_signal() -> None:
@@ -94,16 +98,9 @@ def test_a_model_that_kills_its_runtime_is_told_with_the_signal() -> None:
         inspect(deadly, name="deadly")
 
 
-def test_a_model_of_integers_outside_is_refused_with_the_way_out() -> None:
-    def integers(tf: Any, converter: Any) -> None:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ([np.full((1, 6), value, np.float32)] for value in (0.0, 1.0))
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.int8
-
-    model = converted(a_network(load_tf_keras().layers.Dense(3, "softmax")), integers)
+def test_a_model_of_integers_outside_is_refused_with_the_way_out(tiny_models: Path) -> None:
     with pytest.raises(BadModel) as refused:
-        inspect(model, name="integers.tflite")
+        inspect((tiny_models / "flowers-int8.tflite").read_bytes(), name="integers.tflite")
     assert "integers.tflite has the input" in refused.value.message
     assert "of type int8" in refused.value.message
     assert "float32 in and out" in refused.value.hint
@@ -155,19 +152,3 @@ def test_an_input_too_large_for_a_golden_set_is_refused_and_a_large_one_gets_few
     made = build_from_tflite(path)
     assert made.golden_samples == 3
     assert len(made.golden) <= 4_000_000
-
-
-def test_precision_is_read_from_the_file() -> None:
-    def dynamic(tf: Any, converter: Any) -> None:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        # else FULLY_CONNECTED is of a version that tflite-runtime 2.14 does not know
-        converter._experimental_disable_per_channel_quantization_for_dense_layers = True
-
-    def half(tf: Any, converter: Any) -> None:
-        dynamic(tf, converter)
-        converter.target_spec.supported_types = [tf.float16]
-
-    network = a_network(load_tf_keras().layers.Dense(300), features=(300,))  # smaller ones are left in floats
-    assert inspect(converted(network), name="m").precision == "float32"
-    assert inspect(converted(network, dynamic), name="m").precision == "dynamic-range"
-    assert inspect(converted(network, half), name="m").precision == "float16"

@@ -1,4 +1,4 @@
-"""A model that was trained elsewhere: converted, measured and released; refused in plain words where it cannot be."""
+"""A Keras file is converted, measured and released, or rejected in plain words."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tflite_runtime.interpreter import Interpreter
 
 from protocol.errors import BadInput, BadModel
 from publisher.learning.artifacts.imported_model import build_from_keras, halves, trained_from_keras
+from publisher.learning.conversion import keras_sandbox, keras_sandbox_child
 from publisher.learning.conversion.keras_model_file import check_no_code, kind_of
 from publisher.learning.conversion.keras_sandbox import convert_file
 from publisher.learning.data.calibration import KeptCalibration
@@ -29,6 +30,14 @@ def files(once_per_run: Callable[[str, Callable[[Path], None]], Path]) -> Path:
     return once_per_run("keras-files", keras_files.make)
 
 
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Convert without a child process, which needs seconds to import TensorFlow."""
+    monkeypatch.setattr(
+        keras_sandbox, "run_job", lambda _program, folder, job, **_: keras_sandbox_child.work(folder, job)
+    )
+
+
 def accuracy(tflite: bytes) -> float:
     x, y = keras_files.data()
     model = Interpreter(model_content=tflite)
@@ -41,14 +50,23 @@ def accuracy(tflite: bytes) -> float:
     return right / len(x)
 
 
-@pytest.mark.parametrize("name", ["flowers.keras", "flowers-3.keras"])  # the others below
-def test_every_kind_of_file_becomes_float32_and_int8(name: str, files: Path) -> None:
+def check_conversion(file: Path) -> None:
     x, _ = keras_files.data()
-    converted = convert_file(files / name, x[:50])
+    converted = convert_file(file, x[:50])
     assert sorted(converted.files) == ["float32", "int8"]
     assert converted.left_out == {}
-    assert accuracy(converted.files["float32"]) > 0.8  # the same weights, whoever saved them
+    assert accuracy(converted.files["float32"]) > 0.8  # the same weights in every file
     assert abs(accuracy(converted.files["int8"]) - accuracy(converted.files["float32"])) < 0.1
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_file_of_keras_2_becomes_float32_and_int8(files: Path) -> None:
+    check_conversion(files / "flowers.keras")
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_file_of_keras_3_becomes_float32_and_int8(files: Path) -> None:
+    check_conversion(files / "flowers-3.keras")  # other kinds below
 
 
 @pytest.mark.slow
@@ -76,18 +94,16 @@ def test_the_network_of_a_file_can_be_trained_on_as_a_recipes(files: Path) -> No
     kept = KeptCalibration("1.0.0", keras_files.data()[0][:9])
     again = trained_from_keras(files / "flowers.keras", files / "data.npz", kept=kept)
     assert (again.calibration.version, len(again.calibration.samples)) == ("1.0.0", 9)
-    with pytest.raises(BadModel, match=r"unknown\.keras needs classes that are not here"):
-        trained_from_keras(files / "unknown.keras", files / "data.npz")
     with pytest.raises(BadModel, match="no layers of Keras 2, so that nothing in it can be trained"):
         trained_from_keras(files / "flowers-3.keras", files / "data.npz")
 
 
 def test_the_network_of_a_file_has_a_ladder_and_what_it_cannot_have_is_told(files: Path, tmp_path: Path) -> None:
-    rungs = ("int8", "pruned-50", "distilled")
+    rungs = ("pruned-50", "distilled")
     brought = KerasFile(files / "flowers.keras", files / "data.npz")
     made = compress(Compression(rungs=rungs, epochs=8, keras_file=brought), tmp_path, SilentProgress())
     told = {rung["name"]: rung for rung in made.facts["rungs"]}
-    assert list(told) == ["float32", "int8", "pruned-50"]
+    assert list(told) == ["float32", "pruned-50"]
     for name, rung in told.items():
         tflite = (tmp_path / f"{name}.tflite").read_bytes()
         assert rung["accuracy"] > 0.6, name
@@ -116,6 +132,7 @@ def test_a_file_with_code_in_it_is_refused_unless_asked_for(name: str, said: str
     assert "--trust-code" in refused.value.hint
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_code_that_is_trusted_is_run_and_converted(files: Path) -> None:
     assert "float32" in convert_file(files / "lambda.keras", None, trust_code=True).files
     with pytest.raises(BadModel, match=r"lambda\.keras holds code that opening it would run: a Lambda layer"):
@@ -171,7 +188,6 @@ def test_damage_inside_is_found_in_the_child_and_told_plainly(files: Path, tmp_p
         (tmp_path / "half.h5", "half.h5 is not a model that can be opened"),
         (tmp_path / "graph", "graph is not a model that can be opened"),
         (files / "weights.h5", "weights.h5 holds weights alone, no network"),
-        (files / "unknown.keras", "unknown.keras needs classes that are not here"),
     ):
         with pytest.raises(BadModel) as refused:
             convert_file(path, None)
@@ -180,6 +196,17 @@ def test_damage_inside_is_found_in_the_child_and_told_plainly(files: Path, tmp_p
         assert "\n" not in refused.value.message
 
 
+@pytest.mark.usefixtures("in_this_process")
+def test_classes_that_are_not_here_are_named(files: Path) -> None:
+    for attempt in (
+        lambda: convert_file(files / "unknown.keras", None),
+        lambda: trained_from_keras(files / "unknown.keras", files / "data.npz"),
+    ):
+        with pytest.raises(BadModel, match=r"unknown\.keras needs classes that are not here"):
+            attempt()
+
+
+@pytest.mark.usefixtures("in_this_process")
 def test_what_the_converter_cannot_do_is_told_in_a_line_that_names_the_file(files: Path) -> None:
     for attempt in (
         lambda: convert_file(files / "erfinv.keras", None),
@@ -191,6 +218,7 @@ def test_what_the_converter_cannot_do_is_told_in_a_line_that_names_the_file(file
         assert "\n" not in str(refused.value)
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_model_of_two_inputs_is_released_without_int8_and_says_why(files: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     np.savez(tmp_path / "pair.npz", x_0=rng.random((50, 2), np.float32), x_1=rng.random((50, 4), np.float32))
@@ -203,18 +231,18 @@ def test_a_brought_model_is_released_and_what_it_cannot_do_is_said(files: Path, 
     with mosquitto() as broker:
         publisher = a_publisher(tmp_path, broker.url)
         keras = ("release", "flowers", "--keras", files / "flowers-saved", "--data", files / "data.npz")
-        released = publisher.run(*keras, "--version", "1.0.0", "--json").json
+        released = publisher.run_here(*keras, "--version", "1.0.0", "--json").json
         assert list(released["variants"]) == ["float32", "int8"]
         tflite = tmp_path / "flowers.tflite"
         tflite.write_bytes((publisher.registry / "blobs" / released["variants"]["float32"]["sha256"]).read_bytes())
-        said = publisher.run("release", "flowers", "--tflite", tflite, "--version", "1.1.0", "--force").err
+        said = publisher.run_here("release", "flowers", "--tflite", tflite, "--version", "1.1.0", "--force").err
         assert "a .tflite file has no layers: it is released as it is" in said
-        refused = publisher.run(
+        refused = publisher.run_here(
             "release", "flowers", "--version", "1.2.0", "--keras", files / "lambda.h5", expect=2
         ).err
         assert "error: lambda.h5 holds code" in refused
         assert "--trust-code" in refused
-        shown = publisher.run("show", "flowers", "1.0.0").out
+        shown = publisher.run_here("show", "flowers", "1.0.0").out
         assert "file hash:" in shown
         assert "calibration:    drawn for this version" in shown
         assert "not done" not in shown  # float32 and int8 are all that was asked for

@@ -1,4 +1,4 @@
-"""One's own data, from file to fleet: each example is trained and released; one is taken up by a device's process."""
+"""Own data, from file to fleet: examples are trained and released, one to a device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from protocol.errors import BadRecipe
+from protocol.errors import BadRecipe, MissingPart
 from protocol.mqtt.broker_url import BrokerUrl
 from publisher.learning.recipe.heldout import write_heldout_npz
 from publisher.learning.recipe.recipe import load_recipe
@@ -43,7 +43,7 @@ def publisher(broker: Mosquitto, tmp_path_factory: pytest.TempPathFactory) -> Pu
 
 
 def put_example(name: str, folder: Path) -> Path:
-    """Copy an example and let it write its sample data beside itself, as its first lines tell a user to."""
+    """Copy an example and let it write its sample data, as its first lines say."""
     recipe = Path(shutil.copy(EXAMPLES / f"{name}.py", folder))
     ran = subprocess.run([sys.executable, recipe], capture_output=True, text=True, timeout=120, check=False)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
@@ -52,7 +52,7 @@ def put_example(name: str, folder: Path) -> Path:
 
 def enrolled(publisher: PublisherCli, name: str) -> DeviceFolder:
     """The folder that a device is given, with settings that lose no time."""
-    publisher.run("enroll", name, "--out", publisher.folder / name, "--model", "fields")
+    publisher.run_here("enroll", name, "--out", publisher.folder / name, "--model", "fields")
     with (publisher.folder / name / "device.toml").open("a") as settings:
         settings.write(toml({}, BRISK))
     return DeviceFolder(publisher.folder / name, name)
@@ -87,9 +87,9 @@ def test_an_example_goes_from_a_csv_file_to_a_device_and_on_to_its_next_version(
 ) -> None:
     recipe = put_example("from_csv", tmp_path)
     publisher.run("release", "fields", "--version", "1.0.0", "--recipe", recipe)
-    ladder = ("compress", "--recipe", recipe, "--rungs", "int8,pruned-80-int8", "--out", tmp_path / "ladder")
-    compressed = publisher.run(*ladder, "--from", "1.0.0", "--model", "fields").err
-    assert len(list((tmp_path / "ladder").rglob("*.tflite"))) == 3  # the parent is always made
+    ladder = ("compress", "--recipe", recipe, "--rungs", "pruned-80-int8", "--out", tmp_path / "ladder")
+    compressed = publisher.run_here(*ladder, "--from", "1.0.0", "--model", "fields").err
+    assert len(list((tmp_path / "ladder").rglob("*.tflite"))) == 2  # the parent is always built
     assert "pruned-80-int8 goes on from float32 of 1.0.0; made anew: 1.0.0 has no pruned-80" in compressed
     replay = tmp_path / "held-back.npz"
     assert write_heldout_npz(load_recipe(recipe), replay) == 60
@@ -97,15 +97,17 @@ def test_an_example_goes_from_a_csv_file_to_a_device_and_on_to_its_next_version(
     with observing(BrokerUrl.parse(broker.url)) as observer, running(device, "--replay", str(replay), "--rate", "200"):
         observer.state("pi-7", "committed", installed_version="1.0.0")
         grow(tmp_path / "fields.csv")
-        trained = publisher.run("train", "fields", "--recipe", recipe, "--out", tmp_path / "trained", "--json").json
-        said = publisher.run("release", "fields", "--version", "1.1.0", "--recipe", recipe, "--from", "1.0.0").err
+        trained = publisher.run_here(
+            "train", "fields", "--recipe", recipe, "--out", tmp_path / "trained", "--json"
+        ).json
+        said = publisher.run_here("release", "fields", "--version", "1.1.0", "--recipe", recipe, "--from", "1.0.0").err
         observer.state("pi-7", "committed", installed_version="1.1.0")
-    # trainings are numbered through the whole registry, which other examples here use too
+    # trainings are numbered across the registry, which other examples here use too
     assert re.search(r"kept as training \d+ of fields", said)
-    shown = publisher.run("show", "fields", "1.1.0")
-    lineage = publisher.run("show", "fields", "1.1.0", "--json").json["lineage"]
-    # a training on more data, and the release of it, are calibrated like the version before
-    before = publisher.run("show", "fields", "1.0.0", "--json").json["lineage"]
+    shown = publisher.run_here("show", "fields", "1.1.0")
+    lineage = publisher.run_here("show", "fields", "1.1.0", "--json").json["lineage"]
+    # a training on more data, and its release, are calibrated like the version before
+    before = publisher.run_here("show", "fields", "1.0.0", "--json").json["lineage"]
     assert (tmp_path / "trained" / "fields-int8.tflite").stat().st_size == trained["variants"]["int8"]["size_bytes"]
     assert before["calibration_of"] is None
     for now in (trained["lineage"], lineage):
@@ -117,7 +119,7 @@ def test_an_example_goes_from_a_csv_file_to_a_device_and_on_to_its_next_version(
         assert lineage[key] in shown.out
     assert "settings:       epochs 5" in shown.out
     assert f"tensorflow {lineage['versions']['tensorflow']}" in shown.out
-    refused = publisher.run("release", "fields", "--version", "1.2.0", "--from", "9.9.9", expect=2).err
+    refused = publisher.run_here("release", "fields", "--version", "1.2.0", "--from", "9.9.9", expect=2).err
     assert "fields has no version 9.9.9" in refused
 
 
@@ -155,12 +157,26 @@ def test_the_small_convolutional_network_learns_the_digits() -> None:
     assert trained.model.input_shape == (None, 28, 28, 1)
 
 
+def test_a_data_set_that_cannot_be_fetched_says_where_to_put_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # the discard port: no proxy listens there
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(MissingPart) as refused:
+        load_recipe("mnist")
+    assert f"the data set mnist is not in {tmp_path / 'datasets'}" in refused.value.message
+    assert "put mnist.npz into" in refused.value.hint
+
+
 def test_a_library_that_is_missing_is_named_as_it_is_installed(tmp_path: Path) -> None:
     program = """
 import sys
 sys.modules["PIL"] = None  # as if it were not installed
 from publisher.learning.recipe.recipe import load_recipe
-from protocol.errors import BadRecipe
+from protocol.errors import BadRecipe, MissingPart
 try:
     load_recipe(sys.argv[1])
 except BadRecipe as refused:

@@ -34,7 +34,7 @@ SAMPLES = 25
 
 @pytest.fixture(scope="module")
 def folder(once_per_run: Callable[[str, Callable[[Path], None]], Path]) -> Path:
-    return once_per_run("tiny models", models.make)
+    return once_per_run("models", models.make)
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,12 @@ import pytest
 
 from publisher.adapters.broker_client import BrokerClient
 from publisher.adapters.registry import Registry
+from tests.integration import models
 from tests.integration.publisher_cli import (
     PublisherCli,
     announced,
     another_model,
     connect,
-    make_big_model,
     missing_chunks,
 )
 
@@ -33,7 +33,7 @@ END: Final = "end"
 
 @pytest.fixture(scope="module")
 def big(once_per_run: OncePerRun) -> bytes:
-    return (once_per_run("big model", make_big_model) / "big.tflite").read_bytes()
+    return (once_per_run("models", models.make) / "big.tflite").read_bytes()
 
 
 @pytest.mark.timeout(900)  # twenty releases and what follows each, on a machine that may be busy

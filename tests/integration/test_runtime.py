@@ -19,7 +19,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def folder(once_per_run: Callable[[str, Callable[[Path], None]], Path]) -> Path:
-    return once_per_run("tiny models", models.make)
+    return once_per_run("models", models.make)
 
 
 def test_the_check_opens_and_runs_a_model() -> None:

@@ -1,4 +1,4 @@
-"""What a release must be able to do before it goes out: numbers against limits, and the reason in plain English."""
+"""Gates of a release: limits for figures of its variants, with reasons for misses."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Final
 
 MAX_DROP: Final = 0.02  # of accuracy; about what a full-integer conversion costs
 ROUNDING: Final = 1e-9  # 0.98 - 0.96 is a little more than 0.02
-MAIN_VARIANT: Final = "float32"  # the one that others were made from
+MAIN_VARIANT: Final = "float32"  # the others are made from it
 
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """What is None is no gate. `max_drop`: how far accuracy may be under the version that spreads now, 0-1.
+    """None is no gate. `max_drop` (0-1) is the accuracy lost since the baseline.
 
-    `max_wire_bytes`: what a device that has nothing must fetch. `max_latency_ms`: 95 of 100 samples are as fast.
+    `max_wire_bytes`: what a device that has nothing must fetch. `max_latency_ms`: p95.
     """
 
     min_accuracy: float | None = None
@@ -26,7 +26,7 @@ class Gates:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What is known of one variant. Accuracy is 0-1, latency that of one sample on the publisher's machine."""
+    """Figures of a variant. Accuracy is 0-1; latency is on the publisher's machine."""
 
     accuracy: float | None = None
     wire_bytes: int = 0
@@ -36,35 +36,35 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The version that the fleet has now, and the accuracy of its variants."""
+    """The version that the fleet has now, with the accuracy of its variants."""
 
     version: str
     accuracies: Mapping[str, float | None]
 
     def accuracy(self, variant: str) -> float | None:
-        """Of the variant of this name; of the one that others were made from when it has no such variant."""
+        """Of this variant, or else of the one that others were made from."""
         if variant in self.accuracies:
             return self.accuracies[variant]
         return self.accuracies.get(MAIN_VARIANT, next(iter(self.accuracies.values()), None))
 
 
-def failures(candidate: Mapping[str, Figures], standing: Baseline | None, gates: Gates) -> tuple[str, ...]:
-    """Every gate that a candidate misses, with its numbers; none when it may go out. Its variants by name."""
+def failures(candidate: Mapping[str, Figures], baseline: Baseline | None, gates: Gates) -> tuple[str, ...]:
+    """Every gate that a variant of the candidate misses, with its figures."""
     return tuple(
         reason
         for variant, figures in candidate.items()
         for reason in (
-            *_accuracy(variant, figures.accuracy, standing, gates),
+            *_accuracy(variant, figures.accuracy, baseline, gates),
             *_size(variant, figures.wire_bytes, gates.max_wire_bytes),
             *_latency(variant, figures.latency_ms_p95, gates.max_latency_ms),
         )
     )
 
 
-def suggest_remedy(candidate: Mapping[str, Figures], standing: Baseline | None, gates: Gates) -> str:
-    """What can be done about the gates that it misses, whatever they are."""
+def suggest_remedy(candidate: Mapping[str, Figures], baseline: Baseline | None, gates: Gates) -> str:
+    """The hint for the gates that it misses."""
     ways = []
-    if failures(candidate, standing, replace(gates, max_wire_bytes=None, max_latency_ms=None)):
+    if failures(candidate, baseline, replace(gates, max_wire_bytes=None, max_latency_ms=None)):
         unknown = any(figures.accuracy is None for figures in candidate.values())
         ways.append("give --data with classes, to know its accuracy" if unknown else "train it longer")
     if failures(candidate, None, Gates(max_wire_bytes=gates.max_wire_bytes, max_latency_ms=gates.max_latency_ms)):
@@ -72,20 +72,20 @@ def suggest_remedy(candidate: Mapping[str, Figures], standing: Baseline | None, 
     return "; ".join((*ways, "or release it all the same with --force"))
 
 
-def _accuracy(variant: str, accuracy: float | None, standing: Baseline | None, gates: Gates) -> Iterator[str]:
+def _accuracy(variant: str, accuracy: float | None, baseline: Baseline | None, gates: Gates) -> Iterator[str]:
     if accuracy is None:
         if gates.min_accuracy is not None:
             yield f"the accuracy of {variant} is not known, and at least {gates.min_accuracy:.3f} is asked"
         return
     if gates.min_accuracy is not None and accuracy < gates.min_accuracy:
-        is_, asked = _apart(accuracy, gates.min_accuracy)
+        is_, asked = _distinct(accuracy, gates.min_accuracy)
         yield f"the accuracy of {variant} is {is_}, under the {asked} asked for"
-    before = standing.accuracy(variant) if standing else None
-    if standing and before is not None and before - accuracy > gates.max_drop + ROUNDING:
-        drop, allowed = _apart(before - accuracy, gates.max_drop)
+    before = baseline.accuracy(variant) if baseline else None
+    if baseline and before is not None and before - accuracy > gates.max_drop + ROUNDING:
+        drop, allowed = _distinct(before - accuracy, gates.max_drop)
         yield (
             f"the accuracy of {variant} is {accuracy:.3f}, {drop} under the {before:.3f} of"
-            f" {standing.version}; {allowed} is allowed"
+            f" {baseline.version}; {allowed} is allowed"
         )
 
 
@@ -103,7 +103,7 @@ def _latency(variant: str, latency_ms: float | None, limit_ms: float | None) -> 
         yield f"the latency of {variant} is {latency_ms:.3g} ms (p95), over the {limit_ms:g} ms asked for"
 
 
-def _apart(one: float, other: float) -> tuple[str, str]:
-    """Two shares with as many digits as it takes to see that they differ."""
+def _distinct(one: float, other: float) -> tuple[str, str]:
+    """Two shares with enough digits to show that they differ."""
     digits = next((digits for digits in (3, 4, 5, 6) if f"{one:.{digits}f}" != f"{other:.{digits}f}"), 9)
     return f"{one:.{digits}f}", f"{other:.{digits}f}"

@@ -1,6 +1,7 @@
-"""Which variants are worth shipping: those that no other beats in accuracy, bytes on the wire and latency at once.
+"""The variants worth shipping: the Pareto front in accuracy, wire bytes and latency.
 
-Latency counts as its median, in steps of a fifth: what differs by less is noise of the machine that measured it.
+Median latencies are compared in steps of a fifth; smaller differences are noise of the
+machine that measures.
 """
 
 from __future__ import annotations
@@ -13,25 +14,25 @@ from typing import Final
 from publisher.core.release.gates import Baseline, Figures, Gates, failures
 
 LATENCY_STEP: Final = 1.2  # one step to the next
-UNKNOWN: Final = -math.inf  # an unknown number beats nothing
+UNKNOWN: Final = -math.inf  # an unknown figure beats nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is shipped, by name; and of each that is not, why."""
+    """The names to ship, and why each other variant is left out."""
 
     shipped: tuple[str, ...]
     left_out: Mapping[str, str]
 
 
 def front(candidates: Mapping[str, Figures]) -> tuple[str, ...]:
-    """The names of those that no other dominates, in the order given."""
+    """The names of the variants that no other dominates, in the order given."""
     return tuple(name for name in candidates if dominator(name, candidates) is None)
 
 
-def select(candidates: Mapping[str, Figures], standing: Baseline | None, gates: Gates) -> Selection:
-    """The front of those that pass the gates; nothing is shipped where none does."""
-    missed = {name: "; ".join(failures({name: figures}, standing, gates)) for name, figures in candidates.items()}
+def select(candidates: Mapping[str, Figures], baseline: Baseline | None, gates: Gates) -> Selection:
+    """The front of those that pass the gates."""
+    missed = {name: "; ".join(failures({name: figures}, baseline, gates)) for name, figures in candidates.items()}
     passing = {name: figures for name, figures in candidates.items() if not missed[name]}
     shipped = front(passing)
     beaten = {
@@ -43,18 +44,18 @@ def select(candidates: Mapping[str, Figures], standing: Baseline | None, gates: 
 
 
 def dominator(name: str, candidates: Mapping[str, Figures]) -> str | None:
-    """One of the front that is at least as good in everything and better in something; None for one of the front."""
+    """A variant of the front that dominates it; None for one of the front."""
     beaten_by = [other for other, figures in candidates.items() if dominates(figures, candidates[name])]
-    return max(beaten_by, key=lambda other: _goodness(candidates[other]), default=None)
+    return max(beaten_by, key=lambda other: _score(candidates[other]), default=None)
 
 
 def dominates(one: Figures, other: Figures) -> bool:
-    """Whether `one` is at least as good in everything and better in something."""
-    ours, theirs = _goodness(one), _goodness(other)
+    """Whether `one` is nowhere worse than `other`, and somewhere better."""
+    ours, theirs = _score(one), _score(other)
     return ours != theirs and all(our >= their for our, their in zip(ours, theirs, strict=True))
 
 
-def _goodness(figures: Figures) -> tuple[float, float, float]:
+def _score(figures: Figures) -> tuple[float, float, float]:
     """More is better."""
     return (
         UNKNOWN if figures.accuracy is None else figures.accuracy,
@@ -64,5 +65,5 @@ def _goodness(figures: Figures) -> tuple[float, float, float]:
 
 
 def _step(latency_ms: float) -> int:
-    """Steps over a microsecond, under which nothing is told apart."""
+    """Steps above a microsecond."""
     return round(math.log(max(latency_ms, 1e-3) / 1e-3, LATENCY_STEP))

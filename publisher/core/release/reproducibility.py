@@ -1,4 +1,4 @@
-"""Whether a training that was done before came to the same again, and what differs where it did not. Pure."""
+"""Compares a training with an earlier one of equal inputs. Pure."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-# the same of these should give the same model
+# equal values of these should give the same model
 DECIDES: Final = ("recipe_sha256", "data_sha256", "settings", "parent", "calibration_sha256")
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingRecord:
-    """One training. `lineage` is plain JSON; `files` are the SHA-256 of each variant by its name."""
+    """A training. `lineage` is plain JSON; `files` are hashes by variant."""
 
     number: int
     model: str
@@ -30,7 +30,7 @@ class TrainingRecord:
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """How a training compares with the earlier one of the same recipe, data, settings, parent and calibration set."""
+    """A training compared with an earlier one of equal inputs."""
 
     number: int
     at: datetime
@@ -41,7 +41,7 @@ class Repetition:
 
     @property
     def same_bytes(self) -> bool:
-        """Whether every variant that both have is the same file."""
+        """Whether all variants that both have are the same files."""
         return not self.other_files
 
     def facts(self) -> dict[str, Any]:
@@ -68,8 +68,8 @@ class Repetition:
 
 
 def repeated(earlier: Sequence[TrainingRecord], now: TrainingRecord) -> Repetition | None:
-    """Compare with the last training that should have given the same; None where there is none."""
-    same = [before for before in earlier if before.number != now.number and _order(before) == _order(now)]
+    """Compare with the last training of equal inputs; None if there is none."""
+    same = [before for before in earlier if before.number != now.number and _inputs(before) == _inputs(now)]
     if not same:
         return None
     before = max(same, key=lambda record: record.number)
@@ -84,7 +84,7 @@ def repeated(earlier: Sequence[TrainingRecord], now: TrainingRecord) -> Repetiti
     )
 
 
-def _order(record: TrainingRecord) -> list[Any]:
+def _inputs(record: TrainingRecord) -> list[Any]:
     return [record.model, *(record.lineage.get(key) for key in DECIDES)]
 
 

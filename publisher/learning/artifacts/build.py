@@ -133,10 +133,7 @@ def build_from_ladder(
 def build_from_tflite(
     path: Path, *, data: Path | None = None, labels: Sequence[str] = (), on_progress: OnProgress = ignore_progress
 ) -> BuiltVersion:
-    """Take a .tflite file as it is; `data` is an .npz with `x` and perhaps `y`.
-
-    Raises BadModel, BadInput.
-    """
+    """Measure a .tflite file, on an .npz of `x` and perhaps `y`. Raises as above."""
     steps = Steps(3, on_progress)
     steps.begin(f"opening {path.name}")
     tflite = read_tflite(path)

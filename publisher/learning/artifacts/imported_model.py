@@ -1,4 +1,4 @@
-"""Builds a version from a Keras file or a SavedModel, or opens its network for further training.
+"""Builds a version from a Keras file or SavedModel, or opens its network to train it.
 
 Half of the user's data calibrates and may be trained on; the other half measures. They
 are the same halves every time. A .tflite file is taken as it is by `build`.
@@ -111,7 +111,7 @@ def _measure_variants(
 def trained_from_keras(
     path: Path, data: Path, *, labels: Sequence[str] = (), trust_code: bool = False, kept: KeptCalibration | None = None
 ) -> TrainingResult:
-    """The network of a Keras file as if a recipe had trained it, to build a ladder from.
+    """The network of a Keras file, as if a recipe had trained it, for a ladder.
 
     Needs TensorFlow. Raises BadModel for a file without layers to train, BadInput for
     data without classes `y`.

@@ -1,4 +1,4 @@
-"""Weight clustering: each layer keeps a few distinct values, which pack well. Needs TensorFlow."""
+"""Weight clustering: few distinct values in each layer. Needs TensorFlow."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ KEEPING_ZEROS: Final = "tensorflow_model_optimization.python.core.clustering.ker
 
 
 def cluster(network: Any, clusters: int, job: TrainingJob, *, keep_zeros: bool) -> Any:
-    """A copy with at most `clusters` values in each kernel.
-
-    With `keep_zeros` zero is one of them, and zeros stay zero.
-    """
+    """A copy with at most `clusters` values a kernel; `keep_zeros`: zeros stay."""
     tf_keras, tfmot = load_tf_keras(), load_tfmot()
     cluster_weights = importlib.import_module(KEEPING_ZEROS).cluster_weights
     initialization = tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS

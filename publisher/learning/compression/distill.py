@@ -1,4 +1,4 @@
-"""Knowledge distillation: a student network learns from a teacher's probabilities. Needs TensorFlow.
+"""Knowledge distillation: a student learns from a teacher. Needs TensorFlow.
 
 After Hinton et al. 2015: the teacher's output is softened by a temperature T,
 softmax(logits / T). The student's loss is a weighted sum of the cross entropy with it,

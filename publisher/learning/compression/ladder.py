@@ -1,4 +1,4 @@
-"""The ladder: a trained network, compressed by every technique that applies, each result measured.
+"""The ladder: a trained network, compressed in many ways, each result measured.
 
 A technique that fails for a network gives an `ImpossibleRung`; the others are built all
 the same. Needs TensorFlow.
@@ -68,10 +68,7 @@ class Ladder:
         raise BadInput(f"there is no rung {name}: {reason}", hint=f"made were {', '.join(r.name for r in self.rungs)}")
 
     def kept(self, names: Sequence[str]) -> dict[str, bytes]:
-        """Weights of the networks behind these rungs, for a later version to continue.
-
-        By name, without the parent's.
-        """
+        """Weights of the networks behind these rungs, by name, without the parent's."""
         specs = (spec.network for spec in variant_specs(names))
         networks = dict.fromkeys(network.name for network in specs if network != NetworkSpec())
         return {name: weights_npz(self.networks[name]) for name in networks}
@@ -207,7 +204,7 @@ def _schedule(fresh: TrainSettings, settings: TrainSettings, start: WarmStart | 
 
 
 def _has_study(names: Sequence[str], schedule: Schedule, distill_seeds: int) -> bool:
-    """Without a start only: a student that continues has an advantage over a new one."""
+    """Not with a start: a student that continues has an advantage over a new one."""
     return distill_seeds > 1 and schedule.earlier is None and {STUDENT, DISTILLED} <= set(names)
 
 

@@ -53,10 +53,7 @@ class NetworkCache:
         self._took_s: dict[NetworkSpec, float] = {}
 
     def network(self, spec: NetworkSpec, title: str) -> Any:
-        """The network, made now if it is not cached; progress calls it `title`.
-
-        Raises what its technique raises.
-        """
+        """The network, cached or made now. Raises what its technique raises."""
         if spec not in self._cached:
             self._cached[spec] = self._make_or_fail(spec, title)
         cached = self._cached[spec]
@@ -77,10 +74,7 @@ class NetworkCache:
         }
 
     def study(self, seeds: int) -> Study | None:
-        """Compare the student alone and distilled; None where there is no student.
-
-        Uses `seeds` seeds, from the recipe's upwards.
-        """
+        """Compare the student alone and distilled; None where there is no student."""
         by_origin: dict[str, list[float]] = {STUDENT: [], DISTILLED: []}
         for offset in range(seeds):
             for origin, accuracies in by_origin.items():
@@ -177,10 +171,7 @@ class NetworkCache:
 
 
 def check_students(recipe: Recipe, start: WarmStart, names: Iterable[str]) -> None:
-    """Check before training that the student is the one that these rungs continue.
-
-    Clears the session. Raises BadRecipe, BadInput.
-    """
+    """Check that these rungs can continue the student. Clears the session."""
     networks = {spec.network.name: spec.network for spec in variant_specs(names)}
     kept = [name for name, network in networks.items() if network.origin != TRAINED and name in start.networks]
     if kept and recipe.build_student is not None:

@@ -1,4 +1,4 @@
-"""Magnitude pruning: the smallest weights become zero while the network trains. Needs TensorFlow."""
+"""Magnitude pruning: the smallest weights become zero. Needs TensorFlow."""
 
 from __future__ import annotations
 
@@ -15,10 +15,7 @@ UPDATES: Final = 40  # how often masks are redrawn during the ramp
 
 
 def prune(network: Any, sparsity: float, job: TrainingJob) -> Any:
-    """A copy in which the share `sparsity` (0-1) of each kernel is zero.
-
-    Sparsity grows from 0 by a polynomial schedule. Raises BadRecipe.
-    """
+    """A copy with the share `sparsity` (0-1) of zeros in kernels. Raises BadRecipe."""
     tfmot = load_tfmot()
     if job.batches < LEAST_BATCHES:
         raise BadRecipe("pruning takes two batches at least", hint="train for more epochs, or in smaller batches")

@@ -1,4 +1,4 @@
-"""Quantization-aware training: the network learns with the rounding of integers. Needs TensorFlow."""
+"""Quantization-aware training: learning with rounded weights. Needs TensorFlow."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ CENTROIDS: Final = "cluster_centroids_tf"  # the variable of a layer whose clust
 
 
 def train_quantization_aware(network: Any, job: TrainingJob, *, keep_zeros: bool, keep_clusters: bool) -> Any:
-    """A copy with trained integer ranges, ready to convert; keeps zeros and clusters."""
+    """A copy with trained integer ranges; optionally keeps zeros and clusters."""
     tfmot = load_tfmot()
     job.reset_keras()
     aware = make_quantization_aware(copy_network(network), keep_zeros=keep_zeros, keep_clusters=keep_clusters)
-    # tfmot misses some layers, such as a convolution of several channels before a ReLU layer
+    # tfmot misses some layers, such as a multi-channel convolution before a ReLU layer
     missed = [layer for layer in aware.layers if not any(CENTROIDS in weight.name for weight in layer.weights)]
     fine_tune(aware, job, callbacks=[constraint_callback(missed, zeros=keep_zeros, clusters=keep_clusters)])
     if not keep_clusters:
@@ -27,7 +27,7 @@ def train_quantization_aware(network: Any, job: TrainingJob, *, keep_zeros: bool
 
 
 def make_quantization_aware(network: Any, *, keep_zeros: bool = False, keep_clusters: bool = False) -> Any:
-    """The same network with the rounding of integers built in, its ranges not trained."""
+    """The same network with the rounding of integers, but untrained ranges."""
     tfmot = load_tfmot()
     with silence_tensorflow():
         annotated = tfmot.quantization.keras.quantize_annotate_model(network)

@@ -1,4 +1,4 @@
-"""Builds one rung after the other: its network, the converted file, its measurements. Needs TensorFlow."""
+"""Builds rungs: network, converted file and measurements. Needs TensorFlow."""
 
 from __future__ import annotations
 
@@ -31,10 +31,7 @@ class RungBuilder:
         self._parent: Evaluation | None = None
 
     def build(self, spec: VariantSpec) -> Rung | ImpossibleRung:
-        """Build a rung, or return why it is impossible.
-
-        Raises any error of the parent: without it there is no ladder.
-        """
+        """Build a rung, or return why it is impossible. Raises for the parent."""
         steps_done = 0
         try:
             network = self._cache.network(spec.network, spec.name)

@@ -1,4 +1,4 @@
-"""What further training of a compressed network must keep: zeros, shared values of a layer, ranges.
+"""Keeps zeros, shared values and ranges of a compressed network in further training.
 
 After each batch, zeros are zero again, weights that were equal get the mean of their
 new values, and no weight exceeds the largest of its channel, which itself is fixed. So

@@ -1,4 +1,4 @@
-"""Turns the long errors of TensorFlow Lite's converter into one line. Imports no TensorFlow."""
+"""Turns long errors of TensorFlow Lite's converter into one line."""
 
 from __future__ import annotations
 

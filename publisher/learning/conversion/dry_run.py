@@ -1,4 +1,4 @@
-"""Converts an untrained network, so that an unconvertible one is rejected before training.
+"""Converts an untrained network, to reject an unconvertible one before training.
 
 Needs TensorFlow. Skips networks of the common layers below, which always convert.
 """
@@ -22,7 +22,7 @@ NO_CALIBRATION: Final = np.empty(0, np.float32)  # floats need none
 
 
 def check_converts(network: Any, source: str, error: type[BadInput]) -> None:
-    """Convert it and open the file as a device would. Raises `error`, naming `source`."""
+    """Convert it, and open the file as a device would. Raises `error` with `source`."""
     if all(_is_common(layer) for layer in network.layers):
         return
     try:

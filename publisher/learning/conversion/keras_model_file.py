@@ -1,7 +1,6 @@
-"""Opens model files of Keras and TensorFlow, after checking their kind and that they hold no Python code.
+"""Opens model files of Keras and TensorFlow, if they hold no Python code.
 
-Opening needs TensorFlow. A file may be hostile: `keras_sandbox` runs this in a child
-process.
+Opening needs TensorFlow. Files may be hostile: `keras_sandbox` opens them in a child.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ KERAS_METADATA: Final = "keras_metadata.pb"  # the layers, from which tf_keras r
 CONFIG_MAX_BYTES: Final = 50_000_000
 HINT: Final = "give what model.save() wrote: a .h5 or .keras file, or a SavedModel folder"
 TRUST_HINT: Final = (
-    "save it without Lambda layers and classes of its own; or, if you trust whoever made it, add --trust-code"
+    "save it without Lambda layers and classes of its own; or, if you trust its source, add --trust-code"
 )
 KERAS_MODULE: Final = re.compile(
     r"(tf_)?keras(\.src)?(\.(layers|models|initializers|regularizers|constraints|activations|optimizers|losses|metrics"
     r"|engine|mixed_precision|dtype_policies|random|ops)(\.[\w.]+)?)?"
 )
-# TensorFlow functions that a functional network may name; others access files or call Python
+# TensorFlow functions that a network may name; others access files or call Python
 PLAIN_OPERATION: Final = re.compile(r"((math|nn|image|linalg|signal|__operators__)\.)?[a-z]\w*")
 CALLS_PYTHON: Final = {"py_function", "numpy_function", "load_library", "load_op_library", "print"}
 
@@ -48,8 +47,8 @@ def kind_of(path: Path) -> Kind:
         with path.open("rb") as file:
             start = file.read(8)
             size_bytes = path.stat().st_size
-    except OSError as refused:
-        raise BadModel(f"{path} cannot be read: {refused.strerror}", hint=HINT) from refused
+    except OSError as error:
+        raise BadModel(f"{path} cannot be read: {error.strerror}", hint=HINT) from error
     if size_bytes > BLOB_MAX_BYTES:
         raise BadModel(f"{path.name} has {size_bytes} bytes", hint=f"a release holds at most {BLOB_MAX_BYTES}")
     if start == HDF5:
@@ -63,10 +62,7 @@ def kind_of(path: Path) -> Kind:
 
 
 def is_keras_3(path: Path, kind: Kind) -> bool:
-    """Whether Keras 3 wrote it: Keras 2 cannot open it, but TensorFlow can convert it.
-
-    Raises BadModel.
-    """
+    """Whether Keras 3 wrote it, so that Keras 2 cannot open it. Raises BadModel."""
     version = str(json.loads(_member(path, "metadata.json")).get("keras_version", "")) if kind == "keras" else ""
     if kind == "h5":
         version = _h5_attribute(path, "keras_version") or "2"
@@ -90,15 +86,12 @@ def check_no_code(path: Path, kind: Kind) -> None:
 
 
 def code_in_config(config: dict[str, Any]) -> str:
-    """The first foreign code that opening this network would run; empty if none.
-
-    Skips the compile settings, which opening does not read.
-    """
-    return next(_code_in({**config, "compile_config": None}), "")
+    """The first foreign code that opening this network would run; empty if none."""
+    return next(_code_in({**config, "compile_config": None}), "")  # opening ignores that
 
 
 def open_network(path: Path, *, trust_code: bool = False) -> Any:
-    """The uncompiled network of a file, of Keras 2 or 3. Raises BadModel, Keras' errors."""
+    """The uncompiled Keras 2 or 3 network of a file. Raises BadModel, Keras' errors."""
     kind = kind_of(path)
     if not trust_code:
         check_no_code(path, kind)
@@ -115,8 +108,8 @@ def _checked_zip(path: Path) -> Kind:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
             unpacked_bytes = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as refused:
-        raise BadModel(f"{path.name} is not a whole .keras file: {refused}", hint="save it again") from refused
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise BadModel(f"{path.name} is not a whole .keras file: {error}", hint="save it again") from error
     if not {"config.json", "metadata.json"} <= names:
         data = any(name.endswith(".npy") for name in names)
         what = "but data (.npz)" if data else "for it lacks config.json and metadata.json"
@@ -130,8 +123,8 @@ def _member(path: Path, name: str) -> bytes:
     try:
         with zipfile.ZipFile(path) as archive, archive.open(name) as member:
             return member.read(CONFIG_MAX_BYTES)
-    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as refused:  # RuntimeError: encrypted
-        raise BadModel(f"{path.name} is not a whole .keras file: {refused}", hint="save it again") from refused
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:  # RuntimeError: encrypted
+        raise BadModel(f"{path.name} is not a whole .keras file: {error}", hint="save it again") from error
 
 
 def _h5_attribute(path: Path, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Converts a tf_keras model to .tflite files with float32 inputs and outputs. Needs TensorFlow.
+"""Converts a tf_keras model to .tflite, float32 in and out. Needs TensorFlow.
 
 A full-integer file has QUANTIZE and DEQUANTIZE at its ends, which the runtime executes.
 """
@@ -21,7 +21,7 @@ def to_float32(model: Any, _calibration: Floats) -> bytes:
 
 
 def to_int8(model: Any, calibration: Floats) -> bytes:
-    """Weights and activations in 8 bits, ranges from `calibration` (samples, features …)."""
+    """Weights and activations in 8 bits; `calibration` is (samples, features …)."""
     tf = load_tensorflow()
     converter = _converter(model)
 
@@ -45,7 +45,7 @@ def to_float16(model: Any, _calibration: Floats) -> bytes:
 
 
 def to_dynamic(model: Any, _calibration: Floats) -> bytes:
-    """Weights in 8 bits, floats between; a quantization-aware network becomes integers."""
+    """Weights in 8 bits, floats between; a network with trained ranges: integers."""
     tf = load_tensorflow()
     converter = _converter(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]

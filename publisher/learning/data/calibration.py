@@ -28,14 +28,11 @@ class KeptCalibration:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
-    """`version` is the earlier one the samples were drawn for; None if for this one.
-
-    `anew` says why an earlier set was not kept.
-    """
+    """The samples of a version."""
 
     samples: Floats
-    version: str | None = None
-    anew: str = ""
+    version: str | None = None  # the earlier one they were drawn for
+    anew: str = ""  # why an earlier set was not kept
 
 
 def choose_calibration(x_train: Floats, kept: KeptCalibration | None) -> Calibration:

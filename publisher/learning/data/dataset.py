@@ -1,4 +1,4 @@
-"""Training and held-back data of a recipe, validated before training. Knows no files or networks."""
+"""Training and held-back data of a recipe, validated before training."""
 
 from __future__ import annotations
 
@@ -23,10 +23,7 @@ SHAPE_HINT: Final = "return (x_train, y_train, x_test, y_test), four numpy array
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Data:
-    """`x_…` (samples, features …) float32; `y_…` (samples,) classes from 0.
-
-    The test half is held back.
-    """
+    """`x_…` (samples, features …) float32, `y_…` (samples,); test data is held back."""
 
     x_train: Floats
     y_train: Labels
@@ -70,10 +67,7 @@ def four_arrays(given: object, where: str) -> tuple[Array, Array, Array, Array]:
 
 
 def validate_data(arrays: tuple[Array, Array, Array, Array], labels: tuple[str, ...], where: str) -> Data:
-    """The data, if a network can be trained and measured on it.
-
-    `labels` may be empty. Raises BadRecipe.
-    """
+    """The data, if a network can be trained on it. Raises BadRecipe."""
     x_train, y_train, x_test, y_test = arrays
     data = Data(
         validate_samples(x_train, "x_train", where),

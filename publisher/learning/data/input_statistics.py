@@ -1,4 +1,4 @@
-"""Statistics of a training set, with which devices compare inputs (`protocol.feedback.input_profile`)."""
+"""Statistics of a training set, with which devices compare their inputs."""
 
 from __future__ import annotations
 

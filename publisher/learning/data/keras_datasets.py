@@ -1,4 +1,4 @@
-"""The image sets of `tf_keras.datasets`, read from Keras' own folder or fetched by Keras."""
+"""Image sets of `tf_keras.datasets`, from Keras' own folder or fetched by Keras."""
 
 from __future__ import annotations
 
@@ -34,10 +34,7 @@ IDX_UINT8: Final = 8  # the third byte of an IDX file that holds bytes
 
 
 def mnist() -> Four:
-    """x_train (60000, 28, 28), y_train, x_test (10000, 28, 28), y_test, all uint8.
-
-    Raises MissingPart, BadRecipe.
-    """
+    """70,000 digits (samples, 28, 28) uint8. Raises MissingPart, BadRecipe."""
     return _load("mnist", [folder() / MNIST], lambda paths: _read_npz(paths[0]))
 
 
@@ -58,11 +55,11 @@ def _load(name: str, paths: list[Path], read: Callable[[list[Path]], Four]) -> F
         return _fetch(name, paths)
     try:
         return read(paths)
-    except (OSError, EOFError, KeyError, ValueError, struct.error, zlib.error, zipfile.BadZipFile) as refused:
+    except (OSError, EOFError, KeyError, ValueError, struct.error, zlib.error, zipfile.BadZipFile) as error:
         raise BadRecipe(
-            f"the data set {name} in {paths[0].parent} cannot be read: {refused}",
+            f"the data set {name} in {paths[0].parent} cannot be read: {error}",
             hint=f"remove {', '.join(path.name for path in paths)} there, and it is fetched again",
-        ) from refused
+        ) from error
 
 
 def _read_npz(path: Path) -> Four:
@@ -76,7 +73,7 @@ def _read_idx_files(paths: list[Path]) -> Four:
 
 
 def _read_idx(path: Path) -> Bytes:
-    """An IDX file: two zeros, type, number of dimensions, each size as 32 bits, bytes."""
+    """An IDX file: two zeros, type, dimensions, each size as 32 bits, bytes."""
     with gzip.open(path) as packed:
         content = packed.read(UNPACKED_MAX_BYTES)
     zeros, kind, dimensions = struct.unpack_from(">HBB", content)

@@ -13,15 +13,12 @@ HINT: Final = "give a file with one name a line, or the names with commas betwee
 
 
 def read_labels(given: str) -> tuple[str, ...]:
-    """Read `--labels`: a file with one name a line, or names separated by commas.
-
-    Raises BadInput.
-    """
+    """Read `--labels`: a file of lines, or names with commas. Raises BadInput."""
     path = Path(given)
     try:
         listed = path.read_text(encoding="utf-8").splitlines() if path.is_file() else given.split(",")
-    except (OSError, UnicodeDecodeError) as refused:
-        raise BadInput(f"--labels {given} cannot be read: {refused}", hint=HINT) from refused
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"--labels {given} cannot be read: {error}", hint=HINT) from error
     names = [name.strip() for name in listed]
     if len(names) == 1 and "," not in given and not path.is_file():
         raise BadInput(f"--labels: there is no file {given}, and it is no list", hint=HINT)
@@ -34,7 +31,7 @@ def read_labels(given: str) -> tuple[str, ...]:
 
 
 def validate_labels(given: object, where: str) -> tuple[str, ...]:
-    """Class names that a release can hold; empty if none are given. Raises BadRecipe."""
+    """Class names that fit into a release; may be empty. Raises BadRecipe."""
     if isinstance(given, str) or not isinstance(given, Sequence):
         raise BadRecipe(f"{where} is a {type(given).__name__}", hint='it is a list: ["cat", "dog"]')
     for label in given:

@@ -81,12 +81,12 @@ def _arrays(path: Path) -> dict[str, Array]:
                     f"{path.name} is one array, not an .npz", hint="save it with numpy.savez(FILE, x=…, y=…)"
                 )
             return {name: archive[name] for name in archive.files}
-    except OSError as refused:
-        raise BadInput(f"{path} cannot be read: {refused.strerror or refused}", hint="give an .npz file") from refused
-    except (ValueError, zipfile.BadZipFile, EOFError) as refused:
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror or error}", hint="give an .npz file") from error
+    except (ValueError, zipfile.BadZipFile, EOFError) as error:
         raise BadInput(
-            f"{path.name} is no .npz of plain arrays: {refused}", hint="numpy.savez(FILE, x=…, y=…)"
-        ) from refused
+            f"{path.name} is no .npz of plain arrays: {error}", hint="numpy.savez(FILE, x=…, y=…)"
+        ) from error
 
 
 def _check_against(contract: Contract, inputs: dict[str, Floats], y: Labels | None, where: str) -> None:

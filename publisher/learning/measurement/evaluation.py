@@ -1,4 +1,4 @@
-"""Accuracy, latency and memory of a .tflite file, measured with the device's own runtime. Imports no TensorFlow."""
+"""Measures accuracy, latency and memory of a .tflite file in the device's runtime."""
 
 from __future__ import annotations
 
@@ -36,10 +36,7 @@ class Evaluation:
 def measure(
     tflite: bytes, name: str, user_data: UserData | None, inputs: list[Floats], parent: Labels | None = None
 ) -> tuple[Measured, Requirements, Labels | None]:
-    """Measure on classified `user_data`; without, latency and memory only, on `inputs`.
-
-    `parent` and the last of the result are predictions. Raises BadModel.
-    """
+    """Measure on classified `user_data`, else on `inputs`. Raises BadModel."""
     if user_data is not None and user_data.y is not None:
         evaluation = evaluate(tflite, user_data.inputs[0], user_data.y, name=name, parent=parent)
         return evaluation.measured, evaluation.requires, evaluation.predictions

@@ -1,4 +1,4 @@
-"""The golden set: inputs and each variant's outputs, for a device to reproduce within a tolerance.
+"""The golden set: inputs and outputs that a device must reproduce within a tolerance.
 
 An .npz with `input_0` … (samples, …) and `<variant>_output_0` … (samples, …), all
 float32. The same data and files give the same bytes. Imports no TensorFlow.
@@ -47,10 +47,7 @@ class GoldenSet:
 
 
 def make_golden_set(candidates: Mapping[str, Candidate], inputs: Sequence[Floats]) -> GoldenSet:
-    """Run each variant on `inputs`, each (samples, …), as a device will.
-
-    Raises BadModel.
-    """
+    """Run each variant on `inputs`, each (samples, …). Raises BadModel."""
     arrays = {f"input_{index}": values for index, values in enumerate(inputs)}
     tolerances: dict[str, float] = {}
     for name, candidate in candidates.items():
@@ -108,7 +105,7 @@ def draw_samples(x: Floats, y: Labels | None, count: int) -> Floats:
 
 
 def random_inputs(contract: Contract, count: int) -> list[Floats]:
-    """Random inputs, always the same, in the contract's value range (default 0 to 1)."""
+    """Random inputs, always the same, in the contract's value range, or 0 to 1."""
     rng = np.random.default_rng(SEED)
     return [
         rng.uniform(
@@ -121,7 +118,7 @@ def random_inputs(contract: Contract, count: int) -> list[Floats]:
 
 
 def npz_bytes(arrays: Mapping[str, Floats]) -> bytes:
-    """An .npz whose bytes depend on the arrays alone. Not compressed: its encodings are."""
+    """An uncompressed .npz whose bytes depend on the arrays alone."""
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w", zipfile.ZIP_STORED) as archive:
         for name, values in arrays.items():

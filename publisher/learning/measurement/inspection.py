@@ -1,4 +1,4 @@
-"""Inputs, outputs and precision of a .tflite file, as the device's own runtime sees them.
+"""Inputs, outputs and precision of a .tflite file, by the device's own runtime.
 
 Treats every file as hostile. Imports no TensorFlow.
 """
@@ -24,10 +24,7 @@ FLOAT_HINT: Final = "convert it with float32 in and out: leave inference_input_t
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """A file that can be released.
-
-    `output_slack`: how far each output moves when integers round differently.
-    """
+    """`output_slack`: how far outputs move when integers round differently."""
 
     contract: Contract
     precision: str
@@ -41,8 +38,8 @@ def read_tflite(path: Path) -> bytes:
         if size_bytes > BLOB_MAX_BYTES:
             raise BadModel(f"{path.name} has {size_bytes} bytes", hint=f"a release holds at most {BLOB_MAX_BYTES}")
         content = path.read_bytes()
-    except OSError as refused:
-        raise BadModel(f"{path} cannot be read: {refused.strerror}", hint="give a .tflite file") from refused
+    except OSError as error:
+        raise BadModel(f"{path} cannot be read: {error.strerror}", hint="give a .tflite file") from error
     if not content:
         raise BadModel(f"{path.name} is empty", hint="give a .tflite file")
     return content
@@ -51,10 +48,7 @@ def read_tflite(path: Path) -> bytes:
 def inspect(
     tflite: bytes | Path, *, name: str = "the model", value_range: tuple[float, float] | None = None
 ) -> Inspection:
-    """The contract and the precision of a file; `value_range` is that of its inputs.
-
-    Raises BadModel that names the file.
-    """
+    """Inspect a file; `value_range` is that of its inputs. Raises BadModel."""
     if isinstance(tflite, Path):
         name, tflite = tflite.name, read_tflite(tflite)
     _check_kind(tflite, name)
@@ -68,11 +62,11 @@ def inspect(
             inputs=tuple(_tensor(tensor, value_range) for tensor in facts.inputs),
             outputs=tuple(_tensor(tensor, None) for tensor in facts.outputs),
         )
-    except ValidationError as refused:
+    except ValidationError as error:
         raise BadModel(
-            f"{name} takes or gives what no release can say: {first_error(refused)}",
+            f"{name} takes or gives what no release can say: {first_error(error)}",
             hint="is it a whole .tflite file? it needs 1 to 16 inputs and outputs of at most 8 dimensions",
-        ) from refused
+        ) from error
     return Inspection(contract, facts.precision, tuple(facts.output_slack))
 
 

@@ -19,10 +19,7 @@ class Interpreter:
     """One open model that runs sample by sample on one thread, as on a small device."""
 
     def __init__(self, path: str, *, reference_kernels: bool = False) -> None:
-        """Open the file. Raises BadModel.
-
-        `reference_kernels` computes with other code, as other hardware would.
-        """
+        """Open the file; `reference_kernels` compute as other hardware might."""
         runtime = _runtime()
         resolvers = runtime.OpResolverType
         try:
@@ -33,29 +30,29 @@ class Interpreter:
             )
         except ImportError as missing:  # built against another numpy, which shows only here
             raise _missing(missing) from missing
-        except (ValueError, RuntimeError) as refused:
-            raise BadModel(str(refused)) from refused
+        except (ValueError, RuntimeError) as error:
+            raise BadModel(str(error)) from error
         self._graph = _graph(self._inner)  # before a delegate replaces parts of it
 
     def prepare(self) -> None:
         """Allocate the tensors. Raises BadModel."""
         try:
             self._inner.allocate_tensors()
-        except (ValueError, RuntimeError) as refused:
-            raise BadModel(str(refused)) from refused
+        except (ValueError, RuntimeError) as error:
+            raise BadModel(str(error)) from error
 
     def run(self, sample: list[Floats]) -> list[Floats]:
-        """Map inputs (1, …) float32 to outputs, in the model's order. Raises BadModel."""
+        """Run inputs (1, …) float32, in the model's order. Raises BadModel."""
         try:
             for tensor, value in zip(self._inner.get_input_details(), sample, strict=True):
                 self._inner.set_tensor(tensor["index"], value)
             self._inner.invoke()
             return [self._inner.get_tensor(tensor["index"]) for tensor in self._inner.get_output_details()]
-        except (ValueError, RuntimeError) as refused:
-            raise BadModel(str(refused)) from refused
+        except (ValueError, RuntimeError) as error:
+            raise BadModel(str(error)) from error
 
     def inputs(self) -> list[dict[str, Any]]:
-        """Name, shape and dtype of each input; a free dimension is -1 in `signature`."""
+        """Name, shape and dtype of inputs; a free dimension is -1 in `signature`."""
         return [_described(tensor) for tensor in self._inner.get_input_details()]
 
     def outputs(self) -> list[dict[str, Any]]:
@@ -64,17 +61,14 @@ class Interpreter:
 
     def precision(self) -> str:
         """float32, float16, int8, or dynamic-range (int8 weights, float32 between)."""
-        computed = {tensor["dtype"] for op in self._graph for tensor in op["gives"]}
-        held = {tensor["dtype"] for op in self._graph for tensor in op["takes"]}
+        computed = {tensor["dtype"] for op in self._graph for tensor in op["outputs"]}
+        held = {tensor["dtype"] for op in self._graph for tensor in op["inputs"]}
         if "int8" in computed:
             return "int8"
         return next((name for dtype, name in HELD if dtype in held), "float32")
 
     def sparsity(self) -> float:
-        """The share of zeros (0-1) among constants of two dimensions or more.
-
-        Call `prepare` first.
-        """
+        """The share of zeros (0-1) in constants of 2 or more dimensions."""
         zeros = count = 0
         for tensor in self._weights():
             values = self._inner.get_tensor(tensor["index"])
@@ -83,9 +77,9 @@ class Interpreter:
         return zeros / count if count else 0.0
 
     def _weights(self) -> list[dict[str, Any]]:
-        made = {tensor["index"] for op in self._graph for tensor in op["gives"]}
+        made = {tensor["index"] for op in self._graph for tensor in op["outputs"]}
         given = {tensor["index"] for tensor in self._inner.get_input_details()}
-        taken = {tensor["index"]: tensor for op in self._graph for tensor in op["takes"]}
+        taken = {tensor["index"]: tensor for op in self._graph for tensor in op["inputs"]}
         constants = (tensor for index, tensor in taken.items() if index not in made | given)
         return [tensor for tensor in constants if tensor["dimensions"] >= 2 and tensor["dtype"] in WEIGHTS]
 
@@ -116,10 +110,7 @@ def _runtime() -> Any:
 
 
 def load_runtime() -> None:
-    """Import the runtime, so that its memory does not count as a model's.
-
-    Raises MissingPart.
-    """
+    """Import it, so that its memory does not count as a model's. Raises MissingPart."""
     _runtime()
 
 
@@ -140,7 +131,7 @@ def _described(tensor: dict[str, Any]) -> dict[str, Any]:
 
 
 def _graph(inner: Any) -> list[dict[str, Any]]:
-    """The operations with their inputs and outputs, by a private API of both runtimes."""
+    """Operations with inputs and outputs, by a private API that both runtimes have."""
     tensors = {
         tensor["index"]: {
             "index": tensor["index"],
@@ -154,8 +145,8 @@ def _graph(inner: Any) -> list[dict[str, Any]]:
     return [
         {
             "name": op["op_name"],
-            "takes": [tensors[index] for index in op["inputs"] if index in tensors],
-            "gives": [tensors[index] for index in op["outputs"] if index in tensors],
+            "inputs": [tensors[index] for index in op["inputs"] if index in tensors],
+            "outputs": [tensors[index] for index in op["outputs"] if index in tensors],
         }
         for op in inner._get_ops_details()
     ]
@@ -174,14 +165,14 @@ def _zero(tensor: dict[str, Any]) -> int:
 
 def _slack(graph: list[dict[str, Any]], output: int) -> float:
     last = _maker(graph, output)
-    if last is None or last["name"] != "DEQUANTIZE" or not last["takes"]:
+    if last is None or last["name"] != "DEQUANTIZE" or not last["inputs"]:
         return 0.0
-    integer = last["takes"][0]
+    integer = last["inputs"][0]
     before = _maker(graph, integer["index"])
-    softmax = before is not None and before["name"] == "SOFTMAX" and before["takes"]
-    half_logit = before["takes"][0]["scale"] / 2 if before is not None and softmax else 0.0
+    softmax = before is not None and before["name"] == "SOFTMAX" and before["inputs"]
+    half_logit = before["inputs"][0]["scale"] / 2 if before is not None and softmax else 0.0
     return float(OUTPUT_STEPS * integer["scale"] + half_logit)
 
 
 def _maker(graph: list[dict[str, Any]], index: int) -> dict[str, Any] | None:
-    return next((op for op in graph if any(tensor["index"] == index for tensor in op["gives"])), None)
+    return next((op for op in graph if any(tensor["index"] == index for tensor in op["outputs"])), None)

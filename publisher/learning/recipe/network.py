@@ -1,4 +1,4 @@
-"""Builds a recipe's network and checks it against the recipe's data. Needs TensorFlow."""
+"""Builds a recipe's network and checks it against the data. Needs TensorFlow."""
 
 from __future__ import annotations
 
@@ -19,18 +19,14 @@ SUBCLASSED_HINT: Final = (
 
 
 def build_network(recipe: Recipe, *, seed: int) -> Any:
-    """A new, uncompiled tf_keras.Model.
-
-    The same seed gives the same weights and tensor names. Raises BadRecipe.
-    """
+    """A new uncompiled network; the seed decides its weights. Raises BadRecipe."""
     return _build(recipe, recipe.build_model, "build_model()", seed)
 
 
 def build_student_network(recipe: Recipe, *, seed: int) -> Any:
     """The same from `build_student`. Raises BadRecipe, also when the recipe has none.
 
-    Clears the session: build it before other networks are converted, or convert each in
-    a process of its own.
+    Clears the session: build it before converting other networks.
     """
     if recipe.build_student is None:
         raise BadRecipe(f"{recipe.path.name} has no build_student()", hint=_student_hint(recipe.path))

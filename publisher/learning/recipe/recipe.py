@@ -1,4 +1,4 @@
-"""Loads and checks a recipe: one Python file that defines the data and the network to train.
+"""Loads and checks a recipe: a Python file that defines data and network.
 
 It has `load_data() -> (x_train, y_train, x_test, y_test)` and `build_model() ->
 tf_keras.Model`; optionally `preprocess(x) -> x`, `build_student() -> tf_keras.Model`,
@@ -30,7 +30,7 @@ NETWORK_SIGNATURE: Final = "() -> tf_keras.Model"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recipe:
-    """A loaded recipe. `labels` names every class, or is empty; `sha256` is the file's."""
+    """A loaded recipe. `labels` may be empty; `sha256` is the file's."""
 
     name: str
     path: Path

@@ -1,4 +1,4 @@
-"""Runs code of a recipe; its errors become BadRecipe, with the function and the line."""
+"""Runs code of a recipe; its errors become BadRecipe with function and line."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ PACKAGES: Final = {"PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-l
 def run_user_code(path: Path, what: str) -> Iterator[None]:
     """Run a part of the file at `path`, called `what` in messages. Raises BadRecipe.
 
-    Its folder can be imported from, as under `python FILE`; its prints go to stderr, as
-    stdout is for data.
+    It can import from its folder, and print to stderr, as stdout is for data.
     """
     folder = str(path.parent)
     sys.path.insert(0, folder)

@@ -1,4 +1,4 @@
-"""Trains a network further, as pruning, clustering and quantizing need. Needs TensorFlow.
+"""Trains a network further, for pruning, clustering and so on. Needs TensorFlow.
 
 Trains in place: a technique works on a copy (`copy_network`) of the network that it
 starts from.

@@ -1,4 +1,4 @@
-"""The lineage of a version as plain JSON: enough to trace a release and to repeat it."""
+"""The lineage of a version as plain JSON, to trace and to repeat a release."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def lineage_of(trained: TrainingResult) -> dict[str, Any]:
 
 
 def lineage_of_rungs(rungs: Sequence[Rung], continued: Mapping[str, str], kept: Mapping[str, bytes]) -> dict[str, Any]:
-    """Each variant's technique, what it continues, and hashes of the `kept` networks."""
+    """Techniques, what each rung continues, and hashes of the `kept` networks."""
     facts: dict[str, Any] = {
         "techniques": {rung.name: rung.technique for rung in rungs},
         "continued": dict(continued),

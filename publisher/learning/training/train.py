@@ -1,4 +1,4 @@
-"""Trains a recipe's network, and records what is needed to trace and repeat it. Needs TensorFlow."""
+"""Trains a recipe's network, and records how. Needs TensorFlow."""
 
 from __future__ import annotations
 
@@ -108,16 +108,13 @@ def settings_of(
     seed: int | None = None,
     scramble_labels: bool | None = None,
 ) -> TrainSettings:
-    """The recipe's settings, gentler with a `start`, and overridden by what is given.
-
-    Raises BadRecipe.
-    """
+    """The recipe's settings, gentler with a `start`, overridden. Raises BadRecipe."""
     settings = recipe.settings if start is None else gentler(recipe.settings)
     return settings.having(epochs=epochs, seed=seed, scramble_labels=scramble_labels)
 
 
 def gentler(settings: TrainSettings) -> TrainSettings:
-    """Settings to continue with: small steps keep accuracy, and the next delta small."""
+    """Settings to continue with: small steps keep accuracy and make small deltas."""
     return dataclasses.replace(
         settings,
         epochs=max(1, settings.epochs // FEWER_EPOCHS),
@@ -164,7 +161,7 @@ def _fit(network: Any, recipe: Recipe, settings: TrainSettings, on_progress: OnP
 
 
 def _broken(network: Any) -> bool:
-    """Whether a weight is NaN or infinite; a relu turns NaN into 0, so the loss can hide it."""
+    """Whether a weight is NaN or infinite. A relu can hide NaN from the loss."""
     return not all(np.isfinite(weight).all() for weight in network.get_weights())
 
 

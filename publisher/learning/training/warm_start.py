@@ -1,4 +1,4 @@
-"""Stores and restores what the next version continues: weights of networks, and the calibration set.
+"""Stores and restores what the next version continues: weights and calibration set.
 
 All are .npz files whose bytes depend on the arrays alone. The weights also say where
 zeros and clusters are, and which ranges integers have. Imports no TensorFlow.
@@ -110,8 +110,8 @@ def _arrays(content: bytes) -> dict[str, Array]:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as refused:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
         raise BlobDamaged(
-            f"what was kept of a trained network cannot be read: {refused}",
+            f"what was kept of a trained network cannot be read: {error}",
             hint="bring the registry back from your backup",
-        ) from refused
+        ) from error

@@ -1,4 +1,4 @@
-"""One rung of the ladder: a compressed file with its measurements, or why it is impossible. Pure."""
+"""A rung of the ladder: a measured file, or why it is impossible. Pure."""
 
 from __future__ import annotations
 

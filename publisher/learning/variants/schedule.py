@@ -1,4 +1,4 @@
-"""For how long and how fast each network of the ladder is trained, and which continue an earlier version. Pure.
+"""How long and how fast each network is trained, and from what it continues. Pure.
 
 A network that the earlier version kept continues from there, as its parent does; any
 other is made from its base.
@@ -34,7 +34,7 @@ ANEW: Final = "made anew"  # in `origin`, where a network does not continue an e
 
 @dataclass(frozen=True, slots=True)
 class EarlierVersion:
-    """The version to continue: the names of its kept networks, and the gentle settings."""
+    """The version to continue, its kept networks by name, and gentle settings."""
 
     version: str
     kept: frozenset[str]

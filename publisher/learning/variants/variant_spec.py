@@ -1,4 +1,4 @@
-"""What a rung's name says: which network, how it is changed, and the number format of the file. Pure.
+"""Parses names of rungs into a network, its changes and a number format. Pure.
 
 A name consists of optional parts in this order: `student` or `distilled`; `pruned-80`
 (any percentage); `clustered`; `float32`, `float16`, `dynamic`, `int8` or `qat`. So
@@ -42,16 +42,13 @@ _NAME: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
-    """A network and what was done to it. `qat`: trained for integers.
-
-    `seed_offset` is added to the recipe's seed; over 0 only in a `Study`.
-    """
+    """A network and what was done to it."""
 
     origin: str = TRAINED
     sparsity_percent: int = 0
     clustered: bool = False
     qat: bool = False
-    seed_offset: int = 0
+    seed_offset: int = 0  # from the recipe's seed, for a `Study`
 
     @property
     def name(self) -> str:

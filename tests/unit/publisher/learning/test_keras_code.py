@@ -1,4 +1,4 @@
-"""Code in the description of a network is found wherever it stands; Keras' own parts are let through."""
+"""Foreign code in a network's configuration is found; Keras' own parts pass."""
 
 from __future__ import annotations
 

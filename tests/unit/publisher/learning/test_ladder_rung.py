@@ -1,4 +1,4 @@
-"""Names of rungs are read whole or refused; intervals and schedules keep what they promise, whatever the numbers."""
+"""Names of rungs are parsed or rejected; intervals and schedules keep their bounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Noise that C++ writes to file descriptor 2 is swallowed; our own words and exceptions are not."""
+"""Output of C++ to file descriptor 2 is discarded; our own and exceptions are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recipe that cannot train is refused before anything is trained, by the name of the function and with a way out."""
+"""A bad recipe is rejected before training, with the function's name and a hint."""
 
 from __future__ import annotations
 

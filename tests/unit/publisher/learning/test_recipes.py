@@ -1,11 +1,13 @@
-"""The recipes that come with EdgeFerry: what they hold, and how data sets get into Keras' folder, or do not."""
+"""The built-in recipes, and how data sets get into Keras' folder, or do not."""
 
 from __future__ import annotations
 
 import dataclasses
 import gzip
 import struct
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +19,6 @@ from publisher.learning.recipe.train_settings import BOUNDS, TrainSettings
 from tests.pages import page
 
 Bytes = npt.NDArray[np.uint8]
-NOBODY_THERE = "http://127.0.0.1:9"  # the discard port: a proxy that is not
 
 
 def images(count: int, seed: int) -> tuple[Bytes, Bytes]:
@@ -30,14 +31,18 @@ def idx(array: Bytes) -> bytes:
     return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
 
 
+class Unreachable(ModuleType):
+    """A module of `tf_keras.datasets` on a machine without internet."""
+
+    def load_data(self, cache_dir: str) -> None:
+        """Fail as Keras does."""
+        raise OSError(f"URL fetch failure, and {cache_dir} has no copy")
+
+
 @pytest.fixture
 def datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keras' folder, empty, and no way to the internet."""
+    """Keras' folder, empty."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, NOBODY_THERE)
-    for name in ("no_proxy", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
     (tmp_path / "keras" / "datasets" / "fashion-mnist").mkdir(parents=True)
     return tmp_path / "keras" / "datasets"
 
@@ -90,8 +95,9 @@ def test_fashion_mnist_is_read_from_the_files_of_the_original(datasets: Path) ->
 
 @pytest.mark.parametrize(("name", "file"), [("mnist", "mnist.npz"), ("fashion_mnist", "t10k-labels-idx1-ubyte.gz")])
 def test_a_data_set_that_is_not_there_and_cannot_be_fetched_says_where_to_put_it(
-    name: str, file: str, datasets: Path
+    name: str, file: str, datasets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(sys.modules, f"tf_keras.datasets.{name}", Unreachable(name))  # tests/integration fetch for real
     with pytest.raises(MissingPart) as refused:
         load_recipe(name)
     assert f"the data set {name} is not in {datasets}" in refused.value.message

@@ -1,4 +1,4 @@
-"""What a compressed network keeps while it is trained on: zeros, clusters, and the ends of its ranges."""
+"""What further training keeps: zeros, clusters, and the ends of ranges."""
 
 from __future__ import annotations
 

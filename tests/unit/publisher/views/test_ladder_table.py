@@ -1,4 +1,4 @@
-"""The ladder on a terminal: a line a rung within 80 columns, and a plain sentence for all that is no number."""
+"""The ladder on a terminal: a line a rung within 80 columns, sentences for the rest."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_every_rung_has_one_line_of_at_most_80_columns() -> None:
 def test_a_wide_terminal_has_room_for_the_slowest_samples_and_for_memory() -> None:
     lines = shown({"rungs": [a_rung("float32")], "impossible": [], "distillation": None}, width=100)
     assert lines[0].endswith("zeros ms p95 peak memory")
-    assert lines[1].endswith(" 80%  0.021      1.3 MB")
+    assert lines[1].endswith(" 80%  0.021     1.31 MB")
 
 
 def test_what_could_not_be_made_and_what_the_teacher_brought_is_said() -> None:

@@ -58,4 +58,4 @@ def test_a_version_that_was_trained_from_scratch_says_so() -> None:
         "calibration:    drawn for this version",
         "drawn anew:     why",
     ]
-    assert lines({}) == "made from:      nobody wrote it down"
+    assert lines({}) == "made from:      not recorded"
