@@ -1,4 +1,4 @@
-"""Delegates: what serves, what shadows and what is proved open alike; a library that is not there is told by name."""
+"""Delegates: serving, shadow and proof use the same; a missing library is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Proving: a good candidate passes, a weak one is refused with a figure, a hostile one kills its child alone."""
+"""Proving: a weak candidate fails with figures, a hostile one kills its child."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def contract(folder: Path) -> Contract:
 
 @pytest.fixture
 def golden(folder: Path, tmp_path: Path) -> Path:
-    """What a publisher would send along: inputs and the float32 model's answers, for two variants."""
+    """As a publisher makes it: inputs and the float32 outputs, for two variants."""
     inputs = np.random.default_rng(5).uniform(0, 1, (SAMPLES, 4)).astype(np.float32)
     (answers,) = open_model(folder / "flowers-float32.tflite").run([inputs])
     path = tmp_path / "golden.npz"
@@ -87,7 +87,7 @@ def asked_to_prove(order: ProofOrder, command: Sequence[str]) -> Proof | NotTrie
 
 
 def instead(program: str) -> list[str]:
-    """A child that is not ours: a Python program that gets the order as its last argument."""
+    """Another child: a Python program that gets the job as its last argument."""
     return [sys.executable, "-c", program]
 
 
@@ -267,7 +267,7 @@ def test_what_a_trial_took_is_told_of_one_that_passed(order: ProofOrder) -> None
 
 
 def test_what_a_trial_took_is_told_of_one_that_was_killed(order: ProofOrder) -> None:
-    """Memory that its parent never had is the child's own, though it lived to say nothing of it."""
+    """Memory that its parent never had is the child's own, even if not reported."""
     grown_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 + 64 * MB
     crash = f"import os, signal; eaten = b'x' * {grown_bytes}; os.kill(os.getpid(), signal.SIGSEGV)"
     child = prove(changed(order, memory_max_bytes=4 * grown_bytes), instead(crash)).child
@@ -336,7 +336,7 @@ def test_a_child_has_limits_no_input_and_little_of_our_environment(
     monkeypatch.setenv("EDGEFERRY_BROKER", "mqtt://user:secret@host")
     program = (
         "import json, os, resource, sys, time\n"
-        # the parent fences the child in from outside, a moment after its start; its niceness comes last
+        # the parent sets the limits a moment after the start; niceness comes last
         "until = time.monotonic() + 20\n"
         "while os.nice(0) != 10 and time.monotonic() < until: time.sleep(0.01)\n"
         "limits = [resource.getrlimit(getattr(resource, 'RLIMIT_' + name))[1] for name in ('CORE', 'FSIZE', 'CPU')]\n"
@@ -370,7 +370,7 @@ print(json.dumps({'passed': True, 'reason': json.dumps(limits)}))
 
 
 def test_a_limit_that_the_owner_has_set_is_not_lifted_for_the_child(order: ProofOrder) -> None:
-    """To lift a hard limit is a privilege: without it, trying to would keep every candidate from its trial."""
+    """To lift a hard limit is a privilege; to try without it would end every trial."""
     owners_bytes = 900_000 * 1024
     command = [sys.executable, "-c", OWNER, order.contract.model_dump_json(), FENCED]
     limited = ["sh", "-c", 'ulimit -v 900000; exec "$@"', "sh", *command]
@@ -383,7 +383,7 @@ SLEEPER = "import os, pathlib, sys, time\npathlib.Path(sys.argv[1]).write_text(s
 
 
 def a_sleeper(tmp_path: Path, name: str) -> tuple[list[str], Path]:
-    """A child that says through a named pipe who it is, then sleeps; it may not write files."""
+    """A child that writes its id to a pipe, then sleeps; it may write no files."""
     told = tmp_path / name
     os.mkfifo(told)
     return [sys.executable, "-c", SLEEPER, str(told)], told
@@ -473,7 +473,7 @@ time.sleep(600)
 
 
 def test_the_child_dies_with_the_device(contract: Contract, golden: Path, tmp_path: Path) -> None:
-    """Our own child, stuck on a named pipe in place of a candidate, ends when the device is killed."""
+    """Our own child reads a named pipe as a candidate, and ends with the device."""
     stuck = tmp_path / "stuck"
     os.mkfifo(stuck)
     command = [sys.executable, "-c", DEVICE, str(stuck), contract.model_dump_json(), str(golden)]

@@ -1,4 +1,4 @@
-"""The runtime adapter on real files: float32 in and out whatever a file wants, plain words for what is no model."""
+"""The runtime adapter on real files: float32 in and out, whatever the file wants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store: whole files by hash, partial downloads that survive anything, and a pointer that never dangles."""
+"""The store: whole files by hash, durable partial files, a link that never dangles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The journal: all or nothing at a power cut, reports kept until delivered, and never a device that cannot start."""
+"""The journal: atomic at a power cut, and never a device that cannot start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each probe against small real files, sockets and programs: what it reads, and what it says when it cannot."""
+"""Each probe on small real files, sockets and programs: its readings and reasons."""
 
 from __future__ import annotations
 
@@ -307,7 +307,7 @@ def test_a_battery_that_says_nonsense_is_a_reason(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def a_pisugar(address: str | Path, answer: Callable[[str], str]) -> Iterator[str]:
-    """Its server: answers each line it is sent with what `answer` makes of it, until the end of the block."""
+    """Its server: responds to each line by `answer`, until the end of the block."""
     server = socket.create_server(("127.0.0.1", 0)) if address == "tcp" else socket.socket(socket.AF_UNIX)
     if address != "tcp":
         server.bind(str(address))
@@ -446,7 +446,7 @@ def test_without_nmcli_the_bus_is_asked(tmp_path: Path, number: int, metered: bo
     assert MeteredLinkProbe(MISSING, busctl, interface=lambda: "wlan0", timeout_s=LONG_S).read() == {"metered": metered}
 
 
-def test_whoever_does_not_know_of_metering_is_named(tmp_path: Path) -> None:
+def test_each_source_that_does_not_know_of_metering_is_named(tmp_path: Path) -> None:
     nmcli = a_program(tmp_path / "nmcli", "echo GENERAL.METERED:unknown")
     busctl = a_program(tmp_path / "busctl", "echo u 0")
     with pytest.raises(Unread, match="nmcli says 'unknown'; NetworkManager says 'u 0'"):

@@ -1,4 +1,4 @@
-"""Work behind the application's back gives way, and never takes back what the owner has given."""
+"""Work in the background lowers its priority, and never raises what the owner set."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NICEST: Final = 19
 
 
 def in_a_thread_at(nice: int, act: Callable[[], object]) -> int:
-    """Act in a thread of this niceness, which is its own and ends with it; return its niceness after that."""
+    """Act in a new thread of this niceness; return its niceness after that."""
     after: list[int] = []
 
     def work() -> None:
@@ -31,7 +31,7 @@ def in_a_thread_at(nice: int, act: Callable[[], object]) -> int:
 
 
 def here(nice: int) -> int:
-    """So much nicer than the tests themselves run: to be less nice than that may be forbidden."""
+    """Nicer than the tests by so much: to be less nice may be forbidden."""
     return min(NICEST, os.getpriority(os.PRIO_PROCESS, 0) + nice)
 
 

@@ -208,7 +208,7 @@ def test_the_owners_program_gives_readings_and_what_it_told_is_unknown_once_it_f
 
 
 @pytest.mark.parametrize("said", ["not JSON", "[1]", "", '{"battery_percent": '])
-def test_a_program_that_never_answered_gives_the_reason_of_what_nobody_knows(tmp_path: Path, said: str) -> None:
+def test_a_program_that_never_answered_gives_the_reason_of_what_is_unknown(tmp_path: Path, said: str) -> None:
     readings = with_probes(
         tmp_path, a_command(tmp_path / "mine", f"echo '{said}'"), MemoryAndDiskProbe(tmp_path)
     ).read()
@@ -266,7 +266,7 @@ def test_a_probe_file_gives_a_quality_and_what_is_no_share_in_it_is_left_out(tmp
     assert read_with(tmp_path, {"quality": "good"}).quality is None
 
 
-def test_a_pipe_in_the_place_of_a_file_stops_nobody(tmp_path: Path) -> None:
+def test_a_pipe_in_the_place_of_a_file_blocks_no_reading(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "hold")
     os.mkfifo(tmp_path / "probe.json")
     readings = DeviceSensors(tmp_path, tmp_path / "probe.json", probes=()).read()

@@ -1,4 +1,4 @@
-"""`device.toml`: what a person got wrong is said with its place and its way out; what is right is read whole."""
+"""`device.toml`: each mistake is reported with its place and its way out."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_no_message_shows_the_password(tmp_path: Path) -> None:
     assert settings.broker_url().password == "hunter2"
 
 
-def test_paths_are_relative_to_the_file_and_not_to_whoever_reads_it(
+def test_paths_are_relative_to_the_file_and_not_to_the_working_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir("/")

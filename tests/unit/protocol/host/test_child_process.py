@@ -1,4 +1,4 @@
-"""A child process is limited from outside, bounded in its output, and killed with its group; its end is reported."""
+"""A child is limited from outside, killed with its group, and its end reported."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ run_job("a_job_of_tests", Path(sys.argv[1]), job, limits=limits, timeout_s=600, 
 
 
 def test_a_job_dies_with_its_parent(folder: Path) -> None:
-    """The child reads a named pipe, and closes it by dying when its parent is killed."""
+    """The child reads a named pipe, and closes it as it dies with its parent."""
     stuck = folder / "pipe"
     os.mkfifo(stuck)
     project = Path(__file__).resolve().parents[4]

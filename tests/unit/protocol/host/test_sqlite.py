@@ -1,4 +1,4 @@
-"""SQLite for both sides: a fault is known by its code, and a transaction is on the disk as a whole or not at all."""
+"""SQLite for both sides: faults by code, and transactions as a whole or not at all."""
 
 from __future__ import annotations
 
