@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from device_client.serving.prediction import Array, Prediction, finite
+from device_client.adapters.runtime.tflite import Array
+from device_client.serving.prediction import Prediction, finite
 from protocol.errors import BadInput, BadModel
 from protocol.messages.inference import OUTPUT_VALUES_MAX, REQUEST_MAX_BYTES, InferenceRequest, ShortValue
 from protocol.messages.manifest import Contract, Tensor

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from queue import SimpleQueue
 from threading import Lock
 
-from device_client.adapters.runtime.tflite import OpenModel, open_model
+from device_client.adapters.runtime.tflite import Array, OpenModel, open_model
 from device_client.ports.serving import Delegate, ModelFile
-from device_client.serving.prediction import AnswerFormat, Array
+from device_client.serving.prediction import AnswerFormat
 from protocol.errors import BadModel, ContractDiffers, FerryError
 
 log = logging.getLogger(__name__)

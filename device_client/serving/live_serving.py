@@ -17,6 +17,7 @@ from typing import Final
 
 from numpy.typing import ArrayLike
 
+from device_client.adapters.runtime.tflite import Array
 from device_client.core.conditions.model_quality import Quality
 from device_client.core.trial.tally import Tally
 from device_client.feedback.window import FeedbackWindow
@@ -24,7 +25,7 @@ from device_client.ports.serving import Delegate, ModelFile
 from device_client.serving.feedback_counter import FeedbackCounter
 from device_client.serving.feedback_history import FeedbackHistory
 from device_client.serving.interpreter_pool import InterpreterPool
-from device_client.serving.prediction import Array, Prediction, batch_of, class_index, entropy_millibits, finite
+from device_client.serving.prediction import Prediction, batch_of, class_index, entropy_millibits, finite
 from device_client.serving.recent_predictions import RecentPredictions
 from device_client.serving.shadow import Shadow, ShadowSettings
 from protocol.errors import BadInput, MissingPart

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from device_client.adapters.runtime.tflite import Array
 from device_client.serving.feedback_counter import FeedbackCounter
 from protocol.errors import BadInput
 from protocol.messages.manifest import Contract, Tensor
 
-Array = NDArray[Any]
 _NUMBERS: Final = "fiub"  # kinds of numpy types that are numbers
 _WHOLE: Final = "iub"
 _DOT_MAX: Final = 8_192  # values; beyond, the library behind numpy may start threads of its own

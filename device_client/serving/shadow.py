@@ -19,13 +19,14 @@ from queue import Empty, Full, Queue
 from typing import Final
 
 from device_client.adapters.process_priority import lower_priority
+from device_client.adapters.runtime.tflite import Array
 from device_client.core.trial.tally import DROP_BINS, Tally
 from device_client.ports.serving import Delegate, ModelFile
 from device_client.serving.cpu_budget import CpuBudget
 from device_client.serving.feedback_counter import FeedbackCounter
 from device_client.serving.interpreter_pool import InterpreterPool
 from device_client.serving.labelled_pairs import LabelledPairs
-from device_client.serving.prediction import Array, agree, finite
+from device_client.serving.prediction import agree, finite
 
 QUEUE_MAX: Final = 32  # inputs waiting; each is a copy
 NICE: Final = 10
