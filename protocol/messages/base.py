@@ -7,7 +7,7 @@ major version is refused by its number.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import (
     AfterValidator,
@@ -64,8 +64,9 @@ class Frozen(BaseModel):
 
 
 class Line(Frozen):
-    """A message: one line of JSON."""
+    """A message: one line of JSON. `KIND` names it in errors, if not the class."""
 
+    KIND: ClassVar[str] = ""
     v: int = Field(default=MAJOR, description="major version of the format; another one is refused")
 
     def to_line(self) -> bytes:
@@ -76,7 +77,7 @@ class Line(Frozen):
     @classmethod
     def from_line(cls, line: bytes, *, max_bytes: int = LINE_MAX_BYTES) -> Self:
         """Parse a message of at most `max_bytes`. Raises BadInput with the field."""
-        kind = cls.__name__.lower()
+        kind = cls.KIND or cls.__name__.lower()
         if len(line) > max_bytes:
             raise BadInput(f"a {kind} of {len(line)} bytes is over the limit of {max_bytes}")
         try:

@@ -5,7 +5,7 @@ Both are plain JSON, so that a shell or a flow editor can write them.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
@@ -36,6 +36,8 @@ ShortValue = Annotated[str | int, BeforeValidator(_short_value)]
 class InferenceRequest(Line):
     """One input for a model, or the true label of an earlier one, or both."""
 
+    KIND: ClassVar[str] = "question"
+
     id: ShortValue | None = Field(default=None, description="returned in the response; identifies it for a later label")
     x: Any = Field(
         default=None,
@@ -48,6 +50,8 @@ class InferenceRequest(Line):
 
 class InferenceResponse(Line):
     """The response to a request: error, answer, or both if only the label failed."""
+
+    KIND: ClassVar[str] = "answer"
 
     id: ShortValue | None = Field(default=None, description="of the request")
     error: Text | None = Field(default=None, description="what was wrong, and how to correct it")

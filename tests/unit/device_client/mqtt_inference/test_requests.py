@@ -50,6 +50,12 @@ def test_an_id_is_a_text_or_a_whole_number_and_comes_back_as_it_was() -> None:
         assert read_id(json.dumps({"id": other, "x": [1]}).encode()) is None
 
 
+def test_what_is_no_request_is_called_by_the_word_of_the_error_kind() -> None:
+    for payload, words in ((b"hello", "not a question: "), (b'{"x": [0], "v": 2}', "a question of format 2 ")):
+        with pytest.raises(BadInput, match=f"^{words}"):
+            read_request(payload)
+
+
 def test_what_other_programs_add_is_passed_over() -> None:
     question = read_request(b'{"x":[1,2],"_msgid":"a.b","topic":"t","label":3}')
     assert (question.id, question.x, question.label) == (None, [1, 2], 3)
