@@ -35,24 +35,10 @@ if TYPE_CHECKING:
     from publisher.settings import Settings
 
 __all__ = [
-    "Audience",
-    "BuiltVersion",
-    "FerryError",
-    "FleetStatus",
-    "Gates",
-    "PublisherContext",
-    "Registry",
-    "ReleaseRequest",
-    "Released",
-    "RolloutRequest",
-    "Settings",
-    "Training",
-    "build_version",
-    "init",
-    "open_context",
-    "read_fleet_status",
+    "Audience", "BuiltVersion", "FerryError", "FleetStatus", "Gates", "PublisherContext", "Registry", "ReleaseRequest",
+    "Released", "RolloutRequest", "Settings", "Training", "build_version", "init", "open_context", "read_fleet_status",
     "release",
-]
+]  # fmt: skip
 _MODULES: Final = {
     "protocol.errors": ("FerryError",),
     "publisher.adapters.registry": ("Registry",),

@@ -23,10 +23,7 @@ HELP: Final = (
 )
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "init": ("init:init", "Make a registry: its folder, its keys, its root of trust."),
-    "train": (
-        "train:train",
-        "Train a recipe and keep its variants and their numbers in a folder. Releases nothing.",
-    ),
+    "train": ("train:train", "Train a recipe and keep its variants and their numbers in a folder. Releases nothing."),
     "release": ("release:Release", "Make a version, sign it, upload it, and offer it to the fleet."),
     "compress": (
         "compress:Compress",

@@ -6,7 +6,6 @@ drops the old one after the new metadata is saved, so that no crash loses access
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -17,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.signer import CryptoSigner
 
 from protocol.errors import BadSettings, MissingPart, VersionOccupied
-from protocol.host.files import rename_durably, sync_folder
+from protocol.host.files import sync_folder, write_durably
 from protocol.topics import check_name
 
 FILE_MODE: Final = 0o600
@@ -66,7 +65,7 @@ class KeyStore:
         for number in range(taken + 1, taken + 100):
             path = self.folder / (f"{role}.pem" if number == 1 else f"{role}.{number}.pem")
             if not path.exists():
-                _write(path, signer.private_bytes)
+                write_durably(path, signer.private_bytes, FILE_MODE)
                 return signer
         raise VersionOccupied(f"the {role} role has too many keys in {self.folder}")
 
@@ -113,13 +112,3 @@ def _check_private(path: Path, mode: int) -> None:
         raise MissingPart(f"{path} cannot be reached: {unreadable.strerror}") from None
     if found & _OTHERS:
         raise BadSettings(f"{path} can be read by others than its owner", hint=f"type: chmod {mode:o} '{path}'")
-
-
-def _write(path: Path, pem: bytes) -> None:
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)  # left by a run that was killed here; not trusted yet
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb") as file:
-        file.write(pem)
-        file.flush()
-        os.fsync(file.fileno())
-    rename_durably(fresh, path)

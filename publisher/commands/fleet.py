@@ -94,11 +94,7 @@ def show(
             _show_model(ctx, show_model(context, model))
             return
         found = show_version(context, model, version)
-    facts = {
-        **json_output.of_manifest(found.manifest),
-        "audience": list(found.audience),
-        "lineage": found.lineage,
-    }
+    facts = {**json_output.of_manifest(found.manifest), "audience": list(found.audience), "lineage": found.lineage}
     ctx.show(facts, lambda: Group(tables.manifest(found.manifest, found.audience), Text(lines(found.lineage))))
 
 

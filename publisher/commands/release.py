@@ -58,8 +58,7 @@ class Release:
         bool, typer.Option("--trust-code", help="open a Keras file that holds Python code, which can do anything")
     ] = False
     variants: Annotated[
-        str | None,
-        typer.Option(help="rungs of the ladder, or auto: the best of all", show_default="float32,int8"),
+        str | None, typer.Option(help="rungs of the ladder, or auto: the best of all", show_default="float32,int8")
     ] = None
     to: Annotated[str, typer.Option(help="all, a share such as 10%, or group:NAME")] = "all"
     urgent: Annotated[bool, typer.Option("--urgent", help="devices do not wait for comfort")] = False

@@ -129,13 +129,9 @@ class BrokerConnection(asyncio.Protocol):
 
     def disconnect(self, reason: int) -> None:
         """Close the connection from our side; the client's will is published."""
-        if self._transport is None:
-            return
-        if self._client and self._client.version == V5:
+        if self._transport and self._client and self._client.version == V5:
             self._transport.write(encoder.disconnect(reason))
-        self._transport.close()
-        self._loop.call_later(CLOSE_WITHIN_S, self._transport.abort)
-        self._detach()
+        self._close()
 
     def abort(self, *, publish_will: bool) -> None:
         """Break the connection without a DISCONNECT."""

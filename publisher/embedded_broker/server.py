@@ -54,11 +54,7 @@ class EmbeddedBroker:
     @classmethod
     @contextlib.contextmanager
     def running(
-        cls,
-        port: int = 0,
-        *,
-        settings: BrokerSettings | None = None,
-        faults: FaultInjection | None = None,
+        cls, port: int = 0, *, settings: BrokerSettings | None = None, faults: FaultInjection | None = None
     ) -> Iterator[Self]:
         """A broker for the length of a `with` block."""
         broker = cls(port, settings=settings, faults=faults)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from protocol.errors import BadInput
+from protocol.host.files import write_durably
 from protocol.topics import check_name
 from publisher.operations.context import PublisherContext
 
@@ -90,13 +90,13 @@ def device_toml(context: PublisherContext, enrolment: Enrolment, models: Sequenc
 def _write(context: PublisherContext, enrolment: Enrolment, models: Sequence[str], root: bytes, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _check_root(folder / ROOT, root, force=enrolment.force)
-    _write_file(folder / ROOT, root, _PUBLIC)
+    write_durably(folder / ROOT, root, _PUBLIC)
     if ca := context.settings.tls.ca:
-        _write_file(folder / CA, _read(ca), _PUBLIC)
+        write_durably(folder / CA, _read(ca), _PUBLIC)
     text, path = device_toml(context, enrolment, models).encode(), folder / SETTINGS
     if path.exists() and path.read_bytes() != text:
         path.replace(folder / f"{SETTINGS}.old")  # it may have been edited
-    _write_file(path, text, _PRIVATE if enrolment.password is not None else _PUBLIC)
+    write_durably(path, text, _PRIVATE if enrolment.password is not None else _PUBLIC)
 
 
 def _read(path: Path) -> bytes:
@@ -113,17 +113,6 @@ def _check_root(path: Path, root: bytes, *, force: bool) -> None:
             f"{path} is the root of another registry, or an older one",
             hint="choose another --out, or overwrite it with --force",
         )
-
-
-def _write_file(path: Path, content: bytes, mode: int) -> None:
-    """Write a temporary file and rename it, so that `mode` holds from the start."""
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.rename(path)
 
 
 def _quoted(text: str) -> str:

@@ -18,7 +18,7 @@ from publisher.learning.recipe.recipe import load_recipe
 from publisher.learning.training.warm_start import WarmStart
 from publisher.learning.variants.variant_spec import RUNGS, rungs_of_sparsity, variant_specs
 from publisher.operations.progress import Progress
-from publisher.operations.release.output_folder import make_output_folder
+from publisher.operations.release.train import make_output_folder
 from publisher.operations.release.training_history import describe_new_networks
 from publisher.views.html_report import report
 from publisher.views.pareto_plot import png, svg

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from protocol.errors import BadInput
 from protocol.topics import check_name
 from publisher.adapters.registry import Registry
 from publisher.core.release.reproducibility import Repetition
@@ -19,7 +20,6 @@ from publisher.learning.training.warm_start import WarmStart
 from publisher.operations.context import utc_now
 from publisher.operations.progress import OnProgress, Progress
 from publisher.operations.release import training_history as history
-from publisher.operations.release.output_folder import make_output_folder
 
 METRICS: Final = "metrics.json"
 
@@ -113,6 +113,14 @@ def build_version(training: Training, on_progress: OnProgress) -> BuiltVersion:
         choose=training.choose,
         on_progress=on_progress,
     )
+
+
+def make_output_folder(folder: Path) -> None:
+    """Make the folder of `--out` if it does not exist. Raises BadInput."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as refused:
+        raise BadInput(f"nothing can be written to {folder}: {refused.strerror}", hint="choose another --out") from None
 
 
 def _metrics(model: str, built: BuiltVersion) -> dict[str, Any]:

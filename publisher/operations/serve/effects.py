@@ -15,15 +15,7 @@ from protocol.errors import BrokerTrouble, Busy, FerryError
 from protocol.messages.manifest import Tree
 from publisher.adapters.broker_client import BrokerClient
 from publisher.adapters.registry import Staged
-from publisher.core.sync.reconciler import (
-    Compare,
-    Compared,
-    PutChunks,
-    PutModels,
-    PutTrees,
-    ReconcileEffect,
-    Renew,
-)
+from publisher.core.sync.reconciler import Compare, Compared, PutChunks, PutModels, PutTrees, ReconcileEffect, Renew
 from publisher.operations.announce.upload import (
     announce,
     chunk_messages,
