@@ -137,9 +137,9 @@ def production() -> Iterator[Production]:
 def _with_its_example(acl: str) -> str:
     """The rules with the lines of an application made valid, as their comment says."""
     lines = acl.splitlines()
-    at = next(number for number, line in enumerate(lines) if "take the # before the next three lines away" in line)
-    lines[at + 1 : at + 4] = [line.removeprefix("#") for line in lines[at + 1 : at + 4]]
-    assert sum(line == "user node-red" for line in lines) == 1
+    assert "Uncomment the next three lines" in acl
+    at = lines.index("#user node-red")
+    lines[at : at + 3] = [line.removeprefix("#") for line in lines[at : at + 3]]
     return "\n".join(lines) + "\n"
 
 
