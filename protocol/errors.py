@@ -1,21 +1,17 @@
 """The tree of errors for people; the command line prints a message and an exit code.
 
-FerryError 1 the message says what went wrong, the hint how to correct it ├── BadInput 2
-a file, field, name or topic from the user │ ├── BadName a name that is invalid in a
-topic │ ├── BadSettings a settings file, environment variable or flag │ ├── BadRecipe a
-recipe that cannot train │ ├── BadModel a file that is no model, or fails to open │ ├──
-ContractDiffers a model with other inputs or outputs than earlier versions │ ├──
-VersionOccupied a version that exists already │ └── UnknownVersion a version or model
-that the registry does not hold ├── Untrusted 3 metadata that failed verification;
-nothing was changed │ ├── BundleMalformed not a bundle, or too long │ ├──
-SignatureRefused unsigned, altered, or signed by keys that are not trusted │ ├──
-BundleReplayed older than what was already accepted │ └── BundleExpired past its expiry
-├── Damaged 4 bytes that do not match their hash; a retry is safe │ ├── ChunkDamaged │
-└── BlobDamaged ├── BrokerTrouble 5 │ ├── BrokerUnreachable │ └── BrokerRefused wrong
-credentials, or a topic without permission ├── GateFailed 6 a release that did not pass
-a gate ├── Busy 7 another command holds the registry or the device's folder ├── NoRoom 8
-the disk is full, read-only or failing └── MissingPart 9 a library, key or program that
-is missing
+FerryError 1
+├── BadInput 2: BadName, BadSettings, BadRecipe, BadModel, ContractDiffers,
+│               VersionOccupied, UnknownVersion
+├── Untrusted 3: BundleMalformed, SignatureRefused, BundleReplayed, BundleExpired
+├── Damaged 4: ChunkDamaged, BlobDamaged
+├── BrokerTrouble 5: BrokerUnreachable, BrokerRefused
+├── GateFailed 6
+├── Busy 7
+├── NoRoom 8
+└── MissingPart 9
+
+Subclasses share the exit code. `message` is the fault, `hint` how to correct it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Generates a JSON Schema per message, and an AsyncAPI document of the topics.
 
-`python -m protocol.schemas` rewrites them in `docs/`; a test fails if they are
-outdated.
+`python -m protocol.schemas` rewrites them in `docs/`; a test fails if they differ.
 """
 
 from __future__ import annotations

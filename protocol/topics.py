@@ -1,7 +1,6 @@
 """The table of all topics, and how to build and parse them.
 
-Levels are `[a-z0-9_-]`: NATS refuses dots, RabbitMQ rewrites them, AWS allows seven
-slashes.
+Levels are `[a-z0-9_-]`: NATS refuses dots, and RabbitMQ rewrites them.
 """
 
 from __future__ import annotations

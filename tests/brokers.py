@@ -55,9 +55,7 @@ def free_port() -> int:
 
 
 class Mosquitto:
-    """A real mosquitto, configured by `lines` besides its listener, or by a file
-    `conf`.
-    """
+    """A real mosquitto, configured by `lines` besides its listener, or by a file."""
 
     def __init__(self, *lines: str, conf: Path | None = None, port: int = 0, tls: bool = False) -> None:
         self.port = port or free_port()
@@ -84,9 +82,7 @@ class Mosquitto:
         return self._process.pid
 
     def start(self) -> None:
-        """Start it and wait for its port. Raises AssertionError with its log if it
-        ends.
-        """
+        """Start it and wait for its port. Raises AssertionError with its log."""
         assert MOSQUITTO, "mosquitto is not installed"
         assert self._process is None
         self._folder = self._folder or readable_folder()

@@ -39,9 +39,7 @@ class PageHinkley:
     __slots__ = ("_count", "_given", "_mean", "_squares", "_std", "_std_floor", "_sum", "drifting")
 
     def __init__(self, mean: float | None = None, std: float = 0.0, *, std_floor: float) -> None:
-        """`mean`, `std`: the reference; learnt if None. `std_floor`: its least
-        deviation.
-        """
+        """`mean`, `std`: the reference, learnt if None. `std_floor`: least `std`."""
         self._std_floor = std_floor
         self._given = mean is not None
         self._count = LEARN if self._given else 0

@@ -26,9 +26,7 @@ class CpuBudget:
         self._lock = Lock()
 
     def charge(self, now_s: float) -> float | None:
-        """Charge one run in advance and return the amount; None if the budget is used
-        up.
-        """
+        """Charge a run in advance; return the amount, or None if nothing is left."""
         with self._lock:
             gained_s = max(0.0, now_s - self._refilled_at_s) * self._rate
             self._refilled_at_s = now_s

@@ -32,23 +32,9 @@ class FeedbackCounter:
     _drifting: bool
     _entropy: int | None
     __slots__ = (
-        "_classes",
-        "_confidences",
-        "_distance",
-        "_doubt",
-        "_drift",
-        "_drifting",
-        "_entropy",
-        "_labels",
-        "_latency",
-        "_levels",
-        "_lock",
-        "_sample",
-        "_start_s",
-        "_sums",
-        "variant",
-        "version",
-    )
+        "_classes", "_confidences", "_distance", "_doubt", "_drift", "_drifting", "_entropy", "_labels",
+        "_latency", "_levels", "_lock", "_sample", "_start_s", "_sums", "variant", "version",
+    )  # fmt: skip
 
     def __init__(
         self,

@@ -162,7 +162,7 @@ class LiveServing:
     def swap(self, model: ModelFile) -> None:
         """Open and warm up a model, then make it live. On BadModel the old one stays.
 
-        Stops the shadow, as what it was compared with is gone; the tally starts from
+        Stops the shadow, which was compared with the old one; the tally starts from
         zero.
         """
         with self._changing:
@@ -185,8 +185,7 @@ class LiveServing:
     def start_shadow(self, model: ModelFile, share: float = 1.0) -> None:
         """Run this model too on a `share` of the inputs; the tally starts from zero.
 
-        Replaces the shadow there was. Raises BadModel, or MissingPart without live
-        model.
+        Replaces the current shadow. Raises BadModel, or MissingPart without live model.
         """
         with self._changing:
             state = self._state

@@ -59,8 +59,7 @@ class AnswerFormat:
         self._dtype = np.dtype(tensor.dtype)
 
     def arrange(self, x: ArrayLike | Sequence[ArrayLike]) -> tuple[list[Array], bool]:
-        """The inputs as arrays (n, ...) of the contract's types, and whether it is a
-        batch.
+        """The inputs as arrays (n, ...) of the contract's types; whether it is a batch.
 
         Raises BadInput that names what is expected and what was given.
         """

@@ -31,9 +31,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class ChunkedBlob:
-    """A blob in chunks: the tree to sign, the slices, and the list chunks by their
-    hash.
-    """
+    """A blob in chunks: the tree to sign, the slices, and list chunks by hash."""
 
     tree: Tree
     leaves: tuple[Leaf, ...]

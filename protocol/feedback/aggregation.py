@@ -5,10 +5,9 @@ message; `merge` adds two messages by way of their sums, so there is one additio
 Counts and histograms are whole numbers: any order and grouping gives the same result.
 `drift` and `drifting` are no sums; the worse one is kept.
 
-Latency buckets: bucket k counts latencies from 2^(k/4) up to, not including,
-2^((k+1)/4) microseconds, 0 ≤ k ≤ 95. Faster ones count in bucket 0, those over 14 s in
-bucket 95. A percentile is read at its bucket's geometric middle, and is right to within
-9 %.
+Latency bucket k, 0 ≤ k ≤ 95, counts from 2^(k/4) up to, not including, 2^((k+1)/4) µs;
+bucket 0 also faster ones, bucket 95 those over 14 s. A percentile is read at its
+bucket's geometric middle, and is right to within 9 %.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ CONFIDENCE_BINS: Final = 10  # of equal width from 0 to 1
 CONFIDENCE_UNIT: Final = 1_000_000  # confidences are summed in millionths
 CLASSES_MAX: Final = 64  # named in a message; the rest is summed under OTHER, so that the line stays short
 OTHER: Final = "*"
+_COUNTS: Final = ("inferences", "errors", "labelled", "correct", "compared", "agreed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +56,7 @@ class FeedbackSums:
 
     def __add__(self, other: FeedbackSums) -> FeedbackSums:
         return FeedbackSums(
-            inferences=self.inferences + other.inferences,
-            errors=self.errors + other.errors,
-            labelled=self.labelled + other.labelled,
-            correct=self.correct + other.correct,
-            compared=self.compared + other.compared,
-            agreed=self.agreed + other.agreed,
+            **{name: getattr(self, name) + getattr(other, name) for name in _COUNTS},
             classes=dict(Counter(self.classes) + Counter(other.classes)),
             latency=dict(Counter(self.latency) + Counter(other.latency)),
             confidences=_add_bins(self.confidences, other.confidences),
@@ -95,12 +90,7 @@ class FeedbackSums:
 def sums_of(message: Feedback) -> FeedbackSums:
     """The sums in a message."""
     return FeedbackSums(
-        inferences=message.inferences,
-        errors=message.errors,
-        labelled=message.labelled,
-        correct=message.correct,
-        compared=message.compared,
-        agreed=message.agreed,
+        **{name: getattr(message, name) for name in _COUNTS},
         classes=message.classes,
         latency={int(index): count for index, count in message.latency_histogram.items()},
         confidences=message.confidence_histogram,
@@ -118,12 +108,7 @@ def message_fields(sums: FeedbackSums) -> dict[str, Any]:
     """
     classes, sample = most_frequent(sums.classes), sums.sample
     return {
-        "inferences": sums.inferences,
-        "errors": sums.errors,
-        "labelled": sums.labelled,
-        "correct": sums.correct,
-        "compared": sums.compared,
-        "agreed": sums.agreed,
+        **{name: getattr(sums, name) for name in _COUNTS},
         "classes": classes,
         "latency_histogram": {str(index): count for index, count in sorted(sums.latency.items())},
         "confidence_sum": sums.confidence_millionths / CONFIDENCE_UNIT,

@@ -50,8 +50,7 @@ class Contract(Frozen):
     outputs: tuple[Tensor, ...] = Field(min_length=1, max_length=16)
 
     def check_successor(self, other: Contract) -> None:
-        """Raise ContractDiffers if an application written for this contract fails with
-        `other`.
+        """Raise ContractDiffers if `other` breaks an application of this contract.
 
         Shapes and types count; names do not, as converters rename tensors.
         """

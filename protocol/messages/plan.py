@@ -98,8 +98,6 @@ class Assignment:
 
 
 def cohort(salt: str, device: str) -> float:
-    """A device's position, 0 ≤ x < 100, by hash: a growing percentage only adds
-    devices.
-    """
+    """A device's position by hash, 0 ≤ x < 100: a growing percentage adds devices."""
     digest = hashlib.sha256(f"{salt}\0{device}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / _COHORT_SPACE * 100

@@ -1,6 +1,4 @@
-"""The timeouts of a link, and its waits between attempts. Pure: randomness is an
-argument.
-"""
+"""The timeouts of a link, and its waits between attempts. Pure."""
 
 from __future__ import annotations
 
@@ -24,9 +22,7 @@ class Backoff:
     flush_timeout_s: float = 2.0  # for queued messages, at stop
 
     def wait_s(self, failures: int, rng: random.Random, *, final: bool) -> float:
-        """The wait after `failures` in a row, random so that a fleet does not reconnect
-        at once.
-        """
+        """The wait after a failure; random, as a fleet must not reconnect at once."""
         if final:
             return self.refused_wait_s * rng.uniform(0.75, 1.25)
         bound_s = min(self.wait_max_s, self.wait_min_s * 2.0 ** min(failures, 20))

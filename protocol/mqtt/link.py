@@ -26,9 +26,7 @@ class Disconnected:
 
 @dataclass(frozen=True, slots=True)
 class ReplyTo:
-    """Where a sender expects the response, and its correlation data. MQTT 5 only;
-    unchecked.
-    """
+    """Where a sender expects the response. MQTT 5 only; unchecked."""
 
     topic: str
     correlation: bytes = b""
@@ -36,9 +34,7 @@ class ReplyTo:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message arrived. `retained`: it was stored by the broker, not published just
-    now.
-    """
+    """A message arrived. `retained`: the broker had stored it."""
 
     topic: str
     payload: bytes
@@ -82,8 +78,7 @@ class Link(Protocol):
         """Send what is queued, for a moment at most, then disconnect cleanly."""
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool, correlation: bytes = b"") -> int:
-        """Queue a message; return its receipt. At QoS 1 it is repeated until
-        acknowledged.
+        """Queue a message; return its receipt. At QoS 1 it is sent until acknowledged.
 
         `correlation`: of the `ReplyTo` that this answers; left out by MQTT 3.1.1.
         """
@@ -95,8 +90,7 @@ class Link(Protocol):
         """End subscriptions."""
 
     def sweep(self, topics: Sequence[str]) -> None:
-        """Fetch the retained messages of exact topics once, at QoS 0; `SweepCompleted`
-        follows.
+        """Fetch retained messages of exact topics once; `SweepCompleted` follows.
 
         SUBSCRIBE and UNSUBSCRIBE at once: on each broker measured, UNSUBACK came last.
         """

@@ -27,9 +27,7 @@ class SkippedMessage:
 
 
 class PacketSizeGuard:
-    """Replaces a connected socket, plain or TLS, for a reader that reads packet by
-    packet.
-    """
+    """Replaces a socket, plain or TLS, for a reader that reads packet by packet."""
 
     def __init__(self, sock: socket.socket, limit_bytes: int) -> None:
         self._sock = sock
@@ -44,9 +42,7 @@ class PacketSizeGuard:
         self.failure: OSError | None = None  # of the last read or write
 
     def recv(self, size: int) -> bytes:
-        """Read like a socket: at most `size` bytes, empty at the end of the stream.
-        Raises OSError.
-        """
+        """Read like a socket: up to `size` bytes, none at the end. Raises OSError."""
         try:
             return self._recv(size)
         except BlockingIOError:

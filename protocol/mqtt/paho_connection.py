@@ -67,9 +67,7 @@ class ConnectionSettings:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionEnd:
-    """Why a connection ended or failed. `no_answer`: without CONNACK, as older brokers
-    do on MQTT 5.
-    """
+    """Why a connection ended. `no_answer`: no CONNACK, as of old brokers for MQTT 5."""
 
     reason: str
     final: bool = False
@@ -78,9 +76,7 @@ class ConnectionEnd:
 
 
 class PahoConnection:
-    """One connection from CONNECT to its end, with its own paho client and clean
-    session.
-    """
+    """One connection, with its own paho client and clean session."""
 
     def __init__(
         self, settings: ConnectionSettings, *, mqtt5: bool, queue: SendQueue, emit: Callable[[LinkEvent], None]
@@ -101,9 +97,7 @@ class PahoConnection:
         self._client = self._make_client()
 
     def run(self, wakeup: Wakeup, stop_by_s: Callable[[], float | None]) -> ConnectionEnd:
-        """Connect and transfer messages until the connection ends or the link is
-        stopped.
-        """
+        """Connect and transfer messages until the connection ends or the link stops."""
         try:
             self._client.reconnect()
         except OSError as failed:
@@ -155,9 +149,7 @@ class PahoConnection:
             self._end(ConnectionEnd("stopped"))
 
     def _send_queued(self) -> None:
-        """Hand paho one item whenever the socket took the last, so that its own queue
-        stays short.
-        """
+        """Hand paho an item when the socket took the last: its queue stays short."""
         while self.accepted and not self._ended and not self._client.want_write():
             match self._queue.next(self._window):
                 case None:

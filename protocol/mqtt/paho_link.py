@@ -1,9 +1,8 @@
 """The `Link` to a real broker: keeps one connection after another until it is stopped.
 
 A background thread does all network I/O; the methods only queue, and the sink receives
-events. Each connection is a new clean session: unacknowledged messages are kept here
-(`unacknowledged`), so receipts survive reconnects and the fallback from MQTT 5 to
-3.1.1.
+events. Each connection is a new clean session: unacknowledged messages are kept here,
+so receipts survive reconnects and the fallback from MQTT 5 to 3.1.1.
 """
 
 from __future__ import annotations
@@ -81,8 +80,7 @@ class MqttLink:
                 self._thread.start()
 
     def stop(self) -> None:
-        """Send what is queued, for at most two seconds, and disconnect without last
-        will.
+        """Send what is queued, for at most 2 s, and disconnect without last will.
 
         No event follows its return; what has no receipt by then may not be delivered.
         """
@@ -122,8 +120,7 @@ class MqttLink:
         """Fetch the retained messages of exact topics once.
 
         `SweepCompleted` follows, unless the connection is lost: then it must be
-        repeated. A subscription to the same topics ends too, as it ends with
-        UNSUBSCRIBE.
+        repeated. A subscription to the same topics ends too.
         """
         self._queue.request("sweep", tuple(topics))
 
@@ -150,11 +147,9 @@ class MqttLink:
             self._wakeup.clear()
 
     def _connect_once(self) -> tuple[ConnectionEnd, bool]:
-        """Run one connection, by MQTT 3.1.1 if the broker does not speak 5; say whether
-        it was accepted.
+        """Run one connection, by MQTT 3.1.1 if the broker does not speak 5.
 
-        MQTT 5 is not tried again after a broker refused the version; no answer may have
-        been a restart.
+        After a refused version, MQTT 5 is not tried again; no answer may be a restart.
         """
         if self._mqtt5:
             end, accepted = self._run_connection(mqtt5=True)

@@ -1,8 +1,7 @@
-"""The calls of a link's owner that are not sent yet, in order. Thread-safe; does no
-I/O.
+"""The calls of a link's owner that are not sent yet, in order. Thread-safe, no I/O.
 
-Publishes at QoS 1 stay until the broker acknowledged them, over any number of
-connections. Everything else is bounded, and dropped when the connection ends.
+Publishes at QoS 1 stay until they are acknowledged, over any number of connections.
+Everything else is bounded, and dropped when the connection ends.
 """
 
 from __future__ import annotations

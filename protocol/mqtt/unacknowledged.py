@@ -1,5 +1,4 @@
-"""Publishes at QoS 1 that the broker has not acknowledged, in order. Pure; not
-thread-safe.
+"""Publishes at QoS 1 without acknowledgement, in order. Pure; not thread-safe.
 
 Unbounded on purpose, as a publish at QoS 1 must not be lost. The owner bounds what it
 publishes (a device's outbox is on disk, a publisher's upload waits for receipts).
@@ -24,9 +23,7 @@ class Outgoing:
 
 
 class Unacknowledged:
-    """Each message waits, is sent, and is settled; a lost connection requeues sent
-    ones.
-    """
+    """Messages that wait or are in flight; a lost connection requeues the latter."""
 
     def __init__(self) -> None:
         self._waiting: deque[Outgoing] = deque()

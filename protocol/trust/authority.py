@@ -31,7 +31,7 @@ from protocol.trust.metadata_editor import (
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """All metadata: each root as `<n>.root.json`, of others the current `<role>.json`."""
+    """All metadata: each root as `<n>.root.json`, else the current `<role>.json`."""
 
     metadata: Mapping[str, bytes]
     signers: Signers = field(repr=False)
@@ -41,9 +41,7 @@ class Authority:
     def create(
         cls, signers: Signers, now: datetime, *, lifetimes: Lifetimes | None = None, root_threshold: int = 1
     ) -> Authority:
-        """Create an authority. Raises BadInput for fewer root keys than
-        `root_threshold`.
-        """
+        """Create an authority. Raises BadInput if the root has too few keys."""
         editor = MetadataEditor({}, signers, lifetimes or Lifetimes(), now)
         editor.create_root(root_threshold)
         editor.sign_snapshot()
@@ -57,8 +55,8 @@ class Authority:
     def publish(self, plan: Plan, manifests: Sequence[Manifest], now: datetime) -> tuple[Authority, bytes]:
         """Sign a plan with its manifests; return the new authority and the bundle.
 
-        Raises BadInput for a missing manifest or too long a bundle, MissingPart for a
-        missing key.
+        Raises BadInput for a missing manifest or a long bundle, MissingPart without a
+        key.
         """
         files = target_files(plan, manifests)
         signed = Targets(targets={path: TargetFile.from_data(path, data, ["sha256"]) for path, data in files.items()})
@@ -71,8 +69,7 @@ class Authority:
     def renew(self, bundles: Mapping[str, bytes], now: datetime) -> tuple[Authority, dict[str, bytes]]:
         """Sign a new timestamp, and roles that expire soon; return the renewed bundles.
 
-        `bundles`: the current ones by model. The root is renewed by `rotate("root",
-        …)`.
+        `bundles`: the current ones by model. The root is renewed by `rotate`.
         """
         editor = self._editor(now)
         if editor.renew_expiring():

@@ -1,5 +1,4 @@
-"""Edits a set of metadata files role by role, each signed by the keys of its
-delegation.
+"""Edits a set of metadata files role by role, each signed as its delegation asks.
 
 Holds no key and reads no clock.
 """
@@ -39,9 +38,7 @@ Signers = Callable[[str], Sequence[Signer]]
 
 @dataclass(frozen=True, slots=True)
 class Lifetimes:
-    """How long signatures are valid; without `publisher serve`, a week's absence must
-    not stop updates.
-    """
+    """How long signatures are valid; updates must outlast a holiday without `serve`."""
 
     root_days: int = 5 * 365
     targets_days: int = 2 * 365  # also the models' roles
