@@ -40,19 +40,19 @@ def main() -> None:
     parser.add_argument("--rungs", default=",".join(RUNGS))
     arguments = parser.parse_args()
     recipe, rungs = load_recipe(arguments.recipe), arguments.rungs.split(",")
-    first = made("1.0.0", younger(recipe), rungs)
-    going_on = made("1.1.0 --from 1.0.0", recipe, rungs, start_of(first))
-    afresh = made("1.1.0 from scratch", recipe, rungs)
+    first = build("1.0.0", with_less_data(recipe), rungs)
+    continued = build("1.1.0 --from 1.0.0", recipe, rungs, start_of(first))
+    afresh = build("1.1.0 from scratch", recipe, rungs)
     print(f"{arguments.recipe}: bytes of 1.1.0 for a device that has 1.0.0, and accuracies\n")
     print(f"{'':21}{'whole':>9}{'afresh':>9}{'--from':>9}{'saved':>7}{'1.0.0':>8}{'afresh':>8}{'--from':>8}")
-    for variants in zip(first.variants, afresh.variants, going_on.variants, strict=True):
+    for variants in zip(first.variants, afresh.variants, continued.variants, strict=True):
         print(line(*variants))
 
 
-def line(before: BuiltVariant, afresh: BuiltVariant, going_on: BuiltVariant) -> str:
+def line(before: BuiltVariant, afresh: BuiltVariant, continued: BuiltVariant) -> str:
     """The row of a rung."""
-    whole, far, near = packed(going_on), packed(afresh, before), packed(going_on, before)
-    accuracies = "".join(f"{made.measured.accuracy or 0:8.3f}" for made in (before, afresh, going_on))
+    whole, far, near = packed(continued), packed(afresh, before), packed(continued, before)
+    accuracies = "".join(f"{variant.measured.accuracy or 0:8.3f}" for variant in (before, afresh, continued))
     return f"{before.name:21}{whole:>9,}{far:>9,}{near:>9,}{1 - near / min(far, whole):>7.0%}{accuracies}"
 
 
@@ -63,7 +63,7 @@ def packed(variant: BuiltVariant, base: BuiltVariant | None = None) -> int:
     return len(zstandard.ZstdCompressor(dict_data=held, compression_params=settings).compress(variant.tflite))
 
 
-def made(what: str, recipe: Recipe, rungs: Sequence[str], start: WarmStart | None = None) -> BuiltVersion:
+def build(what: str, recipe: Recipe, rungs: Sequence[str], start: WarmStart | None = None) -> BuiltVersion:
     """Build a version, and print progress."""
     return build_from_recipe(
         recipe,
@@ -73,17 +73,17 @@ def made(what: str, recipe: Recipe, rungs: Sequence[str], start: WarmStart | Non
     )
 
 
-def younger(recipe: Recipe) -> Recipe:
+def with_less_data(recipe: Recipe) -> Recipe:
     """The recipe with less data."""
     data = recipe.data
     count = int(len(data.x_train) * FIRST)
     return dataclasses.replace(recipe, data=Data(data.x_train[:count], data.y_train[:count], data.x_test, data.y_test))
 
 
-def start_of(made: BuiltVersion) -> WarmStart:
+def start_of(version: BuiltVersion) -> WarmStart:
     """What a registry keeps of a version."""
-    weights, calibration, *networks = made.kept
-    stages = made.lineage.get("networks_sha256", {})
+    weights, calibration, *networks = version.kept
+    stages = version.lineage.get("networks_sha256", {})
     return WarmStart("1.0.0", weights, read_calibration(calibration), dict(zip(stages, networks, strict=True)))
 
 

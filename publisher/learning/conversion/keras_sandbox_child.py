@@ -5,7 +5,7 @@ Its folder holds perhaps `calibration.npy`; the .tflite files are left in it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,8 +15,7 @@ from protocol.errors import BadModel, FerryError
 from protocol.host.child_process import serve_job
 from publisher.learning.conversion.keras_model_file import kind_of, open_network
 from publisher.learning.conversion.keras_sandbox import unopened
-from publisher.learning.conversion.tflite_converter import run_converter
-from publisher.learning.data.dataset import Floats
+from publisher.learning.conversion.tflite_converter import run_converter, run_int8_converter
 from publisher.learning.quiet_tensorflow import silence_tensorflow
 from publisher.learning.tensorflow_import import load_tensorflow
 
@@ -44,7 +43,7 @@ def convert(path: Path, folder: Path, *, trust_code: bool) -> dict[str, Any]:
     (folder / "float32.tflite").write_bytes(float32)
     reason = _why_no_int8(folder, float32)
     if not reason:
-        reason = _int8_written(begin(), folder)
+        reason = _write_int8(begin(), folder)
     return {"left_out": {"int8": reason} if reason else {}}
 
 
@@ -56,10 +55,11 @@ def _with_file_name(path: Path, convert: Callable[[], bytes]) -> bytes:
         raise BadModel(f"{path.name}: {refused.message}", hint=refused.hint) from refused
 
 
-def _int8_written(converter: Any, folder: Path) -> str:
+def _write_int8(converter: Any, folder: Path) -> str:
     """Write `int8.tflite`, or return why it cannot be made although float32 could."""
     try:
-        (folder / "int8.tflite").write_bytes(_int8(converter, np.load(folder / "calibration.npy", allow_pickle=False)))
+        calibration = np.load(folder / "calibration.npy", allow_pickle=False)
+        (folder / "int8.tflite").write_bytes(run_int8_converter(converter, calibration))
     except BadModel as refused:
         return refused.message
     return ""
@@ -84,19 +84,6 @@ def _why_no_int8(folder: Path, float32: bytes) -> str:
         return "it needs samples to find its ranges by: give --data"
     taken, given = list(inputs[0]["shape"][1:]), list(np.load(place, mmap_mode="r").shape[1:])
     return "" if taken == given else "the data does not fit the model"
-
-
-def _int8(converter: Any, calibration: Floats) -> bytes:
-    tf = load_tensorflow()
-
-    def representative() -> Iterator[list[Floats]]:
-        for index in range(len(calibration)):
-            yield [calibration[index : index + 1]]
-
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = representative
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    return run_converter(converter)
 
 
 if __name__ == "__main__":

@@ -22,17 +22,7 @@ def to_float32(model: Any, _calibration: Floats) -> bytes:
 
 def to_int8(model: Any, calibration: Floats) -> bytes:
     """Weights and activations in 8 bits; `calibration` is (samples, features …)."""
-    tf = load_tensorflow()
-    converter = _converter(model)
-
-    def representative() -> Iterator[list[Floats]]:
-        for index in range(len(calibration)):
-            yield [calibration[index : index + 1]]
-
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = representative
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    return run_converter(converter)
+    return run_int8_converter(_converter(model), calibration)
 
 
 def to_float16(model: Any, _calibration: Floats) -> bytes:
@@ -78,3 +68,17 @@ def run_converter(converter: Any) -> bytes:
             raise
         except Exception as failure:  # it raises errors of many kinds, pages long
             raise conversion_error(failure) from failure
+
+
+def run_int8_converter(converter: Any, calibration: Floats) -> bytes:
+    """Run a TFLiteConverter with integers throughout. Raises BadModel."""
+    tf = load_tensorflow()
+
+    def representative() -> Iterator[list[Floats]]:
+        for index in range(len(calibration)):
+            yield [calibration[index : index + 1]]
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = representative
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    return run_converter(converter)
