@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import fields
 from datetime import datetime, tzinfo
 from typing import Any, Final, get_args
@@ -68,15 +67,10 @@ def _quality(value: object) -> Quality | None:
     """From a mapping, for demonstrations; values that are not shares are left out."""
     if isinstance(value, Quality) or not isinstance(value, dict):
         return value if isinstance(value, Quality) else None
-    share: Callable[[str], Any] = lambda name: value.get(name) if _is_share(value.get(name)) else None  # noqa: E731 - short
+    shares = {name: value.get(name) for name in ("accuracy", "drift", "agreement", "confidence")}
     count = value.get("inferences")
-    return Quality(
-        share("accuracy"),
-        share("drift"),
-        share("agreement"),
-        share("confidence"),
-        count if isinstance(count, int) and count >= 0 else 0,
-    )
+    inferences = count if isinstance(count, int) and count >= 0 else 0
+    return Quality(**{name: share for name, share in shares.items() if _is_share(share)}, inferences=inferences)
 
 
 def _is_share(value: object) -> bool:
