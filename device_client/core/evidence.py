@@ -1,4 +1,7 @@
-"""The evidence record: what of a trial's counts and verdict goes out with the final event. Decides nothing."""
+"""The only place where what a trial measured becomes fields of the wire record `Evidence`.
+
+The saved state holds the record as it is sent, since a restart may lie between the parts.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ def with_proof(evidence: Evidence, proof: ProofEnded) -> Evidence:
 
 
 def with_shadow(evidence: Evidence, tally: Tally, verdict: TrialVerdict, limits: TrialLimits) -> Evidence:
-    """The record with what was seen before the swap."""
+    """The record with the counts and the verdict before the swap."""
     return evidence.model_copy(
         update={
             "shadow_inputs": tally.inputs,
@@ -40,7 +43,7 @@ def with_shadow(evidence: Evidence, tally: Tally, verdict: TrialVerdict, limits:
             "candidate_slow": tally.shadow_slow,
             "candidate_only_right": tally.only_shadow_correct if tally.labelled else None,
             "live_only_right": tally.only_live_correct if tally.labelled else None,
-            "confidence_drop": mean_drop(tally.of_candidate()),
+            "confidence_drop": mean_drop(tally.confidence_drops),
             "live_drifting": tally.live_drifting or None,
             "shadow_decided_by": verdict.decided_by,
             "shadow_e_equal": verdict.e_equal,
@@ -51,7 +54,7 @@ def with_shadow(evidence: Evidence, tally: Tally, verdict: TrialVerdict, limits:
 
 
 def with_probation(evidence: Evidence, tally: Tally, verdict: TrialVerdict, limits: TrialLimits) -> Evidence:
-    """The record with what was seen after it."""
+    """The record with the counts and the verdict after the swap."""
     return evidence.model_copy(
         update={
             "probation_inferences": tally.live_inferences,

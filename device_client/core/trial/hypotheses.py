@@ -1,12 +1,13 @@
-"""What a trial asks of a new model beside an old one, and how strongly the counts answer. Draws no verdict.
+"""The hypotheses that a trial tests about a new model, and how strongly the counts speak.
 
-Each question is about the mean of one bounded figure of an input, which is small when the new model is good, and has
-two suppositions: that the new model is as good as the old (refuted: it is refused), and that it is worse than the
-settings allow (refuted: it may be adopted). Both are tested by `core.sequential`, so that every look is free.
+Each test is about the mean of one bounded figure per input, small where the new model is
+good, and has two hypotheses: the new model is as good as the old one (refuted: it is
+rejected), and it is worse than the settings allow (refuted: it may be adopted). Both are
+tested with `e_values`, so that the counts may be read at any time. Draws no verdict.
 
-The error rates of the settings are those of the whole trial. Refusing: any question may refuse, so the rate is split
-among them (Boole's inequality). Adopting: all that are asked must agree to it, which needs no split (Berger's
-intersection-union test, Technometrics 24, 1982).
+The error rates of the settings hold for the whole trial. Rejecting: any test may reject,
+so the rate is split among them (Boole's inequality). Adopting: all tests must agree, which
+needs no split (Berger's intersection-union test, Technometrics 24, 1982).
 """
 
 from __future__ import annotations
@@ -16,22 +17,22 @@ from typing import Final, Literal
 
 from device_client.core.policy import TrialLimits
 from device_client.core.trial.e_values import Counted, evidence_above, evidence_below
-from device_client.core.trial.tally import DROP_BINS, Pairs
+from device_client.core.trial.tally import DROP_BINS, Comparison
 
 Subject = Literal["accuracy", "agreement", "confidence", "latency"]
 
-# How the rate of wrong refusals is split. Most goes where inputs are dear: labels are rare, and a paired difference of
-# a few points needs many; the others see every input and refuse what is gross.
+# How the rate of wrong rejections is split. Most goes to accuracy: labels are rare, and a
+# paired difference of a few points needs many of them.
 SPLIT: Final[dict[Subject, float]] = {"accuracy": 0.7, "agreement": 0.1, "confidence": 0.1, "latency": 0.1}
-NOISE: Final = 0.5  # up to this share of `confidence_drop_max` a model is as sure as the other
-SLOW_EQUAL: Final = 0.05  # share of inputs over the limit: up to here the 95th percentile is within it
+NOISE: Final = 0.5  # up to this share of `confidence_drop_max` two models are equally sure
+SLOW_EQUAL: Final = 0.05  # share of slow inputs up to which the 95th percentile is within the limit
 SLOW_WORSE: Final = 0.20
 _DROPS: Final = tuple((at - DROP_BINS // 2) / (DROP_BINS // 2) for at in range(DROP_BINS))
 
 
 @dataclass(frozen=True, slots=True)
 class HypothesisResult:
-    """How strongly the counts refute "as good as the old one" and "worse than allowed", and from when that decides."""
+    """E-values against "as good" and "worse than allowed", and from where each refutes."""
 
     subject: Subject
     e_equal: float
@@ -42,63 +43,60 @@ class HypothesisResult:
 
     @property
     def refuses(self) -> bool:
-        """It is not as good as the old one."""
+        """The new model is not as good as the old one."""
         return self.e_equal >= self.equal_refuted_from
 
     @property
     def accepts(self) -> bool:
-        """It is not worse than allowed."""
+        """The new model is not worse than allowed."""
         return self.e_worse >= self.worse_refuted_from
 
 
-def ask_accuracy(pairs: Pairs, limits: TrialLimits) -> HypothesisResult:
-    """Of labelled inputs: right or wrong, old minus new. Only those that one of the two got wrong speak."""
-    same = max(0, pairs.labelled - pairs.only_old_right - pairs.only_new_right)
-    drops = Counted((-1.0, 0.0, 1.0), (pairs.only_new_right, same, pairs.only_old_right))
-    new, old = pairs.new_accuracy or 0.0, pairs.old_accuracy or 0.0
-    figures = f"{pairs.new} {new:.0%}, {pairs.old} {old:.0%} right on {pairs.labelled} labelled inputs"
-    return _answer("accuracy", drops, 0.0, limits.accuracy_drop_max, limits, figures)
+def compare_accuracy(models: Comparison, limits: TrialLimits) -> HypothesisResult:
+    """On labelled inputs, old minus new: only those that one model got wrong count."""
+    tally = models.tally
+    same = max(0, tally.labelled - tally.only_live_correct - tally.only_shadow_correct)
+    drops = Counted((-1.0, 0.0, 1.0), (tally.only_shadow_correct, same, tally.only_live_correct))
+    new, old = tally.shadow_accuracy or 0.0, tally.live_accuracy or 0.0
+    figures = f"{models.new} {new:.0%}, {models.old} {old:.0%} right on {tally.labelled} labelled inputs"
+    return _result("accuracy", drops, 0.0, limits.accuracy_drop_max, limits, figures)
 
 
-def ask_agreement(pairs: Pairs, limits: TrialLimits) -> HypothesisResult:
-    """Of all inputs: the same answer or not."""
-    differed = max(0, pairs.answered - pairs.agreed)
-    share = pairs.agreed / pairs.answered if pairs.answered else 0.0
-    figures = f"{pairs.new} and {pairs.old} agree on {share:.0%} of {pairs.answered} live inputs"
-    return _answer(
-        "agreement",
-        Counted((0.0, 1.0), (pairs.agreed, differed)),
-        1.0 - limits.agreement_good,
-        1.0 - limits.agreement_min,
-        limits,
-        figures,
-    )
+def compare_answers(models: Comparison, limits: TrialLimits) -> HypothesisResult:
+    """On all inputs: the same answer or not."""
+    agreed, answered = models.tally.agreed, models.answered
+    counted = Counted((0.0, 1.0), (agreed, max(0, answered - agreed)))
+    share = agreed / answered if answered else 0.0
+    figures = f"{models.new} and {models.old} agree on {share:.0%} of {answered} live inputs"
+    return _result("agreement", counted, 1.0 - limits.agreement_good, 1.0 - limits.agreement_min, limits, figures)
 
 
-def ask_confidence(pairs: Pairs, limits: TrialLimits) -> HypothesisResult:
-    """Of inputs that both gave a confidence for: by how much the new model is less sure, in tenths."""
-    drops = Counted(_DROPS, pairs.confidence_drops)
+def compare_confidence(models: Comparison, limits: TrialLimits) -> HypothesisResult:
+    """On inputs with two confidences: by how much the new model is less sure, in tenths."""
+    drops = Counted(_DROPS, models.tally.confidence_drops)
     less = f"{abs(drops.mean):.2f} {'less' if drops.mean >= 0 else 'more'} sure"
-    figures = f"the {pairs.new} is {less} than the {pairs.old} on {drops.total} live inputs"
+    figures = f"the {models.new} is {less} than the {models.old} on {drops.total} live inputs"
     most = limits.confidence_drop_max
-    return _answer("confidence", drops, most * NOISE, most, limits, figures)
+    return _result("confidence", drops, most * NOISE, most, limits, figures)
 
 
-def ask_latency(pairs: Pairs, limits: TrialLimits) -> HypothesisResult:
-    """Of all inputs: longer than the settings allow beside the old model on the same input, or not."""
-    slow = Counted((0.0, 1.0), (max(0, pairs.answered - pairs.slow), pairs.slow))
-    figures = f"the {pairs.new} was too slow on {pairs.slow} of {pairs.answered} live inputs"
-    if pairs.new_latency_ms_p95 is not None and pairs.old_latency_ms_p95 is not None:
-        figures += f" ({pairs.new_latency_ms_p95:.1f} ms, the {pairs.old} {pairs.old_latency_ms_p95:.1f} ms: p95)"
-    return _answer("latency", slow, SLOW_EQUAL, SLOW_WORSE, limits, figures)
+def compare_latency(models: Comparison, limits: TrialLimits) -> HypothesisResult:
+    """On all inputs: slower, relative to the old model, than the settings allow or not."""
+    tally, answered = models.tally, models.answered
+    slow = Counted((0.0, 1.0), (max(0, answered - tally.shadow_slow), tally.shadow_slow))
+    new_ms, old_ms = tally.shadow_latency_ms_p95, tally.live_latency_ms_p95
+    figures = f"the {models.new} was too slow on {tally.shadow_slow} of {answered} live inputs"
+    if new_ms is not None and old_ms is not None:
+        figures += f" ({new_ms:.1f} ms, the {models.old} {old_ms:.1f} ms: p95)"
+    return _result("latency", slow, SLOW_EQUAL, SLOW_WORSE, limits, figures)
 
 
-def mean_drop(pairs: Pairs) -> float | None:
-    """By how much the new model was less sure on average, -1 to 1; None where nobody gave a confidence."""
-    return Counted(_DROPS, pairs.confidence_drops).mean if any(pairs.confidence_drops) else None
+def mean_drop(drops: tuple[int, ...]) -> float | None:
+    """By how much the shadow was less sure on average, -1 to 1; None without confidences."""
+    return Counted(_DROPS, drops).mean if any(drops) else None
 
 
-def _answer(
+def _result(
     subject: Subject, counted: Counted, equal: float, worse: float, limits: TrialLimits, figures: str
 ) -> HypothesisResult:
     return HypothesisResult(

@@ -1,12 +1,12 @@
-"""What the live model and its shadow did on the same inputs: plain sums, from which verdicts are drawn.
+"""What the live model and its shadow did on the same inputs: plain sums.
 
-Before a swap the shadow is the candidate; in probation it is the previous model. `Pairs` are the same sums as seen from
-the new model, whichever of the two that is.
+Before a swap the shadow is the candidate; on probation it is the previous model. A
+`Comparison` names the two, with the new model always in the place of the shadow.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 DROP_BINS: Final = 21  # of a difference of confidences, -1 to 1, in tenths
@@ -14,13 +14,15 @@ DROP_BINS: Final = 21  # of a difference of confidences, -1 to 1, in tenths
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Counts over the inputs that both models were given; `live_inferences` and `live_errors` count every input.
+    """Counts over the inputs that both models got.
 
-    `only_live_correct`: labelled inputs that the live model got right and the shadow wrong. `confidence_drops`: how
-    often the shadow was less sure than the live model by -1.0, -0.9 ... 1.0. `live_slow`, `shadow_slow`: inputs on
-    which the one took longer than the settings allow beside the other. Latencies are processor time.
-    `live_under_way_s`, `shadow_under_way_s`: since when the one has been at an input that it has not answered yet.
-    `live_drifting`: the drift detector says that the inputs are no longer what the live model knows.
+    `live_inferences` and `live_errors` count every input. `only_live_correct`: labelled
+    inputs on which the live model was right and the shadow wrong. `confidence_drops`: how
+    often the shadow was less sure than the live model by -1.0, -0.9 ... 1.0. `live_slow`,
+    `shadow_slow`: inputs on which one took longer than the settings allow relative to the
+    other. Latencies are processor time. `live_under_way_s`, `shadow_under_way_s`: for how
+    long one has been at an input that it has not answered. `live_drifting`: the drift
+    detector reports inputs that the live model does not know.
     """
 
     inputs: int = 0
@@ -48,70 +50,47 @@ class Tally:
 
     @property
     def agreement(self) -> float | None:
-        """Share of inputs with the same answer, 0-1; None before the first one that both answered."""
+        """Share of inputs with the same answer, 0-1; None where both answered none."""
         return self.agreed / self.answered if self.answered > 0 else None
 
     @property
     def live_accuracy(self) -> float | None:
-        """Share of the labelled inputs that the live model got right."""
+        """Share of the labelled inputs on which the live model was right."""
         return (self.both_correct + self.only_live_correct) / self.labelled if self.labelled else None
 
     @property
     def shadow_accuracy(self) -> float | None:
-        """Share of the labelled inputs that the shadow got right."""
+        """Share of the labelled inputs on which the shadow was right."""
         return (self.both_correct + self.only_shadow_correct) / self.labelled if self.labelled else None
 
-    def of_candidate(self) -> Pairs:
-        """The candidate beside the live model."""
-        return Pairs(
-            new="candidate",
-            old="live model",
-            answered=max(0, self.answered),
-            agreed=self.agreed,
-            labelled=self.labelled,
-            only_new_right=self.only_shadow_correct,
-            only_old_right=self.only_live_correct,
-            new_accuracy=self.shadow_accuracy,
-            old_accuracy=self.live_accuracy,
-            confidence_drops=self.confidence_drops,
-            slow=self.shadow_slow,
-            new_latency_ms_p95=self.shadow_latency_ms_p95,
-            old_latency_ms_p95=self.live_latency_ms_p95,
-        )
+    def of_candidate(self) -> Comparison:
+        """The candidate, which is the shadow, with the live model."""
+        return Comparison("candidate", "live model", self)
 
-    def of_new_live(self) -> Pairs:
-        """The new live model beside the previous one."""
-        return Pairs(
-            new="new model",
-            old="previous one",
-            answered=max(0, self.answered),
-            agreed=self.agreed,
-            labelled=self.labelled,
-            only_new_right=self.only_live_correct,
-            only_old_right=self.only_shadow_correct,
-            new_accuracy=self.live_accuracy,
-            old_accuracy=self.shadow_accuracy,
+    def of_new_live(self) -> Comparison:
+        """The new live model with the previous one, which is the shadow."""
+        swapped = replace(
+            self,
+            only_live_correct=self.only_shadow_correct,
+            only_shadow_correct=self.only_live_correct,
             confidence_drops=self.confidence_drops[::-1],
-            slow=self.live_slow,
-            new_latency_ms_p95=self.live_latency_ms_p95,
-            old_latency_ms_p95=self.shadow_latency_ms_p95,
+            live_slow=self.shadow_slow,
+            shadow_slow=self.live_slow,
+            live_latency_ms_p95=self.shadow_latency_ms_p95,
+            shadow_latency_ms_p95=self.live_latency_ms_p95,
         )
+        return Comparison("new model", "previous one", swapped)
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
-    """What a new model and an old one did on the same inputs; `new` and `old` are their names in a sentence."""
+class Comparison:
+    """A new model and an old one, as messages name them; in `tally` the new one is the shadow."""
 
     new: str
     old: str
-    answered: int
-    agreed: int
-    labelled: int
-    only_new_right: int
-    only_old_right: int
-    new_accuracy: float | None
-    old_accuracy: float | None
-    confidence_drops: tuple[int, ...]
-    slow: int
-    new_latency_ms_p95: float | None
-    old_latency_ms_p95: float | None
+    tally: Tally
+
+    @property
+    def answered(self) -> int:
+        """Inputs that both answered."""
+        return max(0, self.tally.answered)

@@ -1,10 +1,11 @@
-"""What a candidate must show on live inputs before it may answer, and what it must keep showing after: the verdicts.
+"""The verdicts of a trial: may the candidate serve, and may it stay.
 
-Sequential: the counts may be looked at as often as one likes, and a verdict is drawn as soon as they allow one; how
-strongly they speak is `core.questions`' to say. Labels, where they come, decide: a candidate that is right more often
-may disagree. Without them agreement and confidence do, which can only say that the candidate is alike, not that it is
-better; where the live model's inputs have drifted, to be unlike it refuses nobody. When time is up without a verdict,
-that is an answer of its own, and the settings say what follows. Pure.
+Sequential: the counts may be read at any time, and a verdict is drawn as soon as they
+allow one; `hypotheses` says how strongly they speak. Labels, where there are any, decide:
+a candidate that is right more often may disagree. Without labels, agreement and
+confidence decide, which can only show that the candidate is alike, not that it is better;
+when the live model's inputs have drifted, disagreement with it does not reject the
+candidate. At the deadline without a verdict, the settings say what follows.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from device_client.core.policy import TrialLimits
 from device_client.core.trial.hypotheses import (
     HypothesisResult,
     Subject,
-    ask_accuracy,
-    ask_agreement,
-    ask_confidence,
-    ask_latency,
+    compare_accuracy,
+    compare_answers,
+    compare_confidence,
+    compare_latency,
 )
-from device_client.core.trial.tally import Pairs, Tally
+from device_client.core.trial.tally import Comparison, Tally
 
 LOST: Final = "the inputs have drifted away from what the live model knows, so that agreement with it says little"
 DecidedBy = Subject | Literal["errors", "inferences", "deadline"]
@@ -29,10 +30,10 @@ DecidedBy = Subject | Literal["errors", "inferences", "deadline"]
 
 @dataclass(frozen=True, slots=True)
 class TrialVerdict:
-    """Whether the new model may answer, why, and what decided; `deadline` is "not enough evidence".
+    """Whether the new model may serve, why, and what decided.
 
-    `e_equal`, `e_worse`: how strongly the counts refuted that the new model is as good as the old one, and that it is
-    worse than allowed, where a question was asked. See `core.sequential`.
+    `decided_by`: "deadline" means not enough evidence. `e_equal`, `e_worse`: e-values
+    against "as good as the old one" and "worse than allowed", where those were tested.
     """
 
     allowed: bool
@@ -43,22 +44,22 @@ class TrialVerdict:
 
 
 def judge_shadow(tally: Tally, elapsed_s: float, limits: TrialLimits) -> TrialVerdict | None:
-    """Whether the candidate (the shadow) may go live, or None while there is not enough evidence and still time."""
+    """Whether the candidate may go live, or None before the deadline without evidence."""
     if tally.shadow_errors > limits.errors_max:
         return TrialVerdict(False, _failures(tally), "errors")
     if tally.shadow_under_way_s > limits.hang_s:
         return TrialVerdict(False, _hangs("candidate", tally.shadow_under_way_s), "errors")
-    pairs, late = tally.of_candidate(), elapsed_s >= limits.shadow_deadline_s
-    likeness = _likeness(pairs, limits, may_be_agreement=elapsed_s >= limits.labels_wait_s)
-    verdict = _weigh(pairs, limits, likeness, lost=tally.live_drifting)
+    models, late = tally.of_candidate(), elapsed_s >= limits.shadow_deadline_s
+    likeness = _likeness(models, limits, may_be_agreement=elapsed_s >= limits.labels_wait_s)
+    verdict = _weigh(models, limits, likeness, lost=tally.live_drifting)
     if verdict is None and late and likeness != "agreement":
-        verdict = _weigh(pairs, limits, "agreement", lost=tally.live_drifting)  # too few labels: what there is must do
+        verdict = _weigh(models, limits, "agreement", lost=tally.live_drifting)  # too few labels for accuracy
     if verdict is not None or not late:
         return verdict
-    if tally.inputs and not pairs.answered:
+    if tally.inputs and not models.answered:
         return TrialVerdict(False, _failures(tally), "errors")
     allowed = limits.without_evidence == "adopt"
-    verdict = _undecided(pairs, elapsed_s, limits, likeness, allowed, limits.without_evidence)
+    verdict = _undecided(models, elapsed_s, limits, likeness, allowed, limits.without_evidence)
     return replace(verdict, reason=f"{LOST}: {verdict.reason}") if tally.live_drifting else verdict
 
 
@@ -71,74 +72,77 @@ def judge_probation(
     by_labels: bool = False,
     lost: bool = False,
 ) -> TrialVerdict | None:
-    """Whether the new live model may stay, the previous one being its shadow; None while probation lasts.
+    """Whether the new live model may stay; None while probation lasts.
 
-    `beside`: there is a previous model at all. `by_labels`: accuracy let the new one go live, so that disagreement,
-    which may be why it is better, is nothing to go back for. `lost`: nor is it where the previous one does not know
-    the inputs that now come; but agreement still speaks for the new one.
+    `beside`: a previous model shadows it. `by_labels`: accuracy decided before the swap,
+    so that disagreement, which may be why it is better, is no reason to roll back. `lost`:
+    neither is it where the inputs have drifted away from the previous model; agreement
+    still counts for the new one.
     """
     if tally.live_errors > limits.errors_max:
-        told = f"{tally.live_errors} of {tally.live_inferences} inferences failed on probation"
-        return TrialVerdict(False, told, "errors")
+        reason = f"{tally.live_errors} of {tally.live_inferences} inferences failed on probation"
+        return TrialVerdict(False, reason, "errors")
     if tally.live_under_way_s > limits.hang_s:
         return TrialVerdict(False, _hangs("new model", tally.live_under_way_s), "errors")
-    pairs, late = tally.of_new_live(), elapsed_s >= limits.probation_deadline_s
-    patient = by_labels or elapsed_s < limits.labels_wait_s
-    likeness = _likeness(pairs, limits, may_be_agreement=not patient)
-    verdict = _weigh(pairs, limits, likeness, lost=lost)
+    models, late = tally.of_new_live(), elapsed_s >= limits.probation_deadline_s
+    waits_for_labels = by_labels or elapsed_s < limits.labels_wait_s
+    likeness = _likeness(models, limits, may_be_agreement=not waits_for_labels)
+    verdict = _weigh(models, limits, likeness, lost=lost)
     if verdict is None and late and likeness != "agreement" and not by_labels:
-        verdict = _weigh(pairs, limits, "agreement", lost=lost)
+        verdict = _weigh(models, limits, "agreement", lost=lost)
     if verdict is not None and not verdict.allowed:
         return verdict
     if elapsed_s < limits.probation_min_s and not late:
         return None
     if verdict is not None:
         return verdict
-    if not pairs.answered and (tally.live_inferences >= limits.probation_inferences or (late and not beside)):
-        told = f"{tally.live_inferences} inferences on probation, {tally.live_errors} failed"
-        return TrialVerdict(True, f"{told}; there is nothing to compare with", "inferences")
+    if not models.answered and (tally.live_inferences >= limits.probation_inferences or (late and not beside)):
+        count = f"{tally.live_inferences} inferences on probation, {tally.live_errors} failed"
+        return TrialVerdict(True, f"{count}; there is nothing to compare with", "inferences")
     if not late:
         return None
     allowed = limits.probation_without_evidence == "commit"
     choice = limits.probation_without_evidence.replace("_", " ")
-    return _undecided(pairs, elapsed_s, limits, likeness, allowed, choice)
+    return _undecided(models, elapsed_s, limits, likeness, allowed, choice)
 
 
-def _likeness(pairs: Pairs, limits: TrialLimits, *, may_be_agreement: bool) -> Subject | None:
-    """What stands for "as good": accuracy from the first label on, else agreement, once labels were waited for."""
-    if pairs.labelled:
+def _likeness(models: Comparison, limits: TrialLimits, *, may_be_agreement: bool) -> Subject | None:
+    """What measures "as good": accuracy from the first label on; agreement after the wait."""
+    if models.tally.labelled:
         return "accuracy"
     return "agreement" if may_be_agreement else None
 
 
-def _weigh(pairs: Pairs, limits: TrialLimits, likeness: Subject | None, *, lost: bool = False) -> TrialVerdict | None:
-    """One bad answer refuses; good ones to all that is asked adopt, likeness among them.
+def _weigh(
+    models: Comparison, limits: TrialLimits, likeness: Subject | None, *, lost: bool = False
+) -> TrialVerdict | None:
+    """One bad result rejects; only good results in all tests, likeness included, adopt.
 
-    `lost`: the old model does not know these inputs, and being unlike it refuses nobody.
+    `lost`: the old model does not know these inputs: disagreement does not reject.
     """
-    answers = _ask(pairs, limits, likeness)
+    results = _compare(models, limits, likeness)
     harmless = {"agreement", "confidence"} if lost else set()
-    refusing = next((answer for answer in answers if answer.refuses and answer.subject not in harmless), None)
+    refusing = next((each for each in results if each.refuses and each.subject not in harmless), None)
     if refusing is not None:
         return _drawn(False, refusing)
-    if likeness is None or not all(answer.accepts for answer in answers):
+    if likeness is None or not all(each.accepts for each in results):
         return None
-    return _drawn(True, answers[0])
+    return _drawn(True, results[0])
 
 
-def _ask(pairs: Pairs, limits: TrialLimits, likeness: Subject | None) -> list[HypothesisResult]:
-    answers = []
+def _compare(models: Comparison, limits: TrialLimits, likeness: Subject | None) -> list[HypothesisResult]:
+    results = []
     if likeness == "accuracy":
-        answers.append(ask_accuracy(pairs, limits))
+        results.append(compare_accuracy(models, limits))
     if likeness == "agreement":
-        answers.append(ask_agreement(pairs, limits))
-        if any(pairs.confidence_drops):
-            answers.append(ask_confidence(pairs, limits))
-    return [*answers, ask_latency(pairs, limits)]
+        results.append(compare_answers(models, limits))
+        if any(models.tally.confidence_drops):
+            results.append(compare_confidence(models, limits))
+    return [*results, compare_latency(models, limits)]
 
 
-def _drawn(allowed: bool, answer: HypothesisResult) -> TrialVerdict:
-    return TrialVerdict(allowed, answer.figures, answer.subject, answer.e_equal, answer.e_worse)
+def _drawn(allowed: bool, result: HypothesisResult) -> TrialVerdict:
+    return TrialVerdict(allowed, result.figures, result.subject, result.e_equal, result.e_worse)
 
 
 def _failures(tally: Tally) -> str:
@@ -150,12 +154,12 @@ def _hangs(new: str, under_way_s: float) -> str:
 
 
 def _undecided(
-    pairs: Pairs, elapsed_s: float, limits: TrialLimits, likeness: Subject | None, allowed: bool, choice: str
+    models: Comparison, elapsed_s: float, limits: TrialLimits, likeness: Subject | None, allowed: bool, choice: str
 ) -> TrialVerdict:
-    """Time is up; the evidence so far is told, though it decides nothing."""
-    told = f"not enough evidence in {elapsed_s:.0f} s"
-    if not pairs.answered:
-        return TrialVerdict(allowed, f"{told}, no input that both answered; the settings say to {choice}", "deadline")
-    answer = _ask(pairs, limits, likeness or "agreement")[0]
-    reason = f"{told}, {answer.figures}; the settings say to {choice}"
-    return TrialVerdict(allowed, reason, "deadline", answer.e_equal, answer.e_worse)
+    """The deadline's verdict, with the evidence so far."""
+    so_far = f"not enough evidence in {elapsed_s:.0f} s"
+    if not models.answered:
+        return TrialVerdict(allowed, f"{so_far}, no input that both answered; the settings say to {choice}", "deadline")
+    result = _compare(models, limits, likeness or "agreement")[0]
+    reason = f"{so_far}, {result.figures}; the settings say to {choice}"
+    return TrialVerdict(allowed, reason, "deadline", result.e_equal, result.e_worse)
