@@ -136,7 +136,7 @@ def _files(state: State) -> Iterator[Happening]:
         yield happened.BlobBroken(blob, "unpacks to other bytes than were signed"), 0.0
         yield happened.DiskFailed("the disk is full"), 0.0
         yield happened.ChunkKept(CHUNK), 0.0
-        yield happened.ChunkLied(CHUNK), 0.0
+        yield happened.ChunkCorrupt(CHUNK), 0.0
         yield happened.ChunksSwept((CHUNK,)), 0.0
     if device.target:
         file = device.target.variant.sha256

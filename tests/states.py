@@ -12,7 +12,7 @@ from typing import Final
 
 from device_client.core.events import (
     BlobBroken,
-    ChunkLied,
+    ChunkCorrupt,
     DiskFailed,
     LinkDown,
     LinkUp,
@@ -148,7 +148,7 @@ def lies_until_it_stalls(life: Life) -> None:
     """Every answer of the broker is another chunk than the one that was asked for."""
     life.misses("a chunk")
     while life.phase is Phase.FETCHING:
-        life.sees(ChunkLied(a_hash("a chunk")))
+        life.sees(ChunkCorrupt(a_hash("a chunk")))
         if life.phase is Phase.FETCHING:
             life.waits()
             life.reads()

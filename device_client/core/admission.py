@@ -1,4 +1,4 @@
-"""May this device begin this variant of this version now? The one place that decides it.
+"""May this device begin this variant of this version now? The one place to decide it.
 
 Read `may_begin` from top to bottom: plan, readings, variant, conditions, strategy,
 decision. Each step is one call of a room that knows nothing of the next, and hands on a
@@ -25,7 +25,7 @@ HELD: Final = "the publisher holds this release"
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Fetch the target now. `note`: ends the reason, where a bad live model was a cause."""
+    """Fetch the target now. `note`: ends the reason, where the live model is bad."""
 
     target: Target
     note: str = ""
@@ -104,7 +104,7 @@ def may_begin(
 
 
 def needs(device: Device, selection: VariantSelection) -> Needs:
-    """What the update takes: for a moment the encoding and its file are both on the disk."""
+    """What the update takes: briefly, encoding and file are both on the disk."""
     variant, transfer_bytes = selection.variant, selection.encoding.tree.size_bytes
     return Needs(
         disk_bytes=0 if device.has_file(variant.sha256) else transfer_bytes + variant.size_bytes,

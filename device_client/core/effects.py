@@ -1,4 +1,4 @@
-"""What a device asks for, in the imperative. Every effect is safe to repeat: power may go between saving and doing."""
+"""What a device is to do, in the imperative. Every effect is safe to repeat."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class TakeReadings:
 
 @dataclass(frozen=True, slots=True)
 class TakeTally:
-    """Look at the counts of live model and shadow; `TallyTaken` answers."""
+    """Read the counts of live model and shadow; `TallyTaken` answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenBlob:
-    """See how much of a file is there; `BlobReady`, `BlobOpened`, `BlobBroken` or `DiskFailed` answers."""
+    """Check a file; `BlobReady`, `BlobOpened`, `BlobBroken` or `DiskFailed` answers."""
 
     sha256: str
     size_bytes: int
@@ -30,15 +30,15 @@ class OpenBlob:
 
 
 @dataclass(frozen=True, slots=True)
-class LookAgain:
-    """All that was missing has come: see whether lists among it name more; `BlobOpened` or `DiskFailed` answers."""
+class RecheckBlob:
+    """Check whether new list chunks name more; `BlobOpened` or `DiskFailed` answers."""
 
     sha256: str
 
 
 @dataclass(frozen=True, slots=True)
 class FinishBlob:
-    """Decode the complete partial file; `BlobReady`, `BlobBroken` or `DiskFailed` answers."""
+    """Decode the complete file; `BlobReady`, `BlobBroken` or `DiskFailed` answers."""
 
     sha256: str
     size_bytes: int
@@ -47,21 +47,23 @@ class FinishBlob:
 
 @dataclass(frozen=True, slots=True)
 class SweepChunks:
-    """Ask the broker for chunks; `ChunkKept` or `ChunkLied` for each that it has, `ChunksSwept` behind them."""
+    """Request chunks; `ChunkKept` or `ChunkCorrupt` for each, then `ChunksSwept`."""
 
     sha256s: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SendWants:
-    """Tell whoever serves that the broker does not have these."""
+    """Report to the publisher chunks that the broker does not have."""
 
     sha256s: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Prove:
-    """Try the candidate in a limited child process; `ProofEnded` or `ProofNotTried` answers."""
+    """Try the candidate in a limited child process; `ProofEnded` or `ProofNotTried`
+    answers.
+    """
 
     target: Target
     limits: ProofLimits
@@ -69,10 +71,7 @@ class Prove:
 
 @dataclass(frozen=True, slots=True)
 class StartShadow:
-    """Give a sample of live inputs to this model too; `ModelFailed` answers when it cannot be opened.
-
-    `share`: of the live inputs, over 0 to 1.
-    """
+    """Give this model a share of the inputs; `ModelFailed` if it cannot be opened."""
 
     model: Installed
     share: float
@@ -80,12 +79,14 @@ class StartShadow:
 
 @dataclass(frozen=True, slots=True)
 class StopTrial:
-    """End the child process and the shadow, and let go of the partial file, whichever of them there are."""
+    """End the child process and the shadow, and close the partial file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """Serve this model from now on; `ModelFailed` answers when it cannot be opened, and the old one still serves."""
+    """Serve this model; `ModelFailed` if it cannot be opened, and the old one still
+    serves.
+    """
 
     model: Installed
 
@@ -99,7 +100,7 @@ class KeepOnly:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Tell a final outcome. It is put in the outbox in the very transaction that saves the state."""
+    """Publish a final outcome, stored in the transaction that saves the state."""
 
     outcome: OutcomeKind
     version: str
@@ -109,14 +110,14 @@ class Announce:
     plan_sequence: int
     attempt: int
     evidence: Evidence
-    refit: int = 0  # which change of variant under one plan it is about; 0 is the version itself
+    refit: int = 0  # number of the change of variant; 0 for the version itself
 
 
 Effect = (
     TakeReadings
     | TakeTally
     | OpenBlob
-    | LookAgain
+    | RecheckBlob
     | FinishBlob
     | SweepChunks
     | SendWants
@@ -128,4 +129,4 @@ Effect = (
     | Announce
 )
 Effects = tuple[Effect, ...]
-Step = tuple[State, Effects]  # what the device becomes, and what it asks for
+Step = tuple[State, Effects]  # the next state, and what to do

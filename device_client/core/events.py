@@ -1,4 +1,4 @@
-"""What can happen to a device, in the past tense. No methods, no decisions."""
+"""What can happen to a device, in the past tense."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class LinkUp:
-    """The broker has accepted us."""
+    """The broker has accepted the connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinkDown:
-    """The broker is gone."""
+    """The connection to the broker is lost."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class PlanTrusted:
-    """A bundle was verified: this is the desired state, with the manifests of all versions that it names."""
+    """A bundle was verified: the plan, and the manifests of all versions it names."""
 
     plan: Plan
     manifests: Mapping[str, Manifest]
@@ -38,7 +38,7 @@ class PlanTrusted:
 
 @dataclass(frozen=True, slots=True)
 class PlanRefused:
-    """A bundle was not believed; nothing changes, and the reason is told."""
+    """A bundle failed verification; the status says why."""
 
     reason: str
 
@@ -52,12 +52,12 @@ class ReadingsTaken:
 
 @dataclass(frozen=True, slots=True)
 class TimePassed:
-    """The time that was asked for has come, or any other moment: asking early does no harm."""
+    """The time that `wake_s` returned has come, or any other: early is harmless."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlobOpened:
-    """The partial file of a tree was rehashed, or looked at again: this is missing now (lists before leaves)."""
+    """The partial file was checked: `missing` chunks, lists before leaves."""
 
     sha256: str
     missing: tuple[str, ...]
@@ -67,14 +67,14 @@ class BlobOpened:
 
 @dataclass(frozen=True, slots=True)
 class BlobReady:
-    """The whole file is on the disk and its bytes are right."""
+    """The whole file is on the disk and verified."""
 
     sha256: str
 
 
 @dataclass(frozen=True, slots=True)
 class BlobBroken:
-    """The partial file was complete and still not the file that was signed; it is gone."""
+    """The file was complete, but not the one that was signed; it was removed."""
 
     sha256: str
     reason: str
@@ -82,7 +82,7 @@ class BlobBroken:
 
 @dataclass(frozen=True, slots=True)
 class DiskFailed:
-    """The disk has no room for it, or cannot be written."""
+    """The disk is full or cannot be written."""
 
     reason: str
 
@@ -95,22 +95,22 @@ class ChunkKept:
 
 
 @dataclass(frozen=True, slots=True)
-class ChunkLied:
-    """The broker gave other bytes than the chunk's name says."""
+class ChunkCorrupt:
+    """The broker sent a chunk whose bytes do not match its name."""
 
     sha256: str
 
 
 @dataclass(frozen=True, slots=True)
 class ChunksSwept:
-    """The broker has sent all that it keeps of these."""
+    """The broker has sent all of these chunks that it has."""
 
     sha256s: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ChildEnd:
-    """How the child process went that tried a candidate: its time, its end, and the most memory that it took."""
+    """How the child process of a proof ended, after which time and peak memory."""
 
     wall_s: float
     ended: str
@@ -132,7 +132,7 @@ class ProofEnded:
 
 @dataclass(frozen=True, slots=True)
 class ProofNotTried:
-    """The device could not try the candidate: no descriptor, no process, no memory of its own was left for it."""
+    """The device could not run the proof, e.g. without a free descriptor or memory."""
 
     sha256: str
     reason: str
@@ -142,7 +142,7 @@ class ProofNotTried:
 class TallyTaken:
     """The counts of live model and shadow so far.
 
-    `held`: why the application holds updates by now; empty when it does not.
+    `held`: why the application holds updates; empty where it does not.
     """
 
     tally: Tally
@@ -151,9 +151,9 @@ class TallyTaken:
 
 @dataclass(frozen=True, slots=True)
 class ModelFailed:
-    """A model could not be opened for serving: the live one at start, or the candidate or the new one at a swap.
+    """A model could not be opened: the live one, the new one at its swap or a shadow.
 
-    `damaged`: its file is not the one that was signed any more, which speaks against the disk and not the model.
+    `damaged`: its file is no longer the one that was signed: the disk is to blame.
     """
 
     sha256: str
@@ -174,7 +174,7 @@ Event = (
     | BlobBroken
     | DiskFailed
     | ChunkKept
-    | ChunkLied
+    | ChunkCorrupt
     | ChunksSwept
     | ProofEnded
     | ProofNotTried

@@ -1,6 +1,7 @@
-"""The only place where what a trial measured becomes fields of the wire record `Evidence`.
+"""The only place where measurements of a trial become the wire record `Evidence`.
 
-The saved state holds the record as it is sent, since a restart may lie between the parts.
+The saved state holds the record as it is sent, since a restart may lie between the
+parts.
 """
 
 from __future__ import annotations

@@ -16,8 +16,9 @@ from protocol.messages.plan import Assignment, Plan
 class Goal:
     """What the plan asks of this device.
 
-    `running`: what is live, where it is this version. `other_variant`: another variant of
-    that is wanted. `urgent`: comfort conditions and the slot of a spread do not delay it.
+    `running`: what is live, where it is this version. `other_variant`: another variant
+    of that is wanted. `urgent`: comfort conditions and the slot of a spread do not
+    delay it.
     """
 
     plan: Plan

@@ -1,4 +1,4 @@
-"""The owner's choices for one model on one device, in the core's terms; `device.toml`'s sections are these classes.
+"""The owner's choices for one model on one device: the sections of `device.toml`.
 
 Every number has its unit in its name.
 """
@@ -31,7 +31,9 @@ _WINDOW: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]|24(?=:00)
 
 @dataclass(frozen=True, slots=True)
 class TimeWindow:
-    """A stretch of local time, in minutes since midnight. It may reach over midnight; equal ends are the whole day."""
+    """A stretch of local time, in minutes since midnight. It may reach over midnight;
+    equal ends are the whole day.
+    """
 
     start_minute: int
     end_minute: int
@@ -60,7 +62,9 @@ Hours = tuple[Annotated[TimeWindow, BeforeValidator(window_of)], ...]
 
 @dataclass(frozen=True, slots=True)
 class UnknownOf:
-    """What an unknown reading means to one condition, by its name; None is what it means in general."""
+    """What an unknown reading means to one condition, by its name; None is what it
+    means in general.
+    """
 
     __pydantic_config__ = _NO_STRANGERS
 
@@ -79,9 +83,11 @@ class UnknownOf:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """When the device is fit for an update. Comfort may be waived by urgency; safety never.
+    """When the device is fit for an update. Comfort may be waived by urgency; safety
+    never.
 
-    A hysteresis is how far behind its limit a reading must come back, once it was beyond.
+    A hysteresis is how far behind its limit a reading must come back, once it was
+    beyond.
     """
 
     __pydantic_config__ = _NO_STRANGERS
@@ -144,7 +150,9 @@ class Conditional:
 
 @dataclass(frozen=True, slots=True)
 class Smart:
-    """Look the sooner, the worse the live model does; and when it does badly, wait for no comfort."""
+    """Look the sooner, the worse the live model does; and when it does badly, wait for
+    no comfort.
+    """
 
     interval_min_s: float = 900.0
     interval_max_s: float = 86_400.0
@@ -190,9 +198,10 @@ class DownloadLimits:
 class TrialLimits:
     """What a candidate must show before it may answer, and after.
 
-    `equal_refused_max`, `worse_adopted_max`: error rates of a verdict drawn from evidence, 0-1. Worse is a model that
-    is `accuracy_drop_max` or more under the other or, where no labels come, agrees with it on `agreement_min` or less
-    of the inputs; equal is one that is not under it, or agrees on `agreement_good` or more.
+    `equal_refused_max`, `worse_adopted_max`: error rates of a verdict drawn from
+    evidence, 0-1. Worse is a model that is `accuracy_drop_max` or more under the other
+    or, where no labels come, agrees with it on `agreement_min` or less of the inputs;
+    equal is one that is not under it, or agrees on `agreement_good` or more.
     """
 
     __pydantic_config__ = _NO_STRANGERS

@@ -1,4 +1,5 @@
-"""The state of one model on one device: `Device`, which is saved, and `Moment`, which is not.
+"""The state of one model on one device: `Device`, which is saved, and `Moment`, which
+is not.
 
 `Device` is saved before any effect is performed and survives a power cut. `Moment` is
 lost with the process; the event `Started` builds a new one. Nothing here decides.
@@ -109,7 +110,7 @@ class Target(Frozen):
 
 
 class Refusal(Frozen):
-    """A version that failed here; not tried again unless the plan raises its attempt."""
+    """A version that failed here; barred until the plan raises its attempt."""
 
     version: str
     attempt: int
@@ -133,9 +134,10 @@ class Finding(Frozen):
 class Device(Frozen):
     """The remembered state of one model on one device; the field names are those saved.
 
-    `refit`: why another variant of the live version is wanted; empty when none is. While
-    that variant is on probation, `previous` is the variant it replaced and `behind` the
-    version before. `refits`: changes of variant begun since the version came.
+    `refit`: why another variant of the live version is wanted; empty when none is.
+    While that variant is on probation, `previous` is the variant it replaced and
+    `behind` the version before. `refits`: changes of variant begun since the version
+    came.
     """
 
     phase: Phase = Phase.IDLE
@@ -234,8 +236,8 @@ class Assigned:
 class CheckHistory:
     """What one check of conditions and strategy hands to the next.
 
-    `crossed`: conditions whose limit was crossed (hysteresis). `interval_s`: between two
-    checks, where the strategy varies it.
+    `crossed`: conditions whose limit was crossed (hysteresis). `interval_s`: between
+    two checks, where the strategy varies it.
     """
 
     crossed: frozenset[str] = frozenset()
@@ -273,7 +275,7 @@ Activity = Waiting | Download | Comparing | None
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What is known only while the process runs. Times are seconds of `step`'s clock."""
+    """What is known while the process runs. Times are those of `step`'s clock."""
 
     activity: Activity = None
     link: Connection = Connection()
@@ -315,7 +317,7 @@ class State:
         return self.with_moment(activity=Waiting(next_check_s))
 
     def enters(self, phase: Phase, reason: str, now_s: float, **device_changes: Any) -> State:
-        """The state in another phase, whose activity begins; the old one's is dropped."""
+        """The state in another phase, with a new activity."""
         device = self.device.becomes(phase=phase, reason=reason, **device_changes)
         activity: Activity = None
         if phase in WAITING:

@@ -1,39 +1,41 @@
 """The life of one model on one device: `step`, a table of (phase, event) to reaction.
 
-`step(policy, state, event, now_s)` returns the next state and the effects to perform. It
-reads no clock and does no I/O: time is an argument, what happened is an event (past
+`step(policy, state, event, now_s)` returns the next state and the effects to perform.
+It reads no clock and does no I/O: time is an argument, what happened is an event (past
 tense, `events`), what is to be done is an effect (imperative, `effects`). Whatever an
 effect finds out comes back as another event. `wake_s` says when `TimePassed` is due.
 
-**From plan to committed.** A trusted plan (`PlanTrusted`) names a version for this device.
-`assignment.reconsider` compares it with what the device does; a version other than the
-live one is ASSIGNED and the sensors are read. With fresh readings `admission.may_begin`
-decides: does a variant fit, do the conditions hold, does the strategy say now? If not,
-the update is DEFERRED with a reason and a time of the next check. If so, FETCHING
-brings first the golden set and then the model to the disk, chunk by chunk; what is there
-already is found by its hash. Where the broker has lost chunks it is STALLED and tries
-again later. In PROVING a child process with limits opens the file and must reproduce the
-golden outputs. In SHADOWING the candidate gets the inputs of the live model, and its
-answers are compared without being used. A verdict in its favour swaps the two: on
-PROBATION the candidate serves, and the previous version shadows it. A second verdict
-makes it COMMITTED. A first version skips SHADOWING, as nothing is live beside it.
+**From plan to committed.** A trusted plan (`PlanTrusted`) names a version for this
+device. `assignment.reconsider` compares it with what the device does; a version other
+than the live one is ASSIGNED and the sensors are read. With fresh readings
+`admission.may_begin` decides: does a variant fit, do the conditions hold, does the
+strategy say now? If not, the update is DEFERRED with a reason and a time of the next
+check. If so, FETCHING brings first the golden set and then the model to the disk, chunk
+by chunk; what is there already is found by its hash. Where the broker has lost chunks
+it is STALLED and tries again later. In PROVING a child process with limits opens the
+file and must reproduce the golden outputs. In SHADOWING the candidate gets the inputs
+of the live model, and its answers are compared without being used. A verdict in its
+favour swaps the two: on PROBATION the candidate serves, and the previous version
+shadows it. A second verdict makes it COMMITTED. A first version skips SHADOWING, as
+nothing is live beside it.
 
 **And back.** A candidate that fails before its swap is REJECTED, one that fails on
 probation is ROLLED_BACK: the previous version is still on the disk, so that going back
 fetches nothing. Both are announced with the evidence, and remembered as a refusal: the
 version is not tried again unless the plan raises its attempt. When a plan names the
-previous version again, its file goes live without a broker or a proof. Another variant of
-the live version (`variants.switching`) takes the same path; if it fails, that is a
+previous version again, its file goes live without a broker or a proof. Another variant
+of the live version (`variants.switching`) takes the same path; if it fails, that is a
 finding about the variant, and the version stays committed. A live model whose file can
 no longer be opened gives way to the previous one, and is fetched again.
 
 **What is saved when.** `State` has two parts. `Device` is saved after each step that
 changed it and before any of its effects is performed, in one transaction with the
-outcomes that the step announces. `Moment` (readings, timers, the chunks on their way, the
-link) is never saved. After a power cut `Started` builds it anew: the live model is opened
-first, a fetch continues with what is on the disk, a proof or a shadow is repeated from
-the fetch on, probation starts its clock again. Each restart during a trial is counted; a
-candidate under which the process ends too often is rejected or rolled back.
+outcomes that the step announces. `Moment` (readings, timers, the chunks on their way,
+the link) is never saved. After a power cut `Started` builds it anew: the live model is
+opened first, a fetch continues with what is on the disk, a proof or a shadow is
+repeated from the fetch on, probation starts its clock again. Each restart during a
+trial is counted; a candidate under which the process ends too often is rejected or
+rolled back.
 
 **Why repeated and late events are harmless.** MQTT delivers at least once, and effects
 may be performed twice, as power may go between saving and doing. Therefore:
@@ -42,9 +44,9 @@ may be performed twice, as power may go between saving and doing. Therefore:
 * Events about a file carry its hash, and reactions compare it with the record of the
   phase (`phases.records`): the end of a proof that was given up meets no target.
 * A plan with a lower sequence is ignored, the same plan again changes nothing.
-* Every effect may be repeated: opening a blob that is open, serving the model that serves,
-  keeping only the files that are kept. Outcomes have an id made from what they are about,
-  and receivers count by it.
+* Every effect may be repeated: opening an open blob, serving the model that serves,
+  keeping only the files that are kept. Outcomes have an id made from what they are
+  about, and receivers count by it.
 * `TimePassed` may come too early: a reaction checks its own due time.
 
 **Invariants**, which tests/property/test_core_walk.py checks over random lives: what is
@@ -124,7 +126,7 @@ def _note(state: State, event: events.Event, now_s: float) -> State:
             return state.with_moment(link=Connection(trouble=reason))
         case events.ReadingsTaken(readings):
             measured = state.moment.seen.throughput
-            return state.with_moment(seen=Observation(throughput.told(measured, readings, now_s), now_s, measured))
+            return state.with_moment(seen=Observation(throughput.fill_in(measured, readings, now_s), now_s, measured))
         case events.PlanRefused(reason):
             return state.with_moment(notice=reason)
     return state
@@ -136,7 +138,7 @@ def _came_to_rest(before: State, after: State) -> bool:
 
 
 def _plan_trusted(policy: Policy, state: State, event: events.PlanTrusted, now_s: float) -> Step:
-    """Remember it, unless it is older than the known one, and compare what is under way with it."""
+    """Remember it, unless it is older than the known one, and act on it."""
     known = state.device.plan
     if known is not None and event.plan.sequence < known.sequence:
         notice = f"plan {event.plan.sequence} is older than plan {known.sequence} and was ignored"
@@ -164,7 +166,7 @@ def _started(policy: Policy, state: State, event: events.Started, now_s: float) 
 
 
 def _resume_target(policy: Policy, state: State, target: Target, now_s: float) -> Step:
-    """Continue from what is on the disk, unless the process ended too often during the trial."""
+    """Continue from the disk, unless the process ended too often in the trial."""
     if state.device.phase is not Phase.FETCHING:
         target = target.model_copy(update={"restarts": target.restarts + 1})
     if target.restarts > policy.trial.restarts_max:
@@ -186,7 +188,9 @@ def _resume_probation(policy: Policy, state: State, live: Installed, now_s: floa
 
 
 def _check_due(policy: Policy, state: State, event: events.Event, now_s: float) -> Step:
-    """Decide whether to begin when a check is due; before that at most read the sensors."""
+    """Decide whether to begin when a check is due; before that at most read the
+    sensors.
+    """
     due_s = state.moment.next_check_s
     if isinstance(event, events.TimePassed) and (due_s is None or now_s < due_s):
         glance_s = assignment.glance_at_s(policy, state)
@@ -208,7 +212,7 @@ R = TypeVar("R", Fetching, Proving, Shadowing, Probation)
 def _with(
     record: type[R], reactions: dict[type, Callable[[Policy, State, R, Any, float], Step]]
 ) -> dict[type, Reaction]:
-    """Reactions of a phase, given the phase's record; without one the event is late."""
+    """Reactions that take the record of their phase; without one an event is late."""
 
     def given(react: Callable[[Policy, State, R, Any, float], Step]) -> Reaction:
         @wraps(react)
@@ -239,7 +243,7 @@ BY_PHASE: Final[dict[Phase, dict[type, Reaction]]] = {
             events.BlobBroken: fetching.blob_broken,
             events.DiskFailed: fetching.disk_failed,
             events.ChunkKept: fetching.chunk_kept,
-            events.ChunkLied: fetching.chunk_lied,
+            events.ChunkCorrupt: fetching.chunk_corrupt,
             events.ChunksSwept: fetching.chunks_swept,
             events.LinkDown: fetching.link_down,
             events.LinkUp: fetching.link_up,

@@ -1,4 +1,4 @@
-"""What a device says of itself, drawn from its state: nothing is remembered for the sake of telling it."""
+"""The status message, computed from the state alone."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ IN_PROGRESS: Final = frozenset({Phase.FETCHING, Phase.PROVING, Phase.SHADOWING, 
 
 
 def status_of(policy: Policy, state: State, *, at: datetime, next_check: datetime | None, trouble: str = "") -> Status:
-    """The status message. `next_check`: the state's own, turned into UTC by whoever has a clock.
+    """Return the status. `next_check`: the state's, in UTC, which takes a clock.
 
-    `trouble`: what keeps the device from remembering, and so from acting; empty when nothing does.
+    `trouble`: why the state cannot be saved; empty when it can.
     """
     device, moment = state.device, state.moment
     wanted = device.plan.assign(policy.device, policy.groups) if device.plan else None

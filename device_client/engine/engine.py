@@ -200,8 +200,8 @@ class Engine:
                 self._follow(happened.TallyTaken(tally, hold))
             case do.OpenBlob():
                 self._follow(self._files.open(effect))
-            case do.LookAgain():
-                self._follow(self._files.look_again(effect))
+            case do.RecheckBlob():
+                self._follow(self._files.recheck(effect))
             case do.FinishBlob():
                 self._follow(self._files.finish(effect))
             case do.KeepOnly():

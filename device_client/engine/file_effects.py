@@ -39,7 +39,7 @@ class FileEffects:
         except (FerryError, OSError) as failed:
             return _failed(effect.sha256, failed)
 
-    def look_again(self, effect: do.LookAgain) -> happened.Event:
+    def recheck(self, effect: do.RecheckBlob) -> happened.Event:
         """List what is missing after list chunks have arrived."""
         try:
             return _opened(effect.sha256, self._store.held())
@@ -52,7 +52,7 @@ class FileEffects:
             self._store.keep(sha256, payload)
         except ChunkDamaged as damaged:
             log.warning("%s: the broker sent a damaged chunk: %s", self._model, damaged)
-            return happened.ChunkLied(sha256)
+            return happened.ChunkCorrupt(sha256)
         except (FerryError, OSError) as failed:
             return _failed(blob_sha256, failed)
         return happened.ChunkKept(sha256)

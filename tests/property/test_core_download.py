@@ -42,14 +42,14 @@ class Fetching:
 
     def ask(self) -> None:
         """Let the core ask, and hold it to its promises."""
-        before = {name for name, _ in self.state.asked}
-        self.state, ask = download.ask(self.state, self.now_s, self.limits)
+        before = {name for name, _ in self.state.requested}
+        self.state, ask = download.schedule(self.state, self.now_s, self.limits)
         self.check(before, ask)
         self.on_the_way += ask.sweep
         self.stalled = self.stalled or ask.stalled
 
     def check(self, before: set[str], ask: ChunkRequest) -> None:
-        names = [name for name, _ in self.state.asked]
+        names = [name for name, _ in self.state.requested]
         assert len(names) == len(set(names)), "a chunk is asked for twice at once"
         assert len(names) <= self.limits.window
         assert not set(ask.sweep) & before
@@ -79,14 +79,14 @@ class Fetching:
                 self.receive(self.lost.pop(pick % len(self.lost)))
             case "lie" if name:
                 self.on_the_way.remove(name)
-                self.state = download.lied(self.state, name)
+                self.state = download.corrupted(self.state, name)
             case "lie about another":
-                self.state = download.lied(self.state, self.names[pick % self.total])
+                self.state = download.corrupted(self.state, self.names[pick % self.total])
             case "lose" if name:
                 self.on_the_way.remove(name)
                 self.lost.append(name)
             case "sweep":
-                asked = tuple(name for name, _ in self.state.asked)
+                asked = tuple(name for name, _ in self.state.requested)
                 self.state = download.swept(self.state, asked, self.now_s, self.limits)
             case "cut":
                 self.on_the_way.clear()

@@ -320,7 +320,7 @@ class Walk(RuleBasedStateMachine):
             case "kept":
                 self.happens(happened.ChunkKept(chunk))
             case "lied":
-                self.happens(happened.ChunkLied(chunk))
+                self.happens(happened.ChunkCorrupt(chunk))
             case "swept":
                 self.happens(happened.ChunksSwept(MISSING))
             case _:

@@ -1,6 +1,7 @@
-"""Whether the device is fit for an update now. Each condition answers with a reason that an operator can read.
+"""Whether the device is fit for an update now. Each condition gives its reason.
 
-Nothing is remembered here: which limits were crossed at the last look comes with the question and goes with the answer.
+Stateless: which limits were crossed at the last check comes with the query, for
+hysteresis, and the verdict returns it for the next.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from protocol.sizes import size_text
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An answer and its reason. `crossed`: the conditions whose limit was crossed, for the next question.
+    """Whether an update is allowed, and why.
 
-    `opens_in_s`: how long the hours for updates stay closed, where they do.
+    `crossed`: conditions whose limit was crossed, for the next query. `opens_in_s`:
+    until the hours for updates begin, where they are closed.
     """
 
     allowed: bool
@@ -30,10 +32,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What the update in question takes, in bytes.
-
-    `relieves`: it is there to leave more memory free than before, so it need not wait until enough is free.
-    """
+    """What the update takes. `relieves`: it frees memory, so needs no spare."""
 
     disk_bytes: int = 0
     memory_bytes: int = 0
@@ -42,7 +41,7 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class ConditionQuery:
-    """What a condition is asked about. `crossed`: as the last verdict told it."""
+    """What a condition judges. `crossed`: from the last verdict."""
 
     readings: Readings
     thresholds: Thresholds
@@ -53,148 +52,148 @@ class ConditionQuery:
 Condition = Callable[[ConditionQuery], Verdict]
 
 
-def judge(question: ConditionQuery, *, urgent: bool, because: str = "urgent") -> Verdict:
-    """Ask every condition; the first that objects gives the reason. Urgency waives comfort, never safety.
+def judge(query: ConditionQuery, *, urgent: bool, because: str = "urgent") -> Verdict:
+    """Judge every condition; the first that objects gives the reason.
 
-    `because`: what makes it urgent, for the reason.
+    `urgent` waives comfort, never safety; `because` names the cause in the reason.
     """
-    safety = [condition(question) for condition in SAFETY]
-    comfort = [condition(question) for condition in COMFORT]
+    safety = [condition(query) for condition in SAFETY]
+    comfort = [condition(query) for condition in COMFORT]
     crossed = frozenset[str]().union(*(verdict.crossed for verdict in safety + comfort))
-    asked = safety if urgent else safety + comfort
-    opens_in_s = next((verdict.opens_in_s for verdict in asked if verdict.opens_in_s is not None), None)
-    for verdict in asked:
+    judged = safety if urgent else safety + comfort
+    opens_in_s = next((verdict.opens_in_s for verdict in judged if verdict.opens_in_s is not None), None)
+    for verdict in judged:
         if not verdict.allowed:
             return replace(verdict, crossed=crossed, opens_in_s=opens_in_s)
     waived = f" ({because}: comfort conditions waived)" if urgent else ""
     return Verdict(True, f"all conditions hold{waived}", crossed)
 
 
-def hold(asked: ConditionQuery) -> Verdict:
-    """The application's own word."""
-    if asked.readings.held:
-        return Verdict(False, f"the application holds updates: {asked.readings.held}")
+def hold(query: ConditionQuery) -> Verdict:
+    """The application holds no updates."""
+    if query.readings.held:
+        return Verdict(False, f"the application holds updates: {query.readings.held}")
     return Verdict(True, "the application does not hold updates")
 
 
-def throttling(asked: ConditionQuery) -> Verdict:
-    """A processor that is slowed down has no strength to spare, and its trial would measure the brake."""
-    throttled = asked.readings.throttled
+def throttling(query: ConditionQuery) -> Verdict:
+    """A throttled processor has no time to spare, and distorts a trial."""
+    throttled = query.readings.throttled
     if isinstance(throttled, Unknown):
-        return _unknown("throttling", "throttling", throttled, asked)
+        return _unknown("throttling", "throttling", throttled, query)
     return _flagged("throttling", throttled, f"the processor is {'' if throttled else 'not '}throttled")
 
 
-def voltage(asked: ConditionQuery) -> Verdict:
-    """Under-voltage ends in a damaged disk or a reboot; writing makes it worse."""
-    low = asked.readings.under_voltage
+def voltage(query: ConditionQuery) -> Verdict:
+    """Under-voltage can damage the disk or reboot the board; writing makes it worse."""
+    low = query.readings.under_voltage
     if isinstance(low, Unknown):
-        return _unknown("voltage", "the supply voltage", low, asked)
+        return _unknown("voltage", "the supply voltage", low, query)
     return _flagged("voltage", low, f"the supply voltage is {'too low' if low else 'high enough'}")
 
 
-def battery(asked: ConditionQuery) -> Verdict:
+def battery(query: ConditionQuery) -> Verdict:
     """Mains power, or enough battery."""
-    percent, limits = asked.readings.battery_percent, asked.thresholds
-    if asked.readings.on_mains is True:
+    percent, limits = query.readings.battery_percent, query.thresholds
+    if query.readings.on_mains is True:
         return Verdict(True, "on mains power")
     if isinstance(percent, Unknown):
-        return _unknown("battery", "battery", percent, asked)
+        return _unknown("battery", "battery", percent, query)
     back = min(limits.battery_hysteresis_percent, 100.0 - limits.battery_min_percent)  # a full battery is enough
     floor = Limit("battery", "battery", limits.battery_min_percent, back, _percent)
-    return floor.under(percent, asked.crossed)
+    return floor.under(percent, query.crossed)
 
 
-def memory(asked: ConditionQuery) -> Verdict:
+def memory(query: ConditionQuery) -> Verdict:
     """Room for the candidate beside the live model."""
-    free, limits = asked.readings.memory_free_bytes, asked.thresholds
+    free, limits = query.readings.memory_free_bytes, query.thresholds
     if isinstance(free, Unknown):
-        return _unknown("memory", "free memory", free, asked)
-    needed = asked.needs.memory_bytes
-    floor = needed if asked.needs.relieves else max(limits.memory_min_bytes, needed)
-    return Limit("memory", "free memory", floor, limits.memory_hysteresis_bytes, size_text).under(free, asked.crossed)
+        return _unknown("memory", "free memory", free, query)
+    needed = query.needs.memory_bytes
+    floor = needed if query.needs.relieves else max(limits.memory_min_bytes, needed)
+    return Limit("memory", "free memory", floor, limits.memory_hysteresis_bytes, size_text).under(free, query.crossed)
 
 
-def disk(asked: ConditionQuery) -> Verdict:
-    """Room for the download and the file it becomes, and the margin that the owner wants left."""
-    free, limits = asked.readings.disk_free_bytes, asked.thresholds
+def disk(query: ConditionQuery) -> Verdict:
+    """Room for the download and its file, beside the margin of the settings."""
+    free, limits = query.readings.disk_free_bytes, query.thresholds
     if isinstance(free, Unknown):
-        return _unknown("disk", "free disk", free, asked)
-    floor = limits.disk_min_bytes + asked.needs.disk_bytes
-    return Limit("disk", "free disk", floor, limits.disk_hysteresis_bytes, size_text).under(free, asked.crossed)
+        return _unknown("disk", "free disk", free, query)
+    floor = limits.disk_min_bytes + query.needs.disk_bytes
+    return Limit("disk", "free disk", floor, limits.disk_hysteresis_bytes, size_text).under(free, query.crossed)
 
 
-def cpu(asked: ConditionQuery) -> Verdict:
-    """The application comes first."""
-    load, limits = asked.readings.cpu_percent, asked.thresholds
+def cpu(query: ConditionQuery) -> Verdict:
+    """The application has priority."""
+    load, limits = query.readings.cpu_percent, query.thresholds
     if isinstance(load, Unknown):
-        return _unknown("cpu", "CPU load", load, asked)
+        return _unknown("cpu", "CPU load", load, query)
     back = min(limits.cpu_hysteresis_percent, limits.cpu_max_percent / 2)
     ceiling = Limit("cpu", "CPU load", limits.cpu_max_percent, back, _percent)
-    return ceiling.over(load, asked.crossed)
+    return ceiling.over(load, query.crossed)
 
 
-def temperature(asked: ConditionQuery) -> Verdict:
+def temperature(query: ConditionQuery) -> Verdict:
     """A hot board throttles; a trial would measure the heat."""
-    degrees, limits = asked.readings.temperature_c, asked.thresholds
+    degrees, limits = query.readings.temperature_c, query.thresholds
     if isinstance(degrees, Unknown):
-        return _unknown("temperature", "temperature", degrees, asked)
+        return _unknown("temperature", "temperature", degrees, query)
     ceiling = Limit(
         "temperature", "temperature", limits.temperature_max_c, limits.temperature_hysteresis_c, "{:.0f} °C".format
     )
-    return ceiling.over(degrees, asked.crossed)
+    return ceiling.over(degrees, query.crossed)
 
 
-def metering(asked: ConditionQuery) -> Verdict:
-    """Bytes that cost money wait, unless the owner allows them."""
-    if asked.thresholds.metered_allowed:
+def metering(query: ConditionQuery) -> Verdict:
+    """No metered link, unless the settings allow it."""
+    if query.thresholds.metered_allowed:
         return Verdict(True, "metered links are allowed")
-    if isinstance(asked.readings.metered, Unknown):
-        if asked.readings.link_kind == "cellular":
+    if isinstance(query.readings.metered, Unknown):
+        if query.readings.link_kind == "cellular":
             return Verdict(False, "the link is cellular, which counts as metered")
-        return _unknown("metering", "metering", asked.readings.metered, asked)
-    metered = asked.readings.metered
+        return _unknown("metering", "metering", query.readings.metered, query)
+    metered = query.readings.metered
     return Verdict(not metered, f"the link is {'' if metered else 'not '}metered")
 
 
-def signal(asked: ConditionQuery) -> Verdict:
-    """Wi-Fi at its edge loses packets, and its radio burns power. Other links have no signal to speak of."""
-    dbm, limits, kind = asked.readings.wifi_signal_dbm, asked.thresholds, asked.readings.link_kind
+def signal(query: ConditionQuery) -> Verdict:
+    """Weak Wi-Fi loses packets and costs power. Other links have no signal."""
+    dbm, limits, kind = query.readings.wifi_signal_dbm, query.thresholds, query.readings.link_kind
     if not isinstance(kind, Unknown) and kind != "wifi":
         return Verdict(True, f"the link is {kind}")
     if isinstance(dbm, Unknown):
-        return _unknown("signal", "Wi-Fi signal", dbm, asked)
+        return _unknown("signal", "Wi-Fi signal", dbm, query)
     floor = Limit(
         "signal", "Wi-Fi signal", limits.wifi_signal_min_dbm, limits.wifi_signal_hysteresis_dbm, "{:.0f} dBm".format
     )
-    return floor.under(dbm, asked.crossed)
+    return floor.under(dbm, query.crossed)
 
 
-def network(asked: ConditionQuery) -> Verdict:
-    """A slow answer from the broker tells of a bad link."""
-    round_trip, limits = asked.readings.round_trip_ms, asked.thresholds
+def network(query: ConditionQuery) -> Verdict:
+    """A slow response from the broker means a bad link."""
+    round_trip, limits = query.readings.round_trip_ms, query.thresholds
     if isinstance(round_trip, Unknown):
-        return _unknown("network", "round trip to the broker", round_trip, asked)
+        return _unknown("network", "round trip to the broker", round_trip, query)
     back = min(limits.round_trip_hysteresis_ms, limits.round_trip_max_ms / 2)
     ceiling = Limit("network", "round trip to the broker", limits.round_trip_max_ms, back, "{:.0f} ms".format)
-    return ceiling.over(round_trip, asked.crossed)
+    return ceiling.over(round_trip, query.crossed)
 
 
-def throughput(asked: ConditionQuery) -> Verdict:
-    """How fast the last download was. Unknown never defers: only a download can tell."""
-    speed, floor = asked.readings.throughput_bytes_s, asked.thresholds.throughput_min_bytes_s
+def throughput(query: ConditionQuery) -> Verdict:
+    """Speed of the last download; unknown does not defer, as only a download tells."""
+    speed, floor = query.readings.throughput_bytes_s, query.thresholds.throughput_min_bytes_s
     if isinstance(speed, Unknown):
         return Verdict(True, f"throughput is unknown: {speed.reason}")
-    return Limit("throughput", "throughput from the broker", floor, 0, _bytes_s).under(speed, asked.crossed)
+    return Limit("throughput", "throughput from the broker", floor, 0, _bytes_s).under(speed, query.crossed)
 
 
-def hours(asked: ConditionQuery) -> Verdict:
-    """The hours of local time that the owner leaves to updates."""
-    windows, local = asked.thresholds.hours, asked.readings.local_time
+def hours(query: ConditionQuery) -> Verdict:
+    """The hours of local time in which updates may begin."""
+    windows, local = query.thresholds.hours, query.readings.local_time
     if not windows:
         return Verdict(True, "no hours are set for updates")
     if isinstance(local, Unknown):
-        return _unknown("hours", "the local time", local, asked)
+        return _unknown("hours", "the local time", local, query)
     if is_open(windows, local):
         return Verdict(True, f"{local:%H:%M} is within the hours for updates")
     reason = f"outside the hours for updates; the next begin at {opening(windows, local):%H:%M} local time"
@@ -207,29 +206,29 @@ COMFORT: Final[tuple[Condition, ...]] = (cpu, temperature, metering, signal, net
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A line that a reading must not cross, and how far back it must come once it has."""
+    """A limit, and how far inside it a reading must return after crossing it."""
 
     condition: str
     what: str
     value: float
     hysteresis: float
-    say: Callable[[float], str]
+    text: Callable[[float], str]
 
     def under(self, reading: float, crossed: frozenset[str]) -> Verdict:
-        """The reading may not be under it."""
+        """The reading must not be under it."""
         back = self.value <= reading and self.condition in crossed
         floor = self.value + self.hysteresis if back else self.value
         return self._verdict(reading >= floor, reading, "under", floor)
 
     def over(self, reading: float, crossed: frozenset[str]) -> Verdict:
-        """The reading may not be over it."""
+        """The reading must not be over it."""
         back = reading <= self.value and self.condition in crossed
         ceiling = self.value - self.hysteresis if back else self.value
         return self._verdict(reading <= ceiling, reading, "over", ceiling)
 
     def _verdict(self, good: bool, reading: float, bad: str, limit: float) -> Verdict:
-        since = "" if limit == self.value or good else f", for it was {bad} {self.say(self.value)}"
-        reason = f"{self.what} {self.say(reading)} is {'not ' if good else ''}{bad} {self.say(limit)}{since}"
+        since = "" if limit == self.value or good else f", for it was {bad} {self.text(self.value)}"
+        reason = f"{self.what} {self.text(reading)} is {'not ' if good else ''}{bad} {self.text(limit)}{since}"
         return Verdict(good, reason, frozenset() if good else frozenset({self.condition}))
 
 
@@ -237,13 +236,13 @@ def _flagged(condition: str, bad: bool, reason: str) -> Verdict:
     return Verdict(not bad, reason, frozenset({condition}) if bad else frozenset())
 
 
-def _unknown(condition: str, what: str, reading: Unknown, asked: ConditionQuery) -> Verdict:
-    """What the owner makes of it; but a danger that was seen is not over because its sensor went silent."""
-    reason, of_this_one = f"{what} is unknown: {reading.reason}", getattr(asked.thresholds.unknown_of, condition)
-    endangered = condition in asked.crossed and any(each.__name__ == condition for each in SAFETY)
+def _unknown(condition: str, what: str, reading: Unknown, query: ConditionQuery) -> Verdict:
+    """As the settings say; but a known danger lasts while its sensor is silent."""
+    reason, of_this_one = f"{what} is unknown: {reading.reason}", getattr(query.thresholds.unknown_of, condition)
+    endangered = condition in query.crossed and any(each.__name__ == condition for each in SAFETY)
     if endangered and of_this_one != "allow":
         return Verdict(False, f"{reason}; when it was last read it stood in the way", frozenset({condition}))
-    return Verdict((of_this_one or asked.thresholds.unknown) == "allow", reason)
+    return Verdict((of_this_one or query.thresholds.unknown) == "allow", reason)
 
 
 def _percent(value: float) -> str:

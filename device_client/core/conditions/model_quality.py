@@ -1,4 +1,4 @@
-"""How well the live model has done of late, as figures that the feedback fills in. It measures nothing."""
+"""How well the live model did recently, as figures that the feedback provides."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """The live model on its latest inputs; what nobody could measure is None.
+    """The live model on its latest inputs; None where a figure was not measured.
 
-    Every figure is 0..1. `accuracy`: share of labelled inputs answered rightly. `drift`: how far the inputs have moved
-    from the training set, 0 not at all, 1 beyond recognition. `agreement`: share of inputs on which a second model
-    said the same. `confidence`: mean of the highest score. `inferences`: how many inputs stand behind it.
+    All figures are 0-1. `accuracy`: share of labelled inputs with the right answer.
+    `drift`: distance of the inputs from the training set. `agreement`: share of inputs
+    on which a second model gave the same answer. `confidence`: mean of the highest
+    score.
     """
 
     accuracy: float | None = None

@@ -1,4 +1,4 @@
-"""What a device knows of itself at one moment: each reading a value, or `Unknown` with the reason."""
+"""The readings of a device's sensors, each a value or `Unknown` with the reason."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ NOT_READ = Unknown("not read yet")
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """One look at the device. Percentages are 0-100."""
+    """All readings of one moment. Percentages are 0-100."""
 
     cpu_percent: float | Unknown = NOT_READ
     memory_free_bytes: int | Unknown = NOT_READ
     disk_free_bytes: int | Unknown = NOT_READ
     temperature_c: float | Unknown = NOT_READ
-    throttled: bool | Unknown = NOT_READ  # the processor runs slower than it could, now
+    throttled: bool | Unknown = NOT_READ  # the processor is slowed down, now
     under_voltage: bool | Unknown = NOT_READ  # now
     battery_percent: float | Unknown = NOT_READ
     on_mains: bool | Unknown = NOT_READ

@@ -1,7 +1,7 @@
-"""Fetching one blob, chunk by chunk: a window of questions, rounds of asking again, and an end.
+"""Schedules requests for a blob's chunks: a window, and rounds with backoff.
 
-Pure: what was kept is known to the store, which rehashes it after a cut; here are only the questions under way. A list
-chunk comes first and names more, so when nothing is missing the store is asked to look again.
+The store knows which chunks are kept; here are only the requests under way. List chunks
+come first and name more, so that the store is read again when nothing is missing.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from protocol.messages.manifest import CHUNK_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """Where the fetching of one blob stands. `queue` from `at` on was not asked yet in this round."""
+    """The download of one blob. `queue[at:]` was not requested yet in this round."""
 
     sha256: str
     queue: tuple[str, ...] = ()
     at: int = 0
-    asked: tuple[tuple[str, float], ...] = ()  # chunk, when to give up on it
+    requested: tuple[tuple[str, float], ...] = ()  # chunk, deadline
     failed: tuple[str, ...] = ()
     kept_chunks: int = 0
     total_chunks: int = 1
     kept_this_round: int = 0
     barren_rounds: int = 0
     retry_at_s: float | None = None
-    next_ask_s: float = 0.0
+    next_request_s: float = 0.0
 
     @property
     def percent(self) -> float:
-        """How much is kept, 0-100."""
+        """Share of the chunks that is kept, 0-100."""
         return min(100.0, 100.0 * self.kept_chunks / max(1, self.total_chunks))
 
     @property
     def nothing_missing(self) -> bool:
-        """Whether all that was known to be missing has come."""
-        return self.at >= len(self.queue) and not self.asked and not self.failed
+        """Whether all chunks known to be missing have come."""
+        return self.at >= len(self.queue) and not self.requested and not self.failed
 
 
 Change = Callable[[Download], Download]
@@ -46,7 +46,7 @@ Change = Callable[[Download], Download]
 
 @dataclass(frozen=True, slots=True)
 class ChunkRequest:
-    """What to do next: chunks to sweep, chunks to send word of, or give up."""
+    """What to do next: request chunks, report chunks as missing, or stall."""
 
     sweep: tuple[str, ...] = ()
     wants: tuple[str, ...] = ()
@@ -54,27 +54,27 @@ class ChunkRequest:
 
 
 def opened(download: Download, missing: tuple[str, ...], kept: int, total: int) -> Download:
-    """The store has looked: these are missing now."""
+    """Begin with what the store reported as missing."""
     return replace(
-        download, queue=missing, at=0, asked=(), failed=(), kept_chunks=kept, total_chunks=total, retry_at_s=None
+        download, queue=missing, at=0, requested=(), failed=(), kept_chunks=kept, total_chunks=total, retry_at_s=None
     )
 
 
 def kept(download: Download, sha256: str) -> Download:
-    """A chunk was written; the broker gives chunks again, so patience starts anew."""
-    asked = tuple(entry for entry in download.asked if entry[0] != sha256)
+    """A chunk was written; the count of rounds without one starts again."""
+    requested = tuple(entry for entry in download.requested if entry[0] != sha256)
     failed = tuple(name for name in download.failed if name != sha256)
     queue, at = download.queue, download.at
-    if len(asked) == len(download.asked) and len(failed) == len(download.failed):
+    if len(requested) == len(download.requested) and len(failed) == len(download.failed):
         left = queue[at:]
         if sha256 not in left:
-            return download  # came twice
-        queue, at = tuple(name for name in left if name != sha256), 0  # so late that it was to be asked again
+            return download  # a duplicate
+        queue, at = tuple(name for name in left if name != sha256), 0  # so late that it was queued again
     return replace(
         download,
         queue=queue,
         at=at,
-        asked=asked,
+        requested=requested,
         failed=failed,
         kept_chunks=download.kept_chunks + 1,
         kept_this_round=download.kept_this_round + 1,
@@ -82,30 +82,32 @@ def kept(download: Download, sha256: str) -> Download:
     )
 
 
-def lied(download: Download, sha256: str) -> Download:
-    """A chunk came with other bytes: ask again in the next round."""
-    if all(name != sha256 for name, _ in download.asked):
+def corrupted(download: Download, sha256: str) -> Download:
+    """A chunk came with wrong bytes: request it again in the next round."""
+    if all(name != sha256 for name, _ in download.requested):
         return download
-    asked = tuple(entry for entry in download.asked if entry[0] != sha256)
-    return replace(download, asked=asked, failed=(*download.failed, sha256))
+    requested = tuple(entry for entry in download.requested if entry[0] != sha256)
+    return replace(download, requested=requested, failed=(*download.failed, sha256))
 
 
 def swept(download: Download, sha256s: tuple[str, ...], now_s: float, limits: DownloadLimits) -> Download:
-    """The broker has sent all that it has of these: what does not come within the grace is not there."""
+    """The broker has sent all it has of these; after a grace the rest has failed."""
     names = set(sha256s)
     give_up_s = now_s + limits.absent_grace_s
-    asked = tuple((name, min(until, give_up_s) if name in names else until) for name, until in download.asked)
-    return replace(download, asked=asked)
+    requested = tuple((name, min(until, give_up_s) if name in names else until) for name, until in download.requested)
+    return replace(download, requested=requested)
 
 
 def cut_off(download: Download) -> Download:
-    """The link is gone: what was under way is asked again when it is back, at nobody's expense."""
-    left = tuple(name for name, _ in download.asked) + download.failed + download.queue[download.at :]
-    return replace(download, queue=left, at=0, asked=(), failed=(), retry_at_s=None, kept_this_round=0)
+    """The link is down: requests under way are queued again, without counting as
+    failed.
+    """
+    left = tuple(name for name, _ in download.requested) + download.failed + download.queue[download.at :]
+    return replace(download, queue=left, at=0, requested=(), failed=(), retry_at_s=None, kept_this_round=0)
 
 
-def ask(download: Download, now_s: float, limits: DownloadLimits) -> tuple[Download, ChunkRequest]:
-    """Fill the window, close a round that is over, and open the next one when it is due."""
+def schedule(download: Download, now_s: float, limits: DownloadLimits) -> tuple[Download, ChunkRequest]:
+    """Fill the window; end a round that is over, and begin the next when it is due."""
     download = _give_up_late_ones(download, now_s)
     if download.retry_at_s is not None:
         if now_s < download.retry_at_s:
@@ -118,31 +120,31 @@ def ask(download: Download, now_s: float, limits: DownloadLimits) -> tuple[Downl
 
 
 def wake_s(download: Download, limits: DownloadLimits) -> float | None:
-    """When `ask` should be called again at the latest."""
-    times = [until for _, until in download.asked]
+    """When `schedule` must be called again at the latest."""
+    times = [until for _, until in download.requested]
     if download.retry_at_s is not None:
         times.append(download.retry_at_s)
-    elif download.at < len(download.queue) and len(download.asked) < limits.window and not _hopeless(download):
-        times.append(download.next_ask_s)
+    elif download.at < len(download.queue) and len(download.requested) < limits.window and not _hopeless(download):
+        times.append(download.next_request_s)
     return min(times, default=None)
 
 
 def _hopeless(download: Download) -> bool:
-    """So many failed that asking on would only take time: first word must go out, and a pause be made."""
+    """So many failed that the round ends early, to report them and pause."""
     return len(download.failed) >= WANTS_MAX
 
 
 def _round_is_over(download: Download) -> bool:
-    asked_all = download.at >= len(download.queue) or _hopeless(download)
-    return asked_all and bool(download.failed) and not download.asked
+    all_requested = download.at >= len(download.queue) or _hopeless(download)
+    return all_requested and bool(download.failed) and not download.requested
 
 
 def _give_up_late_ones(download: Download, now_s: float) -> Download:
-    late = tuple(name for name, until in download.asked if now_s >= until)
+    late = tuple(name for name, until in download.requested if now_s >= until)
     if not late:
         return download
-    asked = tuple(entry for entry in download.asked if now_s < entry[1])
-    return replace(download, asked=asked, failed=download.failed + late)
+    requested = tuple(entry for entry in download.requested if now_s < entry[1])
+    return replace(download, requested=requested, failed=download.failed + late)
 
 
 def _end_round(download: Download, now_s: float, limits: DownloadLimits) -> tuple[Download, ChunkRequest]:
@@ -155,16 +157,18 @@ def _end_round(download: Download, now_s: float, limits: DownloadLimits) -> tupl
 
 
 def _fill(download: Download, now_s: float, limits: DownloadLimits) -> tuple[Download, ChunkRequest]:
-    if now_s < download.next_ask_s or _hopeless(download):
+    if now_s < download.next_request_s or _hopeless(download):
         return download, ChunkRequest()
-    room = limits.window - len(download.asked)
+    room = limits.window - len(download.requested)
     batch = download.queue[download.at : download.at + max(0, room)]
     if not batch:
         return download, ChunkRequest()
-    next_ask_s = now_s
+    next_request_s = now_s
     if limits.rate_max_bytes_s:
         batch = batch[:1]
-        next_ask_s = now_s + CHUNK_BYTES / limits.rate_max_bytes_s
+        next_request_s = now_s + CHUNK_BYTES / limits.rate_max_bytes_s
     until_s = now_s + limits.chunk_timeout_s
-    asked = download.asked + tuple((name, until_s) for name in batch)
-    return replace(download, at=download.at + len(batch), asked=asked, next_ask_s=next_ask_s), ChunkRequest(sweep=batch)
+    requested = download.requested + tuple((name, until_s) for name in batch)
+    return replace(
+        download, at=download.at + len(batch), requested=requested, next_request_s=next_request_s
+    ), ChunkRequest(sweep=batch)

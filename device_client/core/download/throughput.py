@@ -1,4 +1,4 @@
-"""How fast the broker gives chunks: bytes kept over time. Counted in whole chunks, for the last of a file is rare."""
+"""Throughput of downloads: bytes kept over time, counted in whole chunks."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Final
 from device_client.core.conditions.readings import Readings, Unknown
 from protocol.messages.manifest import CHUNK_BYTES
 
-MEASURED_OVER_S: Final = 1.0  # less is chance
-OLD_AFTER_S: Final = 900.0  # a link of then says little of now; and a slow one must get another chance to be measured
+MEASURED_OVER_S: Final = 1.0  # a shorter time is noise
+OLD_AFTER_S: Final = 900.0  # the link may have changed; and a slow one must be measured again
 
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """What was kept since when, and the last measure of it."""
+    """Bytes kept since `since_s`, and the last measurement."""
 
     since_s: float | None = None
     kept_bytes: int = 0
@@ -22,24 +22,24 @@ class Throughput:
     measured_at_s: float = 0.0
 
 
-def started(pace: Throughput, now_s: float) -> Throughput:
-    """A file is asked for; the pause before it does not count."""
-    return replace(pace, since_s=now_s, kept_bytes=0)
+def started(measured: Throughput, now_s: float) -> Throughput:
+    """A file is requested; the pause before does not count."""
+    return replace(measured, since_s=now_s, kept_bytes=0)
 
 
-def kept_one(pace: Throughput, now_s: float) -> Throughput:
-    """One more chunk was kept."""
-    if pace.since_s is None:
-        return started(pace, now_s)
-    pace = replace(pace, kept_bytes=pace.kept_bytes + CHUNK_BYTES)
-    span_s = now_s - (pace.since_s or 0.0)
-    return Throughput(now_s, 0, pace.kept_bytes / span_s, now_s) if span_s >= MEASURED_OVER_S else pace
+def kept_one(measured: Throughput, now_s: float) -> Throughput:
+    """A chunk was kept."""
+    if measured.since_s is None:
+        return started(measured, now_s)
+    measured = replace(measured, kept_bytes=measured.kept_bytes + CHUNK_BYTES)
+    span_s = now_s - (measured.since_s or 0.0)
+    return Throughput(now_s, 0, measured.kept_bytes / span_s, now_s) if span_s >= MEASURED_OVER_S else measured
 
 
-def told(pace: Throughput, readings: Readings, now_s: float) -> Readings:
-    """The readings with the measured throughput, unless something else gave one."""
+def fill_in(measured: Throughput, readings: Readings, now_s: float) -> Readings:
+    """The readings with the measured throughput, unless a sensor gave one."""
     if not isinstance(readings.throughput_bytes_s, Unknown):
         return readings
-    if pace.bytes_s is None or now_s >= pace.measured_at_s + OLD_AFTER_S:
+    if measured.bytes_s is None or now_s >= measured.measured_at_s + OLD_AFTER_S:
         return replace(readings, throughput_bytes_s=Unknown("nothing was downloaded of late"))
-    return replace(readings, throughput_bytes_s=pace.bytes_s)
+    return replace(readings, throughput_bytes_s=measured.bytes_s)

@@ -1,4 +1,4 @@
-"""From a plan to an assigned update, and from there to its beginning: ASSIGNED, DEFERRED.
+"""ASSIGNED and DEFERRED: from a plan to an assigned update, and to its beginning.
 
 `reconsider` compares what the device does with the plan; `consider_beginning` asks
 `admission.may_begin`, the one question that decides, and acts on the answer.
@@ -23,7 +23,7 @@ READINGS_RETRY_S: Final = 5.0
 
 
 def reconsider(policy: Policy, state: State, now_s: float) -> Step:
-    """Compare what the device does with the plan, and change course where they differ."""
+    """Compare what the device does with the plan, and act on a difference."""
     device, plan = state.device, state.device.plan
     if plan is None:
         return state, ()

@@ -1,4 +1,4 @@
-"""FETCHING: the golden set and the file come to the disk, whole and verified; or STALLED."""
+"""FETCHING and STALLED: golden set and model come to the disk and are verified."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from device_client.core.download.chunk_scheduler import Download
 from device_client.core.effects import (
     Effect,
     FinishBlob,
-    LookAgain,
     OpenBlob,
+    RecheckBlob,
     SendWants,
     Step,
     StopTrial,
@@ -24,8 +24,8 @@ from device_client.core.events import (
     BlobBroken,
     BlobOpened,
     BlobReady,
+    ChunkCorrupt,
     ChunkKept,
-    ChunkLied,
     ChunksSwept,
     DiskFailed,
     LinkDown,
@@ -55,7 +55,7 @@ def begin(state: State, target: Target, now_s: float, *, note: str = "") -> Step
 
 
 def blob_opened(policy: Policy, state: State, fetch: Fetching, event: BlobOpened, now_s: float) -> Step:
-    """Request what is missing; list chunks name more, so nothing missing means complete only here."""
+    """Request what is missing; only the store knows when nothing is."""
     if fetch.download.sha256 != event.sha256:
         return state, ()
     blob = download.opened(fetch.download, event.missing, event.kept_chunks, event.total_chunks)
@@ -67,10 +67,10 @@ def blob_opened(policy: Policy, state: State, fetch: Fetching, event: BlobOpened
 
 
 def blob_ready(policy: Policy, state: State, fetch: Fetching, event: BlobReady, now_s: float) -> Step:
-    """A file is whole: the model follows the golden set, and its proof follows the model.
+    """A file is whole: after the golden set comes the model, then its proof.
 
-    A recalled version whose file is still here was proved on this device before, so that
-    a way back does not wait for the broker.
+    A recalled version whose file is still here was proved on this device before, so
+    that a way back does not wait for the broker.
     """
     target = fetch.target
     if event.sha256 != fetch.download.sha256:
@@ -84,7 +84,7 @@ def blob_ready(policy: Policy, state: State, fetch: Fetching, event: BlobReady, 
 
 
 def blob_broken(policy: Policy, state: State, fetch: Fetching, event: BlobBroken, now_s: float) -> Step:
-    """Every chunk was right and the file is not: fetching it again would bring the same."""
+    """Reject: every chunk was right, so that fetching again brings the same."""
     if event.sha256 != fetch.download.sha256:
         return state, ()
     return proving.reject(state, fetch.target, event.reason, now_s)
@@ -101,13 +101,13 @@ def chunk_kept(policy: Policy, state: State, fetch: Fetching, event: ChunkKept, 
     blob = download.kept(fetch.download, event.sha256)
     state = _measured(state, throughput.kept_one(state.moment.seen.throughput, now_s))
     if blob.nothing_missing:
-        return state.with_moment(activity=blob), (LookAgain(blob.sha256),)
+        return state.with_moment(activity=blob), (RecheckBlob(blob.sha256),)
     return _request(policy, state, blob, now_s)
 
 
-def chunk_lied(policy: Policy, state: State, fetch: Fetching, event: ChunkLied, now_s: float) -> Step:
+def chunk_corrupt(policy: Policy, state: State, fetch: Fetching, event: ChunkCorrupt, now_s: float) -> Step:
     """Request it again in the next round."""
-    return _request(policy, state, download.lied(fetch.download, event.sha256), now_s)
+    return _request(policy, state, download.corrupted(fetch.download, event.sha256), now_s)
 
 
 def chunks_swept(policy: Policy, state: State, fetch: Fetching, event: ChunksSwept, now_s: float) -> Step:
@@ -169,7 +169,7 @@ def _request(policy: Policy, state: State, blob: Download, now_s: float) -> Step
     """Take over the changed download, and request chunks while the link is up."""
     if not state.moment.link.up:
         return state.with_moment(activity=blob), ()
-    blob, request = download.ask(blob, now_s, policy.download)
+    blob, request = download.schedule(blob, now_s, policy.download)
     if request.stalled:
         return _stall(policy, state, blob, now_s)
     effects: list[Effect] = []

@@ -1,4 +1,4 @@
-"""PROBATION, and its ends: COMMITTED, ROLLED_BACK or REJECTED. The swap, the verdict, the way back."""
+"""PROBATION and what follows: the swap, the verdict, and the way back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COMMITTED_KEPT: Final = 32  # version names
 
 
 def go_live(policy: Policy, state: State, target: Target, reason: str, now_s: float) -> Step:
-    """Swap. What served so far stays on the disk as the way back, and shadows the new model.
+    """Swap. The previous model stays on the disk, and shadows the new one.
 
     A recalled version is on probation only until it is known to be open.
     """
@@ -38,7 +38,7 @@ def go_live(policy: Policy, state: State, target: Target, reason: str, now_s: fl
 
 
 def watch_again(policy: Policy, state: State, live: Installed, attempt: int, plan_sequence: int, now_s: float) -> Step:
-    """Put a live model without a verdict on probation: an urgent plan came between, or a new attempt."""
+    """Put a live model on probation that has no verdict, as after an urgent plan."""
     manifest, variant = live.manifest, live.variant
     target = Target(
         manifest=manifest,
@@ -100,11 +100,11 @@ def roll_back(state: State, live: Installed, reason: str, now_s: float) -> Step:
 
 
 def live_failed(policy: Policy, state: State, event: ModelFailed, now_s: float) -> Step:
-    """The live model cannot be opened: at its own swap the model is to blame, later the disk.
+    """The live model cannot be opened: at its swap by its fault, later by the disk's.
 
-    In the later case, and where a power cut on probation damaged the file, it is fetched
-    again as long as the plan names it. A shadow that cannot be opened only leaves
-    probation without a comparison.
+    In the later case, and where a power cut on probation damaged the file, it is
+    fetched again as long as the plan names it. A shadow that cannot be opened only
+    leaves probation without a comparison.
     """
     device, live = state.device, state.device.live
     if live is None or event.sha256 != live.variant.sha256:
@@ -127,7 +127,7 @@ def live_failed(policy: Policy, state: State, event: ModelFailed, now_s: float) 
 
 
 def shadowed_by(policy: Policy, previous: Installed | None) -> Effects:
-    """On probation the previous version, if any, gets a small sample of the live inputs."""
+    """On probation the previous version, if any, gets a share of the live inputs."""
     return (StartShadow(previous, policy.trial.probation_share),) if previous else ()
 
 
@@ -143,7 +143,7 @@ def _known_latency_ms(device: Device, target: Target) -> float | None:
 
 
 def _resumed(device: Device) -> bool:
-    """Whether the process restarted on this probation: the file was whole when it went live.
+    """Whether the process restarted since the file was known to be whole.
 
     Another variant of a version is given up all the same: the one before is as good.
     """
@@ -151,7 +151,7 @@ def _resumed(device: Device) -> bool:
 
 
 def _way_back(device: Device, target: Target) -> Installed | None:
-    """What served so far; where that was never committed, the committed version behind it."""
+    """What served so far; if never committed, the committed version behind it."""
     live, behind = device.live, device.previous
     if live is None or live.version in device.committed or behind is None:
         return live

@@ -1,4 +1,4 @@
-"""PROVING and SHADOWING: a candidate reproduces its golden outputs, then shadows the live model."""
+"""PROVING and SHADOWING: golden outputs first, then the live inputs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def proof_ended(policy: Policy, state: State, proving: Proving, event: ProofEnde
 
 
 def not_tried(policy: Policy, state: State, proving: Proving, event: ProofNotTried, now_s: float) -> Step:
-    """The device's own trouble is no evidence: the files stay, and the proof is retried later."""
+    """Retry later: the device's own trouble is no evidence."""
     if event.sha256 != proving.target.variant.sha256:
         return state, ()
     return _later(state, proving.target, event.reason, now_s), (StopTrial(),)
@@ -84,7 +84,7 @@ def _counted(state: State, trial: Shadowing | Probation, now_s: float) -> State:
 
 
 def _stays_a_shadow(state: State, shadowing: Shadowing, held: str) -> State:
-    """No verdict yet; or a good one while the application holds updates (`held`: why)."""
+    """No verdict yet; or a good one, and `held` says why no swap."""
     candidate = shadowing.target.version
     waits = f"{candidate} may answer, and waits: the application holds updates: {held}"
     return state.with_device(reason=waits if held else _shadowing(candidate, shadowing.live.version))
@@ -95,14 +95,14 @@ def _shadowing(candidate: str, live: str) -> str:
 
 
 def shadow_failed(policy: Policy, state: State, shadowing: Shadowing, event: ModelFailed, now_s: float) -> Step:
-    """The candidate passed its proof and still cannot be opened beside the live model."""
+    """Reject a candidate that cannot be opened beside the live model."""
     if event.sha256 != shadowing.target.variant.sha256:
         return probation.live_failed(policy, state, event, now_s)
     return reject(state, shadowing.target, f"could not be opened beside the live model: {event.reason}", now_s)
 
 
 def reject(state: State, target: Target, reason: str, now_s: float) -> Step:
-    """The candidate never goes live, and is not tried again unless the plan raises its attempt."""
+    """Drop the candidate, until the plan raises its attempt."""
     device = state.device
     if switching.changes_variant(device, target):
         return switching.give_up(state, target, "rejected", reason, now_s)
@@ -124,7 +124,7 @@ def reject(state: State, target: Target, reason: str, now_s: float) -> Step:
 
 
 def _select_again(state: State, target: Target, reason: str, event: ProofEnded, now_s: float) -> Step:
-    """The candidate is right, and too slow here: another variant of the version may not be."""
+    """The candidate is too slow here: another variant may not be."""
     latency_ms = event.latency_ms_p50
     if switching.changes_variant(state.device, target):
         return switching.give_up(state, target, "rejected", reason, now_s, latency_ms=latency_ms)

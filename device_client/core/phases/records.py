@@ -1,8 +1,8 @@
 """What is set in which phase: one record per phase that has something of its own.
 
 Each record is read from the state in one place, its `of`, which returns None where the
-state is not in the phase or lacks what the phase needs, as one just loaded may. Reactions
-take the record, so that a type checker knows what is there.
+state is not in the phase or lacks what the phase needs, as one just loaded may.
+Reactions take the record, so that a type checker knows what is there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ class Fetching:
 
     @classmethod
     def of(cls, state: State) -> Self | None:
-        """While `state` is fetching."""
         target, download = state.device.target, state.moment.download
         return None if target is None or download is None else cls(target, download)
 
@@ -36,7 +35,6 @@ class Proving:
 
     @classmethod
     def of(cls, state: State) -> Self | None:
-        """While `state` is proving."""
         target, phase = state.device.target, state.device.phase
         return None if target is None or phase is not Phase.PROVING else cls(target)
 
@@ -51,7 +49,6 @@ class Shadowing:
 
     @classmethod
     def of(cls, state: State) -> Self | None:
-        """While `state` is shadowing."""
         target, live, times = state.device.target, state.device.live, state.moment.activity
         if target is None or live is None or not isinstance(times, Comparing):
             return None
@@ -60,7 +57,7 @@ class Shadowing:
 
 @dataclass(frozen=True, slots=True)
 class Probation:
-    """The new model is live. `target`: as which it came; older clients did not save it."""
+    """The new model is live. `target`: what it was before the swap."""
 
     live: Installed
     target: Target | None
@@ -68,9 +65,5 @@ class Probation:
 
     @classmethod
     def of(cls, state: State) -> Self | None:
-        """While `state` is on probation."""
         live, times = state.device.live, state.moment.activity
         return cls(live, state.device.target, times) if live is not None and isinstance(times, Comparing) else None
-
-
-PhaseRecord = Fetching | Proving | Shadowing | Probation

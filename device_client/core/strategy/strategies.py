@@ -1,5 +1,4 @@
-"""When to begin an update that the conditions allow: every so often, in windows, as soon as they have held, or the
-sooner the worse the live model does."""
+"""When to begin an allowed update: periodic, in windows, conditional or smart."""
 
 from __future__ import annotations
 
@@ -13,17 +12,18 @@ from device_client.core.conditions.time_windows import is_open, opening, until_o
 from device_client.core.policy import Conditional, Periodic, Smart, Strategy
 from device_client.core.strategy.quality_score import Score, interval_s, score
 
-GROWTH: Final = 2.0  # a smart interval grows at most so many times from one look to the next; it shrinks at once
+GROWTH: Final = 2.0  # limit of a smart interval's growth from check to check; it shrinks at once
 GLANCE_S: Final = 300.0
 SOON_S: Final = 60.0
-BLINK_S: Final = 0.1  # readings are never so old that they must be taken again at once
+BLINK_S: Final = 0.1  # readings are never stale at once
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Begin now, or look again at `next_check_s`, and why. `looked`: the conditions were asked, for it was time.
+    """Begin now, or check again at `next_check_s`, and why.
 
-    `interval_s`: to be remembered until the next occasion, where the strategy varies it.
+    `looked`: the check was due and counts as one. `interval_s`: for the next occasion,
+    where the strategy varies it.
     """
 
     begin: bool
@@ -35,9 +35,10 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
-    """What a strategy weighs: the verdict on the conditions, and when things last happened (seconds of one clock).
+    """What a strategy decides on: the verdict on the conditions, and times of one
+    clock.
 
-    `urgent`: the plan says so. `score`, `interval_s`: for a smart device, how its model does and how often it looked.
+    `score`, `interval_s`: for a smart device, of its live model and its last interval.
     """
 
     verdict: Verdict
@@ -51,7 +52,7 @@ class Occasion:
 
 
 def decide(strategy: Strategy, occasion: Occasion) -> Decision:
-    """Say whether to begin. A look outside of the hours for updates is none: the next comes when they begin."""
+    """Return the decision; outside the hours for updates, check when they begin."""
     decision, opens_in_s = _decide(strategy, occasion), occasion.verdict.opens_in_s
     if decision.begin or opens_in_s is None:
         return decision
@@ -73,9 +74,10 @@ def _decide(strategy: Strategy, occasion: Occasion) -> Decision:
 
 
 def glance_s(strategy: Strategy, *, by_the_clock: bool = False) -> float | None:
-    """How old readings may get while the device waits: a wall clock may jump, and a model may begin to do badly.
+    """The age at which readings are taken again before a check is due, or None.
 
-    `by_the_clock`: whether hours are set for updates.
+    A wall clock may jump, and a model's quality may drop. `by_the_clock`: hours are
+    set.
     """
     match strategy:
         case Periodic(windows=windows):
@@ -87,7 +89,7 @@ def glance_s(strategy: Strategy, *, by_the_clock: bool = False) -> float | None:
 
 
 def pause_min_s(strategy: Strategy) -> float:
-    """The shortest time between two looks: each of them wants readings of its own."""
+    """The shortest time between two checks, each of which needs new readings."""
     match strategy:
         case Periodic(every_s=every_s, windows=windows):
             pause_s = min(SOON_S, every_s) if windows else every_s
@@ -100,7 +102,7 @@ def pause_min_s(strategy: Strategy) -> float:
 
 def _in_windows(strategy: Periodic, occasion: Occasion) -> Decision:
     verdict, now_s = occasion.verdict, occasion.now_s
-    pause_s = min(SOON_S, strategy.every_s)  # inside a window the next look comes soon
+    pause_s = min(SOON_S, strategy.every_s)  # inside a window the next check comes soon
     if occasion.urgent:
         return Decision(verdict.allowed, verdict.reason, now_s + pause_s)
     if isinstance(occasion.local_time, Unknown):
@@ -150,7 +152,7 @@ def _smart(strategy: Smart, occasion: Occasion, model: Score) -> Decision:
 
 
 def _while_waiting(verdict: Verdict, reason: str) -> str:
-    """What stands in the way besides the time is worth knowing before the time has come."""
+    """Add an objection of the conditions before the check is due."""
     return reason if verdict.allowed else f"{verdict.reason}; {reason}"
 
 

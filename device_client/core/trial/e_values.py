@@ -1,12 +1,12 @@
-"""Evidence against a hypothetical mean at any time: e-values by betting. Pure mathematics.
+"""Evidence against a hypothetical mean, at any time: e-values by betting.
 
-A bettor starts with 1 and bets, value by value, against the hypothesis. If it is true, no
-strategy gains on average, and by Ville's inequality (1939) the wealth ever reaches 1/a
-with a probability of at most a: one may look after every value and stop at will. Bets of
-several sizes run side by side and their wealth is averaged, as the best size is unknown
-beforehand. After Waudby-Smith and Ramdas, "Estimating means of bounded random variables
-by betting", Journal of the Royal Statistical Society B 86 (2024). Since each size is
-fixed, the wealth depends on the counts alone.
+A bettor starts with 1 and bets, value by value, against the hypothesis. If it is true,
+no strategy gains on average, and by Ville's inequality (1939) the wealth ever reaches
+1/a with a probability of at most a: one may look after every value and stop at will.
+Bets of several sizes run side by side and their wealth is averaged, as the best size is
+unknown beforehand. After Waudby-Smith and Ramdas, "Estimating means of bounded random
+variables by betting", Journal of the Royal Statistical Society B 86 (2024). Since each
+size is fixed, the wealth depends on the counts alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ROOM_MIN: Final = 1e-9  # for a mean at the bound: the first value off the boun
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """How often each possible value occurred; the smallest and largest bound the loss."""
+    """How often each possible value occurred; the extremes bound the loss."""
 
     values: tuple[float, ...]
     counts: tuple[int, ...]
@@ -46,7 +46,7 @@ class Counted:
 
 
 def evidence_above(counted: Counted, mean: float) -> float:
-    """The e-value against "the mean is `mean` or less"; 1 is neutral, 20 refutes at 5 %."""
+    """The e-value against "the mean is at most `mean`"; 20 refutes it at 5 %."""
     room = max(_ROOM_MIN, mean - min(counted.values))
     seen = [(value - mean, count) for value, count in zip(counted.values, counted.counts, strict=True) if count]
     logs = [sum(count * log1p(bet / room * excess) for excess, count in seen) for bet in BETS]  # of the wealth

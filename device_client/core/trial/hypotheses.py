@@ -1,13 +1,14 @@
-"""The hypotheses that a trial tests about a new model, and how strongly the counts speak.
+"""The hypotheses that a trial tests, and how strongly the counts refute them.
 
-Each test is about the mean of one bounded figure per input, small where the new model is
-good, and has two hypotheses: the new model is as good as the old one (refuted: it is
-rejected), and it is worse than the settings allow (refuted: it may be adopted). Both are
-tested with `e_values`, so that the counts may be read at any time. Draws no verdict.
+Each test is about the mean of one bounded figure per input, small where the new model
+is good, and has two hypotheses: the new model is as good as the old one (refuted: it is
+rejected), and it is worse than the settings allow (refuted: it may be adopted). Both
+are tested with `e_values`, so that the counts may be read at any time. Draws no
+verdict.
 
-The error rates of the settings hold for the whole trial. Rejecting: any test may reject,
-so the rate is split among them (Boole's inequality). Adopting: all tests must agree, which
-needs no split (Berger's intersection-union test, Technometrics 24, 1982).
+The error rates of the settings hold for the whole trial. Rejecting: any test may
+reject, so the rate is split among them (Boole's inequality). Adopting: all tests must
+agree, which needs no split (Berger's intersection-union test, Technometrics 24, 1982).
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from device_client.core.trial.tally import DROP_BINS, Comparison
 
 Subject = Literal["accuracy", "agreement", "confidence", "latency"]
 
-# How the rate of wrong rejections is split. Most goes to accuracy: labels are rare, and a
-# paired difference of a few points needs many of them.
+# How the rate of wrong rejections is split. Most goes to accuracy: labels are rare, and
+# a paired difference of a few points needs many of them.
 SPLIT: Final[dict[Subject, float]] = {"accuracy": 0.7, "agreement": 0.1, "confidence": 0.1, "latency": 0.1}
 NOISE: Final = 0.5  # up to this share of `confidence_drop_max` two models are equally sure
 SLOW_EQUAL: Final = 0.05  # share of slow inputs up to which the 95th percentile is within the limit
@@ -32,7 +33,7 @@ _DROPS: Final = tuple((at - DROP_BINS // 2) / (DROP_BINS // 2) for at in range(D
 
 @dataclass(frozen=True, slots=True)
 class HypothesisResult:
-    """E-values against "as good" and "worse than allowed", and from where each refutes."""
+    """E-values against "as good" and "worse than allowed", with thresholds."""
 
     subject: Subject
     e_equal: float
@@ -53,7 +54,7 @@ class HypothesisResult:
 
 
 def compare_accuracy(models: Comparison, limits: TrialLimits) -> HypothesisResult:
-    """On labelled inputs, old minus new: only those that one model got wrong count."""
+    """Labelled inputs, old minus new: those that only one got wrong count."""
     tally = models.tally
     same = max(0, tally.labelled - tally.only_live_correct - tally.only_shadow_correct)
     drops = Counted((-1.0, 0.0, 1.0), (tally.only_shadow_correct, same, tally.only_live_correct))
@@ -72,7 +73,7 @@ def compare_answers(models: Comparison, limits: TrialLimits) -> HypothesisResult
 
 
 def compare_confidence(models: Comparison, limits: TrialLimits) -> HypothesisResult:
-    """On inputs with two confidences: by how much the new model is less sure, in tenths."""
+    """Inputs with two confidences: how much less sure the new model is."""
     drops = Counted(_DROPS, models.tally.confidence_drops)
     less = f"{abs(drops.mean):.2f} {'less' if drops.mean >= 0 else 'more'} sure"
     figures = f"the {models.new} is {less} than the {models.old} on {drops.total} live inputs"
@@ -81,7 +82,7 @@ def compare_confidence(models: Comparison, limits: TrialLimits) -> HypothesisRes
 
 
 def compare_latency(models: Comparison, limits: TrialLimits) -> HypothesisResult:
-    """On all inputs: slower, relative to the old model, than the settings allow or not."""
+    """All inputs: slower than the settings allow relative to the old model or not."""
     tally, answered = models.tally, models.answered
     slow = Counted((0.0, 1.0), (max(0, answered - tally.shadow_slow), tally.shadow_slow))
     new_ms, old_ms = tally.shadow_latency_ms_p95, tally.live_latency_ms_p95
@@ -92,7 +93,7 @@ def compare_latency(models: Comparison, limits: TrialLimits) -> HypothesisResult
 
 
 def mean_drop(drops: tuple[int, ...]) -> float | None:
-    """By how much the shadow was less sure on average, -1 to 1; None without confidences."""
+    """How much less sure the shadow was on average, -1 to 1; or None."""
     return Counted(_DROPS, drops).mean if any(drops) else None
 
 

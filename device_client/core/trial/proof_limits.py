@@ -1,7 +1,8 @@
-"""How much memory and time a candidate's proof may take: from what its manifest measured, within the owner's settings.
+"""How much memory and time a proof may take, by the manifest and within the settings.
 
-The publisher's figures are those of its own machine, so they are taken several times over; what they do not say, the
-settings do. A lie in them is harmless: told too small, the proof ends at its limit; too large, at the settings'.
+The publisher measured on its own machine, so its figures are multiplied; where it gave
+none, the settings apply. Wrong figures are harmless: if too small, the proof ends at
+its limit, and if too large, at that of the settings.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from device_client.core.policy import Policy
 from protocol.messages.manifest import Manifest, Variant
 from protocol.sizes import size_text
 
-SLACK_BYTES: Final = 32 * 1024 * 1024  # arenas and what kernels prepare; a tiny model passes with 5 MB of it
-RESERVE_BYTES: Final = 8 * 1024 * 1024  # of free memory: stays with the application
-TIMES_MEMORY: Final = 3  # the limit is on address space, which is larger than what was measured to be resident
+SLACK_BYTES: Final = 32 * 1024 * 1024  # arenas and prepared kernels; a tiny model needs 5 MB of it
+RESERVE_BYTES: Final = 8 * 1024 * 1024  # of free memory, left to the application
+TIMES_MEMORY: Final = 3  # the limit is on address space, the measurement on resident memory
 TIMES_FILE: Final = 2  # it is mapped, and kernels may keep a copy of the weights
 START_S: Final = 30.0  # Python, numpy and the runtime, from a slow card on a busy board
 OPENED_BYTES_S: Final = 1_000_000  # of the file, read and prepared
@@ -26,7 +27,7 @@ SLOWNESS: Final = 50  # times the publisher's latency: a board against a worksta
 
 @dataclass(frozen=True, slots=True)
 class ProofLimits:
-    """What the child process may take. `memory_by`, `wall_by`: what drew each limit, for a refusal that it caused."""
+    """Limits of the child process. `memory_by`, `wall_by`: where they are from."""
 
     memory_max_bytes: int
     wall_max_s: float
@@ -35,7 +36,7 @@ class ProofLimits:
 
 
 def proof_limits(policy: Policy, manifest: Manifest, variant: Variant, readings: Readings) -> ProofLimits | str:
-    """The limits; or, where the free memory cannot hold what the manifest says, why not now: that may pass."""
+    """Return the limits; or why not now, where too little memory is free."""
     room_bytes = _room_bytes(readings)
     need_bytes = SLACK_BYTES // 2 + variant.size_bytes + variant.requires.memory_bytes
     if room_bytes is not None and room_bytes < need_bytes <= policy.trial.proof_memory_max_bytes:
@@ -69,6 +70,6 @@ def _wall(policy: Policy, manifest: Manifest, variant: Variant) -> tuple[float, 
 
 
 def _room_bytes(readings: Readings) -> int | None:
-    """None where nobody knows."""
+    """None where unknown."""
     free = readings.memory_free_bytes
     return None if isinstance(free, Unknown) else free - RESERVE_BYTES

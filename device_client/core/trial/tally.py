@@ -17,12 +17,13 @@ class Tally:
     """Counts over the inputs that both models got.
 
     `live_inferences` and `live_errors` count every input. `only_live_correct`: labelled
-    inputs on which the live model was right and the shadow wrong. `confidence_drops`: how
-    often the shadow was less sure than the live model by -1.0, -0.9 ... 1.0. `live_slow`,
-    `shadow_slow`: inputs on which one took longer than the settings allow relative to the
-    other. Latencies are processor time. `live_under_way_s`, `shadow_under_way_s`: for how
-    long one has been at an input that it has not answered. `live_drifting`: the drift
-    detector reports inputs that the live model does not know.
+    inputs on which the live model was right and the shadow wrong. `confidence_drops`:
+    how often the shadow was less sure than the live model by -1.0, -0.9 ... 1.0.
+    `live_slow`, `shadow_slow`: inputs on which one took longer than the settings allow
+    relative to the other. Latencies are processor time. `live_under_way_s`,
+    `shadow_under_way_s`: for how long one has been at an input that it has not
+    answered. `live_drifting`: the drift detector reports inputs that the live model
+    does not know.
     """
 
     inputs: int = 0
@@ -84,7 +85,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A new model and an old one, as messages name them; in `tally` the new one is the shadow."""
+    """Two models by name; in `tally` the new one is the shadow."""
 
     new: str
     old: str

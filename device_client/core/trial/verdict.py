@@ -1,11 +1,11 @@
 """The verdicts of a trial: may the candidate serve, and may it stay.
 
 Sequential: the counts may be read at any time, and a verdict is drawn as soon as they
-allow one; `hypotheses` says how strongly they speak. Labels, where there are any, decide:
-a candidate that is right more often may disagree. Without labels, agreement and
-confidence decide, which can only show that the candidate is alike, not that it is better;
-when the live model's inputs have drifted, disagreement with it does not reject the
-candidate. At the deadline without a verdict, the settings say what follows.
+allow one; `hypotheses` says how strongly they speak. Labels, where there are any,
+decide: a candidate that is right more often may disagree. Without labels, agreement and
+confidence decide, which can only show that the candidate is alike, not that it is
+better; when the live model's inputs have drifted, disagreement with it does not reject
+the candidate. At the deadline without a verdict, the settings say what follows.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class TrialVerdict:
 
 
 def judge_shadow(tally: Tally, elapsed_s: float, limits: TrialLimits) -> TrialVerdict | None:
-    """Whether the candidate may go live, or None before the deadline without evidence."""
+    """Whether the candidate may go live; None while the evidence is not enough."""
     if tally.shadow_errors > limits.errors_max:
         return TrialVerdict(False, _failures(tally), "errors")
     if tally.shadow_under_way_s > limits.hang_s:
@@ -74,10 +74,10 @@ def judge_probation(
 ) -> TrialVerdict | None:
     """Whether the new live model may stay; None while probation lasts.
 
-    `beside`: a previous model shadows it. `by_labels`: accuracy decided before the swap,
-    so that disagreement, which may be why it is better, is no reason to roll back. `lost`:
-    neither is it where the inputs have drifted away from the previous model; agreement
-    still counts for the new one.
+    `beside`: a previous model shadows it. `by_labels`: accuracy decided before the
+    swap, so that disagreement, which may be why it is better, is no reason to roll
+    back. `lost`: neither is it where the inputs have drifted away from the previous
+    model; agreement still counts for the new one.
     """
     if tally.live_errors > limits.errors_max:
         reason = f"{tally.live_errors} of {tally.live_inferences} inferences failed on probation"
@@ -107,7 +107,9 @@ def judge_probation(
 
 
 def _likeness(models: Comparison, limits: TrialLimits, *, may_be_agreement: bool) -> Subject | None:
-    """What measures "as good": accuracy from the first label on; agreement after the wait."""
+    """What measures "as good": accuracy from the first label on; agreement after the
+    wait.
+    """
     if models.tally.labelled:
         return "accuracy"
     return "agreement" if may_be_agreement else None
@@ -116,7 +118,7 @@ def _likeness(models: Comparison, limits: TrialLimits, *, may_be_agreement: bool
 def _weigh(
     models: Comparison, limits: TrialLimits, likeness: Subject | None, *, lost: bool = False
 ) -> TrialVerdict | None:
-    """One bad result rejects; only good results in all tests, likeness included, adopt.
+    """One bad result rejects; good ones in all tests, with likeness, adopt.
 
     `lost`: the old model does not know these inputs: disagreement does not reject.
     """

@@ -1,4 +1,4 @@
-"""Which variant of a version a device takes, and in which encoding: the best that fits, at the fewest bytes."""
+"""Which variant of a version to take: the best that fits, in the fewest bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from device_client.core.state import Device, Finding, Installed
 from protocol.messages.manifest import Encoding, Manifest, Variant, cheapest
 from protocol.sizes import size_text
 
-RUNTIME: Final = "tflite"  # what `requires.runtime` must say; both names of the runtime mean it
+RUNTIME: Final = "tflite"  # `requires.runtime`; stands for both names of the runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,10 @@ def choose(
     bases: frozenset[str],
     findings: Sequence[Finding] = (),
 ) -> VariantSelection | str:
-    """The choice, or in plain English why none of the variants will do.
+    """Return the selection, or why no variant fits.
 
-    `bases`: files that a delta may start from. `findings`: what this device found out about variants of this version.
+    `bases`: files that a delta may start from. `findings`: about this version's
+    variants.
     """
     golden = cheapest(manifest.golden.encodings, policy.known_encodings, bases)
     if golden is None:
@@ -44,7 +45,7 @@ def choose(
     fitting: list[tuple[Variant, Encoding]] = []
     for variant in manifest.variants:
         encoding = cheapest(variant.encodings, policy.known_encodings, bases)
-        problem = _problem(variant, policy, readings) or _found_wanting(variant, policy, findings)
+        problem = _problem(variant, policy, readings) or _ruled_out(variant, policy, findings)
         if encoding is None or problem:
             problems.append(problem or f"{variant.name} has no encoding that this client knows")
         else:
@@ -67,17 +68,17 @@ def select(
 
 
 def objection(policy: Policy, live: Installed) -> str:
-    """Why the settings rule out the live variant, by its manifest or its proof; or empty."""
+    """Why the settings rule out the live variant; or empty."""
     return unfit(live.variant, policy) or too_slow_here(live.variant, live.latency_ms, policy)
 
 
 def unfit(variant: Variant, policy: Policy) -> str:
-    """Why the settings, whatever the readings, speak against a variant; empty when they do not."""
+    """Why the settings rule out a variant, whatever the readings; or empty."""
     return _problem(variant, policy, Readings())
 
 
 def _problem(variant: Variant, policy: Policy, readings: Readings) -> str:
-    """Why this variant will not do here; empty when nothing speaks against it."""
+    """Why this variant does not fit here; or empty."""
     requires = variant.requires
     budget_bytes = policy.memory_budget_bytes
     if budget_bytes is None:
@@ -93,14 +94,14 @@ def _problem(variant: Variant, policy: Policy, readings: Readings) -> str:
 
 
 def too_slow_here(variant: Variant, latency_ms: float | None, policy: Policy) -> str:
-    """Why the median that was measured on this device is over the budget; empty when it is not, or none was."""
+    """Why the median measured on this device is over the budget; or empty."""
     budget_ms = policy.latency_budget_ms
     if budget_ms is None or latency_ms is None or latency_ms <= budget_ms:
         return ""
     return f"{variant.name} takes {latency_ms:.3g} ms on this device (median), {budget_ms:g} ms may be used"
 
 
-def _found_wanting(variant: Variant, policy: Policy, findings: Sequence[Finding]) -> str:
+def _ruled_out(variant: Variant, policy: Policy, findings: Sequence[Finding]) -> str:
     for finding in findings:
         if finding.variant == variant.name and finding.latency_ms is None:
             return f"{variant.name} was tried here: {finding.reason}"
@@ -110,7 +111,7 @@ def _found_wanting(variant: Variant, policy: Policy, findings: Sequence[Finding]
 
 
 def _too_slow(variant: Variant, budget_ms: float | None) -> str:
-    """The publisher's figure, as it is: how much slower this device would be is not known before its proof."""
+    """By the publisher's figure; how much slower this device is, a proof shows."""
     latency_ms = variant.measured.latency_ms_p95
     if budget_ms is None:
         return ""
@@ -162,6 +163,6 @@ def _best(policy: Policy, device: Device, goal: Goal, readings: Readings, margin
 
 
 def _proof_of(live: Installed, attempt: int) -> Finding:
-    """The live variant's own proof, for a latency budget that has become smaller since."""
+    """The live variant's proof, for a latency budget that has been lowered."""
     name = live.variant.name
     return Finding(version=live.version, variant=name, attempt=attempt, reason="slow", latency_ms=live.latency_ms)

@@ -1,7 +1,8 @@
 """Another variant of the live version, when the device's situation has changed.
 
-Checks at intervals whether another variant would do better, assigns it as a version would
-be assigned, and ends the change when it fails. The version itself stays committed.
+Checks at intervals whether another variant would do better, assigns it as a version
+would be assigned, and ends the change when it fails. The version itself stays
+committed.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def time_passed(policy: Policy, state: State, event: TimePassed, now_s: float) -
 
 
 def readings_taken(policy: Policy, state: State, event: ReadingsTaken, now_s: float) -> Step:
-    """Assign a variant that two checks prefer; one check is enough where settings exclude the live one."""
+    """Assign a variant that two checks prefer; one, if settings exclude the live."""
     running, recheck = _running(policy, state.device), state.moment.recheck
     if running is None or now_s < recheck.at_s:
         return state, ()
@@ -56,7 +57,7 @@ def changes_variant(device: Device, target: Target) -> bool:
 
 
 def select_again(state: State, now_s: float) -> Step:
-    """Assign the change once more after a stalled download: the situation may be another by now."""
+    """Assign the change again after a stalled download, with new readings."""
     state = state.enters(Phase.ASSIGNED, state.device.refit, now_s, target=None).waits_until(now_s)
     return state, (TakeReadings(),)
 
@@ -73,7 +74,7 @@ def cancel(state: State) -> Step:
 def give_up(
     state: State, target: Target, kind: OutcomeKind, reason: str, now_s: float, *, latency_ms: float | None = None
 ) -> Step:
-    """The other variant failed: it is not tried again, and the one before stays or returns."""
+    """The other variant failed: the one before stays, or serves again."""
     version, variant = target.version, target.variant.name
     outcome = Announce(
         outcome=kind,
@@ -99,7 +100,7 @@ def give_up(
 
 
 def _running(policy: Policy, device: Device) -> tuple[Goal, Installed] | None:
-    """The goal and what is live, where that is the goal's version and has other variants."""
+    """The goal and the live variant, where there are others of its version."""
     goal = goal_of(policy, device)
     if goal is None or goal.running is None or goal.plan.hold or goal.version not in device.manifests:
         return None

@@ -9,8 +9,8 @@ from device_client.core.events import (
     BlobBroken,
     BlobOpened,
     BlobReady,
+    ChunkCorrupt,
     ChunkKept,
-    ChunkLied,
     ChunksSwept,
     DiskFailed,
     Event,
@@ -239,7 +239,7 @@ def test_missing_chunks_are_swept_and_when_all_have_come_the_store_looks_again()
     golden = a_hash("golden of digits 2.0.0")
     assert life.misses("a", "b") == (do.SweepChunks((a_hash("a"), a_hash("b"))),)
     assert life.sees(ChunkKept(a_hash("a"))) == ()
-    assert life.sees(ChunkKept(a_hash("b"))) == (do.LookAgain(golden),)
+    assert life.sees(ChunkKept(a_hash("b"))) == (do.RecheckBlob(golden),)
     [finish] = only(do.FinishBlob, life.sees(BlobOpened(golden, (), 2, 2)))
     assert (finish.sha256, finish.size_bytes) == (golden, 20_000)
 
@@ -261,7 +261,7 @@ def test_chunks_that_the_broker_lacks_are_wanted_by_name() -> None:
 def test_a_lie_is_asked_for_again_after_a_pause() -> None:
     life = in_phase(Phase.FETCHING)
     life.misses("a")
-    assert life.sees(ChunkLied(a_hash("a"))) == (do.SendWants((a_hash("a"),)),)  # others may keep a good one
+    assert life.sees(ChunkCorrupt(a_hash("a"))) == (do.SendWants((a_hash("a"),)),)  # others may keep a good one
     assert do.SweepChunks((a_hash("a"),)) in life.waits(10.0)
 
 
