@@ -32,7 +32,7 @@ Its module is `device_client.commands.NAME`, its function has the same name.
 """
 
 
-class LazyCommand(TyperCommand):
+class LazyDeviceCommand(TyperCommand):
     """Stands for a command in `--help`, and imports it when it is invoked."""
 
     def load(self) -> Any:
@@ -53,7 +53,7 @@ def make_group() -> TyperGroup:
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)  # because of the callback
     for name, first_paragraph in COMMANDS.items():
-        group.add_command(LazyCommand(name, help=first_paragraph))
+        group.add_command(LazyDeviceCommand(name, help=first_paragraph))
     return group
 
 

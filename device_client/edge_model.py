@@ -49,7 +49,7 @@ class EdgeModel:
         self._hold = settings.state / HOLD
 
     def predict(self, x: NDArray[np.float32] | Sequence[NDArray[np.float32]]) -> Prediction:
-        """Run the model on an input (the contract's shape without the batch) or a batch.
+        """Run the model on one input (the contract's shape, no batch axis) or a batch.
 
         Raises BadInput for a shape or value that the model cannot take, BadModel when
         the runtime fails, MissingPart before the first version is installed.

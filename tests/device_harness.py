@@ -1,8 +1,6 @@
-"""One device of real parts in this process, on a clock of ours: weeks of its life pass in seconds.
+"""A device of real parts in this process; weeks pass in seconds.
 
-Journal, store, sensors, serving, feedback, the child that proves, engine, loop and signatures are those of a device;
-the models are real. Not real are the clock, the broker, which is the simulation's, and what `probe.json` tells of
-processor, battery and link.
+Simulated are the clock, the broker, and the readings of `probe.json`.
 """
 
 from __future__ import annotations
@@ -91,7 +89,7 @@ class DeviceHarness:
         self._broker.publish(self._topics.desired(MODEL), bundle, retain=True)
 
     def passes(self, seconds: float) -> None:
-        """Advance time, with ticks when the device asks; waits for what takes real time."""
+        """Advance virtual time, with ticks when due; wait for what takes real time."""
         until_s = self._world.now_s + seconds
         while self._world.now_s < until_s:
             self._world.run(min(until_s, max(self._world.now_s + STEP_MIN_S, self._loop.wake_s())))

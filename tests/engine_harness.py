@@ -1,6 +1,6 @@
-"""One engine over adapters in memory that misbehave on request. Everything that it does is written down, in order.
+"""One engine over adapters in memory that fail on request, with a diary of calls.
 
-The store and the journal are the simulation's; here they can be full, and a serving can refuse a model.
+Store and journal are the simulation's.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from protocol.topics import Kind, Topics
 from protocol.trust.verification import Accepted
 from tests.builders import NOON, a_plan, a_policy, a_tally, fit_readings
 from tests.simulation.device import Disk, MemoryJournal, MemoryStore, Power
-from tests.simulation.publisher import Shelf
+from tests.simulation.publisher import SimRegistry
 from tests.simulation.world import World
 
 Diary = list[str]
@@ -173,9 +173,9 @@ class EngineHarness:
         self.policy = policy or a_policy(model=model)
         self.time = clock or StandingClock()
         self.disk = disk or Disk()
-        self.shelf = Shelf()
+        self.registry = SimRegistry()
         for version in ("1.0.0", "2.0.0"):
-            self.shelf.add(version, leaves=3)
+            self.registry.add(version, leaves=3)
         self.diary: Diary = []
         self.said: list[tuple[str, bytes, bool]] = []
         self.swept: list[str] = []
@@ -239,7 +239,7 @@ class EngineHarness:
         while self.swept:
             topic = self.swept.pop(0)
             sha256 = topic.rsplit("/", 1)[1]
-            self.engine.chunk_arrived(sha256, self.shelf.chunks[sha256])
+            self.engine.chunk_arrived(sha256, self.registry.chunks[sha256])
             self.engine.handle(ChunksSwept((sha256,)))
 
     def goes_live(self, version: str, *, sequence: int = 1) -> None:
@@ -269,7 +269,7 @@ class EngineHarness:
         version, _, sequence = bundle.decode().partition(" ")
         plan: Plan = a_plan(version, model=self.policy.model, sequence=int(sequence))
         after = {"timestamp.json": bundle}
-        manifests = {version: self.shelf.manifests[version]}
+        manifests = {version: self.registry.manifests[version]}
         return Accepted(plan, manifests, after, NOON, True, after != dict(trusted))
 
     def _say(self, topic: str, payload: bytes, retained: bool) -> None:
@@ -287,4 +287,4 @@ class EngineHarness:
         return self.store.path(self.sha256(version))
 
     def sha256(self, version: str) -> str:
-        return self.shelf.manifests[version].variants[0].sha256
+        return self.registry.manifests[version].variants[0].sha256

@@ -1,6 +1,6 @@
-"""A simulated device: the real loop, engine and core over adapters that live in memory, and a power switch.
+"""A simulated device: the real loop, engine and core, and adapters in memory.
 
-What is on its `Disk` survives; everything else is gone with the power, which may go before or after any write.
+Its `Disk` survives a power cut, which may come before or after any write.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ class MemoryStore:
 
 
 Quality = Mapping[str, str]
-"""Version to `good`, `weak` (answers wrongly), `broken` (fails its proof) or `sour` (fails once it is live)."""
+"""By version: `good`, `weak` (wrong), `broken` (fails its proof), `sour` (fails live)."""
 
 
 class ScriptedProver:
@@ -227,7 +227,7 @@ class ScriptedProver:
 
 
 class ScriptedServing:
-    """The Serving port: twenty inputs a second, predicted as well as the script says."""
+    """The Serving port: twenty inputs a second, with the scripted quality."""
 
     RATE_HZ = 20
 

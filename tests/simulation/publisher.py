@@ -1,4 +1,4 @@
-"""A simulated publisher: the real planning and keeper over a registry in memory."""
+"""A simulated publisher: the real planning and reconciler, a registry in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from protocol.topics import Kind, Topics
 from protocol.trust.verification import Accepted
 from publisher.core.rollout import plan_edits as planning
 from publisher.core.rollout.audience import Audience
-from publisher.core.sync import reconciler as keeper
+from publisher.core.sync import reconciler
 from tests.builders import a_manifest
 from tests.simulation.device import START
 from tests.simulation.world import Broker, SimLink, World
@@ -31,23 +31,23 @@ class OpenBundle(Line):
     manifests: dict[str, Manifest]
 
 
-_believed: dict[bytes, Accepted] = {}
+_accepted: dict[bytes, Accepted] = {}
 
 
-def believe(bundle: bytes, trusted: object) -> Accepted:
+def accept(bundle: bytes, trusted: object) -> Accepted:
     """The Verify port. Parses the same bytes once for all devices."""
-    if bundle not in _believed:
-        _believed.clear() if len(_believed) > 50 else None
+    if bundle not in _accepted:
+        _accepted.clear() if len(_accepted) > 50 else None
         try:
-            said = OpenBundle.from_line(bundle, max_bytes=65_536)
+            parsed = OpenBundle.from_line(bundle, max_bytes=65_536)
         except BadInput as broken:
             raise BundleMalformed(str(broken)) from None
-        _believed[bundle] = Accepted(said.plan, said.manifests, {"seen": b"1"}, START, True, True)
-    return _believed[bundle]
+        _accepted[bundle] = Accepted(parsed.plan, parsed.manifests, {"seen": b"1"}, START, True, True)
+    return _accepted[bundle]
 
 
 @dataclass
-class Shelf:
+class SimRegistry:
     """The publisher's registry, which survives its restarts."""
 
     plan: Plan | None = None
@@ -101,10 +101,10 @@ class Shelf:
 
 
 class SimPublisher:
-    """Announces plans and serves; a restart keeps nothing but its shelf."""
+    """Announces plans and serves; a restart keeps nothing but its registry."""
 
-    def __init__(self, world: World, broker: Broker, shelf: Shelf) -> None:
-        self._world, self._broker, self.shelf = world, broker, shelf
+    def __init__(self, world: World, broker: Broker, registry: SimRegistry) -> None:
+        self._world, self._broker, self.registry = world, broker, registry
         self._topics = Topics()
         self._life = 0
         self.announced_in_restart = 0  # a broker emptied while the announcement is on its way is nobody's fault
@@ -113,12 +113,12 @@ class SimPublisher:
     def release(self, version: str, audience: Audience) -> None:
         """Stage the plan, upload the chunks, then announce."""
         now = START + timedelta(seconds=self._world.now_s)
-        self._stage(planning.release(self.shelf.plan, MODEL, version, audience, now, urgency="routine", spread_s=20))
+        self._stage(planning.release(self.registry.plan, MODEL, version, audience, now, urgency="routine", spread_s=20))
 
     def roll_back(self) -> None:
         """Recall the newest version."""
-        assert self.shelf.plan is not None
-        self._stage(planning.roll_back(self.shelf.plan, None, START + timedelta(seconds=self._world.now_s)))
+        assert self.registry.plan is not None
+        self._stage(planning.roll_back(self.registry.plan, None, START + timedelta(seconds=self._world.now_s)))
 
     def kill(self) -> None:
         """Restart after a while, and finish what is staged."""
@@ -127,13 +127,13 @@ class SimPublisher:
         self._world.after(self._world.rng.uniform(1.0, 20.0), self._boot)
 
     def _stage(self, plan: Plan) -> None:
-        manifests = {version: self.shelf.manifests[version] for version in plan.versions()}
-        self.shelf.plan, self.shelf.bundle = plan, OpenBundle(plan=plan, manifests=manifests).to_line()
+        manifests = {version: self.registry.manifests[version] for version in plan.versions()}
+        self.registry.plan, self.registry.bundle = plan, OpenBundle(plan=plan, manifests=manifests).to_line()
         self._put_model()
 
     def _boot(self) -> None:
         self._life += 1
-        self._keeper = keeper.Reconciler()
+        self._reconciler = reconciler.Reconciler()
         self._found: dict[str, bytes] = {}
         self._waiting: set[int] = set()
         self._announcing = False
@@ -152,9 +152,9 @@ class SimPublisher:
                 self.link.subscribe([self._topics.of_every_device(Kind.WANTS)], qos=1)
                 if self._announcing:
                     self._put_model()  # the broker may have come back empty: what was acknowledged counts no more
-                self._step(keeper.BrokerJoined())
+                self._step(reconciler.BrokerJoined())
             case Disconnected():
-                self._step(keeper.BrokerLost())
+                self._step(reconciler.BrokerLost())
             case Delivered(receipt):
                 self._waiting.discard(receipt)
                 self._announce_when_all_is_there()
@@ -166,48 +166,48 @@ class SimPublisher:
     def _received(self, topic: str, payload: bytes) -> None:
         if topic.endswith("/wants"):
             wants = Wants.from_line(payload)
-            self._step(keeper.ChunksWanted(wants.device, wants.chunks))
+            self._step(reconciler.ChunksWanted(wants.device, wants.chunks))
         else:
             self._found[topic] = payload
 
     def _compared(self, topics: tuple[str, ...]) -> None:
         desired = self._topics.desired(MODEL)
-        stale = (MODEL,) if self.shelf.bundle and self._found.get(desired) != self.shelf.bundle else ()
-        missing = tuple(root for root in self.shelf.roots() if self._topics.chunk(root) not in self._found)
-        self._step(keeper.Compared(stale, missing))
+        stale = (MODEL,) if self.registry.bundle and self._found.get(desired) != self.registry.bundle else ()
+        missing = tuple(root for root in self.registry.roots() if self._topics.chunk(root) not in self._found)
+        self._step(reconciler.Compared(stale, missing))
 
-    def _step(self, event: keeper.ReconcileEvent) -> None:
-        self._keeper, effects = keeper.step(self._keeper, event, self._world.now_s)
+    def _step(self, event: reconciler.ReconcileEvent) -> None:
+        self._reconciler, effects = reconciler.step(self._reconciler, event, self._world.now_s)
         for effect in effects:
             match effect:
-                case keeper.Compare():
+                case reconciler.Compare():
                     self._found = {}
-                    roots = [self._topics.chunk(root) for root in self.shelf.roots()]
+                    roots = [self._topics.chunk(root) for root in self.registry.roots()]
                     self.link.sweep([self._topics.desired(MODEL), *roots])
-                case keeper.PutTrees(roots):
+                case reconciler.PutTrees(roots):
                     for root in roots:
-                        self._put_chunks(self.shelf.tree_chunks(root))
-                case keeper.PutModels():
+                        self._put_chunks(self.registry.tree_chunks(root))
+                case reconciler.PutModels():
                     self._put_model()
-                case keeper.PutChunks(sha256s):
-                    self._put_chunks([sha256 for sha256 in sha256s if sha256 in self.shelf.chunks])
-                case keeper.Renew():
+                case reconciler.PutChunks(sha256s):
+                    self._put_chunks([sha256 for sha256 in sha256s if sha256 in self.registry.chunks])
+                case reconciler.Renew():
                     pass
 
     def _put_model(self) -> None:
         self._waiting.clear()
-        for root in self.shelf.roots():
-            self._put_chunks(self.shelf.tree_chunks(root))
+        for root in self.registry.roots():
+            self._put_chunks(self.registry.tree_chunks(root))
         self._announcing = True
         self._announce_when_all_is_there()
 
     def _put_chunks(self, sha256s: list[str]) -> None:
         for sha256 in sha256s:
             topic = self._topics.chunk(sha256)
-            self._waiting.add(self.link.publish(topic, self.shelf.chunks[sha256], qos=1, retain=True))
+            self._waiting.add(self.link.publish(topic, self.registry.chunks[sha256], qos=1, retain=True))
 
     def _announce_when_all_is_there(self) -> None:
         if self._announcing and not self._waiting:
             self._announcing = False
             self.announced_in_restart = self._broker.restarts
-            self.link.publish(self._topics.desired(MODEL), self.shelf.bundle, qos=1, retain=True)
+            self.link.publish(self._topics.desired(MODEL), self.registry.bundle, qos=1, retain=True)

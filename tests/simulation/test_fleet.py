@@ -1,4 +1,4 @@
-"""A whole fleet, a lossy broker and dying devices, from one seed: everybody ends on the right version, and says so."""
+"""A fleet, a lossy broker and power cuts, from one seed: every device ends right."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from device_client.core.state import Device
 from protocol.messages.device import Outcome
 from publisher.core.rollout.audience import Audience
 from tests.simulation.device import SimDevice
-from tests.simulation.publisher import MODEL, Shelf, SimPublisher, believe
+from tests.simulation.publisher import MODEL, SimPublisher, SimRegistry, accept
 from tests.simulation.world import Broker, Faults, World
 
 DEVICES = 20
@@ -38,12 +38,12 @@ class Fleet:
         self.broker_faults = Faults(drop=0.1, duplicate=0.1, corrupt=0.02, delay_max_s=rng.choice((0.05, 1.0)))
         self.broker = Broker(self.world, self.broker_faults)
         self.quality = {"1.0.0": "good", "2.0.0": self.kind}
-        shelf = Shelf()
-        shelf.add("1.0.0", leaves=rng.randint(1, 12))
-        shelf.add("2.0.0", leaves=rng.randint(2, 12))
+        registry = SimRegistry()
+        registry.add("1.0.0", leaves=rng.randint(1, 12))
+        registry.add("2.0.0", leaves=rng.randint(2, 12))
         self.outcomes: dict[str, Outcome] = {}
         self.broker.watchers.append(self._watch)
-        self.publisher = SimPublisher(self.world, self.broker, shelf)
+        self.publisher = SimPublisher(self.world, self.broker, registry)
         self.devices = {name: self._device(name) for name in (f"pi-{number}" for number in range(DEVICES))}
 
     def live_through(self) -> None:
@@ -90,15 +90,15 @@ class Fleet:
                 found.append(f"{name} opened a file that was not whole")
             if lost := device.disk.ever_announced - set(self.outcomes):
                 found.append(f"{name}: nobody heard of {len(lost)} final events")
-            found += self._wrong_words(name)
+            found += self._wrong_outcomes(name)
             if len(device.disk.files) > 2:
                 found.append(f"{name} keeps {len(device.disk.files)} files, more than current and previous")
         return found
 
-    def _wrong_words(self, name: str) -> list[str]:
-        said = {(o.version, o.outcome) for o in self.outcomes.values() if o.device == name}
+    def _wrong_outcomes(self, name: str) -> list[str]:
+        reported = {(o.version, o.outcome) for o in self.outcomes.values() if o.device == name}
         expected = {("1.0.0", "adopted"), ("2.0.0", SECOND[self.kind])}
-        return [] if said == expected else [f"{name} said {sorted(said)}, expected {sorted(expected)}"]
+        return [] if reported == expected else [f"{name} reported {sorted(reported)}, expected {sorted(expected)}"]
 
     def _device(self, name: str) -> SimDevice:
         policy = Policy(
@@ -108,7 +108,7 @@ class Fleet:
             download=DownloadLimits(stalled_retry_s=120.0),
             trial=TrialLimits(poll_s=5.0, restarts_max=1_000),
         )
-        return SimDevice(self.world, self.broker, policy, believe, self.quality, self.publisher.shelf.versions)
+        return SimDevice(self.world, self.broker, policy, accept, self.quality, self.publisher.registry.versions)
 
     def _watch(self, topic: str, payload: bytes) -> None:
         if topic.endswith("/event"):
@@ -116,7 +116,9 @@ class Fleet:
             self.outcomes[outcome.event_id] = outcome
         elif topic.endswith("/desired") and self.publisher.announced_in_restart == self.broker.restarts:
             lacking = [
-                root for root in self.publisher.shelf.roots() if f"fleet/v1/chunks/{root}" not in self.broker.retained
+                root
+                for root in self.publisher.registry.roots()
+                if f"fleet/v1/chunks/{root}" not in self.broker.retained
             ]
             assert not lacking, "announced before all of its chunks were there"
 

@@ -1,4 +1,4 @@
-"""The error rates of shadow and probation, by simulation, through the judges themselves and a look at every input."""
+"""The error rates of shadow and probation, by simulation of the judges themselves."""
 
 from __future__ import annotations
 

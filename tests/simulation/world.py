@@ -1,8 +1,9 @@
-"""Virtual time, one seed, and a broker that misbehaves: the ground on which a simulated fleet stands.
+"""Virtual time, one seed, and a broker that misbehaves.
 
-Nothing here sleeps or reads a clock. The broker keeps MQTT's promises (order on a connection, QoS 1 at least once) and
-breaks what MQTT lets it break: QoS 0 messages are dropped, messages come twice or late, wills come late, retained
-messages vanish with a restart, links are cut and stay cut.
+Nothing sleeps or reads a clock. The broker keeps MQTT's guarantees (order within a
+connection, QoS 1 at least once) and breaks what MQTT lets it break: QoS 0 messages are
+dropped, messages come twice or late, wills come late, a restart loses retained
+messages, and connections are cut for long.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Broker:
     """Retained messages and subscribers."""
 
     world: World
-    trouble: Faults = field(default_factory=Faults)
+    faults: Faults = field(default_factory=Faults)
     retained: dict[str, bytes] = field(default_factory=dict)
     links: list[SimLink] = field(default_factory=list)
     watchers: list[Callable[[str, bytes], None]] = field(default_factory=list)
@@ -96,7 +97,7 @@ class SimLink:
         self._dead = False
         self._receipts = 0
         self._pending: dict[int, tuple[str, bytes, bool]] = {}
-        self._wires: dict[str, int] = {}
+        self._subscriptions: dict[str, int] = {}
         self._clear_at_s = 0.0
 
     def start(self) -> None:
@@ -134,7 +135,7 @@ class SimLink:
     def subscribe(self, topics: Sequence[str], *, qos: int) -> None:
         def arrived() -> None:
             for topic in topics:
-                self._wires[topic] = qos
+                self._subscriptions[topic] = qos
                 for name in self._matching(topic):
                     self._deliver(name, self._broker.retained[name], retained=True, qos=qos)
 
@@ -143,7 +144,7 @@ class SimLink:
     def unsubscribe(self, topics: Sequence[str]) -> None:
         def arrived() -> None:
             for topic in topics:
-                self._wires.pop(topic, None)
+                self._subscriptions.pop(topic, None)
 
         self._on_wire(arrived)
 
@@ -162,7 +163,7 @@ class SimLink:
 
     def offer(self, topic: str, payload: bytes) -> None:
         """Deliver a message if subscribed to it."""
-        for pattern, qos in self._wires.items():
+        for pattern, qos in self._subscriptions.items():
             if _matches(pattern, topic):
                 self._deliver(topic, payload, retained=False, qos=qos)
                 return
@@ -177,7 +178,7 @@ class SimLink:
             return
         self._session += 1
         self._up = True
-        self._wires = {}
+        self._subscriptions = {}
         self._sink(Connected())
         for receipt in list(self._pending):
             self._send(receipt)
@@ -185,10 +186,10 @@ class SimLink:
     def _drop(self) -> None:
         was_up, self._up = self._up, False
         self._session += 1
-        self._wires = {}
+        self._subscriptions = {}
         if was_up and self._will is not None:
             topic, payload = self._will
-            late_s = self._world.rng.uniform(0.0, self._broker.trouble.late_will_s)
+            late_s = self._world.rng.uniform(0.0, self._broker.faults.late_will_s)
             self._world.after(late_s, lambda: self._broker.publish(topic, payload, True))
 
     def _send(self, receipt: int) -> None:
@@ -205,12 +206,12 @@ class SimLink:
             self._sink(Delivered(receipt))
 
     def _deliver(self, topic: str, payload: bytes, *, retained: bool, qos: int) -> None:
-        trouble, rng = self._broker.trouble, self._world.rng
-        if qos == 0 and rng.random() < trouble.drop:
+        faults, rng = self._broker.faults, self._world.rng
+        if qos == 0 and rng.random() < faults.drop:
             return
-        if "/chunks/" in topic and rng.random() < trouble.corrupt:
+        if "/chunks/" in topic and rng.random() < faults.corrupt:
             payload = b"a lie"
-        times = 2 if rng.random() < trouble.duplicate else 1
+        times = 2 if rng.random() < faults.duplicate else 1
         for _ in range(times):
             self._come(lambda: self._sink(Received(topic, payload, retained)))
 
@@ -226,7 +227,7 @@ class SimLink:
         if not self._up:
             return
         session = self._session
-        delay_s = self._world.rng.uniform(0.0, self._broker.trouble.delay_max_s)
+        delay_s = self._world.rng.uniform(0.0, self._broker.faults.delay_max_s)
         self._clear_at_s = max(self._clear_at_s, self._world.now_s + delay_s)
 
         def unless_cut() -> None:

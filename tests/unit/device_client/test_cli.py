@@ -1,4 +1,4 @@
-"""The `device-client` command without a broker: one plain message and an exit code for each mistake."""
+"""`device-client` without a broker: a plain message and an exit code per mistake."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from device_client.adapters.storage.journal import Journal
-from device_client.cli import COMMANDS, LazyCommand, main
+from device_client.cli import COMMANDS, LazyDeviceCommand, main
 from device_client.core.state import Phase
 from device_client.core.status import status_of
 from device_client.engine.status_log import next_entry
@@ -247,7 +247,7 @@ def test_help_loads_neither_numpy_nor_a_runtime() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_summary_of_a_command_is_how_its_own_help_begins(name: str) -> None:
-    text = LazyCommand(name).load().help
+    text = LazyDeviceCommand(name).load().help
     assert " ".join(text.partition("\n\n")[0].split()) == COMMANDS[name]
 
 

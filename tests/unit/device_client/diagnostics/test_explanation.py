@@ -1,4 +1,4 @@
-"""`device-client why`: one sentence that answers, what stands behind it, and what a person can do."""
+"""`device-client why`: the sentence, the facts behind it, and the remedies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The engine: remember before acting, wait for a full disk without losing anything, say what is new and no more."""
+"""The engine: save before acting, wait for a full disk, publish only what is new."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def test_a_chunk_that_comes_while_nothing_can_be_remembered_is_asked_for_again_l
     room.plans(NEW, sequence=2)
     for topic in waiting:
         sha256 = topic.rsplit("/", 1)[1]
-        room.engine.chunk_arrived(sha256, room.shelf.chunks[sha256])
+        room.engine.chunk_arrived(sha256, room.registry.chunks[sha256])
     assert "keep" not in room.diary
     room.journal.failure = None
     room.waits(DISK_RETRY_S)

@@ -1,4 +1,4 @@
-"""The logbook: what seldom changes is written at once, the rest once a minute, and a restart takes it up."""
+"""The status log: rare changes at once, others once a minute, kept over a restart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a device says of itself again, and what it keeps to itself because nothing is new in it."""
+"""Which statuses are published again, and which repeat the last one."""
 
 from __future__ import annotations
 

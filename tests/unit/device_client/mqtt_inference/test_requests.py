@@ -1,4 +1,4 @@
-"""Requests over MQTT, without a broker: parsing, shapes, responses, and too many at once."""
+"""Requests over MQTT, without a broker: parsing, shapes, responses, overload."""
 
 from __future__ import annotations
 

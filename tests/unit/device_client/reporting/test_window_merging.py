@@ -1,4 +1,4 @@
-"""A device that is offline: its windows become fewer and longer, and no inference is lost or counted twice."""
+"""Offline, windows become fewer and longer; no inference is lost or counted twice."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_versions_and_models_are_never_mixed(tmp_path: Path) -> None:
 
 
 def test_what_may_have_been_seen_is_never_merged(tmp_path: Path) -> None:
-    """A window goes out, the answer is lost, the device starts anew: it must go out again as what it was."""
+    """After a lost acknowledgement and a restart the same window is sent again."""
     path = tmp_path / "small.db"
     journal = Journal(path, feedback_budget_bytes=6_000)
     minutes = [a_minute(number) for number in range(60)]
@@ -125,7 +125,7 @@ def test_what_may_have_been_seen_is_never_merged(tmp_path: Path) -> None:
 
 
 class Broker:
-    """Hears each publish, and acknowledges when told to."""
+    """Records each publish; acknowledges when a test says so."""
 
     def __init__(self) -> None:
         self.heard: dict[str, Feedback] = {}
@@ -139,7 +139,7 @@ class Broker:
 
 
 def test_a_broker_that_comes_and_goes_counts_every_inference_once(tmp_path: Path) -> None:
-    """Acknowledgements are lost with the connection, the process ends twice, the budget is short all the while."""
+    """Connections drop, the process restarts twice, and the budget is always short."""
     broker, path = Broker(), tmp_path / "journal.db"
     minutes = [a_minute(number) for number in range(300)]
     for life in range(3):

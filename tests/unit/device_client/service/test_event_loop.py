@@ -1,4 +1,4 @@
-"""The device as a whole: presence, routing, the outbox, the read-back of its own words, and the loop that drives it."""
+"""The device as a whole: presence, routing, outbox, read-back and the loop itself."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class DeviceRoom:
         while self.link.swept:
             topic = self.link.swept.pop(0)
             for room in self.rooms.values():
-                if (payload := room.shelf.chunks.get(topic.rsplit("/", 1)[1])) is not None:
+                if (payload := room.registry.chunks.get(topic.rsplit("/", 1)[1])) is not None:
                     self.hears(topic, payload)
                     break
             self.loop.handle(SweepCompleted((topic,)))
