@@ -1,4 +1,4 @@
-"""The embedded broker beyond the link's contract: many clients, bad clients, faults, start and stop."""
+"""The embedded broker beyond the link's contract: many and bad clients, faults, start."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def is_hung_up(client: socket.socket) -> bool:
 # --- many
 
 
-def test_the_wills_of_five_hundred_killed_clients_are_said_and_kept(broker: EmbeddedBroker) -> None:
+def test_the_wills_of_five_hundred_killed_clients_are_published_and_retained(broker: EmbeddedBroker) -> None:
     names = [f"pi-{number}" for number in range(500)]
     with connected(broker) as (link, recorder):
         link.subscribe(["wills/+"], qos=1)
@@ -101,7 +101,7 @@ def test_the_wills_of_five_hundred_killed_clients_are_said_and_kept(broker: Embe
     assert broker.retained("wills/+") == {f"wills/{name}": b"gone" for name in names}
 
 
-def test_a_reader_that_stalls_costs_little_and_holds_nobody_up() -> None:
+def test_a_reader_that_stalls_costs_little_and_delays_no_other() -> None:
     with EmbeddedBroker.running(settings=BrokerSettings(queue_max=50)) as broker, connected(broker) as (link, recorder):
         stalled = raw(broker, hello("stalled") + listen("chunks/#"), CONNACK + b"\x90\x03\x00\x01\x00")
         link.subscribe(["chunks/#"], qos=0)
@@ -131,14 +131,14 @@ def test_a_reader_that_stalls_costs_little_and_holds_nobody_up() -> None:
         hello("bad") + b"\x30\x04\x00\x02\xff\xfe",  # not UTF-8
     ],
 )
-def test_a_client_that_breaks_the_rules_is_hung_up_on_and_nobody_else(broker: EmbeddedBroker, said: bytes) -> None:
+def test_a_client_that_breaks_the_rules_is_disconnected_and_no_other(broker: EmbeddedBroker, said: bytes) -> None:
     with connected(broker) as (link, recorder):
         assert is_hung_up(raw(broker, said))
         link.publish("a", b"still here", qos=1, retain=False)
         recorder.next(Delivered)
 
 
-def test_a_client_that_falls_silent_is_given_up_and_its_will_is_said(broker: EmbeddedBroker) -> None:
+def test_a_client_that_falls_silent_is_disconnected_and_its_will_published(broker: EmbeddedBroker) -> None:
     with connected(broker) as (link, recorder):
         link.subscribe(["wills/+"], qos=0)  # the will is kept: it comes however late this is heard
         silent = raw(broker, hello("silent", will="wills/silent", keepalive_s=1), CONNACK)
@@ -234,14 +234,14 @@ def test_one_seed_makes_the_same_faults_again() -> None:
     assert heard(4) != first
 
 
-def test_a_cut_line_is_mended_and_wills_are_said(broker: EmbeddedBroker) -> None:
+def test_a_cut_connection_is_renewed_and_wills_are_published(broker: EmbeddedBroker) -> None:
     with connected(broker, will=Will("wills/observer", b"gone")) as (_, recorder):
         broker.cut_all()
         recorder.next(Connected)
         assert broker.retained("#") == {"wills/observer": b"gone"}
 
 
-def test_a_broker_that_restarts_empty_says_no_wills_and_keeps_nothing(broker: EmbeddedBroker) -> None:
+def test_a_broker_that_restarts_empty_publishes_no_wills_and_retains_nothing(broker: EmbeddedBroker) -> None:
     with connected(broker, will=Will("wills/observer", b"gone")) as (link, recorder):
         link.publish("a", b"kept", qos=1, retain=True)
         recorder.next(Delivered)
@@ -263,7 +263,7 @@ def test_odds_are_read_from_a_command_line() -> None:
 # --- start and stop
 
 
-def test_it_stays_on_this_machine_unless_told_otherwise() -> None:
+def test_it_listens_on_loopback_only_unless_allowed() -> None:
     with pytest.raises(BadSettings, match=r"does not listen on 0\.0\.0\.0"):
         EmbeddedBroker(host="0.0.0.0")
     everywhere = EmbeddedBroker(host="0.0.0.0", any_host=True)

@@ -1,4 +1,4 @@
-"""The configurations that people run, run by a real mosquitto; only paths and ports are others here."""
+"""The shipped configurations in a real mosquitto; only paths and ports differ."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def _moved(original: str, folder: Path, port: int) -> str:
 
 
 def _certificates(folder: Path) -> None:
-    """Write ca.crt, broker.crt and broker.key as the commands on top of production.conf do."""
+    """Write ca.crt, broker.crt and broker.key as production.conf says at its top."""
     ca_key, broker_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     authority = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "EdgeFerry authority")])
     broker = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])

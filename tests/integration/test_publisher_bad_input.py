@@ -1,4 +1,4 @@
-"""What a person may do wrong with `publisher`: each a clear message, a documented exit code, and nothing broken."""
+"""Wrong uses of `publisher`: each gives a message, an exit code, and breaks nothing."""
 
 from __future__ import annotations
 
@@ -124,16 +124,16 @@ def test_a_mistake_is_named_with_the_way_out(
     ran = released.run(*words, expect=code)
     assert ran.out == ""
     rows = ran.err.splitlines()
-    said = rows[next(at for at, row in enumerate(rows) if row.startswith("error: ")) :]  # before it is progress
-    assert message in said[0]
-    assert hint in "\n".join(said[1:])
-    assert len(said) <= 2 or "RECIPE" in line
+    lines = rows[next(at for at, row in enumerate(rows) if row.startswith("error: ")) :]  # before it is progress
+    assert message in lines[0]
+    assert hint in "\n".join(lines[1:])
+    assert len(lines) <= 2 or "RECIPE" in line
     with Registry.open(released.registry) as registry:
         assert registry.versions.of_model("flowers") == ["1.0.0"]
         assert (registry.announcements.pending(), registry.orphans()) == ([], [])
 
 
-def test_a_missing_key_is_told_before_anything_is_trained(publisher: PublisherCli, files: Path) -> None:
+def test_a_missing_key_is_reported_before_anything_is_trained(publisher: PublisherCli, files: Path) -> None:
     (publisher.registry / "keys" / "timestamp.pem").unlink()
     ran = publisher.run("release", "digits", "--version", "1.0.0", expect=9)
     assert "the key of the timestamp role is not in" in ran.err
@@ -148,7 +148,7 @@ def test_a_key_that_others_can_read_is_not_used(publisher: PublisherCli) -> None
     assert "chmod 600" in publisher.run("rollout", "hold", "flowers", expect=2).err
 
 
-def test_a_wrong_password_is_told_as_one(publisher: PublisherCli) -> None:
+def test_a_wrong_password_is_reported_as_one(publisher: PublisherCli) -> None:
     with mosquitto_with_users({"publisher": "right"}) as broker:
         for credentials, message in (("publisher:wrong@", "wrong user or password"), ("", "wants a user")):
             address = f"mqtt://{credentials}127.0.0.1:{broker.port}"
@@ -172,7 +172,7 @@ def test_a_second_command_waits_or_says_who_is_at_work(publisher: PublisherCli) 
     assert (waiting.returncode, "held" in out) == (0, True), err
 
 
-def test_a_broken_registry_is_told_as_one(publisher: PublisherCli) -> None:
+def test_a_broken_registry_is_reported_as_one(publisher: PublisherCli) -> None:
     for name in ("registry.db-wal", "registry.db-shm"):
         (publisher.registry / name).unlink(missing_ok=True)
     (publisher.registry / "registry.db").write_bytes(b"this is no database" * 1_000)
@@ -206,7 +206,7 @@ def test_a_version_whose_file_is_lost_can_be_left_behind(publisher: PublisherCli
         assert registry.announcements.pending() == []
 
 
-def test_an_unfinished_registry_is_told_and_finished(publisher: PublisherCli, tmp_path: Path) -> None:
+def test_an_unfinished_registry_is_reported_and_finished(publisher: PublisherCli, tmp_path: Path) -> None:
     half = tmp_path / "half"
     Registry.create(half).close()
     ran = publisher.run("show", "flowers", "--registry", half, expect=9)

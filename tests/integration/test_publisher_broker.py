@@ -1,4 +1,4 @@
-"""The publisher's conversation with a broker: whole answers over lines that break, and refusals said aloud."""
+"""`BrokerClient`: complete results over connections that break, and refusals as errors."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ def test_a_question_survives_a_line_that_breaks() -> None:
         assert len(broker.read(message.topic for message in MESSAGES)) == len(MESSAGES)
 
 
-def test_a_broker_that_is_not_there_is_told_at_once() -> None:
+def test_a_missing_broker_is_reported_at_once() -> None:
     port = free_port()
-    with pytest.raises(BrokerUnreachable, match=f"no broker listens at 127.0.0.1:{port}") as told:
+    with pytest.raises(BrokerUnreachable, match=f"no broker listens at 127.0.0.1:{port}") as refusal:
         BrokerClient.connect(BrokerUrl("127.0.0.1", port))
-    assert "scripts/broker" in told.value.hint
+    assert "scripts/broker" in refusal.value.hint
 
 
-def test_a_broker_that_goes_away_is_told_after_a_while() -> None:
+def test_a_broker_that_goes_away_is_reported_after_a_while() -> None:
     bad = EmbeddedBroker()
     bad.start()
     link_of = _link_of(BrokerUrl.parse(bad.url))
@@ -89,9 +89,9 @@ def test_a_broker_that_goes_away_is_told_after_a_while() -> None:
         broker.open()
         broker.put_all(MESSAGES[:1])
         bad.stop()
-        with pytest.raises(BrokerUnreachable, match=r"no progress for 1\.5 s") as told:
+        with pytest.raises(BrokerUnreachable, match=r"no progress for 1\.5 s") as refusal:
             broker.put_all(MESSAGES)
-        assert "goes on where this one stopped" in told.value.hint
+        assert "goes on where this one stopped" in refusal.value.hint
         with pytest.raises(BrokerUnreachable):
             broker.read([MESSAGES[0].topic])
 
@@ -112,9 +112,9 @@ def test_a_refused_topic_is_named() -> None:
         BrokerClient.connect(BrokerUrl.parse(strict.url)) as broker,
     ):
         broker.put_all(MESSAGES[:3])
-        with pytest.raises(BrokerRefused, match="does not take fleet/v1/models/digits/desired") as told:
+        with pytest.raises(BrokerRefused, match="does not take fleet/v1/models/digits/desired") as refusal:
             broker.put_all([RetainedMessage(TOPICS.desired("digits"), b"{}")])
-        assert "ACL" in told.value.hint
+        assert "ACL" in refusal.value.hint
 
 
 def test_no_more_messages_are_on_their_way_than_fit() -> None:
@@ -126,7 +126,7 @@ def test_no_more_messages_are_on_their_way_than_fit() -> None:
 
 
 class _SlowLink:
-    """A link that acknowledges one message only when the next one would be one too many."""
+    """A link that acknowledges a message only when the next would be one too many."""
 
     def __init__(self) -> None:
         self._waiting: SimpleQueue[int] = SimpleQueue()

@@ -1,4 +1,4 @@
-"""The publisher killed in the middle of a release: nothing half announced, and the next command tidies up."""
+"""The publisher killed during a release: the next command undoes or completes it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from tests.integration.publisher_cli import (
 OncePerRun = Callable[[str, Callable[[Path], None]], Path]
 SEED: Final = 2_026
 KILLS: Final = 20
-# What is said at the start of a phase, and how often a kill falls into it: one while a model is opened is dull, one
-# while chunks are stored, signed, uploaded and announced is not.
+# What is printed at the start of a phase, and how many kills fall into it: storing,
+# signing and uploading matter more than opening a model.
 PHASES: Final = {"making": 2, "storing": 8, "uploading": 10}
 END: Final = "end"
 
@@ -75,8 +75,8 @@ def test_what_a_killed_release_uploaded_is_not_sent_again(publisher: PublisherCl
     _release_and_kill(publisher, "1", file, "uploading", 0.1)
     with Registry.open(publisher.registry) as registry:
         assert [staged.model for staged in registry.announcements.pending()] in ([], ["big"])
-    told = publisher.run("rollout", "hold", "big", "--json")
-    assert told.json["uploaded_chunks"] == 0  # the stopped release was finished before, and with it its upload
+    held = publisher.run("rollout", "hold", "big", "--json")
+    assert held.json["uploaded_chunks"] == 0  # the stopped release was finished before, and with it its upload
     with connect(publisher.url) as broker:
         accepted = announced(broker, "big", publisher.enrolled_root())
         assert accepted is not None
@@ -85,7 +85,7 @@ def test_what_a_killed_release_uploaded_is_not_sent_again(publisher: PublisherCl
 
 
 def _how_long_phases_last(publisher: PublisherCli, file: Path) -> dict[str, float]:
-    """The seconds that each phase takes on this machine, by a release of another model that nobody kills."""
+    """The seconds that each phase takes here, by an undisturbed release."""
     said_at_s: dict[str, float] = {}
     with publisher.begin("release", "measured", "--version", "1.0.0", "--tflite", file) as running:
         assert running.stderr is not None
@@ -97,7 +97,7 @@ def _how_long_phases_last(publisher: PublisherCli, file: Path) -> dict[str, floa
 
 
 def _release_and_kill(publisher: PublisherCli, version: str, file: Path, phase: str, after_s: float) -> None:
-    """Kill by process id when `phase` has begun and a while has gone; a release may have ended before."""
+    """Kill a while after `phase` has begun; the release may have ended before."""
     with publisher.begin("release", "big", "--version", version, "--tflite", file) as running:
         assert running.stderr is not None
         for line in running.stderr:
@@ -120,7 +120,7 @@ def _stored_plan(publisher: PublisherCli) -> bool:
 
 
 def _check_settled(publisher: PublisherCli, version: str) -> str:
-    """Nothing is left half done: the version is in the plan and announced, or there is no trace of it."""
+    """The version is in the plan and announced, or there is no trace of it."""
     with Registry.open(publisher.registry) as registry:
         assert registry.announcements.pending() == []
         assert registry.orphans() == []

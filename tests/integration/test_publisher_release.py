@@ -1,4 +1,4 @@
-"""From a file to a fleet: what `publisher release` and its relatives leave on a real broker."""
+"""What `publisher release` and the other commands leave on a real broker."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.integration.publisher_cli import (
 
 
 def test_a_device_finds_all_that_a_release_promises(publisher: PublisherCli, big: Path) -> None:
-    told = publisher.run("release", "big", "--version", "1.0.0", "--tflite", big, "--notes", "first", "--json").json
+    result = publisher.run("release", "big", "--version", "1.0.0", "--tflite", big, "--notes", "first", "--json").json
     with connect(publisher.url) as broker:
         accepted = announced(broker, "big", publisher.enrolled_root())
         assert accepted is not None
@@ -33,8 +33,8 @@ def test_a_device_finds_all_that_a_release_promises(publisher: PublisherCli, big
     manifest = accepted.manifests["1.0.0"]
     assert (manifest.notes, [variant.name for variant in manifest.variants]) == ("first", ["original"])
     assert {encoding.kind for encoding in manifest.variants[0].encodings} == {"raw", "zstd"}
-    assert told["uploaded_bytes"] > big.stat().st_size
-    assert (told["plan_sequence"], told["audience"]) == (1, "every device")
+    assert result["uploaded_bytes"] > big.stat().st_size
+    assert (result["plan_sequence"], result["audience"]) == (1, "every device")
 
 
 def test_going_back_uploads_nothing(publisher: PublisherCli, flowers: Path) -> None:
@@ -43,9 +43,9 @@ def test_going_back_uploads_nothing(publisher: PublisherCli, flowers: Path) -> N
         "release", "flowers", "--version", "1.1.0", "--tflite", flowers.with_stem("other-float32"), "--json"
     )
     assert other.json["uploaded_chunks"] > 0
-    said = publisher.run("rollback", "flowers").out
-    assert "rolled back from 1.1.0 to 1.0.0" in said
-    assert "0 chunks uploaded" in said
+    output = publisher.run("rollback", "flowers").out
+    assert "rolled back from 1.1.0 to 1.0.0" in output
+    assert "0 chunks uploaded" in output
     with connect(publisher.url) as broker:
         accepted = announced(broker, "flowers", publisher.enrolled_root())
     assert accepted is not None
@@ -54,8 +54,8 @@ def test_going_back_uploads_nothing(publisher: PublisherCli, flowers: Path) -> N
 
 def test_the_same_file_again_costs_no_upload(publisher: PublisherCli, flowers: Path) -> None:
     publisher.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers)
-    told = publisher.run("release", "flowers", "--version", "1.0.1", "--tflite", flowers, "--json").json
-    assert told["uploaded_chunks"] == 0
+    result = publisher.run("release", "flowers", "--version", "1.0.1", "--tflite", flowers, "--json").json
+    assert result["uploaded_chunks"] == 0
 
 
 def test_a_release_to_an_emptied_broker_uploads_everything_again(
@@ -171,7 +171,7 @@ def test_a_device_is_enrolled_with_what_it_needs(publisher: PublisherCli, tmp_pa
     password.write_text('se"cret\\\n')
     folder = tmp_path / "kitchen"
     words = ("enroll", "pi-1", "--out", folder, "--group", "kitchen", "--group", "canary", "--model", "flowers")
-    said = publisher.run(*words, "--user", "pi-1", "--password-file", password)
+    output = publisher.run(*words, "--user", "pi-1", "--password-file", password)
     settings = tomllib.loads((folder / "device.toml").read_text())
     assert settings == {
         "device": "pi-1", "groups": ["kitchen", "canary"], "broker": publisher.url, "user": "pi-1",
@@ -179,7 +179,7 @@ def test_a_device_is_enrolled_with_what_it_needs(publisher: PublisherCli, tmp_pa
         "models": [{"name": "flowers"}],
     }  # fmt: skip
     assert stat.S_IMODE((folder / "device.toml").stat().st_mode) == 0o600
-    assert "se" + '"cret' not in said.out + said.err
+    assert "se" + '"cret' not in output.out + output.err
     assert [device.groups for device in Registry.open(publisher.registry).devices.all()] == [("kitchen", "canary")]
 
 
@@ -218,7 +218,7 @@ def test_a_registry_is_made_once(publisher: PublisherCli) -> None:
 ACL = "user publisher\ntopic readwrite fleet/v1/#\nuser reader\ntopic read fleet/v1/#\n"
 
 
-def test_a_user_that_may_not_write_is_told_so(tmp_path: Path, flowers: Path) -> None:
+def test_a_user_without_write_access_gets_an_error(tmp_path: Path, flowers: Path) -> None:
     folder = readable_folder()
     rights = folder / "acl"
     rights.write_text(ACL)
@@ -226,9 +226,9 @@ def test_a_user_that_may_not_write_is_told_so(tmp_path: Path, flowers: Path) -> 
         with mosquitto_with_users({"publisher": "p", "reader": "r"}, f"acl_file {rights}") as broker:
             port = broker.port
             publisher = a_publisher(tmp_path, f"mqtt://reader:r@127.0.0.1:{port}")
-            said = publisher.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers, expect=5).err
-            assert "fleet/v1/chunks/" in said
-            assert "ACL" in said
+            output = publisher.run("release", "flowers", "--version", "1.0.0", "--tflite", flowers, expect=5).err
+            assert "fleet/v1/chunks/" in output
+            assert "ACL" in output
             done = PublisherCli(tmp_path, f"mqtt://publisher:p@127.0.0.1:{port}").run("rollout", "hold", "flowers")
             assert "announcing plan 1 of flowers" in done.err
     finally:

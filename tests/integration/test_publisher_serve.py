@@ -1,4 +1,4 @@
-"""`publisher serve` beside a broker that forgets, devices that miss chunks, and commands that die."""
+"""`publisher serve` with a broker that forgets, missing chunks, and killed commands."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Served:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
-        self.said: list[str] = []
+        self.output: list[str] = []
         self._lines: Queue[str] = Queue()
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
@@ -65,12 +65,12 @@ class Served:
             try:
                 line = self._lines.get(timeout=0.5)
             except Empty:
-                assert self.process.poll() is None, self.said
+                assert self.process.poll() is None, self.output
                 continue
-            self.said.append(line)
+            self.output.append(line)
             if all(word in line for word in words):
                 return line
-        raise AssertionError(f"no line with {words} in {self.said}")
+        raise AssertionError(f"no line with {words} in {self.output}")
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def serving(publisher: PublisherCli) -> Iterator[Served]:
         served.await_line("compared")
         yield served
     finally:
-        assert served.end()[0] == 0, served.said
+        assert served.end()[0] == 0, served.output
 
 
 def test_a_broker_that_came_back_empty_is_filled_again(
@@ -140,7 +140,7 @@ def test_a_server_announces_what_a_killed_command_left(publisher: PublisherCli, 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_server_that_is_told_to_stop_ends_cleanly(publisher: PublisherCli, number: signal.Signals) -> None:
+def test_a_server_ends_cleanly_on_a_signal(publisher: PublisherCli, number: signal.Signals) -> None:
     served = Served(publisher.begin("serve"))
     served.await_line("compared")
     assert served.end(number) == (0, "stopped; put 0 chunks and 0 announcements\n")

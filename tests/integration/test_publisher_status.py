@@ -1,4 +1,4 @@
-"""The fleet's table from what devices keep on a real broker, and how commands show their results."""
+"""The table of the fleet from a real broker, and how commands show their results."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ def test_the_table_says_who_runs_what_and_why_not(publisher: PublisherCli) -> No
     assert "…" in rows["pi-2"]
     assert "never seen" in rows["pi-9"]
     assert "3 devices, 1 online; 1 on digits 1.0.0, 1 on digits 1.1.0" in table
-    told = publisher.run("status", "--json").json
-    assert told["unreadable_messages"] == 2
-    assert told["summary"]["up_to_date"] == 1
-    by_device = {row["device"]: row for row in told["devices"]}
+    result = publisher.run("status", "--json").json
+    assert result["unreadable_messages"] == 2
+    assert result["summary"]["up_to_date"] == 1
+    by_device = {row["device"]: row for row in result["devices"]}
     assert by_device["pi-2"]["reason"] == LONG_REASON
     assert by_device["pi-2"]["online"] is False
     assert by_device["pi-9"]["age_s"] is None

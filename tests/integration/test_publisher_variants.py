@@ -1,4 +1,4 @@
-"""Which rungs of the ladder a release ships: those that are named, or the best of all within the gates."""
+"""Which rungs a release ships: those that are named, or the best within the gates."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ def test_auto_ships_what_no_other_rung_beats_and_says_what_it_left_out(publisher
     assert max(variant["accuracy"] for variant in shipped.values()) > 0.9
     assert len(shipped) < 13  # some are beaten
     with Registry.open(publisher.registry) as registry:
-        told = registry.versions.lineage("halves", "1.0.0")["not_done"]
-    assert len(shipped) + len(told) == 16
-    assert any("student is not possible" in line for line in told)  # the recipe has none
-    assert any("is not better than" in line for line in told)
-    assert all(line in ran.err for line in told)
+        result = registry.versions.lineage("halves", "1.0.0")["not_done"]
+    assert len(shipped) + len(result) == 16
+    assert any("student is not possible" in line for line in result)  # the recipe has none
+    assert any("is not better than" in line for line in result)
+    assert all(line in ran.err for line in result)
 
 
 def test_of_all_rungs_those_are_made_into_a_version_that_are_chosen(recipe: Path) -> None:
@@ -81,9 +81,9 @@ def test_of_all_rungs_those_are_made_into_a_version_that_are_chosen(recipe: Path
     small = min(seen, key=lambda name: seen[name].wire_bytes)
     assert small in [variant.name for variant in made.variants]
     left_out = [name for name, figures in seen.items() if figures.wire_bytes > seen["int8"].wire_bytes]
-    told = made.lineage["not_done"]
-    assert told[0].startswith("left out: student is not possible: ")
-    assert all(any(f"left out: {name} takes" in line for line in told) for name in left_out)
+    result = made.lineage["not_done"]
+    assert result[0].startswith("left out: student is not possible: ")
+    assert all(any(f"left out: {name} takes" in line for line in result) for name in left_out)
 
 
 def test_named_rungs_are_shipped_past_a_gate_only_by_force(publisher: PublisherCli, recipe: Path) -> None:
@@ -112,10 +112,10 @@ def test_a_keras_file_is_compressed_as_a_recipe_is(publisher: PublisherCli, kera
     data = ("--data", keras_folder / "data.npz")
     names = publisher.folder / "flowers.txt"
     names.write_text("iris\nrose\ntulip\n\n")
-    told = publisher.run(*order, *data, "--variants", "float32,pruned-50", "--labels", names, "--json").json
-    assert told["labels"] == ["iris", "rose", "tulip"]
-    assert list(told["variants"]) == ["float32", "pruned-50"]
-    assert all(variant["accuracy"] > 0.6 for variant in told["variants"].values())
+    result = publisher.run(*order, *data, "--variants", "float32,pruned-50", "--labels", names, "--json").json
+    assert result["labels"] == ["iris", "rose", "tulip"]
+    assert list(result["variants"]) == ["float32", "pruned-50"]
+    assert all(variant["accuracy"] > 0.6 for variant in result["variants"].values())
 
 
 def test_a_rung_that_is_none_is_refused_before_anything_is_trained(

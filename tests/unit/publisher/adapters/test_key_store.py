@@ -86,12 +86,12 @@ def test_a_key_that_cannot_be_read_is_named(keys: KeyStore) -> None:
         keys.signers("targets")
 
 
-def test_a_folder_of_keys_that_is_gone_is_said(tmp_path: Path) -> None:
+def test_a_missing_folder_of_keys_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(MissingPart, match="there are no keys at"):
         KeyStore(tmp_path / "keys").signers("root")
 
 
-def test_a_rotation_that_dies_half_way_locks_nobody_out(keys: KeyStore) -> None:
+def test_a_rotation_that_dies_half_way_loses_no_key(keys: KeyStore) -> None:
     authority = Authority.create(keys.signers, NOON)
     fresh = keys.add("timestamp")
     assert [path.name for path in keys.files("timestamp")] == ["timestamp.pem", "timestamp.2.pem"]

@@ -1,4 +1,4 @@
-"""The registry on disk: what goes in comes out, one command at a time, and trouble is told in plain English."""
+"""The registry on disk: what is stored is read back, one command at a time; errors."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_hash_that_is_none_reaches_no_file(registry: Registry) -> None:
         registry.blobs.path("../keys/root.pem")
 
 
-def test_no_room_for_a_blob_is_said_and_leaves_nothing(registry: Registry) -> None:
+def test_no_room_for_a_blob_is_an_error_and_leaves_nothing(registry: Registry) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
@@ -133,7 +133,7 @@ def test_every_list_of_chunks_is_uploaded_after_what_it_lists(registry: Registry
         assert max(order.index(child) for child in set(listed)) < order.index(sha)
 
 
-def test_an_unknown_chunk_is_none_and_an_unknown_tree_is_said(registry: Registry) -> None:
+def test_an_unknown_chunk_is_none_and_an_unknown_tree_an_error(registry: Registry) -> None:
     assert registry.chunks.read(a_hash()) is None
     with pytest.raises(UnknownVersion, match="does not hold chunk"):
         registry.chunks.of_tree(an_encoding().tree.model_copy(update={"depth": 1}))
@@ -321,7 +321,7 @@ with Registry.open(Path(sys.stdin.readline().strip())).lock():
 """
 
 
-def test_a_second_command_is_told_who_holds_the_registry_until_that_one_dies(registry: Registry) -> None:
+def test_a_second_command_learns_which_one_holds_the_registry_until_that_one_dies(registry: Registry) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
@@ -330,11 +330,11 @@ def test_a_second_command_is_told_who_holds_the_registry_until_that_one_dies(reg
         other.stdin.write(f"{registry.folder}\n")
         other.stdin.flush()
         assert other.stdout.readline() == "held\n"
-        told: list[str] = []
+        holders: list[str] = []
         in_use = pytest.raises(Busy, match=rf"in use by publisher release \(process {other.pid}\)")
-        with in_use, registry.lock(wait_s=0.3, on_wait=told.append):
+        with in_use, registry.lock(wait_s=0.3, on_wait=holders.append):
             pytest.fail("two commands hold the registry")
-        assert told == [f"publisher release (process {other.pid})"]
+        assert holders == [f"publisher release (process {other.pid})"]
         other.kill()
     with registry.lock():
         assert (registry.folder / "lock").exists()
@@ -347,7 +347,7 @@ def test_the_lock_is_free_again_after_an_error(registry: Registry) -> None:
         pytest.fail("two commands hold the registry")
 
 
-def test_a_damaged_database_is_said_with_the_way_out(tmp_path: Path) -> None:
+def test_a_damaged_database_is_an_error_with_a_hint(tmp_path: Path) -> None:
     Registry.create(tmp_path).close()
     (tmp_path / "registry.db").write_bytes(b"no database at all" * 1000)
     with pytest.raises(Damaged, match="is damaged: file is not a database") as refusal:
@@ -355,7 +355,7 @@ def test_a_damaged_database_is_said_with_the_way_out(tmp_path: Path) -> None:
     assert "backup" in refusal.value.hint
 
 
-def test_a_database_with_a_torn_page_is_said(tmp_path: Path) -> None:
+def test_a_database_with_a_torn_page_is_damaged(tmp_path: Path) -> None:
     with Registry.create(tmp_path) as registry:
         for number in range(50):
             registry.versions.add(a_manifest(f"1.{number}"), {}, NOON)

@@ -1,4 +1,4 @@
-"""The table of commands: it says of each what the command itself says, and imports none of them for it."""
+"""The table of commands, and the common options before and after a command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last door of every command: what a person sees when something goes wrong, and what an option means where."""
+"""How commands report errors, and where settings and values come from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from publisher.views.progress_bars import LineProgress
 
 
 @pytest.mark.parametrize(
-    ("trouble", "code", "said"),
+    ("trouble", "code", "output"),
     [
         (Busy("it is in use", hint="wait"), 7, "error: it is in use\nhint: wait\n"),
         (BadInput("a bad file"), 2, "error: a bad file\n"),
@@ -25,12 +25,12 @@ from publisher.views.progress_bars import LineProgress
     ],
 )
 def test_trouble_is_one_sentence_and_an_exit_code(
-    capsys: pytest.CaptureFixture[str], trouble: BaseException, code: int, said: str
+    capsys: pytest.CaptureFixture[str], trouble: BaseException, code: int, output: str
 ) -> None:
     with pytest.raises(typer.Exit) as left, plain_errors(verbose=False):
         raise trouble
     assert left.value.exit_code == code
-    assert capsys.readouterr().err == said
+    assert capsys.readouterr().err == output
 
 
 def test_a_fault_of_ours_asks_for_a_report_and_shows_its_traceback_only_when_asked(
@@ -38,9 +38,9 @@ def test_a_fault_of_ours_asks_for_a_report_and_shows_its_traceback_only_when_ask
 ) -> None:
     with pytest.raises(typer.Exit), plain_errors(verbose=False):
         raise ValueError("seven")
-    said = capsys.readouterr().err
-    assert said.startswith("error: ValueError: seven\nhint: ")
-    assert "Traceback" not in said
+    output = capsys.readouterr().err
+    assert output.startswith("error: ValueError: seven\nhint: ")
+    assert "Traceback" not in output
     with pytest.raises(typer.Exit), plain_errors(verbose=True):
         raise ValueError("seven")
     assert "Traceback" in capsys.readouterr().err
@@ -70,7 +70,7 @@ def test_a_time_without_sense_is_refused(text: str) -> None:
         duration_s(text, "--spread")
 
 
-def test_numbers_are_said_as_people_say_them() -> None:
+def test_numbers_are_written_with_their_unit() -> None:
     assert (counted(1, "chunk"), counted(0, "chunk"), counted(1_200, "chunk")) == (
         "1 chunk",
         "0 chunks",

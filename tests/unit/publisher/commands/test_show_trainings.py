@@ -28,7 +28,7 @@ LINEAGE: dict[str, Any] = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A registry with two trainings of digits, of which one became a version, and one of fields."""
+    """A registry with two trainings of digits, one of them a version, and one of fields."""
     init(tmp_path / "registry", topic_root="edgeferry", now=NOON)
     with Registry.open(tmp_path / "registry") as registry:
         registry.trainings.add("digits", LINEAGE, {"float32": "b" * 64}, NOON)
@@ -46,9 +46,9 @@ def shown(folder: Path, model: str) -> ModelShown:
 def test_a_model_that_was_only_trained_is_shown_with_its_trainings(folder: Path) -> None:
     found = shown(folder, "fields")
     assert (found.versions, found.plan, len(found.trainings)) == ((), None, 1)
-    told = facts.of_training(found.trainings[0], None)
-    assert (told["training"], told["accuracy"], told["files"]) == (3, 0.9758, {"float32": "b" * 64})
-    assert "history" not in told["lineage"]
+    result = facts.of_training(found.trainings[0], None)
+    assert (result["training"], result["accuracy"], result["files"]) == (3, 0.9758, {"float32": "b" * 64})
+    assert "history" not in result["lineage"]
 
 
 def test_each_training_tells_in_which_version_it_went_out(folder: Path) -> None:
@@ -62,6 +62,6 @@ def test_each_training_tells_in_which_version_it_went_out(folder: Path) -> None:
     ]
 
 
-def test_a_model_that_nobody_trained_is_not_there(folder: Path) -> None:
+def test_a_model_that_was_never_trained_is_unknown(folder: Path) -> None:
     with pytest.raises(UnknownVersion, match="no version of 'nosuch' is released"):
         shown(folder, "nosuch")

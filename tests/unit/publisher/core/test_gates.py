@@ -1,4 +1,4 @@
-"""What a candidate must be able to do, and how it is told what it lacks."""
+"""The gates of a release: what they refuse, and with which numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_a_candidate_that_is_about_as_good_goes_out() -> None:
     assert failures(of(float32=0.94, int8=0.925), BEFORE, Gates()) == ()
 
 
-def test_a_worse_candidate_is_told_with_its_numbers() -> None:
+def test_a_worse_candidate_is_reported_with_its_numbers() -> None:
     (reason,) = failures(of(float32=0.95, int8=0.80), BEFORE, Gates())
     assert reason == "the accuracy of int8 is 0.800, 0.140 under the 0.940 of 1.0.0; 0.020 is allowed"
 
@@ -37,18 +37,18 @@ def test_a_floor_counts_for_every_variant_and_for_what_is_not_known() -> None:
     )
 
 
-def test_an_accuracy_that_nobody_knows_passes_when_no_floor_is_asked() -> None:
+def test_an_unknown_accuracy_passes_without_a_floor() -> None:
     assert failures(of(original=None), BEFORE, Gates()) == ()
     assert failures(of(original=0.1), Baseline("1.0.0", {"original": None}), Gates()) == ()
 
 
-def test_what_is_too_large_for_the_wire_is_told_with_both_sizes() -> None:
+def test_what_is_too_large_for_the_wire_is_reported_with_both_sizes() -> None:
     large, small = Figures(0.95, wire_bytes=433_111), Figures(0.95, wire_bytes=40_000)
     missed = failures({"float32": large, "int8": small}, None, Gates(max_wire_bytes=40_000))
     assert missed == ("float32 takes 433,111 bytes on the wire, over the 40,000 asked for",)
 
 
-def test_what_is_too_slow_or_was_never_timed_is_told() -> None:
+def test_what_is_too_slow_or_was_never_timed_is_reported() -> None:
     candidate = {
         "slow": Figures(0.9, latency_ms_p95=2.518),
         "quick": Figures(0.9, latency_ms_p95=0.5),
@@ -71,12 +71,12 @@ def test_the_way_out_is_of_the_gates_that_were_missed() -> None:
     assert both.startswith("train it longer; ship other --variants")
 
 
-def test_every_gate_that_a_variant_misses_is_told() -> None:
+def test_every_gate_that_a_variant_misses_is_reported() -> None:
     gates = Gates(min_accuracy=0.99, max_wire_bytes=1, max_latency_ms=0.1)
     assert len(failures({"float32": Figures(0.9, 2, 0.1, 0.2)}, BEFORE, gates)) == 4
 
 
-def test_a_number_that_misses_by_little_is_told_with_enough_digits_to_see_it() -> None:
+def test_a_number_that_misses_by_little_is_reported_with_enough_digits_to_see_it() -> None:
     (reason,) = failures(of(int8=0.97987), None, Gates(min_accuracy=0.98))
     assert reason == "the accuracy of int8 is 0.9799, under the 0.9800 asked for"
     (reason,) = failures(of(int8=0.91996), BEFORE, Gates())

@@ -46,7 +46,7 @@ def test_an_audience_is_read_as_it_is_written(text: str, audience: Audience) -> 
 @pytest.mark.parametrize(
     "text", ["", "some", "10", "0%", "-1%", "101%", "nan%", "inf%", "10%%", "group:", "group:a b", "%"]
 )
-def test_an_audience_that_names_nobody_is_refused(text: str) -> None:
+def test_an_audience_that_means_nothing_is_refused(text: str) -> None:
     with pytest.raises(BadInput):
         Audience.parse(text)
 

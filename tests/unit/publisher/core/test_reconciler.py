@@ -1,4 +1,4 @@
-"""What `publisher serve` decides: put back, answer, renew, and never a storm of it."""
+"""What `publisher serve` decides: restore, answer and renew, at a bounded rate."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def effects_of(*events: tuple[float, ReconcileEvent]) -> tuple[ReconcileEffect, 
     return lived(*events)[1][-1]
 
 
-def test_what_makes_the_keeper_renew_is_signed_anew_then() -> None:
-    """Else it would find the same signature old again an hour later, for months."""
+def test_a_signature_that_is_due_for_the_reconciler_is_due_for_the_authority() -> None:
+    """Else `renew` would keep a signature that `step` finds too old, every hour."""
     assert RENEW_UNDER <= RENEW_FRACTION
 
 

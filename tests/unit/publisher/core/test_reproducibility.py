@@ -1,4 +1,4 @@
-"""A training that should have come to the same as an earlier one is compared with it, and differences are named."""
+"""A training is compared with an earlier one of equal inputs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def a_record(number: int, *, accuracy: float = 0.975, int8: str = "b" * 64, **ch
     return TrainingRecord(number, "digits", NOON, lineage, {"float32": "a" * 64, "int8": int8})
 
 
-def test_the_same_again_is_said_to_be_the_same() -> None:
+def test_a_repetition_is_reported_as_the_same() -> None:
     found = repeated([a_record(1), a_record(2)], a_record(3))
     assert found is not None
     assert (found.number, found.same_bytes) == (2, True)
@@ -44,7 +44,7 @@ def test_other_bytes_are_named_with_what_may_be_the_cause() -> None:
     }
 
 
-def test_another_accuracy_is_told_with_both_numbers() -> None:
+def test_another_accuracy_is_reported_with_both_numbers() -> None:
     found = repeated([a_record(1)], a_record(2, accuracy=0.97))
     assert found is not None
     assert found.sentence().startswith("accuracy 0.9700, but training 1 of 2026-06-01 12:00 UTC had 0.9750")
