@@ -281,7 +281,7 @@ class LiveServing:
             state.feedback.fail()
             state.cpu.fail()
             return Prediction(row[0], row, None, None, None, file.version, file.variant, id_)
-        top, confidence = form.choice(row[0])
+        top, confidence = form.top_class(row[0])
         state.feedback.observe(latency_s, top, confidence)
         state.cpu.observe(cpu_s, None, None)
         if id_ % self._sample_every == 0:

@@ -83,7 +83,7 @@ class AnswerFormat:
             each[at] if count > 1 or batch else each for each, batch in zip(outputs, self._has_batch, strict=True)
         )
 
-    def choice(self, output: Array) -> tuple[int | None, float | None]:
+    def top_class(self, output: Array) -> tuple[int | None, float | None]:
         """A classifier's top class, and its value if that is a confidence (0-1)."""
         if not self._classifies:
             return None, None
@@ -97,7 +97,7 @@ def agree(ours: Sequence[Array], theirs: Sequence[Array], form: AnswerFormat, to
 
     `tolerance` is a share of the value, and an absolute difference near zero.
     """
-    ours_top, theirs_top = form.choice(ours[0])[0], form.choice(theirs[0])[0]
+    ours_top, theirs_top = form.top_class(ours[0])[0], form.top_class(theirs[0])[0]
     if ours_top is not None:
         return ours_top == theirs_top
     return all(np.allclose(b, a, rtol=tolerance, atol=tolerance) for a, b in zip(ours, theirs, strict=True))

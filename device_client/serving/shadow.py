@@ -195,8 +195,8 @@ class Shadow:
         if not finite(answer):
             raise ArithmeticError("the shadow's answer is not a number")
         agreed = agree(sampled.answer, answer, form, self._settings.tolerance)
-        top, confidence = form.choice(answer[0])
-        _, live_confidence = form.choice(sampled.answer[0])
+        top, confidence = form.top_class(answer[0])
+        _, live_confidence = form.top_class(sampled.answer[0])
         self._latency.observe(cpu_s, None, None)
         if self._live:
             self._live.compare(agreed)

@@ -11,7 +11,7 @@ from typing import TypeVar
 from protocol.errors import BadSettings
 from protocol.mqtt.broker_url import BrokerUrl
 
-Loaded = TypeVar("Loaded")
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def tls_context(url: BrokerUrl, files: TlsFiles | None) -> ssl.SSLContext | None
     return context
 
 
-def _loaded(path: Path | None, what: str, load: Callable[[], Loaded]) -> Loaded:
+def _loaded(path: Path | None, what: str, load: Callable[[], Content]) -> Content:
     try:
         return load()
     except ssl.SSLError as failed:
