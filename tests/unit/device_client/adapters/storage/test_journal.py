@@ -19,7 +19,7 @@ from device_client.adapters.storage.journal import Journal, StoredModel, read_st
 from device_client.core.outbox_entry import OutboxEntry
 from protocol.errors import BadInput, Busy, FerryError, NoRoom
 
-PROJECT = Path(__file__).resolve().parents[4]
+PROJECT = Path(__file__).resolve().parents[5]
 
 
 @pytest.fixture
