@@ -12,17 +12,16 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
 from protocol.mqtt.broker_url import BrokerUrl
+from tests.recorder import WITHIN_S, poll_until
 
 PROJECT: Final = Path(__file__).resolve().parent.parent
 MOSQUITTO: Final = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 MOSQUITTO_PASSWD: Final = shutil.which("mosquitto_passwd")
-START_S: Final = 30.0
 LOOPBACK: Final = "127.0.0.1"
 BARE: Final = ("allow_anonymous true", "persistence false", "set_tcp_nodelay true", "max_queued_messages 10000")
 
@@ -100,13 +99,14 @@ class Mosquitto:
 
     def _await_port(self) -> None:
         assert self._process is not None
-        deadline_s = time.monotonic() + START_S
-        while time.monotonic() < deadline_s:
-            assert self._process.poll() is None, f"mosquitto ended: {self.log}"
-            with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, self.port), timeout=1):
-                return
-            time.sleep(0.01)  # it does not report when it is ready
-        raise AssertionError(f"mosquitto does not listen: {self.log}")
+        poll_until(self._listens, explain=lambda: f"mosquitto does not listen: {self.log}")
+
+    def _listens(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"mosquitto ended: {self.log}"
+        with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, self.port), timeout=WITHIN_S):
+            return True
+        return False
 
     def reload(self) -> None:
         """Have it read its password and rights files again."""
@@ -124,7 +124,7 @@ class Mosquitto:
         process, self._process = self._process, None
         if process:
             process.send_signal(number)
-            process.wait(START_S)
+            process.wait(WITHIN_S)
 
     def clean_up(self) -> None:
         """Remove its folder."""

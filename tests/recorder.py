@@ -1,4 +1,4 @@
-"""Lists that other threads fill and a test waits on: `Recorder`, and `LinkRecorder` for links.
+"""What tests wait with: `Recorder` and `LinkRecorder` for events, `poll_until` for the rest.
 
 Every wait ends, with an AssertionError that shows what was recorded last.
 """
@@ -12,14 +12,26 @@ from typing import Final, Generic, TypeVar
 
 from protocol.mqtt.link import LinkEvent, Received, SweepCompleted
 
-WITHIN_S: Final = 60.0  # generous: the machine may be busy
-POLL_S: Final = 0.5  # between two checks of `while_`
+WITHIN_S: Final = 180.0  # a limit for tests that fail: the machine may be slow and busy
+CHECK_S: Final = 0.5  # between two checks of `while_`
+POLL_S: Final = 0.02
 Item = TypeVar("Item")
 Event = TypeVar("Event")
 
 
 def _always(_anything: object = None) -> bool:
     return True
+
+
+def poll_until(true: Callable[[], object], within_s: float = WITHIN_S, explain: Callable[[], str] = str) -> None:
+    """Wait for what sends no event, such as another process's file.
+
+    `explain` is what the AssertionError says.
+    """
+    deadline_s = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < deadline_s, f"still not true after {within_s:g} s: {explain()}"
+        time.sleep(POLL_S)
 
 
 class Recorder(Generic[Item]):
@@ -57,7 +69,7 @@ class Recorder(Generic[Item]):
                 left_s = deadline_s - time.monotonic()
                 assert left_s > 0, f"not recorded within {within_s:g} s; the last: {self.items[-6:]}"
                 assert while_(), f"nothing more will come; the last: {self.items[-6:]}"
-                self._changed.wait(min(left_s, POLL_S))
+                self._changed.wait(min(left_s, CHECK_S))
 
 
 class LinkRecorder(Recorder[LinkEvent]):

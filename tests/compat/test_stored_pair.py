@@ -51,7 +51,6 @@ def test_the_device_tells_and_answers_without_a_broker_as_it_did(pair: Path) -> 
         np.testing.assert_allclose([model.predict(row).output for row in x], output, atol=TOLERANCE)
 
 
-@pytest.mark.timeout(300)
 def test_the_registry_releases_the_next_version_and_the_device_follows(
     pair: Path, broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any, Final
 
 from device_client.core.state import Device
 from tests.integration.command_result import CommandResult
-from tests.recorder import WITHIN_S
+from tests.recorder import WITHIN_S, poll_until
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 COMMAND: Final = (sys.executable, "-c", "from device_client.cli import main; main()")
@@ -83,10 +82,7 @@ class DeviceFolder:
 
     def until_delivered(self, within_s: float = WITHIN_S) -> None:
         """Wait until no outcome is left in the outbox."""
-        deadline_s = time.monotonic() + within_s
-        while left := self.outbox():
-            assert time.monotonic() < deadline_s, f"never acknowledged: {list(left.values())}"
-            time.sleep(0.05)  # another process's database tells nobody
+        poll_until(lambda: not self.outbox(), within_s, lambda: f"never acknowledged: {self.outbox()}")
 
     def _rows(self, query: str, argument: str) -> list[Any]:
         journal = self.state / "journal.db"
@@ -177,11 +173,13 @@ class Process:
 
     def wait_for_stderr(self, text: str, within_s: float = WITHIN_S) -> None:
         """Wait for a word on stderr."""
-        deadline_s = time.monotonic() + within_s
-        while text not in self.stderr:
-            assert time.monotonic() < deadline_s, f"{text!r} was not said: {self.stderr}"
-            assert self.alive, f"it has ended: {self.stderr}"
-            time.sleep(0.05)  # a file tells nobody when it grows
+
+        def written() -> bool:
+            found = text in self.stderr
+            assert found or self.alive, f"it has ended: {self.stderr}"
+            return found
+
+        poll_until(written, within_s, lambda: f"{text!r} is not in {self.stderr}")
 
 
 def start(folder: DeviceFolder, *command: str) -> Process:

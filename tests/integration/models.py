@@ -25,7 +25,7 @@ def make(folder: Path) -> None:
     """Write every model of the table above, in about ten seconds."""
     quiet = {**os.environ, "TF_USE_LEGACY_KERAS": "1"}  # does not import Keras 3
     run = subprocess.run(
-        [sys.executable, __file__, str(folder)], env=quiet, capture_output=True, text=True, timeout=200, check=False
+        [sys.executable, __file__, str(folder)], env=quiet, capture_output=True, text=True, timeout=500, check=False
     )
     assert run.returncode == 0, run.stderr
 

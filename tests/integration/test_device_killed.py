@@ -39,7 +39,7 @@ ODDS = (4, 3, 4, 3, 1)
 LONGEST_S = {"fetching": 0.4, "proving": 0.5, "shadowing": 0.2, "probation": 0.4, "committed": 0.02}
 KNOWN_ROWS = 40
 SLOW = {"rate_max_bytes_s": 25 * CHUNK_BYTES}  # fetching takes a third of a second
-pytestmark = pytest.mark.timeout(480)
+pytestmark = pytest.mark.timeout(1_200)
 
 
 @dataclass

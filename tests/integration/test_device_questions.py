@@ -24,7 +24,7 @@ from tests.integration.fleet import PROJECT, DeviceFolder, a_device, running
 from tests.integration.fleet_observer import FleetObserver, observing
 from tests.integration.unchecked_publisher import Source, UncheckedPublisher
 from tests.pages import page
-from tests.recorder import WITHIN_S
+from tests.recorder import WITHIN_S, poll_until
 
 ROWS: Final = 5
 CLIENTS: Final = ("mosquitto_pub", "mosquitto_sub", "mosquitto_rr")
@@ -225,8 +225,5 @@ def test_the_example_asks(scene: Scene) -> None:
 
 def test_the_command_after_a_swap_has_found_the_new_file_in_the_link(scene: Scene) -> None:
     followed, (version,) = scene.pi.path / "followed", scene.publisher.manifests.values()
-    until_s = time.monotonic() + WITHIN_S
-    while not followed.exists() or not followed.read_text().endswith("\n"):
-        assert time.monotonic() < until_s
-        time.sleep(0.02)  # a program of its own, which tells nobody
+    poll_until(lambda: followed.exists() and followed.read_text().endswith("\n"))
     assert followed.read_text().splitlines() == [f"1.0.0 probation now {version.variants[0].sha256}  -"]

@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from protocol.messages.manifest import Measured, Requirements
 from protocol.topics import Kind
 from publisher.learning.artifacts.build import BuiltVersion
@@ -54,7 +52,6 @@ def reason(status: Mapping[str, Any]) -> str:
     return str(status["reason"])
 
 
-@pytest.mark.timeout(300)
 def test_devices_with_different_budgets_take_different_variants_and_say_why(digits: Path, tmp_path: Path) -> None:
     with mosquitto() as broker:
         settings = Settings.read({"broker": broker.url, "registry": str(tmp_path / "registry")}, {})

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -18,17 +17,9 @@ from device_client.service.device_service import DeviceService
 from device_client.settings.loader import load
 from protocol.errors import BadSettings
 from tests.builders import an_authority
+from tests.recorder import WITHIN_S, poll_until
 
-WITHIN_S: Final = 60.0
 NOTE: Final = 'echo "$EDGEFERRY_SWAP_VERSION" >> notes'
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Wait for a program that tells nobody."""
-    give_up_s = time.monotonic() + WITHIN_S
-    while not true():
-        assert time.monotonic() < give_up_s
-        time.sleep(0.01)
 
 
 def a_swap(version: str, *, state: str = "probation", reason: str = "all is well") -> Swapped:
@@ -56,10 +47,10 @@ class Scene:
         return notes.read_text().splitlines() if notes.exists() else []
 
     def until_noted(self, *lines: str) -> None:
-        until(lambda: self.noted() == list(lines))
+        poll_until(lambda: self.noted() == list(lines))
 
     def until_said(self, words: str) -> None:
-        until(lambda: words in self._log.text)
+        poll_until(lambda: words in self._log.text)
 
     def close(self) -> None:
         for command in self._commands:
@@ -106,7 +97,7 @@ def test_one_runs_at_a_time_and_of_those_that_wait_the_last_swap_wins(scene: Sce
         command.notify(a_swap(version))
     for told in (("1", "end", "4"), ("1", "end", "4", "end")):
         (scene.folder / "gate").write_text("go\n")
-        until(lambda told=told: tuple(scene.noted()[: len(told)]) == told)  # type: ignore[misc] # a lambda's default
+        poll_until(lambda told=told: tuple(scene.noted()[: len(told)]) == told)  # type: ignore[misc] # a lambda's default
     assert scene.noted() == ["1", "end", "4", "end"]
 
 
@@ -114,7 +105,7 @@ def test_the_same_version_again_is_news_only_when_another_was_between(scene: Sce
     command = scene.runs(NOTE)
     for number, version in enumerate(("1", "2", "1"), 1):
         command.notify(a_swap(version))
-        until(lambda number=number: len(scene.noted()) == number)  # type: ignore[misc] # a lambda's default
+        poll_until(lambda number=number: len(scene.noted()) == number)  # type: ignore[misc] # a lambda's default
         command.notify(a_swap(version, reason="seen once more"))
     command.notify(a_swap("3"))
     scene.until_noted("1", "2", "1", "3")
@@ -134,7 +125,7 @@ def test_a_command_that_hangs_is_ended_with_its_children_and_the_next_one_runs(s
     command = scene.runs(hang, timeout_s=3)
     command.notify(a_swap("1"))
     scene.until_said("follow took longer than 3 s and was ended")
-    until(lambda: is_gone(int(scene.noted("child")[0])))
+    poll_until(lambda: is_gone(int(scene.noted("child")[0])))
     command.notify(a_swap("2"))
     scene.until_noted("1", "2")
 

@@ -15,11 +15,12 @@ from types import TracebackType
 from typing import Final, Self
 
 import numpy as np
+import zstandard
 from numpy.typing import NDArray
 
 from device_client.adapters.runtime.tflite import open_model
 from protocol.content import chunks
-from protocol.content.encodings import RAW, ZSTD, encode_zstd
+from protocol.content.encodings import RAW, ZSTD, ZSTD_WINDOW_MAX_BYTES
 from protocol.messages.manifest import Contract, Encoding, Golden, Manifest, Measured, Requirements, Variant
 from protocol.messages.plan import Plan, Rule
 from protocol.mqtt.broker_url import BrokerUrl
@@ -58,6 +59,14 @@ def golden_of(inputs: Float32, answers: Float32) -> bytes:
     archive = io.BytesIO()
     np.savez(archive, input_0=inputs, float32_output_0=answers)
     return archive.getvalue()
+
+
+def pack(plain: Path, packed: Path) -> None:
+    """Compress at a fast level. A device's memory depends on the window alone, which is a release's."""
+    window_log = ZSTD_WINDOW_MAX_BYTES.bit_length() - 1
+    parameters = zstandard.ZstdCompressionParameters.from_level(1, window_log=window_log, write_checksum=False)
+    with plain.open("rb") as source, packed.open("wb") as target:
+        zstandard.ZstdCompressor(compression_params=parameters).copy_stream(source, target)
 
 
 class UncheckedPublisher:
@@ -147,7 +156,7 @@ class UncheckedPublisher:
         path = plain
         if kind == ZSTD:
             path = self._folder / f"{plain.name}.zst"
-            assert encode_zstd(plain, path), "nothing is saved by packing this"
+            pack(plain, path)
         cut = chunks.cut(path)
         if upload:
             self._upload(path, cut)
