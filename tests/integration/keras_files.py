@@ -28,7 +28,7 @@ def make(folder: Path) -> None:
         "KERAS_BACKEND": "tensorflow",
     }  # fmt: skip
     run = subprocess.run(
-        [sys.executable, __file__, str(folder)], env=quiet, capture_output=True, text=True, timeout=200, check=False
+        [sys.executable, __file__, str(folder)], env=quiet, capture_output=True, text=True, timeout=500, check=False
     )
     assert run.returncode == 0, run.stderr
 
