@@ -86,7 +86,7 @@ def test_an_example_goes_from_a_csv_file_to_a_device_and_on_to_its_next_version(
     publisher: PublisherCli, broker: Mosquitto, tmp_path: Path
 ) -> None:
     recipe = put_example("from_csv", tmp_path)
-    publisher.run("release", "fields", "--version", "1.0.0", "--recipe", recipe)
+    publisher.run_here("release", "fields", "--version", "1.0.0", "--recipe", recipe)
     ladder = ("compress", "--recipe", recipe, "--rungs", "pruned-80-int8", "--out", tmp_path / "ladder")
     compressed = publisher.run_here(*ladder, "--from", "1.0.0", "--model", "fields").err
     assert len(list((tmp_path / "ladder").rglob("*.tflite"))) == 2  # the parent is always built
