@@ -15,7 +15,7 @@ from rich.console import Console
 from protocol.errors import BadInput
 from publisher.commands.common_options import CommandContext
 from publisher.demo.scenario import Findings, run_scenario
-from publisher.views.tables import fleet
+from publisher.views.tables import fleet_table
 
 FOLD: Final = 76  # columns, beside an indent of two
 
@@ -60,7 +60,7 @@ def _run(ctx: CommandContext, folder: Path, *, embedded: bool, stay: bool) -> No
 def _show(findings: Findings) -> None:
     console = Console(highlight=False, emoji=False, markup=False)
     console.print("\nThe fleet, as `publisher status` shows it:")
-    console.print(fleet(findings.rows))
+    console.print(fleet_table(findings.rows))
     for what, (topic, line) in (("A refusal", findings.event), ("A window of feedback", findings.feedback)):
         console.print(f"\n{what}, as it stood on {topic}:")
         text = line.decode()  # one line on the wire; folded here

@@ -95,7 +95,7 @@ def show(
             return
         found = show_version(context, model, version)
     facts = {**json_output.of_manifest(found.manifest), "audience": list(found.audience), "lineage": found.lineage}
-    ctx.show(facts, lambda: Group(tables.manifest(found.manifest, found.audience), Text(lines(found.lineage))))
+    ctx.show(facts, lambda: Group(tables.manifest_view(found.manifest, found.audience), Text(lines(found.lineage))))
 
 
 def _show_model(ctx: CommandContext, shown: ModelShown) -> None:
@@ -109,8 +109,8 @@ def _show_model(ctx: CommandContext, shown: ModelShown) -> None:
     none = Text(
         f"no version of {shown.model} is released: publisher release {shown.model} --version VERSION --recipe FILE"
     )
-    released = none if shown.plan is None else tables.versions(shown.versions, shown.plan)
-    trained = (Text(), tables.trainings(shown.trainings, shown.released_as)) if shown.trainings else ()
+    released = none if shown.plan is None else tables.version_table(shown.versions, shown.plan)
+    trained = (Text(), tables.training_table(shown.trainings, shown.released_as)) if shown.trainings else ()
     ctx.show(facts, lambda: Group(released, *trained))
 
 
@@ -127,7 +127,7 @@ def _password(path: Path) -> str:
 
 def _show_status(ctx: CommandContext, fleet: FleetStatus) -> None:
     facts = {**json_output.of_fleet(fleet.rows), "at": fleet.at.isoformat(), "unreadable_messages": fleet.unreadable}
-    ctx.show(facts, lambda: tables.fleet(fleet.rows))
+    ctx.show(facts, lambda: tables.fleet_table(fleet.rows))
 
 
 def _follow(ctx: CommandContext, reader: FleetStatusReader, shown: FleetStatus) -> None:
@@ -149,4 +149,4 @@ def _redraw(fleets: Iterator[FleetStatus]) -> None:
     console = Console(highlight=False, emoji=False, markup=False)
     with Live(console=console, screen=True, auto_refresh=False) as live:
         for fleet in fleets:
-            live.update(tables.fleet(fleet.rows), refresh=True)
+            live.update(tables.fleet_table(fleet.rows), refresh=True)

@@ -160,4 +160,4 @@ def _show(ctx: CommandContext, released: Released, audience: str) -> None:
     head = f"released {manifest.model} {manifest.version} to {audience} (plan {released.plan.sequence})"
     sent = f"{counted(uploaded.chunks, 'chunk')} uploaded, {size_text(uploaded.size_bytes)}"
     tail = f"{sent}; watch it: publisher status --watch"
-    ctx.show(facts, lambda: Group(Text(head), tables.variants(manifest), Text(tail)))
+    ctx.show(facts, lambda: Group(Text(head), tables.variant_table(manifest), Text(tail)))

@@ -48,7 +48,7 @@ def show(ctx: CommandContext, model: Model) -> None:
     """Show a model's plan: who runs what, and how it came to that. Asks no broker."""
     with open_context(ctx.settings, ctx.progress(), broker=False) as context:
         plan = current_plan(context, model)
-    ctx.show(json_output.of_plan(plan), lambda: tables.plan(plan))
+    ctx.show(json_output.of_plan(plan), lambda: tables.plan_view(plan))
 
 
 def hold(ctx: CommandContext, model: Model) -> None:

@@ -22,7 +22,7 @@ _STYLES = {
 }  # fmt: skip
 
 
-def fleet(rows: Iterable[Row]) -> RenderableType:
+def fleet_table(rows: Iterable[Row]) -> RenderableType:
     """One row for each device and model, and a summary."""
     listed = list(rows)
     if not listed:
@@ -40,7 +40,7 @@ def fleet(rows: Iterable[Row]) -> RenderableType:
     return Group(table, Text(_summary_text(listed)))
 
 
-def variants(manifest: Manifest) -> RenderableType:
+def variant_table(manifest: Manifest) -> RenderableType:
     """The variants of a version."""
     table = _table("variant", "size", "on the wire", "accuracy", "agrees", "latency")
     for column in table.columns[1:]:
@@ -56,7 +56,7 @@ def variants(manifest: Manifest) -> RenderableType:
     return table
 
 
-def versions(manifests: Iterable[Manifest], plan: Plan) -> RenderableType:
+def version_table(manifests: Iterable[Manifest], plan: Plan) -> RenderableType:
     """The versions of a model, newest first."""
     table = _table("version", "created", "accuracy", "goes to", "notes")
     for manifest in reversed(list(manifests)):
@@ -69,7 +69,7 @@ def versions(manifests: Iterable[Manifest], plan: Plan) -> RenderableType:
     return table
 
 
-def trainings(records: Sequence[TrainingRecord], released_as: Mapping[int, str]) -> RenderableType:
+def training_table(records: Sequence[TrainingRecord], released_as: Mapping[int, str]) -> RenderableType:
     """The last trainings of a model, newest first."""
     table = _table("training", "at", "recipe", "epochs", "seed", "accuracy", "released as")
     for record in reversed(records[-TRAININGS_SHOWN:]):
@@ -82,7 +82,7 @@ def trainings(records: Sequence[TrainingRecord], released_as: Mapping[int, str])
     return table
 
 
-def manifest(shown: Manifest, audience: Iterable[str]) -> RenderableType:
+def manifest_view(shown: Manifest, audience: Iterable[str]) -> RenderableType:
     """One version."""
     tensors = [
         f"{side} {index}: {tensor.dtype} {list(tensor.shape)} {tensor.name}"
@@ -94,10 +94,10 @@ def manifest(shown: Manifest, audience: Iterable[str]) -> RenderableType:
     lines += [f"notes: {shown.notes}"] if shown.notes else []
     lines += [f"forced past: {shown.forced}"] if shown.forced else []
     lines += [f"labels: {', '.join(shown.labels[:20])}{' …' if len(shown.labels) > 20 else ''}"] if shown.labels else []
-    return Group(*(Text(line) for line in (*lines, *tensors)), variants(shown))
+    return Group(*(Text(line) for line in (*lines, *tensors)), variant_table(shown))
 
 
-def plan(current: Plan) -> RenderableType:
+def plan_view(current: Plan) -> RenderableType:
     """Which device should run what, in matching order, and the plan's history."""
     state = "held; " if current.hold else ""
     head = Text(f"{current.model}: plan {current.sequence}, {state}{current.urgency}")

@@ -35,16 +35,16 @@ IDX_UINT8: Final = 8  # the third byte of an IDX file that holds bytes
 
 def mnist() -> Four:
     """70,000 digits (samples, 28, 28) uint8. Raises MissingPart, BadRecipe."""
-    return _load("mnist", [folder() / MNIST], lambda paths: _read_npz(paths[0]))
+    return _load("mnist", [datasets_folder() / MNIST], lambda paths: _read_npz(paths[0]))
 
 
 def fashion_mnist() -> Four:
     """The same shapes, of clothes."""
-    place = folder() / "fashion-mnist"
+    place = datasets_folder() / "fashion-mnist"
     return _load("fashion_mnist", [place / name for name in FASHION], _read_idx_files)
 
 
-def folder() -> Path:
+def datasets_folder() -> Path:
     """The folder where Keras keeps data sets."""
     home = os.environ.get(HOME)
     return (Path(home) if home else Path.home() / ".keras").expanduser() / "datasets"
@@ -88,7 +88,7 @@ def _fetch(name: str, paths: list[Path]) -> Four:
     try:
         with silence_tensorflow():
             keras: Any = importlib.import_module(f"tf_keras.datasets.{name}")
-            (x_train, y_train), (x_test, y_test) = keras.load_data(cache_dir=str(folder().parent))
+            (x_train, y_train), (x_test, y_test) = keras.load_data(cache_dir=str(datasets_folder().parent))
     except FerryError:
         raise
     except Exception as failure:

@@ -55,7 +55,7 @@ def test_each_training_tells_in_which_version_it_went_out(folder: Path) -> None:
     found = shown(folder, "digits")
     assert dict(found.released_as) == {1: "1.0.0"}
     page = io.StringIO()
-    Console(file=page, width=80).print(tables.trainings(found.trainings, found.released_as))
+    Console(file=page, width=80).print(tables.training_table(found.trainings, found.released_as))
     assert [line.split() for line in page.getvalue().splitlines()[1:]] == [
         ["2", "2026-06-01", "12:00", "fields", "20", "4", "0.976", "-"],
         ["1", "2026-06-01", "12:00", "fields", "20", "4", "0.976", "1.0.0"],
