@@ -133,7 +133,7 @@ def _note(life: Life, room: DeviceHarness, at_h: float, turned_deg: float, *, lo
     life.samples.append(Sample(at_h, turned_deg, drift, value, moment.history.interval_s if waits or looked else None))
     if looked and moment.history.interval_s is not None:
         weighed = score(SMART, moment.seen.readings.quality, expected)
-        life.checks.append(Check(at_h, moment.history.interval_s, weighed.told))
+        life.checks.append(Check(at_h, moment.history.interval_s, weighed.figures))
     for said in room.statuses:
         if said.state == "fetching" and said.latest_version:
             life.taken_h.setdefault(said.latest_version, at_h)

@@ -1,6 +1,6 @@
-"""Builders: a whole, valid thing in one call; only what a test is about is said. Add yours below, typed and by keyword.
+"""Builders of valid records; a test gives only the fields that it is about.
 
-Everything here is deterministic but the keys of an authority; `NOON` is the time where a test does not care.
+Deterministic except for an authority's keys. `NOON` is the default time.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def a_variant(
 
 
 def a_contract(*, features: int = 784, classes: int = 10) -> Contract:
-    """What the digits model takes and gives."""
+    """The contract of the digits model."""
     return Contract(
         inputs=(Tensor(name="image", shape=(1, features), value_min=0.0, value_max=1.0),),
         outputs=(Tensor(name="scores", shape=(1, classes)),),
@@ -99,7 +99,7 @@ def a_manifest(
 
 
 def a_rule(version: str = "1.0.0", **more: Any) -> Rule:
-    """A rule that matches every device unless told otherwise."""
+    """A rule that matches every device by default."""
     return Rule(version=version, **more)
 
 
@@ -111,7 +111,7 @@ def a_plan(
     rules: Iterable[Rule] | None = None,
     **more: Any,
 ) -> Plan:
-    """A plan that gives every device `version`; `rules` instead of it when given, none when `version` is None."""
+    """A plan of one rule for `version`, or of `rules`; None for no rule."""
     default = [a_rule(version)] if version else []
     return Plan(
         model=model,
@@ -123,17 +123,17 @@ def a_plan(
 
 
 def a_status(state: State = "committed", *, device: str = "pi-1", model: str = "digits", **more: Any) -> Status:
-    """Where a device stands."""
+    """A device's status."""
     return Status(state=state, device=device, model=model, at=more.pop("at", NOON), **more)
 
 
 def a_presence(device: str = "pi-1", *, online: bool = True, **more: Any) -> Presence:
-    """Whether a device is there."""
+    """A device's presence."""
     return Presence(device=device, online=online, session=more.pop("session", "s1"), at=more.pop("at", NOON), **more)
 
 
 def an_outcome(outcome: str = "adopted", *, version: str = "1.0.0", device: str = "pi-1", **more: Any) -> Outcome:
-    """Something final happened on a device."""
+    """A final outcome on a device."""
     fields: dict[str, Any] = {
         "reason": "all is well",
         "model": "digits",
@@ -161,13 +161,13 @@ def a_wants(chunks: Iterable[str] | None = None, *, device: str = "pi-1", model:
 
 
 def an_answer(mark: ShortValue = "a", *, device: str = "pi-1", model: str = "digits", **more: Any) -> InferenceResponse:
-    """What a model said to one question."""
+    """One inference response."""
     said: dict[str, Any] = {"label": "7", "class_": 7, "confidence": 0.9, "version": "1.0.0", "outputs": ([0.1, 0.9],)}
     return InferenceResponse(id=mark, device=device, model=model, **(said | more))
 
 
 class KeyRing:
-    """Private keys in memory: made when first asked for; a role can lose them."""
+    """Private keys in memory, made on first use; a role can lose them."""
 
     def __init__(self, keys: Mapping[str, Sequence[Signer]] | None = None) -> None:
         self.keys: dict[str, list[Signer]] = {role: list(signers) for role, signers in (keys or {}).items()}
@@ -180,7 +180,7 @@ class KeyRing:
         return self.keys.setdefault(role, [CryptoSigner.generate_ed25519()])
 
     def lose(self, role: str) -> None:
-        """From now on the keys of this role are not there."""
+        """Make the keys of this role unavailable."""
         self._lost.add(role)
 
 
@@ -197,19 +197,19 @@ def an_authority(*, keys: KeyRing | None = None, now: datetime = NOON, **more: A
 def a_bundle(
     plan: Plan | None = None, *, manifests: Sequence[Manifest] | None = None, authority: Authority | None = None
 ) -> tuple[Authority, bytes]:
-    """An announcement and the authority that signed it; without `manifests`, each version of the plan gets one."""
+    """A signed announcement and its authority, by default with a manifest each."""
     plan = plan or a_plan()
     manifests = manifests or [a_manifest(version, model=plan.model) for version in plan.versions()]
     return (authority or an_authority()).publish(plan, manifests, plan.created)
 
 
 def a_policy(*, device: str = "pi-1", model: str = "digits", **more: Any) -> Policy:
-    """The choices of an owner who changed nothing."""
+    """The default policy."""
     return Policy(device=device, model=model, **more)
 
 
 def fit_readings(*, local_minute: int = 12 * 60, **more: Any) -> Readings:
-    """A device that every condition is content with; `local_minute` of the day of `NOON`, in UTC."""
+    """Readings that meet every condition; `local_minute` of the day, in UTC."""
     fields: dict[str, Any] = {
         "cpu_percent": 10.0,
         "memory_free_bytes": 10**9,
@@ -229,13 +229,13 @@ def fit_readings(*, local_minute: int = 12 * 60, **more: Any) -> Readings:
 
 
 def a_tally(inputs: int = 200, *, agreed: int | None = None, live_errors: int = 0, **more: Any) -> Tally:
-    """As many inputs as any verdict wants, with both models of one mind."""
+    """Enough inputs for any verdict, on which both models agree."""
     counted = {"inputs": inputs, "agreed": inputs if agreed is None else agreed}
     return Tally(**(counted | {"live_inferences": inputs, "live_errors": live_errors} | more))
 
 
 def an_installed(version: str = "1.0.0", *, variant: str = "float32", latency_ms: float | None = None) -> Installed:
-    """A version on the disk."""
+    """An installed version."""
     manifest = a_manifest(version)
     found = manifest.variant(variant)
     assert found is not None

@@ -1,7 +1,6 @@
-"""One device's core, driven by hand: tell it what happened, look at what it became and what it asked for.
+"""One device's core, driven event by event, with its state and effects after each.
 
-No adapters and no time of its own. After every step it is checked that the state survives its journal, and that every
-reason can be told.
+No adapters, no clock of its own. Each step checks that the state survives its JSON.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ ROAD: Final = (Phase.ASSIGNED, Phase.FETCHING, Phase.PROVING, Phase.SHADOWING, P
 
 
 class Life:
-    """A device named pi-1 that is connected; `asked` holds every effect so far, `told` every status that differed."""
+    """A connected device. `asked`: all effects; `told`: every status that differed."""
 
     def __init__(self, device: Device | None = None, policy: Policy | None = None) -> None:
         self.policy = policy or a_policy()
@@ -47,31 +46,31 @@ class Life:
 
     @property
     def device(self) -> Device:
-        """What it remembers."""
+        """The saved part of the state."""
         return self.state.device
 
     @property
     def phase(self) -> Phase:
-        """Where it stands."""
+        """The phase."""
         return self.state.device.phase
 
     @property
     def live(self) -> str | None:
-        """The version that it serves."""
+        """The live version."""
         return self.device.live.version if self.device.live else None
 
     @property
     def previous(self) -> str | None:
-        """The version that it would go back to."""
+        """The previous version."""
         return self.device.previous.version if self.device.previous else None
 
     @property
     def outcomes(self) -> list[tuple[str, str, int]]:
-        """All that was announced: outcome, version, attempt."""
+        """Announced outcomes: outcome, version, attempt."""
         return [(said.outcome, said.version, said.attempt) for said in self.asked if isinstance(said, Announce)]
 
     def sees(self, event: Event, *, after_s: float = 0.0) -> Effects:
-        """Let something happen; return what the device asks for."""
+        """Step through an event; return the effects."""
         self.now_s += after_s
         before = self.device
         self.state, effects = step(self.policy, self.state, event, self.now_s)
@@ -99,7 +98,7 @@ class Life:
         return self.sees(ReadingsTaken(fit_readings(**readings)))
 
     def waits(self, seconds: float | None = None) -> Effects:
-        """Time passes: this long, or until the device wants to look again."""
+        """Time passes: this long, or until the next check."""
         if seconds is None:
             due_s = wake_s(self.policy, self.state)
             assert due_s is not None, f"nothing is waited for in {self.phase}: {self.device.reason}"
@@ -118,7 +117,7 @@ class Life:
         return self.sees(ProofEnded(sha256, passed, reason, samples=16, max_error=0.001, latency_ms_p50=LATENCY_MS))
 
     def counts(self, *, after_s: float = LONG_S, held: str = "", **tally: Any) -> Effects:
-        """The counts are looked at, when everything has had its time."""
+        """The counts are read, after every deadline by default."""
         return self.sees(TallyTaken(a_tally(**tally), held), after_s=after_s)
 
     def goes_to(self, phase: Phase, version: str = "2.0.0") -> Life:
@@ -144,7 +143,7 @@ class Life:
         return self
 
     def misses(self, *chunks: str) -> Effects:
-        """The store has looked at the blob under way: these are missing."""
+        """The store reports these chunks of the blob as missing."""
         download = self.state.moment.download
         assert download is not None
         names = tuple(a_hash(chunk) for chunk in chunks)

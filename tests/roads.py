@@ -1,7 +1,7 @@
-"""Every road that the device's table opens: each kind of state met with each kind of event, until nothing new comes.
+"""All transitions of the device's table: each kind of state with each kind of event.
 
-The core is asked, not read: `roads()` is what it does. States that differ only in the time, the link or a sequence
-number count as one. What is written from this is docs/STATES.md.
+`roads()` runs the core until nothing new comes. States that differ only in time, link
+or sequence number count as one. docs/STATES.md is written from it.
 """
 
 from __future__ import annotations
@@ -87,9 +87,9 @@ MANIFESTS: Final = {version: _manifest(version) for version in (OLD, NEW)}
 
 @cache
 def roads() -> Roads:
-    """To which phases each event leads from each phase, those that it leaves as they are included.
+    """The phases to which each event leads from each phase, itself included.
 
-    Another variant of what runs (`core.refit`) is a journey of its own: all of it at once would take a minute.
+    Another variant (`variants.switching`) is explored by itself: together is too slow.
     """
     settled = a_device(Phase.COMMITTED, plan=_plan(1, NEWER), committed=(OLD, NEW))
     settled = settled.becomes(live=_installed(NEW), previous=_installed(OLD), manifests=MANIFESTS)
@@ -126,7 +126,7 @@ def _plans(state: State, wishes: Wishes) -> Iterator[Happening]:
 
 
 def _files(state: State) -> Iterator[Happening]:
-    """What can happen to the files that it has and fetches."""
+    """Events about files that it has and fetches."""
     device, download = state.device, state.moment.download
     if download:
         blob = download.sha256

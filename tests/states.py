@@ -1,7 +1,8 @@
-"""What can go wrong in each state, and what becomes of it: one row for each, as a chain of states.
+"""What can go wrong in each state, and the chain of states after it, row by row.
 
-`tests/unit/device_client/core/test_states.py` walks the rows, docs/STATES.md lists them. A phase needs at least one
-`Error_in_` and one `Killed_in_`; a mishap that ends in another way than its neighbours gets a row of its own.
+`tests/unit/device_client/core/test_states.py` walks the rows, docs/STATES.md lists
+them. Each phase needs an `Error_in_` and a `Killed_in_`; faults
+with another end get a row of their own.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ LOST: Final = "the file of 1.0.0 could not be opened: truncated"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One mishap. `visited`: the states from there to rest, on the good road as soon as there is one again.
+    """One fault. `visited`: the states from there to rest, without another fault.
 
-    `says`: stands in the first status after it. `serves`: the version that answers just after it. `ends`: the outcomes
-    that were announced in the end.
+    `says`: in the first status after it. `serves`: the live version just after it.
+    `ends`: the outcomes announced in the end.
     """
 
     kind: str
@@ -77,7 +78,7 @@ def seasoned() -> Life:
 
 
 def empty() -> Life:
-    """A device on its first day."""
+    """A device without a model."""
     return Life(policy=a_policy(trial=TrialLimits(restarts_max=RESTARTS_MAX)))
 
 
@@ -97,7 +98,7 @@ def brought_to(life: Life, phase: Phase) -> Life:
 
 
 def goes_on(life: Life) -> None:
-    """From wherever it is, on the good road to rest."""
+    """From any phase to rest, without a fault."""
     for _ in range(12):
         match life.phase:
             case Phase.ASSIGNED | Phase.DEFERRED:
@@ -131,7 +132,7 @@ def spoils(version: str) -> Callable[[Life], object]:
 
 
 def dies_in(phase: Phase) -> Callable[[Life], None]:
-    """The process ends under the same trial, again and again."""
+    """The process ends repeatedly during the same trial."""
 
     def again_and_again(life: Life) -> None:
         for _ in range(RESTARTS_MAX + 1):
@@ -279,6 +280,6 @@ KILLED: Final = (
     Row("Killed", C, "", Life.restarts, (), "", NEW),
     Row("Killed", RB, "", Life.restarts, (), "", ends=(("rolled_back", NEW),)),
 )  # fmt: skip
-"""The process ends; what was saved comes back through its JSON, the moment is lost, `Started` comes."""
+"""The process ends; the saved state comes back through its JSON, then `Started`."""
 
 ROWS: Final = ERRORS + KILLED

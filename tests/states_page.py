@@ -1,8 +1,9 @@
-"""Writes the device's table for readers: docs/STATES.md, and the overview in docs/ARCHITECTURE.md.
+"""Writes docs/STATES.md and the overview in docs/ARCHITECTURE.md from the code.
 
-Nothing is told here that is not told by the code: meanings and docstrings stand beside what they explain, roads are
-what the core does when it is asked (`tests.roads`), and mishaps are rows that are walked (`tests.states`).
-`python -m tests.states_page` rewrites both; tests/unit/device_client/core/test_states.py fails when that was forgotten.
+The texts are docstrings of events and reactions, the transitions are found by running
+the core (`tests.roads`), and the faults are tested rows (`tests.states`). `python -m
+tests.states_page` rewrites both; tests/unit/device_client/core/test_states.py fails
+when that was forgotten.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def _away(phase: Phase, found: Roads) -> str:
 def _mishaps(phase: Phase) -> Iterator[tuple[str, ...]]:
     for row in ROWS:
         if row.phase is phase:
-            yield f"`{row.name}`", row.says or "nothing new", row.serves or "nobody", _then(row)
+            yield f"`{row.name}`", row.says or "nothing new", row.serves or "nothing", _then(row)
 
 
 def _then(row: Row) -> str:

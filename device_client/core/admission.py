@@ -96,7 +96,7 @@ def may_begin(
         interval_s=history.interval_s,
     )
     decision = decide(policy.strategy, occasion)
-    checked_at_s = now_s if decision.looked else history.checked_at_s
+    checked_at_s = now_s if decision.checked else history.checked_at_s
     history = replace(history, interval_s=decision.interval_s, checked_at_s=checked_at_s)
     if not decision.begin:
         return NotYet(decision.reason, decision.next_check_s), history
@@ -125,7 +125,7 @@ def _reason_to_hurry(policy: Policy, goal: Goal, quality: Score | None) -> str:
     """The figures of a live model so bad that they waive comfort; empty otherwise."""
     if goal.urgent or quality is None or not isinstance(policy.strategy, Smart):
         return ""
-    return quality.told if presses(policy.strategy, quality.value) else ""
+    return quality.figures if presses(policy.strategy, quality.value) else ""
 
 
 def _target(device: Device, goal: Goal, selection: VariantSelection) -> Target:

@@ -17,7 +17,7 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 Share = Annotated[float, Field(ge=0, le=1)]
 YEAR_S: Final = 366 * 86_400.0  # more is a slip, and at some point no date any more
 Seconds = Annotated[float, Field(ge=0, le=YEAR_S)]
-Pause = Annotated[float, Field(ge=0.1, le=YEAR_S)]  # seconds between two looks: none may spin
+Pause = Annotated[float, Field(ge=0.1, le=YEAR_S)]  # seconds between two checks: none may spin
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 Bytes = Annotated[int, Field(ge=0, le=2**53)]
@@ -134,7 +134,7 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Periodic:
-    """Look every so often, or only in windows of local time."""
+    """Check at an interval, or only in windows of local time."""
 
     every_s: float = 6 * 3600.0
     windows: tuple[TimeWindow, ...] = ()
@@ -150,16 +150,14 @@ class Conditional:
 
 @dataclass(frozen=True, slots=True)
 class Smart:
-    """Look the sooner, the worse the live model does; and when it does badly, wait for
-    no comfort.
-    """
+    """Check more often the worse the live model does; if it is bad, waive comfort."""
 
     interval_min_s: float = 900.0
     interval_max_s: float = 86_400.0
-    quality_good: float = 0.95  # from here on nothing is urged
-    quality_bad: float = 0.75  # from here down it is as urgent as can be
+    quality_good: float = 0.95  # from here up the interval is the longest
+    quality_bad: float = 0.75  # from here down it is the shortest
     comfort_score: float = 0.2  # under this score comfort is waived
-    inferences_min: int = 30  # fewer say nothing
+    inferences_min: int = 30  # fewer are no evidence
 
 
 Strategy = Periodic | Conditional | Smart
@@ -265,7 +263,7 @@ class TrialLimits:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Everything that `step` is told once."""
+    """All choices that `step` needs."""
 
     device: str
     model: str
@@ -274,7 +272,7 @@ class Policy:
     prefer: Literal["accuracy", "size"] = "accuracy"
     memory_budget_bytes: int | None = None
     latency_budget_ms: float | None = None  # against what the publisher measured, then against the proof's own figure
-    variant_recheck_s: float = 3_600.0  # how often a committed version's other variants are looked at
+    variant_recheck_s: float = 3_600.0  # how often a committed version's variants are compared
     delegated: bool = False  # runs on delegates, which the publisher did not measure
     known_encodings: frozenset[str] = frozenset({"raw"})
     strategy: Strategy = field(default_factory=Conditional)

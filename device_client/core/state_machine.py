@@ -26,13 +26,13 @@ version is not tried again unless the plan raises its attempt. When a plan names
 previous version again, its file goes live without a broker or a proof. Another variant
 of the live version (`variants.switching`) takes the same path; if it fails, that is a
 finding about the variant, and the version stays committed. A live model whose file can
-no longer be opened gives way to the previous one, and is fetched again.
+no longer be opened is replaced by the previous one, and fetched again.
 
 **What is saved when.** `State` has two parts. `Device` is saved after each step that
 changed it and before any of its effects is performed, in one transaction with the
 outcomes that the step announces. `Moment` (readings, timers, the chunks on their way,
-the link) is never saved. After a power cut `Started` builds it anew: the live model is
-opened first, a fetch continues with what is on the disk, a proof or a shadow is
+the link) is never saved. After a power cut `Started` builds a new one: the live model
+is opened first, a fetch continues with what is on the disk, a proof or a shadow is
 repeated from the fetch on, probation starts its clock again. Each restart during a
 trial is counted; a candidate under which the process ends too often is rejected or
 rolled back.
@@ -103,7 +103,7 @@ def wake_s(policy: Policy, state: State) -> float | None:
     """When `TimePassed` is due at the latest; None where nothing waits for a time."""
     moment, phase = state.moment, state.device.phase
     if phase in WAITING:
-        return _earliest(moment.next_check_s, assignment.glance_at_s(policy, state))
+        return _earliest(moment.next_check_s, assignment.refresh_at_s(policy, state))
     if phase is Phase.FETCHING:
         stale_s = None if moment.seen.at_s is None else moment.seen.at_s + policy.readings_fresh_s
         late_s = download.wake_s(moment.download, policy.download) if moment.download and moment.link.up else None
@@ -193,8 +193,8 @@ def _check_due(policy: Policy, state: State, event: events.Event, now_s: float) 
     """
     due_s = state.moment.next_check_s
     if isinstance(event, events.TimePassed) and (due_s is None or now_s < due_s):
-        glance_s = assignment.glance_at_s(policy, state)
-        return state, (TakeReadings(),) if glance_s is not None and now_s >= glance_s else ()
+        refresh_s = assignment.refresh_at_s(policy, state)
+        return state, (TakeReadings(),) if refresh_s is not None and now_s >= refresh_s else ()
     return assignment.consider_beginning(policy, state, now_s)
 
 

@@ -1,4 +1,4 @@
-"""Whatever the order of events: a broker that has every chunk leads to an end, within the window, none asked twice."""
+"""In any order of events, a broker with every chunk leads to an end."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Fetching:
         assert len(ask.wants) <= WANTS_MAX
         assert 0.0 <= self.state.percent <= 100.0
         woken_s = download.wake_s(self.state, self.limits)
-        assert self.stalled or ask.stalled or self.state.nothing_missing or woken_s is not None, "nobody will wake it"
+        assert self.stalled or ask.stalled or self.state.nothing_missing or woken_s is not None, "nothing will wake it"
 
     def receive(self, name: str) -> None:
         """A chunk has come; the store takes it, whether it was there or not."""

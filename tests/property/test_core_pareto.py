@@ -1,4 +1,4 @@
-"""Nothing that is beaten is shipped, and whatever is not shipped was beaten or missed a gate."""
+"""Exactly the rungs that are beaten or miss a gate are not shipped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""E-values by betting: fair under what is supposed, whatever is bet; certain in the end when it is false."""
+"""E-values by betting: fair under a true hypothesis, sure under a false one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def of(minus: int, zero: int, plus: int) -> Counted:
 
 @pytest.mark.parametrize("shares", [(0.2, 0.6, 0.2), (0.02, 0.96, 0.02), (0.5, 0.0, 0.5), (0.1, 0.75, 0.15)])
 def test_under_what_is_supposed_nobody_gains_on_average(shares: tuple[float, float, float]) -> None:
-    """Exactly, over all outcomes of nine inputs: the mean of an e-value is 1 where the mean is just as supposed."""
+    """Exact over all outcomes of nine inputs: the mean e-value is 1."""
     mean, inputs = shares[2] - shares[0], 9
     above = below = 0.0
     for minus, plus in product(range(inputs + 1), repeat=2):
@@ -41,7 +41,7 @@ def test_under_what_is_supposed_nobody_gains_on_average(shares: tuple[float, flo
 @pytest.mark.parametrize("share", [0.05, 0.2, 0.5])
 @pytest.mark.parametrize("rate", [0.05, 0.2])
 def test_who_looks_after_every_input_still_errs_no_more_often_than_promised(share: float, rate: float) -> None:
-    """Ville's inequality, exactly: the chance that a true supposition is ever refuted within 150 looks."""
+    """Ville's inequality, exact, for a true hypothesis and 150 readings."""
     alive, refuted = {0: 1.0}, 0.0  # hits so far: how likely
     for inputs in range(1, 151):
         after: dict[int, float] = {}

@@ -1,4 +1,4 @@
-"""A random walk: every event in every state. The core never raises, never loses what is live, never breaks its word."""
+"""A random walk, every event in every state: the core's invariants hold."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Walk(RuleBasedStateMachine):
         self.go_on(steps, "1.0.0")
 
     def happens(self, event: happened.Event) -> do.Effects:
-        """Take the step and hold it to its promises."""
+        """Take the step and check the invariants."""
         before = self.state
         self.state, effects = step(self.policy, before, event, self.now_s)
         self.look_at(before, event, effects)
@@ -127,7 +127,7 @@ class Walk(RuleBasedStateMachine):
         assert due_s is None or due_s < self.now_s + 10 * 86_400
 
     def look_at_the_way_back(self, device: Device) -> None:
-        """Another version; but while a variant is on probation, the variant before it, and the version behind that."""
+        """Each version once; twice while another variant of it is on probation."""
         versions = [installed.version for installed in device.installed()]
         refitted = device.phase is Phase.PROBATION and bool(device.refit)
         assert len(versions) - len(set(versions)) == refitted
@@ -164,7 +164,7 @@ class Walk(RuleBasedStateMachine):
         self.go_on(steps, "3.0.0")
 
     def go_on(self, steps: int, version: str) -> None:
-        """What is asked for is answered, and well."""
+        """Every effect is answered, and well."""
         for _ in range(steps):
             self.now_s += 700.0
             match self.state.device.phase:

@@ -15,7 +15,7 @@ from device_client.core.goal import Goal, goal_of
 from device_client.core.phases import fetching, probation
 from device_client.core.policy import Policy
 from device_client.core.state import ON_TRIAL, RESTING, WAITING, Assigned, Device, Installed, Phase, Refusal, State
-from device_client.core.strategy.strategies import glance_s
+from device_client.core.strategy.strategies import waiting_age_max_s
 from device_client.core.variants import switching
 from device_client.core.variants.selection import objection
 
@@ -72,9 +72,9 @@ def consider_beginning(policy: Policy, state: State, now_s: float) -> Step:
             return _stay(policy, state, goal, live, now_s)
 
 
-def glance_at_s(policy: Policy, state: State) -> float | None:
+def refresh_at_s(policy: Policy, state: State) -> float | None:
     """When to take readings although no check is due; None when they may grow old."""
-    age_s = glance_s(policy.strategy, by_the_clock=bool(policy.thresholds.hours))
+    age_s = waiting_age_max_s(policy.strategy, by_the_clock=bool(policy.thresholds.hours))
     at_s = state.moment.seen.at_s
     waiting = state.moment.next_check_s is not None and state.device.phase is not Phase.STALLED
     return at_s + age_s if waiting and age_s is not None and at_s is not None else None

@@ -27,10 +27,10 @@ def go_live(policy: Policy, state: State, target: Target, reason: str, now_s: fl
     live = target.installed(device.evidence.golden_latency_ms_p50 or _known_latency_ms(device, target))
     another = switching.changes_variant(device, target)
     back, behind = (device.live, device.previous) if another else (_way_back(device, target), None)
-    told = f"{target.version} is live on probation: {reason}"
+    status = f"{target.version} is live on probation: {reason}"
     target = target.model_copy(update={"restarts": 0})
     state = state.enters(
-        Phase.PROBATION, told, now_s, live=live, previous=back, behind=behind, target=target
+        Phase.PROBATION, status, now_s, live=live, previous=back, behind=behind, target=target
     ).with_moment(lost="")
     if target.recalled:
         return state, (StopTrial(), Swap(live), TakeTally())
@@ -49,8 +49,8 @@ def watch_again(policy: Policy, state: State, live: Installed, attempt: int, pla
         plan_sequence=plan_sequence,
         choice="it is installed",
     )
-    told = f"{manifest.version} is live on probation: it was not yet found good, and the plan asks for it"
-    state = state.enters(Phase.PROBATION, told, now_s, target=target, evidence=Evidence())
+    status = f"{manifest.version} is live on probation: it was not yet found good, and the plan asks for it"
+    state = state.enters(Phase.PROBATION, status, now_s, target=target, evidence=Evidence())
     return state, (StopTrial(), Swap(live), *shadowed_by(policy, state.device.previous))
 
 
@@ -87,14 +87,14 @@ def roll_back(state: State, live: Installed, reason: str, now_s: float) -> Step:
         return switching.give_up(state, device.target, "rolled_back", reason, now_s)
     refusals = device.refuses(live.version, device.target.attempt if device.target else 1, reason)
     if back is None:
-        told = f"{live.version} disappointed: {reason}; it serves on, for there is no earlier version"
-        outcome = _outcome(device, live, "rejected", told)
-        state = state.enters(Phase.REJECTED, told, now_s, target=None, refusals=refusals)
+        status = f"{live.version} failed on probation: {reason}; it serves on, for there is no earlier version"
+        outcome = _outcome(device, live, "rejected", status)
+        state = state.enters(Phase.REJECTED, status, now_s, target=None, refusals=refusals)
         return state, (StopTrial(), outcome)
-    told = f"{live.version} was rolled back to {back.version}: {reason}"
+    status = f"{live.version} was rolled back to {back.version}: {reason}"
     outcome = _outcome(device, live, "rolled_back", reason)
     state = state.enters(
-        Phase.ROLLED_BACK, told, now_s, live=back, previous=None, target=None, refusals=refusals
+        Phase.ROLLED_BACK, status, now_s, live=back, previous=None, target=None, refusals=refusals
     ).with_moment(assigned=None)
     return state, (StopTrial(), Swap(back), outcome, kept_files(state))
 
@@ -113,15 +113,15 @@ def live_failed(policy: Policy, state: State, event: ModelFailed, now_s: float) 
     if blamed and device.previous is not None:
         return roll_back(state, live, f"could not be opened: {event.reason}", now_s)
     if blamed:
-        told = f"{live.version} could not be opened, and there is no earlier version: {event.reason}"
+        status = f"{live.version} could not be opened, and there is no earlier version: {event.reason}"
         refusals = device.refuses(live.version, device.target.attempt if device.target else 1, event.reason)
-        outcome = _outcome(device, live, "rejected", told)
-        state = state.enters(Phase.REJECTED, told, now_s, live=None, target=None, refusals=refusals)
+        outcome = _outcome(device, live, "rejected", status)
+        state = state.enters(Phase.REJECTED, status, now_s, live=None, target=None, refusals=refusals)
         return state, (StopTrial(), outcome, kept_files(state))
-    told = f"the file of {live.version} could not be opened: {event.reason}"
+    status = f"the file of {live.version} could not be opened: {event.reason}"
     back = device.previous
-    state = state.enters(Phase.IDLE, told, now_s, live=back, previous=None, target=None)
-    lost = f"{told}; " + (f"{back.version} serves instead" if back else "nothing serves")
+    state = state.enters(Phase.IDLE, status, now_s, live=back, previous=None, target=None)
+    lost = f"{status}; " + (f"{back.version} serves instead" if back else "nothing serves")
     state = state.with_moment(assigned=None, lost=lost)  # the reason of the next phase will hide this one
     return state, (StopTrial(), Swap(back)) if back else (StopTrial(),)
 

@@ -117,9 +117,9 @@ def reject(state: State, target: Target, reason: str, now_s: float) -> Step:
         attempt=target.attempt,
         evidence=device.evidence,
     )
-    told = f"{target.version} was refused: {reason}; " + (f"{live} stays" if live else "no version is installed")
+    status = f"{target.version} was refused: {reason}; " + (f"{live} stays" if live else "no version is installed")
     refusals = device.refuses(target.version, target.attempt, reason)
-    state = state.enters(Phase.REJECTED, told, now_s, target=None, refusals=refusals)
+    state = state.enters(Phase.REJECTED, status, now_s, target=None, refusals=refusals)
     return state.with_moment(assigned=None), (StopTrial(), outcome, probation.kept_files(state))
 
 

@@ -20,10 +20,10 @@ DRIFT_CALM: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """0 is bad, 1 is good. `told`: the figures, for reasons."""
+    """0 is bad, 1 is good. `figures`: the figures, for reasons."""
 
     value: float
-    told: str
+    figures: str
 
 
 def score(smart: Smart, quality: Quality | None, expected_accuracy: float | None = None) -> Score:
@@ -44,11 +44,11 @@ def score(smart: Smart, quality: Quality | None, expected_accuracy: float | None
     if not known:
         return Score(NO_EVIDENCE, f"score {NO_EVIDENCE:.2f}, for nothing was measured")
     blend = sum(WEIGHTS[name] * value for name, value in known.items()) / sum(WEIGHTS[name] for name in known)
-    told = ", ".join(f"{name} {getattr(quality, name):.2f}" for name in known)
-    scored = _scored(smart, blend, told)
+    figures = ", ".join(f"{name} {getattr(quality, name):.2f}" for name in known)
+    scored = _scored(smart, blend, figures)
     if known.keys() == {"confidence"} and scored.value < NO_EVIDENCE:
         # how sure a model is depends on its task, so confidence alone shows no trouble
-        return Score(NO_EVIDENCE, f"score {NO_EVIDENCE:.2f}, for {told} alone tells no trouble")
+        return Score(NO_EVIDENCE, f"score {NO_EVIDENCE:.2f}, for {figures} alone tells no trouble")
     return scored
 
 
@@ -67,6 +67,6 @@ def presses(smart: Smart, value: float) -> bool:
     return value < smart.comfort_score
 
 
-def _scored(smart: Smart, quality: float, told: str) -> Score:
+def _scored(smart: Smart, quality: float, figures: str) -> Score:
     value = min(1.0, max(0.0, (quality - smart.quality_bad) / (smart.quality_good - smart.quality_bad)))
-    return Score(value, f"score {value:.2f} ({told})")
+    return Score(value, f"score {value:.2f} ({figures})")

@@ -13,7 +13,7 @@ from device_client.core.policy import Conditional, Periodic, Smart, Strategy
 from device_client.core.strategy.quality_score import Score, interval_s, score
 
 GROWTH: Final = 2.0  # limit of a smart interval's growth from check to check; it shrinks at once
-GLANCE_S: Final = 300.0
+WAITING_AGE_MAX_S: Final = 300.0
 SOON_S: Final = 60.0
 BLINK_S: Final = 0.1  # readings are never stale at once
 
@@ -22,14 +22,14 @@ BLINK_S: Final = 0.1  # readings are never stale at once
 class Decision:
     """Begin now, or check again at `next_check_s`, and why.
 
-    `looked`: the check was due and counts as one. `interval_s`: for the next occasion,
+    `checked`: the check was due and counts as one. `interval_s`: for the next occasion,
     where the strategy varies it.
     """
 
     begin: bool
     reason: str
     next_check_s: float
-    looked: bool = True
+    checked: bool = True
     interval_s: float | None = None
 
 
@@ -58,7 +58,7 @@ def decide(strategy: Strategy, occasion: Occasion) -> Decision:
         return decision
     intervals_s = [each_s for each_s in (decision.interval_s, occasion.interval_s) if each_s is not None]
     due_s = min(decision.next_check_s, occasion.now_s + opens_in_s)
-    return replace(decision, looked=False, next_check_s=due_s, interval_s=min(intervals_s, default=None))
+    return replace(decision, checked=False, next_check_s=due_s, interval_s=min(intervals_s, default=None))
 
 
 def _decide(strategy: Strategy, occasion: Occasion) -> Decision:
@@ -73,7 +73,7 @@ def _decide(strategy: Strategy, occasion: Occasion) -> Decision:
             return _smart(strategy, occasion, occasion.score or score(strategy, None))
 
 
-def glance_s(strategy: Strategy, *, by_the_clock: bool = False) -> float | None:
+def waiting_age_max_s(strategy: Strategy, *, by_the_clock: bool = False) -> float | None:
     """The age at which readings are taken again before a check is due, or None.
 
     A wall clock may jump, and a model's quality may drop. `by_the_clock`: hours are
@@ -81,9 +81,9 @@ def glance_s(strategy: Strategy, *, by_the_clock: bool = False) -> float | None:
     """
     match strategy:
         case Periodic(windows=windows):
-            return GLANCE_S if windows or by_the_clock else None
+            return WAITING_AGE_MAX_S if windows or by_the_clock else None
         case Smart(interval_min_s=shortest_s):
-            return min(GLANCE_S, shortest_s)
+            return min(WAITING_AGE_MAX_S, shortest_s)
         case _:
             return None
 
@@ -107,12 +107,12 @@ def _in_windows(strategy: Periodic, occasion: Occasion) -> Decision:
         return Decision(verdict.allowed, verdict.reason, now_s + pause_s)
     if isinstance(occasion.local_time, Unknown):
         reason = f"the local time is unknown: {occasion.local_time.reason}"
-        return Decision(False, reason, now_s + SOON_S, looked=False)
+        return Decision(False, reason, now_s + SOON_S, checked=False)
     wait_s = until_open_s(strategy.windows, occasion.local_time)
     if not is_open(strategy.windows, occasion.local_time):
         opens = opening(strategy.windows, occasion.local_time)
         reason = f"outside the update windows; the next opens at {opens:%H:%M} local time"
-        return Decision(False, reason, now_s + wait_s, looked=False)
+        return Decision(False, reason, now_s + wait_s, checked=False)
     return Decision(verdict.allowed, verdict.reason, now_s + pause_s)
 
 
@@ -121,7 +121,7 @@ def _periodic(strategy: Periodic, occasion: Occasion) -> Decision:
     if occasion.urgent:
         return Decision(verdict.allowed, verdict.reason, now_s + min(SOON_S, strategy.every_s))
     if occasion.checked_at_s is not None and now_s < (due_s := occasion.checked_at_s + strategy.every_s):
-        return Decision(False, _while_waiting(verdict, f"looks every {_span(strategy.every_s)}"), due_s, looked=False)
+        return Decision(False, _while_waiting(verdict, f"looks every {_span(strategy.every_s)}"), due_s, checked=False)
     return Decision(verdict.allowed, verdict.reason, now_s + strategy.every_s)
 
 
@@ -142,12 +142,12 @@ def _smart(strategy: Smart, occasion: Occasion, model: Score) -> Decision:
     goal_s = interval_s(strategy, model.value)
     pause_s = goal_s if last_s is None else min(goal_s, last_s)
     if not occasion.urgent and occasion.checked_at_s is not None and now_s < (due_s := occasion.checked_at_s + pause_s):
-        reason = _while_waiting(verdict, f"looks every {_span(pause_s)}: {model.told}")
-        return Decision(False, reason, due_s, looked=False, interval_s=pause_s)
+        reason = _while_waiting(verdict, f"looks every {_span(pause_s)}: {model.figures}")
+        return Decision(False, reason, due_s, checked=False, interval_s=pause_s)
     pause_s = goal_s if last_s is None else min(goal_s, last_s * GROWTH)
     if verdict.allowed:
-        return Decision(True, f"{verdict.reason}; {model.told}", now_s + pause_s, interval_s=pause_s)
-    reason = f"{verdict.reason}; looks every {_span(pause_s)}: {model.told}"
+        return Decision(True, f"{verdict.reason}; {model.figures}", now_s + pause_s, interval_s=pause_s)
+    reason = f"{verdict.reason}; looks every {_span(pause_s)}: {model.figures}"
     return Decision(False, reason, now_s + (min(SOON_S, pause_s) if occasion.urgent else pause_s), interval_s=pause_s)
 
 

@@ -2,7 +2,7 @@
 
 A bettor starts with 1 and bets, value by value, against the hypothesis. If it is true,
 no strategy gains on average, and by Ville's inequality (1939) the wealth ever reaches
-1/a with a probability of at most a: one may look after every value and stop at will.
+1/a with a probability of at most a: one may read it after every value and stop at will.
 Bets of several sizes run side by side and their wealth is averaged, as the best size is
 unknown beforehand. After Waudby-Smith and Ramdas, "Estimating means of bounded random
 variables by betting", Journal of the Royal Statistical Society B 86 (2024). Since each

@@ -65,8 +65,8 @@ def _wall(policy: Policy, manifest: Manifest, variant: Variant) -> tuple[float, 
         return ceiling
     runs_s = SLOWNESS * (manifest.golden.samples + 1) * measured_ms / 1_000  # the first run prepares the kernels
     limit = START_S + variant.size_bytes / OPENED_BYTES_S + runs_s
-    told = f"its manifest says {measured_ms:.3g} ms a sample, of which there are {manifest.golden.samples}"
-    return min((round(limit, 1), told), ceiling)
+    origin = f"its manifest says {measured_ms:.3g} ms a sample, of which there are {manifest.golden.samples}"
+    return min((round(limit, 1), origin), ceiling)
 
 
 def _room_bytes(readings: Readings) -> int | None:

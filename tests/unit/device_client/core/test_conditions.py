@@ -1,4 +1,4 @@
-"""Each condition with a good reading, a bad one and none; what urgency waives; that every verdict says why."""
+"""Each condition with a good reading, a bad one and none; and what urgency waives."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.builders import fit_readings
 GONE = Unknown("the sensor is gone")
 MB = 1_000_000
 
-# condition, what is read when all is well, what is read when it is not, and words of the reason
+# condition, a good reading, a bad one, and words of the reason
 TABLE: list[tuple[Condition, dict[str, Any], dict[str, Any], str]] = [
     (conditions.hold, {"held": ""}, {"held": "a patient is on the table"}, "a patient is on the table"),
     (conditions.throttling, {"throttled": False}, {"throttled": True}, "the processor is throttled"),

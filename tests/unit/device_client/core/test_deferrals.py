@@ -1,4 +1,4 @@
-"""Deferrals in a whole life: they are told with reason and time, end when their cause ends, and survive odd clocks."""
+"""Deferrals have a reason and a time, end with their cause, and survive odd clocks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from device_client.core.policy import Conditional, Periodic, Smart, Strategy, Th
 from device_client.core.state import Comparing, Phase
 from device_client.core.state_machine import wake_s
 from device_client.core.status import status_of
-from device_client.core.strategy.strategies import GLANCE_S
+from device_client.core.strategy.strategies import WAITING_AGE_MAX_S
 from protocol.messages.manifest import CHUNK_BYTES
 from tests.builders import NOON, a_device, a_hash, a_plan, a_policy, a_tally
 from tests.life import LONG_S, Life, only
@@ -156,9 +156,9 @@ def test_the_opening_is_right_across_both_changes_of_the_clock() -> None:
 def test_a_clock_that_is_set_while_the_device_waits_is_noticed_within_minutes(was: str) -> None:
     life = asked(Periodic(windows=(TimeWindow(120, 150),)))
     shows(life, was)
-    assert opens_in_s(life) > GLANCE_S
+    assert opens_in_s(life) > WAITING_AGE_MAX_S
     assert only(do.TakeReadings, life.waits())
-    assert life.now_s == 1_000.0 + GLANCE_S
+    assert life.now_s == 1_000.0 + WAITING_AGE_MAX_S
     shows(life, "2026-06-02T02:05")  # the time came over the network
     assert life.phase is Phase.FETCHING
 
@@ -241,7 +241,7 @@ def test_a_clock_that_is_set_is_noticed_where_hours_are_set(was: str) -> None:
     life = asked(Periodic(every_s=86_400.0), hours=(TimeWindow(120, 150),))
     shows(life, was)
     assert only(do.TakeReadings, life.waits())
-    assert life.now_s <= 1_000.0 + max(GLANCE_S, 1_800.0)
+    assert life.now_s <= 1_000.0 + max(WAITING_AGE_MAX_S, 1_800.0)
     shows(life, "2026-06-02T02:05")
     assert life.phase is Phase.FETCHING
 
@@ -315,7 +315,8 @@ def test_a_device_that_waits_for_nothing_but_time_does_not_look_at_itself() -> N
     assert life.device.reason == "CPU load 98 % is over 80 %; looks every 6.0 h"
 
 
-# settings that change in the middle of an update: they are read at the start, so the process ends and comes back
+# settings that change in the middle of an update: they are read at the start, so the
+# process ends and comes back
 
 
 def changed(life: Life, **policy: Any) -> None:

@@ -1,4 +1,4 @@
-"""The fetching of one blob: the window, the rate, chunks that are absent, lie or come late, rounds and an end."""
+"""Downloading a blob: window, rate, missing, corrupt and late chunks, rounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plan is edited while a device is under way: newer, same, older, held, recalled, urgent, silent, raised."""
+"""A plan changes while an update is under way: newer, same, older, held, recalled."""
 
 from __future__ import annotations
 

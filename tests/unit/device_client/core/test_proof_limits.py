@@ -1,4 +1,4 @@
-"""What a proof may take follows the manifest, within what is free and what the owner allows; a shortage only defers."""
+"""The limits of a proof: manifest, free memory, settings; a shortage only defers."""
 
 from __future__ import annotations
 

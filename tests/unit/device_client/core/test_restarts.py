@@ -1,4 +1,4 @@
-"""The process ends at any point of an update and comes back with what was saved; the chains are in tests/states.py."""
+"""Restarts at any point of an update; the chains are in tests/states.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every row of the device's table keeps its promise: (phase, event) to reaction, on the good road and off it."""
+"""Every row of the device's table, with and without faults."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_adoption_is_told_with_all_of_its_evidence() -> None:
 
 
 def test_a_reader_can_check_a_verdict_by_its_evidence() -> None:
-    """With the counts and rates that were sent, and nothing else, the same e-values come out."""
+    """The e-values follow from the counts and rates that were sent."""
     life = in_phase(Phase.SHADOWING)
     life.counts(inputs=300, agreed=290, labelled=200, both_correct=190, only_live_correct=1, only_shadow_correct=5)
     assert life.phase is Phase.PROBATION
@@ -168,7 +168,7 @@ def test_three_things_are_heard_in_every_phase(phase: Phase) -> None:
 
 
 @pytest.mark.parametrize("phase", [Phase.ASSIGNED, Phase.DEFERRED])
-def test_whoever_waits_looks_again_when_it_is_time_and_not_before(phase: Phase) -> None:
+def test_a_waiting_device_checks_again_when_it_is_time_and_not_before(phase: Phase) -> None:
     life = in_phase(phase)
     assert life.waits(0.1) == ()
     due_s = wake_s(life.policy, life.state)

@@ -1,4 +1,4 @@
-"""Whatever fails in a state, and wherever the process is killed: the chain of states from there, and what was said."""
+"""After each fault and each kill: the chain of states, and the status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a device says of itself: a status in every phase, and one final outcome for each version and attempt."""
+"""A status in every phase, and one final outcome for each version and attempt."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_refused_bundle_and_a_disk_in_trouble_stand_beside_the_reason() -> Non
     assert status.state == "committed"
 
 
-def test_the_next_check_is_told_in_the_time_of_whoever_has_a_clock() -> None:
+def test_the_next_check_is_told_in_utc() -> None:
     later = NOON + timedelta(minutes=5)
     assert status_of(a_policy(), a_state(), at=NOON, next_check=later).next_check == later
 

@@ -1,4 +1,4 @@
-"""When an update that the conditions allow begins: windows, periods, and conditions that must have held."""
+"""When an allowed update begins: windows, periods, conditions that must have held."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_outside_the_windows_nothing_begins_and_the_next_opening_is_told() -> No
     assert not decision.begin
     assert decision.reason == "outside the update windows; the next opens at 13:00 local time"
     assert decision.next_check_s == 10_000.0 + 3_600.0
-    assert not decision.looked
+    assert not decision.checked
 
 
 def test_inside_a_window_the_conditions_decide_and_are_asked_again_soon() -> None:
@@ -75,14 +75,14 @@ def test_a_period_is_waited_for_from_the_last_look() -> None:
     every_hour = Periodic(every_s=3_600.0)
     assert decide(every_hour, an_occasion()).begin  # the first look
     early = decide(every_hour, an_occasion(checked_at_s=9_000.0))
-    assert (early.begin, early.looked, early.next_check_s) == (False, False, 12_600.0)
+    assert (early.begin, early.checked, early.next_check_s) == (False, False, 12_600.0)
     assert early.reason == "looks every 60 min"
     assert decide(every_hour, an_occasion(checked_at_s=6_400.0)).begin
 
 
 def test_a_periodic_look_at_a_bad_moment_waits_a_whole_period() -> None:
     refused = decide(Periodic(every_s=3_600.0), an_occasion(NO))
-    assert (refused.begin, refused.looked, refused.next_check_s) == (False, True, 13_600.0)
+    assert (refused.begin, refused.checked, refused.next_check_s) == (False, True, 13_600.0)
 
 
 @pytest.mark.parametrize("strategy", [Periodic(windows=(NIGHT,)), Periodic(every_s=3_600.0), Conditional(hold_s=600.0)])

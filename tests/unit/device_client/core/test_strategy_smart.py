@@ -1,4 +1,4 @@
-"""The smart strategy: the worse the live model does, the sooner it looks; when badly, it waits for no comfort."""
+"""The smart strategy: the worse the live model, the sooner the check."""
 
 from __future__ import annotations
 
@@ -59,16 +59,16 @@ def test_labels_decide_where_they_come_else_what_is_known(
 ) -> None:
     scored = score(SMART, quality, expected)
     assert scored.value == pytest.approx(value)
-    assert scored.told == told
+    assert scored.figures == told
 
 
 @pytest.mark.parametrize("drift", [0.0, 0.35, DRIFT_CALM])
 def test_drift_that_chance_alone_can_bring_about_is_no_reason_to_hurry(drift: float) -> None:
-    """Held-out digits, as they are, brought a detector to 0.35 within 20,000 of them."""
+    """Held-out digits brought a detector to 0.35 within 20,000 of them."""
     assert DRIFT_CALM == CALM
     scored = score(SMART, Quality(drift=drift, confidence=0.94, inferences=99))
     assert scored.value == 1.0
-    assert f"drift {drift:.2f}" in scored.told, "what was measured is told as it was"
+    assert f"drift {drift:.2f}" in scored.figures, "what was measured is told as it was"
     beyond = score(SMART, Quality(drift=DRIFT_CALM + 0.05, confidence=0.94, inferences=99))
     assert beyond.value < 1.0
 
@@ -77,7 +77,7 @@ def test_drift_that_chance_alone_can_bring_about_is_no_reason_to_hurry(drift: fl
 def test_a_hard_task_is_no_trouble_while_it_is_learnt_what_is_usual(confidence: float) -> None:
     scored = score(SMART, Quality(confidence=confidence, inferences=99))
     assert scored.value == NO_EVIDENCE
-    assert scored.told == f"score 0.50, for confidence {confidence:.2f} alone tells no trouble"
+    assert scored.figures == f"score 0.50, for confidence {confidence:.2f} alone tells no trouble"
     assert score(SMART, Quality(confidence=0.94, inferences=99)).value > NO_EVIDENCE
 
 
@@ -85,7 +85,7 @@ def test_a_hard_task_is_no_trouble_while_it_is_learnt_what_is_usual(confidence: 
 def test_without_evidence_it_neither_hurries_nor_rests(quality: Quality | None) -> None:
     scored = score(SMART, quality)
     assert scored.value == NO_EVIDENCE
-    assert "nothing" in scored.told
+    assert "nothing" in scored.figures
 
 
 @pytest.mark.parametrize(("value", "seconds"), [(0.0, 900), (0.5, 8_818), (1.0, 86_400)])

@@ -1,4 +1,4 @@
-"""How fast chunks come: measured by the download itself, and forgotten before it misleads."""
+"""Throughput is measured by the download itself, and dropped when it is old."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows follow the clock on the wall, also in the nights when that clock is changed."""
+"""Windows follow the wall clock, also in the nights when it is changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verdicts on a candidate beside the live model, and on a new live model beside the previous one."""
+"""Verdicts on a candidate, and on a new live model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ P95: dict[str, Any] = {"live_latency_ms_p95": 30.0, "shadow_latency_ms_p95": 130
 
 
 def labelled(only_live: int, only_shadow: int, of: int) -> dict[str, Any]:
-    """Of these labelled inputs so many were for one of the two to get right; both got the rest."""
+    """Labelled inputs on which only one model was right, and the rest both."""
     both = of - only_live - only_shadow
     return {"labelled": of, "both_correct": both, "only_live_correct": only_live, "only_shadow_correct": only_shadow}
 

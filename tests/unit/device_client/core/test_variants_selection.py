@@ -1,4 +1,4 @@
-"""Which variant a device takes, in which encoding, and what it says when none will do."""
+"""Which variant a device takes, in which encoding, and why none."""
 
 from __future__ import annotations
 

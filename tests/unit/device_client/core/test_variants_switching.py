@@ -1,4 +1,4 @@
-"""A device takes another variant of the version it runs when its situation has changed, and loses nothing by trying."""
+"""Another variant of the live version when the situation of the device has changed."""
 
 from __future__ import annotations
 
