@@ -30,38 +30,30 @@ from publisher.views.progress_bars import progress_for
 
 INTERRUPTED: Final = 130
 UNEXPECTED: Final = 1
+BROKER_HELP: Final = "mqtt://user:password@host:port, or mqtts:// (default: mqtt://127.0.0.1:1883)"
 NAMES: Final = (*KEYS, "as_json", "verbose")
 
 
-def _option(*names: str, text: str, metavar: str | None = None) -> Any:
-    return typer.Option(*names, help=text, metavar=metavar, rich_help_panel="Common options", show_default=False)
+def _option(flags: str, metavar: str | None, text: str) -> Any:
+    return typer.Option(
+        *flags.split(), help=text, metavar=metavar, rich_help_panel="Common options", show_default=False
+    )
 
 
 def common_options(
-    broker: Annotated[
-        str | None,
-        _option(
-            "--broker",
-            metavar="URL",
-            text="mqtt://user:password@host:port, or mqtts:// (default: mqtt://127.0.0.1:1883)",
-        ),
-    ] = None,
-    registry: Annotated[
-        str | None, _option("--registry", metavar="FOLDER", text="the registry (default: registry)")
-    ] = None,
+    broker: Annotated[str | None, _option("--broker", "URL", BROKER_HELP)] = None,
+    registry: Annotated[str | None, _option("--registry", "FOLDER", "the registry (default: registry)")] = None,
     root: Annotated[
-        str | None, _option("--root", metavar="NAME", text="root of all topics (default: the registry's own, fleet)")
+        str | None, _option("--root", "NAME", "root of all topics (default: the registry's own, fleet)")
     ] = None,
     wait: Annotated[
-        str | None, _option("--wait", metavar="SECONDS", text="for another command that is at work (default: 300)")
+        str | None, _option("--wait", "SECONDS", "for another command that is at work (default: 300)")
     ] = None,
-    ca: Annotated[str | None, _option("--ca", metavar="FILE", text="who vouches for the broker, in PEM")] = None,
-    cert: Annotated[
-        str | None, _option("--cert", metavar="FILE", text="our certificate for the broker, in PEM")
-    ] = None,
-    key: Annotated[str | None, _option("--key", metavar="FILE", text="its private key")] = None,
-    as_json: Annotated[bool, _option("--json", text="print one JSON document")] = False,
-    verbose: Annotated[bool, _option("--verbose", "-v", text="tell everything, tracebacks too")] = False,
+    ca: Annotated[str | None, _option("--ca", "FILE", "who vouches for the broker, in PEM")] = None,
+    cert: Annotated[str | None, _option("--cert", "FILE", "our certificate for the broker, in PEM")] = None,
+    key: Annotated[str | None, _option("--key", "FILE", "its private key")] = None,
+    as_json: Annotated[bool, _option("--json", None, "print one JSON document")] = False,
+    verbose: Annotated[bool, _option("--verbose -v", None, "tell everything, tracebacks too")] = False,
 ) -> None:
     """Declares the options. `CommandContext` reads their values."""
 

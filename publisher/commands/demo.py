@@ -73,9 +73,11 @@ def _show(findings: Findings) -> None:
     ]
     console.print(
         f"\n{findings.inferences:,} inferences, {findings.failed_inferences} failed;"
-        f" right where the truth was told: {', '.join(accuracies)}."
+        f" accuracy where labels were given: {', '.join(accuracies)}."
     )
-    console.print("It all came true." if findings.came_true else "It did NOT come true as told.", style="bold")
+    console.print(
+        "Everything happened as announced." if findings.came_true else "It did NOT happen as announced.", style="bold"
+    )
 
 
 def _check_empty(folder: Path) -> None:

@@ -263,7 +263,7 @@ class BrokerConnection(asyncio.Protocol):
     # --- closing
 
     def _check_keepalive(self, timeout_s: float) -> None:
-        """Disconnect a client after `timeout_s` of silence, or check again; 0: never."""
+        """Disconnect after `timeout_s` of silence, or check again; 0 means never."""
         if self._timer:
             self._timer.cancel()
             self._timer = None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
-OnProgress = Callable[[int, int, str], None]  # done, total, what
+from publisher.learning.progress import OnProgress as OnProgress
 
 
 class Progress(Protocol):

@@ -123,10 +123,10 @@ def _row(status: Status, presence: Presence | None, now: datetime) -> Row:
 
 def _silent_row(device: str, presence: Presence | None, now: datetime) -> Row:
     if presence is None:
-        return Row(device, NO_MODEL, NEVER, None, reason="enrolled, but it has not said anything yet")
+        return Row(device, NO_MODEL, NEVER, None, reason="enrolled, but it has not reported anything yet")
     at = presence.at
     return Row(
-        device, NO_MODEL, "no model", presence.online, reason="it has told nothing about a model yet",
+        device, NO_MODEL, "no model", presence.online, reason="it has not reported about any model yet",
         age_s=_age_s(at, now) if at else None,
     )  # fmt: skip
 
