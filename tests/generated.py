@@ -8,14 +8,28 @@ import sys
 import textwrap
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
+from typing import Final
 
 from tests.pages import PROJECT
+
+WIDTH: Final = 88
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     """A Markdown table; a `|` in a cell is escaped."""
     lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n" for cells in (head, *rows)]
     return "".join((lines[0], f"|{'---|' * len(head)}\n", *lines[1:]))
+
+
+def wrapped(markdown: str) -> str:
+    """The same with its paragraphs wrapped; headings, tables and comments stay as they are."""
+    blocks = markdown.split("\n\n")
+    return "\n\n".join(block if block.lstrip("\n").startswith(("#", "|", "<!--")) else _fill(block) for block in blocks)
+
+
+def _fill(paragraph: str) -> str:
+    end = "\n" if paragraph.endswith("\n") else ""
+    return textwrap.fill(paragraph, WIDTH, break_long_words=False, break_on_hyphens=False) + end
 
 
 def attribute_docstrings(kind: type) -> dict[str, str]:

@@ -25,7 +25,7 @@ from device_client.settings.sections import (
 )
 from publisher.cli import make_group
 from publisher.settings import DEFAULTS, KEYS, variable
-from tests.generated import attribute_docstrings, table, write
+from tests.generated import attribute_docstrings, table, wrapped, write
 
 COMMAND: Final = "python -m tests.settings_page"
 PAGE: Final = "docs/SETTINGS.md"
@@ -54,7 +54,8 @@ HEAD: Final = f"""\
 # Settings
 
 Every setting of the [publisher](#publisher) and of a [device](#device). This page is
-made from the code by `{COMMAND}`; a test fails when it is out of date.
+made from the code by `{COMMAND}`; a test fails when it is out of
+date.
 
 ## Publisher
 
@@ -73,6 +74,7 @@ of `[feedback]`.
 
 Upper limits that only catch slips, such as a year in seconds, are not shown.
 """
+NAMED: Final = ", ".join(f"`{field.name}`" for field in fields(UnknownOf))
 BEFORE: Final = {
     "models": "One per model. Without any, the device runs one model named `digits`.\n",
     "delegates": "See [APPLICATIONS.md](APPLICATIONS.md#other-hardware).\n",
@@ -97,7 +99,7 @@ AFTER: Final = {
 `mqtt_inference`, `on_swap` and `delegates` are explained in
 [APPLICATIONS.md](APPLICATIONS.md).
 """,
-    "conditions": f"\n`unknown_of` may name {', '.join(f'`{field.name}`' for field in fields(UnknownOf))}.\n",
+    "conditions": f"\n`unknown_of` may name {NAMED}.\n",
     "trial": """
 The limits of a proof follow from the manifest, with the settings as the ceiling. Memory:
 32 MiB, twice the file, and three times what the manifest says that the model takes, but
@@ -113,7 +115,7 @@ memory is short only at the moment, the update is deferred for ten minutes inste
 def settings_page() -> str:
     """The whole of docs/SETTINGS.md."""
     sections = "".join(_section(name) for name in SECTIONS)
-    return f"{HEAD}{table(('flag', 'environment', 'default', 'means'), _publisher())}{DEVICE}{sections}"
+    return wrapped(f"{HEAD}{table(('flag', 'environment', 'default', 'means'), _publisher())}{DEVICE}{sections}")
 
 
 def _publisher() -> Iterator[tuple[str, ...]]:

@@ -18,6 +18,7 @@ from typing import Final
 from device_client.core import events as happened
 from device_client.core.state import MEANING, RESTING, Phase
 from device_client.core.state_machine import ANYWHERE, BY_PHASE
+from tests.generated import wrapped
 from tests.life import ROAD
 from tests.pages import PROJECT
 from tests.roads import Roads, roads
@@ -33,20 +34,23 @@ GOOD_ROAD: Final = dict(pairwise(ROAD)) | {
 HEAD: Final = f"""\
 # The states of a device
 
-What a device does in each state, for each event; to which states that can lead; and what becomes of it when something
-fails there, or the process is killed. The overview is in
-[ARCHITECTURE.md](ARCHITECTURE.md#the-life-of-a-release-on-a-device). A state is the `state` of the status topic.
+What a device does in each state, for each event; to which states that can lead; and
+what follows when something fails there, or the process is killed. The overview is in
+[ARCHITECTURE.md](ARCHITECTURE.md#the-life-of-a-release-on-a-device). A state is the
+`state` of the status topic.
 
-This page is made from the code by `{COMMAND}`, and a test holds it true. The roads were not drawn: the
-core was put into each kind of state and met with each kind of event. What goes wrong are the rows of a test, under its
-names, walked by a device that runs 1.0.0 and was asked for 2.0.0; "answers" is the version that serves meanwhile.
+This page is made from the code by `{COMMAND}`; a test fails when it is
+out of date. The transitions were found by giving the core each kind of event in each
+kind of state. What goes wrong are the rows of a test, under its names, run by a device
+that runs 1.0.0 and should run 2.0.0; "answers" is the version that serves meanwhile.
 
 ## In every state
 
 """
 MIDDLE: Final = """\
 
-An event that is in no table is late or repeated, which is normal over MQTT: it changes nothing.
+An event that is in no table is late or repeated, which is normal over MQTT: it changes
+nothing.
 
 """
 
@@ -69,7 +73,7 @@ def states(found: Roads) -> str:
     everywhere += [(_name(event), _first_line(event), "It is known from now on.") for event in KNOWN]
     parts = [HEAD, _table(("event", "means", "what follows"), everywhere), MIDDLE]
     parts += [_of_phase(phase, found) for phase in Phase]
-    return "".join(parts).rstrip() + "\n"
+    return wrapped("".join(parts).rstrip() + "\n")
 
 
 def _overview(found: Roads) -> str:

@@ -121,6 +121,13 @@ def test_readme_is_a_page_or_two() -> None:
     assert max(len(line) for line in text.splitlines()) <= 80
 
 
+@pytest.mark.parametrize("each", PAGES, ids=lambda each: each.name)
+def test_prose_is_wrapped_at_88_columns(each: Page) -> None:
+    """Tables, pictures and what cannot be broken, such as a link or a quotation, may be wider."""
+    lines = [line for line in each.prose.splitlines() if not line.startswith(("|", "!["))]
+    assert [line for line in lines if len(line) > 88 and " " in re.sub("`[^`]+`", "", line.lstrip("*- "))] == []
+
+
 def test_a_decision_tells_context_options_outcome_and_what_it_costs() -> None:
     decisions = [each for each in PAGES if each.name.startswith("docs/decisions/")]
     numbers = [int(each.path.name[:4]) for each in decisions]
