@@ -202,7 +202,7 @@ class MemoryStore:
 
 
 Quality = Mapping[str, str]
-"""By version: `good`, `weak` (wrong), `broken` (fails its proof), `sour` (fails live)."""
+"""By version: `good`, `weak` (wrong), `broken` (no proof), `sour` (fails when live)."""
 
 
 class ScriptedProver:
