@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -22,11 +22,11 @@ Key = tuple[int, Path]
 @dataclass(slots=True)
 class _OpenService:
     service: DeviceService
-    users: int = 0
+    users: set[SharedService] = field(default_factory=set)
 
 
 class ServiceRegistry:
-    """The open services of this process, with the number of their users.
+    """The open services of this process and their users.
 
     One lock guards it, and is held while a service starts or closes: another user of
     the folder waits for that, so it neither starts a second service nor finds the
@@ -37,23 +37,25 @@ class ServiceRegistry:
         self._lock = threading.Lock()
         self._open: dict[Key, _OpenService] = {}
 
-    def acquire(self, key: Key, settings: DeviceSettings) -> DeviceService:
+    def acquire(self, user: SharedService, settings: DeviceSettings) -> DeviceService:
         """Start or return the service. Raises BadSettings if its settings differ."""
         with self._lock:
-            entry = self._open.get(key)
+            entry = self._open.get(user.key)
             if entry is None:
-                entry = self._open[key] = _OpenService(_started(settings))
+                entry = self._open[user.key] = _OpenService(_started(settings))
             _check_same(entry.service.settings, settings)
-            entry.users += 1
+            entry.users.add(user)
             return entry.service
 
-    def release(self, key: Key) -> None:
-        """End one use; close the service with the last."""
+    def release(self, user: SharedService) -> None:
+        """Remove a user, once; close the service with the last."""
         with self._lock:
-            entry = self._open[key]
-            entry.users -= 1
+            entry = self._open.get(user.key)
+            if entry is None or user not in entry.users:
+                return
+            entry.users.remove(user)
             if not entry.users:
-                del self._open[key]
+                del self._open[user.key]
                 entry.service.close()
 
 
@@ -61,7 +63,7 @@ SERVICES: Final = ServiceRegistry()
 
 
 class SharedService:
-    """One use of a service. Thread-safe."""
+    """One user's hold on a service. Thread-safe."""
 
     def __init__(self, settings: DeviceSettings) -> None:
         """Start or join the service of this state folder.
@@ -69,16 +71,12 @@ class SharedService:
         Raises BadSettings when it runs with other settings, and what `DeviceService`
         raises.
         """
-        self._key = (os.getpid(), settings.state.resolve())
-        self._closing, self._closed = threading.Lock(), False
-        self.service = SERVICES.acquire(self._key, settings)
+        self.key: Final[Key] = (os.getpid(), settings.state.resolve())
+        self.service = SERVICES.acquire(self, settings)
 
     def close(self) -> None:
-        """End this use. A second call does nothing."""
-        with self._closing:
-            if not self._closed:
-                self._closed = True
-                SERVICES.release(self._key)
+        """Give up the service. A second call does nothing."""
+        SERVICES.release(self)
 
 
 def _started(settings: DeviceSettings) -> DeviceService:
