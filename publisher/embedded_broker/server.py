@@ -37,7 +37,7 @@ class EmbeddedBroker:
         faults: FaultInjection | None = None,
         any_host: bool = False,
     ) -> None:
-        """Port 0 picks a free one. Raises BadSettings; `any_host` allows any address."""
+        """Port 0 picks a free one. Raises BadSettings; `any_host` allows all hosts."""
         if not any_host and not _is_loopback(host):
             raise BadSettings(
                 f"the embedded broker does not listen on {host}", hint="use 127.0.0.1, or mosquitto for other machines"
