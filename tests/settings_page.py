@@ -135,29 +135,31 @@ def _section(name: str) -> str:
 def _rows(section: type) -> Iterator[tuple[str, ...]]:
     schema = TypeAdapter(section).json_schema()
     means = attribute_docstrings(section)
-    for key, told in schema["properties"].items():
+    for key, field in schema["properties"].items():
         if section is not DeviceSettings or key not in SECTIONS:
-            yield f"`{key}`", _type(told), _default(schema, key), _unit(key), means[key]
+            yield f"`{key}`", _type(field), _default(schema, key), _unit(key), means[key]
 
 
-def _type(told: dict[str, Any]) -> str:
+def _type(schema: dict[str, Any]) -> str:
     """What may stand there, from the JSON Schema of a field."""
-    told = next((kind for kind in told.get("anyOf", ()) if kind.get("type") != "null"), told)
-    if "enum" in told:
-        return " or ".join(f'`"{choice}"`' for choice in told["enum"])
-    if told.get("type") == "array":
-        return f"list of {_items(told['items'])}"
-    if told.get("type") in TYPES:
-        return TYPES[told["type"]] + _range(told)
-    return {"path": "path", "password": "text"}.get(told.get("format", ""), "table" if "$ref" in told else "text")
+    schema = next((kind for kind in schema.get("anyOf", ()) if kind.get("type") != "null"), schema)
+    if "enum" in schema:
+        return " or ".join(f'`"{choice}"`' for choice in schema["enum"])
+    if schema.get("type") == "array":
+        return f"list of {_items(schema['items'])}"
+    if schema.get("type") in TYPES:
+        return TYPES[schema["type"]] + _range(schema)
+    return {"path": "path", "password": "text"}.get(schema.get("format", ""), "table" if "$ref" in schema else "text")
 
 
-def _items(told: dict[str, Any]) -> str:
-    return {"#/$defs/TimeWindow": "local times", "#/$defs/DelegateSection": "tables"}.get(told.get("$ref", ""), "texts")
+def _items(schema: dict[str, Any]) -> str:
+    return {"#/$defs/TimeWindow": "local times", "#/$defs/DelegateSection": "tables"}.get(
+        schema.get("$ref", ""), "texts"
+    )
 
 
-def _range(told: dict[str, Any]) -> str:
-    least, over, most = told.get("minimum"), told.get("exclusiveMinimum"), told.get("maximum")
+def _range(schema: dict[str, Any]) -> str:
+    least, over, most = schema.get("minimum"), schema.get("exclusiveMinimum"), schema.get("maximum")
     most = None if most is not None and most > LIMIT_SHOWN_MAX else most
     low = f"over {over:,g}" if over is not None else f"{least:,g}" if least is not None else ""
     if low and most is not None:
@@ -172,7 +174,7 @@ def _default(schema: dict[str, Any], key: str) -> str:
     if value is None:
         return "not set"
     if isinstance(value, dict):
-        value = {}  # what each key of the table is by default is told there
+        value = {}  # what each key of the table is by default is shown in its own section
     if isinstance(value, float):
         return f"`{int(value) if value == int(value) else value}`"
     return f"`{json.dumps(value)}`"

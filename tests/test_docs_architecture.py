@@ -21,24 +21,24 @@ def test_the_table_of_phases_is_complete_and_names_only_phases() -> None:
 
 def test_every_folder_is_in_the_tree_and_every_row_is_a_folder() -> None:
     tree = PAGE.text.partition("## The tree")[2].partition("## Layers")[0]
-    told = {name.rstrip("/") for name in re.findall(r"`((?:protocol|device_client|publisher)/[\w/]*)`", tree)}
-    told |= {f"device_client/adapters/sensors/{name}" for name in re.findall(r"`(probes)/`", tree)}
-    told |= {f"publisher/operations/{name}" for name in re.findall(r"`(release|announce|serve)/`", tree)}
+    shown = {name.rstrip("/") for name in re.findall(r"`((?:protocol|device_client|publisher)/[\w/]*)`", tree)}
+    shown |= {f"device_client/adapters/sensors/{name}" for name in re.findall(r"`(probes)/`", tree)}
+    shown |= {f"publisher/operations/{name}" for name in re.findall(r"`(release|announce|serve)/`", tree)}
     folders = {
         folder.relative_to(PROJECT).as_posix()
         for room in ROOMS
         for folder in (PROJECT / room, *(PROJECT / room).rglob("*"))
         if (folder / "__init__.py").exists() and any(file.name != "__init__.py" for file in folder.glob("*.py"))
     }
-    assert told == folders
+    assert shown == folders
 
 
 def test_the_layers_are_those_of_the_contracts() -> None:
     (fence,) = (fence for fence in PAGE.fences if fence.info == "text layers")
-    told = dict(line.split(": ", 1) for line in fence.text.replace("\n    ", " ").splitlines())
+    shown = dict(line.split(": ", 1) for line in fence.text.replace("\n    ", " ").splitlines())
     contracts = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     layers = {contract["containers"][0]: contract["layers"] for contract in contracts if contract["type"] == "layers"}
-    assert told == {room: re.sub(r"[()]", "", " > ".join(order)) for room, order in layers.items()}
+    assert shown == {room: re.sub(r"[()]", "", " > ".join(order)) for room, order in layers.items()}
 
 
 def test_the_glossary_is_in_order() -> None:

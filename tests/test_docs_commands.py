@@ -45,7 +45,9 @@ def lines() -> Iterator[tuple[str, list[str]]]:
                         yield f"{each.name}:{number}", words
 
 
-@pytest.mark.parametrize(("where", "words"), list(lines()), ids=lambda told: told if isinstance(told, str) else told[0])
+@pytest.mark.parametrize(
+    ("where", "words"), list(lines()), ids=lambda shown: shown if isinstance(shown, str) else shown[0]
+)
 def test_every_command_on_a_page_would_run(where: str, words: list[str]) -> None:
     program, *arguments = words
     if program.startswith("scripts/"):

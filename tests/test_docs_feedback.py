@@ -16,8 +16,8 @@ SUBJECT = {"model", "version", "device", "variant", "v"}
 
 def test_of_every_field_it_is_told_how_it_merges() -> None:
     rows = page("docs/PROTOCOL.md").table("field", "in a merged window")
-    told = [name.strip("`") for row in rows for name in row[0].split(", ")]
-    assert sorted(told) == sorted(Feedback.model_fields.keys() - SUBJECT)
+    shown = [name.strip("`") for row in rows for name in row[0].split(", ")]
+    assert sorted(shown) == sorted(Feedback.model_fields.keys() - SUBJECT)
 
 
 def test_the_detectors_numbers_are_those_of_the_code() -> None:

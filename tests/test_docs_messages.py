@@ -42,7 +42,7 @@ def test_the_messages_of_the_troubleshooting_tables_are_said_by_the_code() -> No
 
 
 def test_the_exit_codes_are_those_of_the_tree_of_errors() -> None:
-    told = {name: int(code) for code, name, _ in page("docs/EXIT_CODES.md").table("code", "error") if name}
+    shown = {name: int(code) for code, name, _ in page("docs/EXIT_CODES.md").table("code", "error") if name}
     kinds: list[type[FerryError]] = [FerryError, *FerryError.__subclasses__()]
-    assert told == {kind.__name__: kind.exit_code for kind in kinds}
-    assert {kind.exit_code for kind in KINDS.values()} == set(told.values())
+    assert shown == {kind.__name__: kind.exit_code for kind in kinds}
+    assert {kind.exit_code for kind in KINDS.values()} == set(shown.values())

@@ -33,9 +33,9 @@ def test_the_lifetimes_are_those_that_signatures_get() -> None:
 def test_the_recipes_and_gates_are_those_that_come_along() -> None:
     text = " ".join(page("docs/RELEASES.md").text.split())
     recipes = {path.stem for path in (PROJECT / "publisher/recipes").glob("*.py")} - {"__init__"}
-    told = re.search(r"The bundled recipes are ([^;]+);", text)
-    assert told
-    assert set(re.findall(r"`(\w+)`", told[1])) == recipes
+    shown = re.search(r"The bundled recipes are ([^;]+);", text)
+    assert shown
+    assert set(re.findall(r"`(\w+)`", shown[1])) == recipes
     assert f"no more than {MAX_DROP * 100:g} points" in text
     assert f"`--max-accuracy-drop {MAX_DROP:g}`" in text
 
@@ -57,7 +57,7 @@ def test_the_program_for_new_keys_is_followed_by_a_device(tmp_path: Path, monkey
         trusted = accepted.trusted
 
 
-def test_a_registry_from_an_old_backup_is_heard_after_as_many_edits_as_were_lost(
+def test_a_registry_from_an_old_backup_is_accepted_after_as_many_edits_as_were_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -67,15 +67,15 @@ def test_a_registry_from_an_old_backup_is_heard_after_as_many_edits_as_were_lost
     trusted: dict[str, bytes] = {}
     for change in (planning.hold, planning.resume, planning.hold):
         bundle = _edited(Path("registry"), change)
-        trusted = _heard(bundle, root, trusted)
+        trusted = _accepted(bundle, root, trusted)
     for _ in range(3):
         with pytest.raises(Untrusted) as refused:
-            _heard(_edited(Path("backup"), planning.resume), root, trusted)
+            _accepted(_edited(Path("backup"), planning.resume), root, trusted)
     assert "older than what was accepted before" in str(refused.value) or "mixed" in str(refused.value)
-    assert _heard(_edited(Path("backup"), planning.resume), root, trusted)
+    assert _accepted(_edited(Path("backup"), planning.resume), root, trusted)
 
 
-def _heard(bundle: bytes, root: bytes, trusted: dict[str, bytes]) -> dict[str, bytes]:
+def _accepted(bundle: bytes, root: bytes, trusted: dict[str, bytes]) -> dict[str, bytes]:
     accepted = verify(bundle, model="digits", root=root, trusted=trusted, now=datetime.now(UTC), clock_trusted=True)
     return accepted.trusted
 

@@ -41,8 +41,8 @@ MESSAGES: Final[dict[str, type[Line]]] = {
 
 
 def test_the_table_of_topics_is_the_one_that_programs_use() -> None:
-    told = page("docs/PROTOCOL.md").table("topic", "sender")
-    assert told == [
+    shown = page("docs/PROTOCOL.md").table("topic", "sender")
+    assert shown == [
         [f"`{spec.pattern}`", spec.sender, spec.receiver, str(spec.qos), "yes" if spec.retained else "no",
          f"{spec.max_bytes:,}", spec.payload]
         for spec in TABLE
@@ -71,7 +71,7 @@ def test_every_kind_of_message_has_an_example() -> None:
     assert {example.info.removeprefix("json ") for example in examples()} == set(MESSAGES)
 
 
-def test_the_real_bundle_is_believed_by_whoever_has_its_root() -> None:
+def test_a_verifier_with_its_root_accepts_the_real_bundle() -> None:
     folder = PROJECT / "docs/examples"
     accepted = verify(
         (folder / "bundle.json").read_bytes(), model="digits", root=(folder / "root.json").read_bytes(), trusted={},
@@ -90,9 +90,9 @@ def test_the_cohorts_of_the_worked_example_are_computed() -> None:
         name = device.strip("`")
         assert hashlib.sha256(f"{salt}\0{name}".encode()).hexdigest()[:16] == begins.strip("`")
         assert f"{cohort(salt, name):.4f}" == stands
-        for percent, told in ((10, in_10), (50, in_50)):
+        for percent, shown in ((10, in_10), (50, in_50)):
             matches = Rule(version="1.1.0", percent=percent, salt=salt).matches(name, ())
-            assert ("yes" if matches else "no") == told
+            assert ("yes" if matches else "no") == shown
     assert f"With salt `{salt}`" in " ".join(page("docs/PROTOCOL.md").text.split())
 
 
@@ -111,8 +111,8 @@ def test_the_buckets_of_the_worked_example_are_computed() -> None:
 
 
 def test_the_limits_are_those_of_the_code() -> None:
-    told = {what: int(most.replace(",", "")) for what, most in page("docs/PROTOCOL.md").table("what", "at most")}
-    assert told == {
+    shown = {what: int(most.replace(",", "")) for what, most in page("docs/PROTOCOL.md").table("what", "at most")}
+    assert shown == {
         "bundle, bytes": BUNDLE_MAX_BYTES,
         "chunk, bytes": CHUNK_MAX_BYTES,
         "slice of a file, bytes": CHUNK_BYTES,

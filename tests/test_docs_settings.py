@@ -23,8 +23,8 @@ def test_the_page_is_up_to_date() -> None:
 def test_the_settings_of_the_publisher_are_all_told() -> None:
     rows = page(PAGE).table("flag", "environment")
     assert [(flag, env) for flag, env, *_ in rows] == [(f"`--{key}`", f"`{variable(key)}`") for key in KEYS]
-    told = {flag.strip("`-"): default.strip("`") for flag, _, default, _ in rows if default.startswith("`")}
-    assert told == DEFAULTS
+    shown = {flag.strip("`-"): default.strip("`") for flag, _, default, _ in rows if default.startswith("`")}
+    assert shown == DEFAULTS
 
 
 def test_no_section_of_a_device_is_forgotten() -> None:
@@ -49,11 +49,11 @@ def test_a_file_with_every_default_on_the_page_means_the_same_as_one_without(kin
 
 def _toml(name: str, kind: str, foreign: set[str]) -> str:
     """A section with the defaults that the page shows, and with what must be given."""
-    told = {row[0].strip("`"): row[2].strip("`") for row in page(PAGE).under(TITLES.get(name, f"`[{name}]`"))}
-    told |= {"device": '"pi-1"'} if name == "" else {"name": '"digits"'} if name == "models" else {}
-    told |= {"kind": f'"{kind}"'} if name == "strategy" else {}
+    shown = {row[0].strip("`"): row[2].strip("`") for row in page(PAGE).under(TITLES.get(name, f"`[{name}]`"))}
+    shown |= {"device": '"pi-1"'} if name == "" else {"name": '"digits"'} if name == "models" else {}
+    shown |= {"kind": f'"{kind}"'} if name == "strategy" else {}
     lines = [
-        f"{key} = {value}\n" for key, value in told.items() if value not in NOT_GIVEN | {"{}"} and key not in foreign
+        f"{key} = {value}\n" for key, value in shown.items() if value not in NOT_GIVEN | {"{}"} and key not in foreign
     ]
     return f"{'' if not name else '[[models]]' if name == 'models' else f'[{name}]'}\n{''.join(lines)}"
 

@@ -190,7 +190,7 @@ class FeedbackSection(Section):
     look_every: Annotated[int, Field(ge=1)] = 8
     """One of so many inputs is compared with the training set."""
     window_max_bytes: Annotated[int, Field(ge=768, le=LINE_MAX_BYTES)] = WINDOW_MAX_BYTES
-    """Size of one message; larger windows are told in less detail."""
+    """Size of one message; larger windows are reported in less detail."""
     budget_bytes: Annotated[int, Field(ge=32_768)] = 262_144
     """Windows kept while offline; beyond, the oldest are merged."""
 

@@ -1,7 +1,7 @@
-"""README's road by hand, walked for real: its own lines, a real mosquitto, a device in its own process.
+"""README's by-hand section, run with its own lines, a real mosquitto and a device process.
 
-The lines are read off the page. Only what a page cannot know comes from the environment: the broker's port, and that
-nobody wants to wait a minute for a probation here.
+The lines are read from the page. Only what a page cannot know comes from the
+environment: the broker's port, and a shorter probation.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.brokers import Mosquitto, mosquitto
 from tests.pages import Fence, page
 from tests.recorder import Recorder
 
-ENOUGH_S: Final = 150.0  # for anything that is awaited; two cores may be shared by much
+ENOUGH_S: Final = 150.0  # for every wait; the two cores may be busy
 LINE_AIM_BYTES: Final = 4_096
 QUICKER: Final = {
     "EDGEFERRY_CONDITIONS__CPU_MAX_PERCENT": "100",
@@ -51,7 +51,9 @@ def test_the_road_by_hand_leads_where_readme_says(tmp_path: Path) -> None:
                 )
             assert json.loads(device.stdout)["failed"] == 0
             assert subscriber.status()["installed_version"] == "1.0.0"
-            assert subscriber.messages("presence")[-1]["online"] is False, "it said goodbye"
+            assert subscriber.messages("presence")[-1]["online"] is False, (
+                "the last message is the will or the farewell"
+            )
             assert max(subscriber.sizes) < LINE_AIM_BYTES
         shown = _run(_fence("publisher rollout show digits --json"), broker, tmp_path)
         assert "rolled back from 1.1.0 to 1.0.0" in shown
@@ -121,7 +123,7 @@ class SubscriberOutput(Recorder[tuple[str, dict[str, Any]]]):
         return statuses[-1] if statuses else {}
 
     def outcome(self, kind: str, version: str) -> bool:
-        """Whether an event told this of a version."""
+        """Whether an event reported this outcome of a version."""
         return any((event["outcome"], event["version"]) == (kind, version) for event in self.messages("event"))
 
 
