@@ -14,7 +14,7 @@ from device_client.core.conditions.conditions import ConditionQuery, Needs, judg
 from device_client.core.conditions.readings import Readings
 from device_client.core.goal import Goal
 from device_client.core.policy import Policy, Smart
-from device_client.core.state import CheckHistory, Device, Installed, Moment, Target
+from device_client.core.state import CheckHistory, Installed, Moment, Target
 from device_client.core.strategy.quality_score import Score, presses, score
 from device_client.core.strategy.strategies import Occasion, decide, pause_min_s
 from device_client.core.variants.selection import VariantSelection, select
@@ -54,9 +54,7 @@ class KeepVariant:
 Admission = Begin | NotYet | ReadSensors | KeepVariant
 
 
-def may_begin(
-    policy: Policy, device: Device, goal: Goal, moment: Moment, now_s: float
-) -> tuple[Admission, CheckHistory]:
+def may_begin(policy: Policy, goal: Goal, moment: Moment, now_s: float) -> tuple[Admission, CheckHistory]:
     """Return the decision, and what the next check must know of this one."""
     history, plan, seen = moment.history, goal.plan, moment.seen
     if plan.hold:
@@ -70,16 +68,16 @@ def may_begin(
         return ReadSensors(), history
     readings = seen.readings.after(now_s - seen.at_s)
 
-    selection = select(policy, device, goal, readings)
+    selection = select(policy, goal, readings)
     running = goal.running if goal.other_variant else None
-    if running is not None and (isinstance(selection, str) or device.serves(selection.variant)):
+    if running is not None and (isinstance(selection, str) or goal.runs(selection.variant)):
         return KeepVariant(running), history
     if isinstance(selection, str):
         return NotYet(selection, now_s + NO_VARIANT_RECHECK_S), history
 
-    quality = _score(policy, device, readings)
+    quality = _score(policy, goal, readings)
     badly = _reason_to_hurry(policy, goal, quality)
-    query = ConditionQuery(readings, policy.thresholds, needs(device, selection), history.crossed)
+    query = ConditionQuery(readings, policy.thresholds, needs(goal, selection), history.crossed)
     because = "the live model does badly" if badly else "urgent"
     verdict = judge(query, urgent=goal.urgent or bool(badly), because=because)
     since_s = history.allowed_since_s if history.allowed_since_s is not None else now_s
@@ -100,24 +98,25 @@ def may_begin(
     history = replace(history, interval_s=decision.interval_s, checked_at_s=checked_at_s)
     if not decision.begin:
         return NotYet(decision.reason, decision.next_check_s), history
-    return Begin(_target(device, goal, selection), f"; comfort is waived: {badly}" if badly else ""), history
+    return Begin(_target(goal, selection), f"; comfort is waived: {badly}" if badly else ""), history
 
 
-def needs(device: Device, selection: VariantSelection) -> Needs:
+def needs(goal: Goal, selection: VariantSelection) -> Needs:
     """What the update takes: briefly, encoding and file are both on the disk."""
     variant, transfer_bytes = selection.variant, selection.encoding.tree.size_bytes
+    live = goal.running if goal.other_variant else None
     return Needs(
-        disk_bytes=0 if device.has_file(variant.sha256) else transfer_bytes + variant.size_bytes,
+        disk_bytes=0 if variant.sha256 in goal.files else transfer_bytes + variant.size_bytes,
         memory_bytes=variant.requires.memory_bytes,
-        relieves=device.relieved_by(variant),
+        relieves=live is not None and live.takes_more_memory_than(variant),
     )
 
 
-def _score(policy: Policy, device: Device, readings: Readings) -> Score | None:
+def _score(policy: Policy, goal: Goal, readings: Readings) -> Score | None:
     """How the live model does, where the strategy depends on it."""
     if not isinstance(policy.strategy, Smart):
         return None
-    expected = device.live.variant.measured.accuracy if device.live else None
+    expected = goal.live.variant.measured.accuracy if goal.live else None
     return score(policy.strategy, readings.quality, expected)
 
 
@@ -128,14 +127,14 @@ def _reason_to_hurry(policy: Policy, goal: Goal, quality: Score | None) -> str:
     return quality.figures if presses(policy.strategy, quality.value) else ""
 
 
-def _target(device: Device, goal: Goal, selection: VariantSelection) -> Target:
+def _target(goal: Goal, selection: VariantSelection) -> Target:
     return Target(
-        manifest=device.manifests[goal.version],
+        manifest=goal.manifest,
         variant=selection.variant,
         encoding=selection.encoding,
         golden_encoding=selection.golden_encoding,
-        attempt=goal.wanted.attempt,
+        attempt=goal.attempt,
         plan_sequence=goal.plan.sequence,
         choice=selection.reason,
-        recalled=goal.version in device.committed and not goal.other_variant,
+        recalled=goal.committed and not goal.other_variant,
     )

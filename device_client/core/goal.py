@@ -1,6 +1,7 @@
 """From a plan to a goal: the version that the plan names for this device, if any.
 
-First step of the decision whether to begin an update; `admission` takes the others.
+First step of the decision whether to begin an update: `Goal` holds all of the device
+that the next steps, in `admission`, must know.
 """
 
 from __future__ import annotations
@@ -8,41 +9,60 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from device_client.core.policy import Policy
-from device_client.core.state import Device, Installed
-from protocol.messages.plan import Assignment, Plan
+from device_client.core.state import Device, Finding, Installed
+from protocol.messages.manifest import Manifest, Variant
+from protocol.messages.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What the plan asks of this device.
+    """What the plan asks of this device, and what is here already.
 
-    `running`: what is live, where it is this version. `other_variant`: another variant
-    of that is wanted. `urgent`: comfort conditions and the slot of a spread do not
-    delay it.
+    `running`: what is live, where it is this version. `way_back`: the previous version,
+    where it is this one and was committed. `files`: SHA-256 of all installed variants.
+    `other_variant`: another variant of `running` is wanted. `urgent`: does not wait for
+    comfort conditions.
     """
 
     plan: Plan
-    wanted: Assignment
+    version: str
+    attempt: int
+    rule: str
+    manifest: Manifest
+    live: Installed | None
     running: Installed | None
+    way_back: Installed | None
+    files: frozenset[str]
+    findings: tuple[Finding, ...]
+    committed: bool
     other_variant: bool
     urgent: bool
 
-    @property
-    def version(self) -> str:
-        """The version that the plan names."""
-        return self.wanted.version
+    def runs(self, variant: Variant) -> bool:
+        """Whether this very file is live."""
+        return self.running is not None and self.running.variant.sha256 == variant.sha256
 
 
 def goal_of(policy: Policy, device: Device) -> Goal | None:
     """Return the goal, or None without a plan or where no rule matches."""
-    plan, live = device.plan, device.live
+    plan, live, previous = device.plan, device.live, device.previous
     wanted = plan.assign(policy.device, policy.groups) if plan else None
-    if plan is None or wanted is None:
+    manifest = device.manifests.get(wanted.version) if wanted else None
+    if plan is None or wanted is None or manifest is None:
         return None
+    version, committed = wanted.version, wanted.version in device.committed
     return Goal(
         plan=plan,
-        wanted=wanted,
-        running=live if live is not None and live.version == wanted.version else None,
+        version=version,
+        attempt=wanted.attempt,
+        rule=wanted.rule,
+        manifest=manifest,
+        live=live,
+        running=live if live is not None and live.version == version else None,
+        way_back=previous if previous is not None and previous.version == version and committed else None,
+        files=frozenset(installed.variant.sha256 for installed in device.installed()),
+        findings=device.found(version, wanted.attempt),
+        committed=committed,
         other_variant=bool(device.refit),
         # an empty device has no comfort to lose; another variant is never urgent
         urgent=(plan.urgency == "urgent" or live is None) and not device.refit,

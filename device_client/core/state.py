@@ -77,6 +77,10 @@ class Installed(Frozen):
         """The version of the manifest."""
         return self.manifest.version
 
+    def takes_more_memory_than(self, variant: Variant) -> bool:
+        """By the manifests of both."""
+        return self.variant.requires.memory_bytes > variant.requires.memory_bytes
+
     def why(self) -> str:
         """The choice, as the end of a reason."""
         return f"; {self.choice}" if self.choice else ""
@@ -184,15 +188,9 @@ class Device(Frozen):
         """Whether the file belongs to an installed version."""
         return any(installed.variant.sha256 == sha256 for installed in self.installed())
 
-    def serves(self, variant: Variant) -> bool:
-        """Whether this very file is live."""
-        return self.live is not None and self.live.variant.sha256 == variant.sha256
-
     def relieved_by(self, variant: Variant) -> bool:
         """Whether changing to this variant of the live version frees memory."""
-        if not self.refit or self.live is None:
-            return False
-        return variant.requires.memory_bytes < self.live.variant.requires.memory_bytes
+        return bool(self.refit) and self.live is not None and self.live.takes_more_memory_than(variant)
 
     def installed(self) -> tuple[Installed, ...]:
         """Live, previous and behind, those that exist."""

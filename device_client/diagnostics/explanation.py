@@ -156,7 +156,7 @@ def _conditions(snapshot: Snapshot) -> tuple[ConditionResult, ...]:
     """Every condition, with the limits for the pending update."""
     device, policy, entry = snapshot.device, snapshot.policy, snapshot.entry
     goal = goal_of(policy, device)
-    choice = select(policy, device, goal, snapshot.readings) if goal and goal.version in device.manifests else ""
+    choice = select(policy, goal, snapshot.readings) if goal else ""
     round_trip_ms, throughput_bytes_s = (entry.round_trip_ms, entry.throughput_bytes_s) if entry else (None, None)
     query = ConditionQuery(
         replace(
@@ -165,7 +165,7 @@ def _conditions(snapshot: Snapshot) -> tuple[ConditionResult, ...]:
             throughput_bytes_s=NOT_ASKED if throughput_bytes_s is None else throughput_bytes_s,
         ),
         policy.thresholds,
-        needs(device, choice) if isinstance(choice, VariantSelection) else Needs(),
+        needs(goal, choice) if goal and isinstance(choice, VariantSelection) else Needs(),
         frozenset(entry.crossed if entry else ()),
     )
     urgent = goal is not None and goal.urgent

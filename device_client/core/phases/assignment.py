@@ -44,7 +44,7 @@ def reconsider(policy: Policy, state: State, now_s: float) -> Step:
 
 def _change_course(policy: Policy, state: State, goal: Goal, now_s: float) -> Step:
     device = state.device
-    refusal = device.refused(goal.version, goal.wanted.attempt)
+    refusal = device.refused(goal.version, goal.attempt)
     if refusal is not None:
         return _refuse(state, refusal, now_s)
     if goal.running is not None and not goal.other_variant:
@@ -59,7 +59,7 @@ def consider_beginning(policy: Policy, state: State, now_s: float) -> Step:
     goal = goal_of(policy, state.device)
     if goal is None:
         return state, ()
-    admission, history = may_begin(policy, state.device, goal, state.moment, now_s)
+    admission, history = may_begin(policy, goal, state.moment, now_s)
     state = state.with_moment(history=history)
     match admission:
         case Begin(target, note):
@@ -91,10 +91,10 @@ def resume_stalled(policy: Policy, state: State, now_s: float) -> Step:
 
 
 def _assign(state: State, goal: Goal, now_s: float) -> Step:
-    known, attempt = state.moment.assigned, goal.wanted.attempt
+    known, attempt = state.moment.assigned, goal.attempt
     if state.device.phase in WAITING and known and (known.version, known.attempt) == (goal.version, attempt):
         return state.waits_until(now_s), ()
-    reason = state.device.refit or f"plan {goal.plan.sequence} asks for {goal.version} ({goal.wanted.rule})"
+    reason = state.device.refit or f"plan {goal.plan.sequence} asks for {goal.version} ({goal.rule})"
     state = state.enters(Phase.ASSIGNED, reason, now_s, target=None).waits_until(now_s + READINGS_RETRY_S)
     state = state.with_moment(
         assigned=Assigned(goal.version, attempt, now_s),
@@ -105,7 +105,7 @@ def _assign(state: State, goal: Goal, now_s: float) -> Step:
 
 def _in_flight(state: State, goal: Goal, now_s: float) -> Step:
     target = state.device.target
-    if target is None or (target.version, target.attempt) != (goal.version, goal.wanted.attempt):
+    if target is None or (target.version, target.attempt) != (goal.version, goal.attempt):
         state, effects = _assign(state, goal, now_s)
         return state, (StopTrial(), *effects)
     if goal.plan.hold:
@@ -115,7 +115,7 @@ def _in_flight(state: State, goal: Goal, now_s: float) -> Step:
 
 def _breaks_off_probation(device: Device, goal: Goal | None) -> bool:
     """Only a way back, or something urgent, does not wait for the verdict."""
-    if goal is None or goal.running is not None or device.refused(goal.version, goal.wanted.attempt) is not None:
+    if goal is None or goal.running is not None or device.refused(goal.version, goal.attempt) is not None:
         return False
     recalls = any(each is not None and each.version == goal.version for each in (device.previous, device.behind))
     return recalls or goal.plan.urgency == "urgent"
@@ -128,11 +128,11 @@ def _why(policy: Policy, live: Installed) -> str:
 
 
 def _stay(policy: Policy, state: State, goal: Goal, live: Installed, now_s: float) -> Step:
-    plan, wanted = goal.plan, goal.wanted
-    if wanted.version in state.device.committed:
-        reason = f"runs {wanted.version}, as plan {plan.sequence} asks ({wanted.rule}){_why(policy, live)}"
+    sequence = goal.plan.sequence
+    if goal.committed:
+        reason = f"runs {goal.version}, as plan {sequence} asks ({goal.rule}){_why(policy, live)}"
         return _rest(state, Phase.COMMITTED, reason, now_s)
-    return probation.watch_again(policy, state, live, wanted.attempt, plan.sequence, now_s)
+    return probation.watch_again(policy, state, live, goal.attempt, sequence, now_s)
 
 
 def _refuse(state: State, refusal: Refusal, now_s: float) -> Step:

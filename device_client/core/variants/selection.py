@@ -9,7 +9,7 @@ from typing import Final
 from device_client.core.conditions.readings import Readings, Unknown
 from device_client.core.goal import Goal
 from device_client.core.policy import Policy
-from device_client.core.state import Device, Finding, Installed
+from device_client.core.state import Finding, Installed
 from protocol.messages.manifest import Encoding, Manifest, Variant, cheapest
 from protocol.sizes import size_text
 
@@ -24,6 +24,41 @@ class VariantSelection:
     encoding: Encoding
     golden_encoding: Encoding
     reason: str
+
+
+def select(policy: Policy, goal: Goal, readings: Readings, *, margin: float = 1.0) -> VariantSelection | str:
+    """The variant of the goal's version to take here, or why there is none.
+
+    On a way back it is the one whose file is still here; otherwise the best that fits.
+    `margin`: how many times over the memory that a variant needs must be free.
+    """
+    return _way_back(policy, goal) or _best(policy, goal, readings, margin)
+
+
+def _way_back(policy: Policy, goal: Goal) -> VariantSelection | None:
+    back = goal.way_back
+    if back is None or back.variant not in goal.manifest.variants:
+        return None
+    here = goal.manifest.model_copy(update={"variants": (back.variant,)})
+    selection = choose(here, policy, Readings(), frozenset({back.variant.sha256}))
+    return None if isinstance(selection, str) else replace(selection, reason=back.choice or selection.reason)
+
+
+def _best(policy: Policy, goal: Goal, readings: Readings, margin: float) -> VariantSelection | str:
+    """The memory that the live variant of the version holds counts as free."""
+    running, findings = goal.running, goal.findings
+    if running is not None and not isinstance(readings.memory_free_bytes, Unknown):
+        free_bytes = readings.memory_free_bytes + running.variant.requires.memory_bytes
+        readings = replace(readings, memory_free_bytes=int(free_bytes / margin))
+    if running is not None and running.latency_ms is not None:
+        findings = (*findings, _proof_of(running, goal.attempt))
+    return choose(goal.manifest, policy, readings, goal.files, findings)
+
+
+def _proof_of(live: Installed, attempt: int) -> Finding:
+    """The live variant's proof, for a latency budget that has been lowered."""
+    name = live.variant.name
+    return Finding(version=live.version, variant=name, attempt=attempt, reason="slow", latency_ms=live.latency_ms)
 
 
 def choose(
@@ -54,17 +89,6 @@ def choose(
         return f"no variant of {manifest.version} fits this device: {'; '.join(problems)}"
     variant, encoding = min(fitting, key=lambda pair: _rank(policy, pair[0]))
     return VariantSelection(variant, encoding, golden, _because(policy, variant, len(fitting), problems))
-
-
-def select(
-    policy: Policy, device: Device, goal: Goal, readings: Readings, *, margin: float = 1.0
-) -> VariantSelection | str:
-    """The variant of the goal's version to take here, or why there is none.
-
-    On a way back it is the one whose file is still here; otherwise the best that fits.
-    `margin`: how many times over the memory that a variant needs must be free.
-    """
-    return _way_back(policy, device, goal) or _best(policy, device, goal, readings, margin)
 
 
 def objection(policy: Policy, live: Installed) -> str:
@@ -137,32 +161,3 @@ def _because(policy: Policy, variant: Variant, fitting: int, problems: list[str]
 
 def _half(free_bytes: int | Unknown) -> int | None:
     return None if isinstance(free_bytes, Unknown) else free_bytes // 2
-
-
-def _way_back(policy: Policy, device: Device, goal: Goal) -> VariantSelection | None:
-    previous, manifest = device.previous, device.manifests[goal.version]
-    if previous is None or previous.version != goal.version or goal.version not in device.committed:
-        return None
-    here = manifest.model_copy(update={"variants": (previous.variant,)})
-    selection = choose(here, policy, Readings(), frozenset({previous.variant.sha256}))
-    if isinstance(selection, str) or previous.variant not in manifest.variants:
-        return None
-    return replace(selection, reason=previous.choice or selection.reason)
-
-
-def _best(policy: Policy, device: Device, goal: Goal, readings: Readings, margin: float) -> VariantSelection | str:
-    """What the live variant of the same version holds of memory counts as free."""
-    running, findings = goal.running, device.found(goal.version, goal.wanted.attempt)
-    if running is not None and not isinstance(readings.memory_free_bytes, Unknown):
-        free_bytes = readings.memory_free_bytes + running.variant.requires.memory_bytes
-        readings = replace(readings, memory_free_bytes=int(free_bytes / margin))
-    if running is not None and running.latency_ms is not None:
-        findings = (*findings, _proof_of(running, goal.wanted.attempt))
-    bases = frozenset(installed.variant.sha256 for installed in device.installed())
-    return choose(device.manifests[goal.version], policy, readings, bases, findings)
-
-
-def _proof_of(live: Installed, attempt: int) -> Finding:
-    """The live variant's proof, for a latency budget that has been lowered."""
-    name = live.variant.name
-    return Finding(version=live.version, variant=name, attempt=attempt, reason="slow", latency_ms=live.latency_ms)

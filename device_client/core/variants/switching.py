@@ -102,29 +102,29 @@ def give_up(
 def _running(policy: Policy, device: Device) -> tuple[Goal, Installed] | None:
     """The goal and the live variant, where there are others of its version."""
     goal = goal_of(policy, device)
-    if goal is None or goal.running is None or goal.plan.hold or goal.version not in device.manifests:
+    if goal is None or goal.running is None or goal.plan.hold:
         return None
     return (goal, goal.running) if len(goal.running.manifest.variants) > 1 else None
 
 
 def _better(policy: Policy, state: State, goal: Goal, live: Installed) -> VariantSelection | None:
-    device, readings = state.device, state.moment.seen.readings
-    selection = select(policy, device, goal, readings)
-    if isinstance(selection, str) or device.serves(selection.variant):
+    readings = state.moment.seen.readings
+    selection = select(policy, goal, readings)
+    if isinstance(selection, str) or goal.runs(selection.variant):
         return None
     if selection.variant.requires.memory_bytes <= live.variant.requires.memory_bytes:
         return selection
     if policy.memory_budget_bytes is None and isinstance(readings.memory_free_bytes, Unknown):
         return None  # unlike a new version, a change to more memory needs a known reading
-    again = select(policy, device, goal, readings, margin=MARGIN)
-    return None if isinstance(again, str) or device.serves(again.variant) else again
+    again = select(policy, goal, readings, margin=MARGIN)
+    return None if isinstance(again, str) or goal.runs(again.variant) else again
 
 
 def _assign(policy: Policy, state: State, goal: Goal, reason: str, now_s: float) -> Step:
     refits = state.device.refits + 1
     state = state.enters(Phase.ASSIGNED, reason, now_s, target=None, refit=reason, refits=refits).waits_until(now_s)
     state = state.with_moment(
-        assigned=Assigned(goal.version, goal.wanted.attempt, now_s),
+        assigned=Assigned(goal.version, goal.attempt, now_s),
         history=replace(state.moment.history, allowed_since_s=None),
         recheck=VariantRecheck(now_s + _pause_s(policy, state.device)),
     )
