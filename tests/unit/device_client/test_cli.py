@@ -171,7 +171,7 @@ def test_why_of_a_device_that_never_ran_says_what_to_type_and_leaves_no_trace(co
 
 
 def remember(config: Path, life: Life) -> Journal:
-    """The journal of a device that stands there; whoever holds it runs."""
+    """The journal of a device in this state; its holder counts as running."""
     journal = Journal(config.with_name("state") / "journal.db")
     journal.save("digits", life.device.model_dump_json().encode())
     status = status_of(life.policy, life.state, at=datetime.now(UTC), next_check=datetime.now(UTC) + timedelta(hours=3))

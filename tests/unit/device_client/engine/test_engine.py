@@ -240,7 +240,7 @@ def test_a_disk_without_room_for_the_current_link_speaks_against_no_model(settle
     assert [swap.version for swap in settled.swaps] == [OLD, NEW]
 
 
-def test_whoever_follows_is_told_of_each_swap_with_its_reason_and_of_the_first_at_a_start(
+def test_an_observer_is_called_for_each_swap_with_its_reason_and_at_a_start(
     settled: EngineHarness,
 ) -> None:
     settled.goes_live(NEW, sequence=2)
