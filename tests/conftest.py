@@ -1,6 +1,6 @@
-"""What every test stands on: a clean environment, the broker program, and work that is done once for all workers.
+"""For every test: a clean environment, the broker program, work done once for all workers.
 
-Builders of domain objects are in tests/builders.py; fixtures of one folder stay in that folder.
+Builders of domain objects are in tests/builders.py.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# tflite-runtime opens no model in a process where TensorFlow came first ("vector::reserve"); the other way round
-# both work.
+# tflite-runtime opens no model after TensorFlow was imported ("vector::reserve"); the
+# other way round both work.
 with contextlib.suppress(ModuleNotFoundError):
     import tflite_runtime.interpreter  # noqa: F401  (imported for its place in the order)
 
@@ -34,7 +34,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 @pytest.fixture(scope="session")
 def mosquitto_program() -> Path:
-    """The installed mosquitto; a test that needs it fails where it is missing, and says how to get it."""
+    """The installed mosquitto; without it the test fails and says how to install it."""
     found = shutil.which("mosquitto", path=os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin")
     if found is None:
         pytest.fail("mosquitto is not installed: sudo apt-get install mosquitto mosquitto-clients", pytrace=False)
@@ -43,10 +43,9 @@ def mosquitto_program() -> Path:
 
 @pytest.fixture(scope="session")
 def once_per_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
-    """Give `once_per_run(name, make)`: a folder that `make` has filled, the same one for all workers.
+    """Give `once_per_run(name, make)`: a folder that `make` filled, shared by all workers.
 
-    Training is worth doing once. The first worker that asks calls `make(folder)`, the others wait for it.
-    Treat the folder as read-only.
+    The first worker calls `make(folder)`, the others wait. Treat it as read-only.
     """
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base

@@ -1,4 +1,4 @@
-"""Reads the project's pages as tests need them: fenced blocks, tables, headings, links. Knows no other Markdown."""
+"""Reads the project's Markdown: fenced blocks, tables, headings and links."""
 
 from __future__ import annotations
 

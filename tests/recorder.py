@@ -1,4 +1,4 @@
-"""What tests wait with: `Recorder` and `LinkRecorder` for events, `poll_until` for the rest.
+"""Waits of tests: `Recorder` and `LinkRecorder` for events, `poll_until` for the rest.
 
 Every wait ends, with an AssertionError that shows what was recorded last.
 """

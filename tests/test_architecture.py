@@ -1,4 +1,4 @@
-"""The walls of the house, checked: who imports whom, what starts light, and that no file knows this machine.
+"""Who may import whom, what starts light, and that no file names this machine.
 
 The contracts themselves are in pyproject.toml under [tool.importlinter].
 """
@@ -33,7 +33,7 @@ def names_of(paths: Iterator[Path]) -> list[str]:
 
 
 def loaded_by(statement: str, suspects: set[str]) -> set[str]:
-    """Run `statement` in a fresh Python and tell which of `suspects` it loaded; SystemExit 0 is a normal end."""
+    """Return which of `suspects` a fresh Python has loaded after `statement`."""
     program = f"""
 import contextlib, io, json, sys
 with contextlib.redirect_stdout(io.StringIO()):
@@ -92,7 +92,7 @@ def test_imports_through_walls_are_refused(tmp_path: Path) -> None:
     assert [each for each in wanted if each not in broken] == []
 
 
-# Forbidden imports catch most impurity; these calls are reachable without one, through datetime or a builtin.
+# Reachable without a forbidden import, through datetime or a builtin.
 IMPURE_CALLS = {"open", "print", "input", "exec", "eval", "now", "utcnow", "today", "monotonic", "getenv"}
 
 
@@ -103,7 +103,7 @@ def test_a_core_reads_no_clock_and_does_no_io(module: str) -> None:
     assert [f"{module}:{line} calls {name}()" for name, line in named if name in IMPURE_CALLS] == []
 
 
-# The contracts see import statements only, so importing by a name that is made at run time is kept to a few doors.
+# The contracts see import statements only; importing by name is kept to these modules.
 DOORS = (
     "publisher/__init__.py",
     "publisher/cli.py",

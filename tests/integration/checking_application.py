@@ -1,4 +1,4 @@
-"""An application that checks each answer: `python checking_application.py CONFIG KNOWN.npz`.
+"""Checks each answer of a device: `python checking_application.py CONFIG KNOWN.npz`.
 
 KNOWN has `x` and, for each version, the right answers. It prints one JSON line for each
 answer that is wrong or failed, for each new version, and at the end. A line is written
@@ -28,15 +28,15 @@ def main() -> None:
     known = dict(np.load(known_npz))
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    asked = wrong = 0
+    predictions = wrong = 0
     version = ""
     with EdgeModel(config) as model:
         while not stop.is_set() and not model.wait_ready(0.1):
             pass
         _print(ready=model.version or "")
-        while model.version and (not stop.wait(EVERY_S) or not asked):  # once at least, in the shortest life
-            row = asked % len(known["x"])
-            asked += 1
+        while model.version and (not stop.wait(EVERY_S) or not predictions):  # once at least, in the shortest life
+            row = predictions % len(known["x"])
+            predictions += 1
             try:
                 answer = model.predict(known["x"][row])
             except FerryError as failed:
@@ -50,7 +50,7 @@ def main() -> None:
             if answer.version != version:
                 version = answer.version
                 _print(version=version)
-    _print(asked=asked, wrong_or_failed=wrong)
+    _print(predictions=predictions, wrong_or_failed=wrong)
 
 
 def _print(**facts: object) -> None:

@@ -52,7 +52,7 @@ BRISK: Final[dict[str, dict[str, Any]]] = {
 
 @dataclass(slots=True)
 class DeviceFolder:
-    """What `publisher enroll` would have copied to a device, and what the device makes of it."""
+    """A device's folder, as `publisher enroll` writes it, with the device's state."""
 
     path: Path
     device: str
@@ -97,7 +97,7 @@ class DeviceFolder:
                 return []
 
     def check_files(self, model: str = "digits") -> None:
-        """What answers, and what `current.tflite` shows to others, is whole: its bytes have the hash of its name."""
+        """Check that the live file and `current.tflite` have the hash of their name."""
         folder, device = self.files(model), self.remembered(model)
         current = folder / "current.tflite"
         shown = [current.resolve(strict=True)] if current.is_symlink() else []
@@ -109,9 +109,9 @@ class DeviceFolder:
 def a_device(
     folder: Path, device: str, broker: str, root: bytes, *, variant: str | None = None, **changes: Any
 ) -> DeviceFolder:
-    """Write a device's folder with settings that lose no time; `changes` are keys or whole sections, merged.
+    """Write a device's folder with short delays.
 
-    `variant`: the only one of digits that it takes.
+    `changes` are keys or whole sections, merged. `variant`: the only one that it takes.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "root.json").write_bytes(root)
@@ -130,7 +130,7 @@ def a_device(
 
 
 def toml(top: Mapping[str, Any], sections: Mapping[str, Mapping[str, Any]]) -> str:
-    """Settings as text; what JSON writes for numbers, texts, lists and booleans, TOML reads the same."""
+    """Settings as text; TOML reads numbers, texts, lists and booleans as JSON writes them."""
     lines = [f"{key} = {json.dumps(value)}" for key, value in top.items()]
     for name, section in sections.items():
         lines += ["", f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in section.items())]
@@ -201,7 +201,7 @@ def run_device(folder: DeviceFolder, *arguments: str) -> Process:
 
 @contextlib.contextmanager
 def running(folder: DeviceFolder, *arguments: str) -> Iterator[Process]:
-    """The same for the length of a `with` block; what still runs at its end is killed."""
+    """The same for a `with` block; kills it at the end if it still runs."""
     process = run_device(folder, *arguments)
     try:
         yield process

@@ -1,4 +1,4 @@
-"""Records what devices publish on a real broker: `observing(url)` yields a FleetObserver."""
+"""Records what devices publish on a real broker; `observing(url)` is the way in."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class FleetObserver:
         within_s: float = WITHIN_S,
         while_: Callable[[], bool] = lambda: True,
     ) -> Facts:
-        """Return the first message of a kind since a mark; gives up when `while_` is false."""
+        """Return the first message of a kind since a mark; fail when `while_` is false."""
 
         def fits(message: DeviceMessage) -> bool:
             return message.kind is kind and device in (None, message.device) and where(message.says)

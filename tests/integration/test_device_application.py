@@ -1,4 +1,4 @@
-"""EdgeModel: what an application sees through swaps, holds, and days without a broker."""
+"""EdgeModel through swaps, holds, and days without a broker."""
 
 from __future__ import annotations
 
@@ -144,9 +144,9 @@ def test_a_file_that_was_damaged_while_the_power_was_off_is_fetched_anew_and_nev
     assert device.live is not None
     file = scene.pi.files() / "files" / device.live.variant.sha256
     os.truncate(file, file.stat().st_size // 2)
-    told = run_command("predict", str(scene.saved(tmp_path)), "--config", str(scene.pi.config))
-    assert told.code == 4
-    assert "holds other bytes than were signed" in told.err
+    result = run_command("predict", str(scene.saved(tmp_path)), "--config", str(scene.pi.config))
+    assert result.code == 4
+    assert "holds other bytes than were signed" in result.err
     since = scene.observer.mark()
     with running(scene.pi, "--replay", str(scene.saved(tmp_path)), "--rate", "50") as process:
         said = scene.observer.state("pi", "committed", since=since)
@@ -207,8 +207,8 @@ def test_a_model_that_was_closed_says_so_and_may_be_closed_again(scene: Scene) -
 def test_a_second_application_is_sent_away_and_the_first_does_not_notice(scene: Scene) -> None:
     scene.installs()
     with EdgeModel(scene.pi.config) as model:
-        told = run_command("run", "--config", str(scene.pi.config))
-        assert (told.code, "already runs with the folder" in told.err) == (Busy.exit_code, True), told
+        result = run_command("run", "--config", str(scene.pi.config))
+        assert (result.code, "already runs with the folder" in result.err) == (Busy.exit_code, True), result
         assert model.wait_ready(WITHIN_S)
         assert model.predict(scene.x[0]).version == "1.0.0"
     with EdgeModel(scene.pi.config) as again:  # the first has gone
@@ -216,7 +216,7 @@ def test_a_second_application_is_sent_away_and_the_first_does_not_notice(scene: 
 
 
 def of_two(scene: Scene, **changes: Any) -> Path:
-    """Settings of a device that runs digits, and birds, of which no version was ever released."""
+    """Settings of a device with digits, and birds, which has no release."""
     pi = a_device(scene.pi.path, "pi", scene.broker.url, scene.publisher.authority.root, **changes)
     with pi.config.open("a") as file:
         file.write('\n[[models]]\nname = "digits"\n[[models]]\nname = "birds"\n')
@@ -235,8 +235,8 @@ def test_an_application_uses_all_models_of_its_device(scene: Scene) -> None:
         birds.close()
         birds.close()  # twice is no mistake, and takes nothing from the others
         assert once_more.version == "1.0.0"
-        told = run_command("run", "--config", str(config))
-        assert told.code == Busy.exit_code, "it runs on until the last one has gone"
+        result = run_command("run", "--config", str(config))
+        assert result.code == Busy.exit_code, "it runs on until the last one has gone"
     with EdgeModel(config, "birds") as again:
         assert again.version is None
 

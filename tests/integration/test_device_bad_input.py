@@ -1,4 +1,4 @@
-"""What a device is given and must not take: bundles, chunks, models. The live model answers on; a reason is told."""
+"""Bundles, chunks and models that a device must reject, with a reason."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HUGE_MAY_COST_BYTES = 40_000_000
 
 @dataclass(frozen=True)
 class Scene:
-    """A device that runs 1.0.0, is asked all the time, and has good reason to."""
+    """A device that runs 1.0.0 and predicts all the time."""
 
     broker: Mosquitto
     publisher: UncheckedPublisher
@@ -45,7 +45,7 @@ class Scene:
     folder: Path
 
     def is_unharmed(self, since: int, version: str = "1.0.0") -> None:
-        """It lives, and answers right with what it had: its own feedback says so, and so do its files."""
+        """It runs and answers right with its old version, by its feedback and files."""
         said = self.observer.wait(
             Kind.FEEDBACK,
             lambda says: says["version"] == version and says["inferences"] > 5,
@@ -175,7 +175,7 @@ def test_a_bundle_of_100_mb_costs_a_device_neither_memory_nor_its_way_back(scene
 
 
 def publish_huge(port: int, topic: str, size_bytes: int) -> None:
-    """A client of a few lines, for ours refuses to send such a thing: MQTT 3.1.1, QoS 1, retained."""
+    """MQTT 3.1.1, QoS 1, retained, by hand: our own client refuses to send it."""
     name = topic.encode()
     head = len(name).to_bytes(2, "big") + name + b"\x00\x01"
     length, left = bytearray(), len(head) + size_bytes
@@ -333,8 +333,8 @@ def test_after_a_power_cut_on_a_disk_that_cannot_be_written_the_live_model_answe
                 assert life.stop() == 0, life.stderr
             assert json.loads(life.stdout.splitlines()[-1])["predictions"] > 0
             assert json.loads(life.stdout.splitlines()[-1])["failed"] == 0
-            told = run_command("predict", str(scene.known), "--config", str(scene.pi.config))
-            assert told.code == 0, told.err
+            result = run_command("predict", str(scene.known), "--config", str(scene.pi.config))
+            assert result.code == 0, result.err
             assert "Traceback" not in life.stderr, life.stderr
             remount(small_disk, "rw")
             ballast.unlink(missing_ok=True)
@@ -357,9 +357,9 @@ def fill(path: Path, *, leave_bytes: int) -> None:
 
 def test_a_second_process_with_the_same_folder_is_sent_away(scene: Scene) -> None:
     since = scene.observer.mark()
-    told = run_command("run", "--config", str(scene.pi.config))
-    assert told.code == 7
-    assert f"process {scene.process.popen.pid} already runs with the folder" in told.err
-    assert f"kill {scene.process.popen.pid}" in told.err
-    told.is_plain()
+    result = run_command("run", "--config", str(scene.pi.config))
+    assert result.code == 7
+    assert f"process {scene.process.popen.pid} already runs with the folder" in result.err
+    assert f"kill {scene.process.popen.pid}" in result.err
+    result.is_plain()
     scene.is_unharmed(since)

@@ -1,4 +1,4 @@
-"""Devices and their broker at its worst: gone, empty, refusing; what is said meanwhile, and what gets through."""
+"""Devices beside a broker that is gone, empty, or refuses them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def a_registry(folder: Path, url: str) -> Settings:
 
 
 def enrolled(settings: Settings, folder: Path, device: str, **changes: Any) -> DeviceFolder:
-    """A device's folder with the registry's own root, and settings that lose no time."""
+    """A device's folder with the registry's own root, and short delays."""
     with open_context(settings, SilentProgress(), broker=False) as context:
         enroll(context, Enrolment(device), folder / "enrolled" / device)
     root = (folder / "enrolled" / device / "root.json").read_bytes()

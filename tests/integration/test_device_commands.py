@@ -1,4 +1,4 @@
-"""The `device-client` command beside a broker: a clean end, and a doctor who says what to type."""
+"""`device-client` beside a broker: a clean end, and a doctor with remedies."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ def test_a_killed_device_is_told_of_by_its_will(broker: Mosquitto, tmp_path: Pat
 
 def examined(pi: DeviceFolder) -> dict[str, dict[str, str]]:
     """What the doctor found, by name."""
-    told = run_command("doctor", "--config", str(pi.config), "--json")
-    told.is_plain()
-    found = json.loads(told.out)
+    result = run_command("doctor", "--config", str(pi.config), "--json")
+    result.is_plain()
+    found = json.loads(result.out)
     checks = {check["name"]: check for check in found["checks"]}
     bad = any(check["level"] == "bad" for check in checks.values())
-    assert (found["well"], told.code) == (not bad, int(bad))
+    assert (found["well"], result.code) == (not bad, int(bad))
     return checks
 
 
@@ -88,9 +88,9 @@ def test_the_doctor_finds_a_good_device_well_also_while_it_runs(broker: Mosquitt
         assert f"process {process.popen.pid} already runs" in checks["state folder"]["found"]
         assert all(check["level"] != "bad" for check in checks.values())
         assert process.alive
-    told = run_command("doctor", "--config", str(pi.config))
-    assert told.code == 0
-    assert "ok    broker: " in told.out
+    result = run_command("doctor", "--config", str(pi.config))
+    assert result.code == 0
+    assert "ok    broker: " in result.out
 
 
 def test_an_unsynchronised_clock_is_a_warning_and_no_failure(broker: Mosquitto, tmp_path: Path) -> None:
@@ -162,11 +162,11 @@ def test_rights_that_are_missing_on_the_broker_are_told_with_the_line_to_write(t
     assert "let user 'pi' write fleet/v1/devices/pi/#" in status["fix"]
 
 
-def said_in_columns(told: CommandResult) -> list[str]:
-    return [line[:4].strip() for line in told.out.splitlines() if not line.startswith("      ->")]
+def said_in_columns(result: CommandResult) -> list[str]:
+    return [line[:4].strip() for line in result.out.splitlines() if not line.startswith("      ->")]
 
 
 def test_the_doctor_speaks_in_lines_that_a_person_can_scan(tmp_path: Path) -> None:
-    told = run_command("doctor", "--config", str(a_device(tmp_path / "pi", "pi", CLOSED, an_authority().root).config))
-    assert set(said_in_columns(told)) <= {"ok", "warn", "bad"}
-    assert "\n      -> check `broker` in device.toml" in told.out
+    result = run_command("doctor", "--config", str(a_device(tmp_path / "pi", "pi", CLOSED, an_authority().root).config))
+    assert set(said_in_columns(result)) <= {"ok", "warn", "bad"}
+    assert "\n      -> check `broker` in device.toml" in result.out

@@ -1,5 +1,7 @@
-"""A real device process decides: deferred with a reason and a time while it is not fit, updated without a restart when
-it is again. What it reads is told by a probe file, as in a demonstration."""
+"""A real device defers an update with a reason, and begins it once conditions allow.
+
+Its readings come from a probe file.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,7 @@ class Scene:
     releases: int = field(default=0)
 
     def reads(self, **readings: object) -> None:
-        """From now on the device reads this of itself; whole, for a file half written would be no JSON."""
+        """Set the device's readings; atomically, as half a file would be no JSON."""
         fresh = self.probe.with_suffix(".fresh")
         fresh.write_text(json.dumps({**FIT, **readings}))
         fresh.replace(self.probe)
@@ -128,8 +130,8 @@ def test_an_application_that_holds_is_waited_for_and_the_command_says_so(scene: 
     hold.write_text("a patient is being measured\n")
     version = scene.release()
     scene.is_deferred("the application holds updates: a patient is being measured", since)
-    told = run_command("status", "--config", str(scene.pi.config))
-    assert "a patient is being measured" in told.out, told
+    result = run_command("status", "--config", str(scene.pi.config))
+    assert "a patient is being measured" in result.out, result
     hold.unlink()
     scene.updates_to(version, since)
 

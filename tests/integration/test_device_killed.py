@@ -1,4 +1,4 @@
-"""kill -9 at random moments of updates: the right version in the end, no wrong answer ever, every outcome delivered."""
+"""kill -9 at random moments of updates loses no version, no answer and no outcome."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Doom:
     ever_held: dict[str, bytes] = field(default_factory=dict)
 
     def live(self, releases: tuple[str, ...]) -> None:
-        """Install the first version, then die again and again on the way to each of the others."""
+        """Install the first version, then die repeatedly on the way to each of the others."""
         try:
             self._live(releases)
         finally:
@@ -79,9 +79,9 @@ class Doom:
         assert self.process.stop() == 0, self.process.stderr
 
     def die(self, process: Process, stage: str, version: str, since: int) -> None:
-        """Wait for a stage of the update, or a later one, and a little longer; then kill, and look at what is left.
+        """Kill a little after a stage of the update, or a later one; check what is left.
 
-        The first time it is killed at once, so that on a machine of any speed each stage has its death.
+        The first time at once, so that each stage has its death on a machine of any speed.
         """
         later = STAGES[STAGES.index(stage) :]
         self.observer.wait(
@@ -153,7 +153,7 @@ def planner(publisher: UncheckedPublisher) -> Callable[[str, str], None]:
 
 
 def begin_of(folder: DeviceFolder, known: Path) -> Callable[[], Process]:
-    """One of them is an application that checks each answer, the others are the command."""
+    """One is an application that checks each answer, the others are the command."""
     if folder.device == "application":
         program = str(Path(__file__).with_name("checking_application.py"))
         return partial(start, folder, sys.executable, program, str(folder.config), str(known))
@@ -168,7 +168,7 @@ def check_deaths(dooms: list[Doom]) -> None:
 
 
 def check_outcomes(doom: Doom, observer: FleetObserver) -> None:
-    """At least once, counted by id: nothing that a journal ever held is missing, and each version was adopted once."""
+    """By id: no outcome of any journal is missing, each version was adopted once."""
     said = {says["event_id"]: says for says in observer.of(Kind.EVENT, doom.folder.device)}
     assert set(doom.ever_held) <= set(said)
     for event_id, line in doom.ever_held.items():
@@ -193,12 +193,12 @@ def check_answers(folder: DeviceFolder) -> None:
     lines = [json.loads(line) for line in (folder.path / "stdout").read_text().splitlines()]
     assert [line for line in lines if "wrong" in line or "failed" in line] == []
     assert lines[-1]["wrong_or_failed"] == 0
-    assert lines[-1]["asked"] > 0
+    assert lines[-1]["predictions"] > 0
     assert {line["version"] for line in lines if "version" in line} == {"1.0.0", *RELEASES["application"]}
 
 
 def check_replays(folders: list[DeviceFolder], observer: FleetObserver) -> None:
-    """Each life tells its count at its end, if it has one; feedback tells the rest."""
+    """Each life that ends in order prints its count; feedback has the rest."""
     for folder in folders:
         assert json.loads((folder.path / "stdout").read_text().splitlines()[-1])["failed"] == 0
     windows = observer.of(Kind.FEEDBACK)

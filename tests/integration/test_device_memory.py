@@ -1,4 +1,4 @@
-"""A 60 MB model on its way into a device: the process takes little more memory than it has when idle."""
+"""A device that takes a 60 MB model needs little more memory than when idle."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LARGE_BYTES = 60_000_000
 
 
 def peak_bytes(pid: int) -> int:
-    """The most memory that a process has had resident since `forget_peak`, or its start."""
+    """The peak of a process's resident memory since `forget_peak`, or its start."""
     status = Path(f"/proc/{pid}/status").read_text()
     return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])  # type: ignore[index] # Linux has it
 

@@ -1,4 +1,4 @@
-"""The device extra alone, in an environment of a Python that is newer than ours, with the runtime that is there."""
+"""The device extra alone, on a newer Python and its runtime."""
 
 from __future__ import annotations
 

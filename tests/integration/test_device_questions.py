@@ -1,4 +1,4 @@
-"""Inference over MQTT: a real device answers the very lines of docs/APPLICATIONS.md, typed into a shell."""
+"""Inference over MQTT: a real device answers the lines of docs/APPLICATIONS.md."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ OUTPUT: Final = "fleet/v1/devices/pi-1/digits/output"
 
 @dataclass(frozen=True)
 class Scene:
-    """A device that answers over MQTT, and a shell beside it, in a folder of its own."""
+    """A device that answers over MQTT, and a shell beside it."""
 
     broker: Mosquitto
     publisher: UncheckedPublisher
@@ -66,14 +66,14 @@ class Scene:
         return self.observer.wait(Kind.OUTPUT, where, device="pi-1", since=since)
 
     def quiet(self) -> int:
-        """A mark behind the answers to all that was asked so far."""
+        """A mark after the responses to all requests so far."""
         mark, end = self.observer.mark(), f"quiet {time.monotonic_ns()}"
         self.types(f'mosquitto_pub -t {INPUT} -m \'{{"id": "{end}"}}\'')
         self.hears(lambda says: says.get("id") == end, mark)
         return self.observer.mark()
 
     def environment(self) -> dict[str, str]:
-        """Of the shell: our Python first, and the broker's port where the clients look for settings."""
+        """The shell's: our Python first, and the broker's port in the clients' settings."""
         here = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         more = {"XDG_CONFIG_HOME": str(self.shell), "BROKER_PORT": str(self.broker.port)}
         return {**os.environ, **more, "PATH": here}
@@ -135,7 +135,7 @@ def test_who_listens_hears_answers_and_a_label_that_comes_later_is_counted(scene
         ["bash", "-c", f"exec {block('sh listen').strip()} -C 2"], stdout=subprocess.PIPE, env=scene.environment()
     )
     with listening:
-        while listening.poll() is None:  # it does not tell when it listens; an answer to nobody is no harm
+        while listening.poll() is None:  # it does not report its subscription
             scene.types(block("sh ask and tell the truth"))
         assert listening.stdout
         heard = [json.loads(line) for line in listening.stdout]

@@ -1,4 +1,4 @@
-"""One release, several devices: each takes the variant that fits it, says why, and takes another when that changes."""
+"""Each device takes the variant that fits it, and another when that changes."""
 
 from __future__ import annotations
 

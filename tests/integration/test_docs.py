@@ -96,7 +96,7 @@ def _environment(broker: Mosquitto) -> dict[str, str]:
 
 
 class SubscriberOutput(Recorder[tuple[str, dict[str, Any]]]):
-    """What mosquitto_sub prints with README's format: a topic, a space, a line of JSON."""
+    """What mosquitto_sub prints in README's format: a topic, a space, JSON."""
 
     def __init__(self) -> None:
         super().__init__()

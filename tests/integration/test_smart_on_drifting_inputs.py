@@ -1,5 +1,4 @@
-"""The smart strategy end to end, on real inputs that drift: real digits, real models, and all of a real device but its
-clock and broker. What is asserted is what the device said."""
+"""The smart strategy on real digits that drift, with a real device but for clock and broker."""
 
 from __future__ import annotations
 
@@ -55,7 +54,7 @@ class Story:
         self.row = len(self.stream.x) - UPRIGHT.inputs
 
     def lives(self, inputs: int, until: Callable[[Status], bool] = lambda _: False) -> list[Status]:
-        """Let it be asked about so many inputs, or until it has said something; all that it said meanwhile."""
+        """Predict so many inputs, or until a status differs; return the new statuses."""
         since = len(self.room.statuses)
         for _ in range(inputs):
             self.row += 1
@@ -81,15 +80,15 @@ def intervals_s(statuses: Sequence[Status]) -> list[float]:
 
 @pytest.fixture(params=["labelled", "unlabelled"])
 def story(request: pytest.FixtureRequest, digits: Path, tmp_path: Path) -> Iterator[Story]:
-    """It runs 1.0.0, its processor is busy, and it has been asked for an hour."""
+    """It runs 1.0.0, its processor is busy, and it has predicted for an hour."""
     labelled = request.param == "labelled"
     policy = a_policy(strategy=SMART, trial=PATIENT, variant="float32" if labelled else "int8")
-    told = Story(DeviceHarness(tmp_path / "pi", policy), the_stream(), digits, labelled)
-    told.room.settles("1.0.0", fleet_models.made(digits, "1.0.0"))
-    told.room.reads(cpu_percent=95)
-    told.lives(HOUR)
-    yield told
-    told.room.close()
+    story = Story(DeviceHarness(tmp_path / "pi", policy), the_stream(), digits, labelled)
+    story.room.settles("1.0.0", fleet_models.made(digits, "1.0.0"))
+    story.room.reads(cpu_percent=95)
+    story.lives(HOUR)
+    yield story
+    story.room.close()
 
 
 def test_drift_shrinks_the_interval_to_the_floor_takes_what_comfort_deferred_and_calm_lets_it_grow_back(

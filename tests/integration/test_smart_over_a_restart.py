@@ -1,5 +1,7 @@
-"""The smart strategy in a real process with a real broker, without a single label: what it has learnt to be usual
-outlives a restart, so that inputs which drifted overnight publisher for the update in the morning."""
+"""The smart strategy in a real process, without labels: what is usual outlives a restart.
+
+Inputs that drifted overnight raise the need for the update in the morning.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ INPUTS = 1_500
 
 @dataclass
 class Scene:
-    """A device that is too busy for comfort, and what it may be asked about."""
+    """A device whose processor is busy, and inputs for it."""
 
     pi: DeviceFolder
     publisher: UncheckedPublisher

@@ -1,4 +1,4 @@
-"""`on_swap`: the owner's command, a real program, with swaps that come faster than it, and at its worst."""
+"""`on_swap` with a real program that is slow, fails, hangs, or is missing."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def scene(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Scene]:
 
 
 def is_gone(pid: int) -> bool:
-    """Whether it has ended; nobody may be there to take its end in."""
+    """Whether it has ended; it may be a zombie without a parent that waits."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):

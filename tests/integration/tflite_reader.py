@@ -1,4 +1,4 @@
-"""What a .tflite file is and does, read with the device's runtime by nobody's code but the test's own."""
+"""Reads .tflite files with the device's runtime, without code of the product."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def opened(tflite: bytes) -> Any:
 
 
 def answers(tflite: bytes, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """(samples, features …) to (samples, classes), as an application on a device would ask."""
+    """(samples, features …) to (samples, classes), one sample at a time."""
     model = opened(tflite)
     given = []
     for sample in x:

@@ -1,6 +1,6 @@
-"""A publisher that checks nothing: signs what a test wants released, however hostile, and puts it on a real broker.
+"""A publisher that checks nothing: it signs and uploads what a test gives it, however hostile.
 
-What the real publisher would refuse to release is what a device must be able to refuse by itself.
+A device must reject by itself what the real publisher would not release.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ GOLDEN_SAMPLES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a version is made of: a file, and the inputs and answers that it is to reproduce on a device."""
+    """What a version is made of: a file, and its golden inputs and outputs."""
 
     tflite: Path
     contract: Contract
@@ -55,14 +55,14 @@ class Source:
 
 
 def golden_of(inputs: Float32, answers: Float32) -> bytes:
-    """A golden set of a model with one input and one output, for the variant float32."""
+    """The golden set of a model with one input and output, for the variant float32."""
     archive = io.BytesIO()
     np.savez(archive, input_0=inputs, float32_output_0=answers)
     return archive.getvalue()
 
 
 def pack(plain: Path, packed: Path) -> None:
-    """Compress at a fast level. A device's memory depends on the window alone, which is a release's."""
+    """Compress at a fast level; a device's memory depends on the window alone."""
     window_log = ZSTD_WINDOW_MAX_BYTES.bit_length() - 1
     parameters = zstandard.ZstdCompressionParameters.from_level(1, window_log=window_log, write_checksum=False)
     with plain.open("rb") as source, packed.open("wb") as target:
@@ -96,7 +96,7 @@ class UncheckedPublisher:
         self._link.stop()
 
     def add_version(self, version: str, source: Source, *, upload: bool = True) -> Manifest:
-        """Cut, name and upload a version; nobody is told of it yet."""
+        """Cut and upload a version, without announcing it."""
         golden = self._folder / f"{version}.golden"
         golden.write_bytes(source.golden)
         manifest = Manifest(
