@@ -7,10 +7,6 @@ import os
 
 
 def lower_priority(who: int, nice: int) -> None:
-    """Raise the niceness of a thread or process, 0 being this thread, to `nice`.
-
-    A higher one stays, as its owner may have set it (systemd's `Nice=`) and lowering it
-    is a privilege. Does nothing when the system refuses, or when `who` has ended.
-    """
-    with contextlib.suppress(OSError):
+    """Raise the niceness of a thread or process, 0 being this thread, to `nice`."""
+    with contextlib.suppress(OSError):  # refused, or it has ended; a higher one stays: to lower it is a privilege
         os.setpriority(os.PRIO_PROCESS, who, max(nice, os.getpriority(os.PRIO_PROCESS, who)))

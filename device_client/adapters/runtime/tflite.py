@@ -6,10 +6,11 @@ the process: candidates are first opened in `adapters.sandbox`.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import importlib.metadata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -41,7 +42,6 @@ class TensorEdge:
     zero_point: int
 
     def to_file(self, shown: Array) -> Array:
-        """Quantize what an application gave, when the file is quantized."""
         if not self.scale:
             return np.ascontiguousarray(shown, self.dtype)
         bounds = np.iinfo(self.dtype)
@@ -49,7 +49,6 @@ class TensorEdge:
         return np.clip(steps, bounds.min, bounds.max).astype(self.dtype)
 
     def to_shown(self, computed: Array) -> Array:
-        """Dequantize what the interpreter returned."""
         if self.scale:
             return (computed.astype(np.float32) - np.float32(self.zero_point)) * np.float32(self.scale)
         return computed.astype(self.tensor.dtype, copy=False)
@@ -78,7 +77,10 @@ class OpenModel:
         if count == 1:
             return self._once(inputs)
         outputs = [self._once([each[at : at + 1] for each in inputs]) for at in range(count)]
-        return [_joined(column) for column in zip(*outputs, strict=True)]
+        return [
+            np.concatenate(column) if column[0].shape[:1] == (1,) else np.stack(column)
+            for column in zip(*outputs, strict=True)
+        ]
 
     def warm_up(self) -> None:
         """Run once on zeros, as the first run prepares kernels. Raises BadModel."""
@@ -100,12 +102,15 @@ def open_model(path: Path, threads: int = 1, delegates: Sequence[Delegate] = ())
     The runtime holds Python's lock while it packs the weights, about 3 ms for each MB.
     """
     _check_magic(path)
-
-    def make(module: ModuleType) -> Any:
-        loaded = [_loaded(module, delegate) for delegate in delegates]  # each interpreter has its own
-        return module.Interpreter(model_path=str(path), num_threads=threads, experimental_delegates=loaded or None)
-
-    return _opened(make, path.name)
+    try:
+        module = _runtime()[0]
+        own = [_loaded(module, delegate) for delegate in delegates] or None  # each interpreter has its own
+        interpreter = module.Interpreter(model_path=str(path), num_threads=threads, experimental_delegates=own)
+        interpreter.allocate_tensors()
+        return OpenModel(interpreter)
+    except (RuntimeError, ValueError, SystemError, ImportError, AttributeError) as failure:
+        check_runtime()  # is it the file, or the runtime?
+        raise BadModel(f"the runtime could not open {path.name}: {_first_line(failure)}") from None
 
 
 def check_delegates(delegates: Sequence[Delegate]) -> None:
@@ -158,17 +163,6 @@ def _runtime() -> tuple[ModuleType, str]:
     return litert, f"ai-edge-litert {importlib.metadata.version('ai-edge-litert')}"
 
 
-def _opened(make: Callable[[ModuleType], Any], what: str) -> OpenModel:
-    try:
-        module = _runtime()[0]
-        interpreter = make(module)
-        interpreter.allocate_tensors()
-        return OpenModel(interpreter)
-    except (RuntimeError, ValueError, SystemError, ImportError, AttributeError) as failure:
-        check_runtime()  # is it the file, or the runtime?
-        raise BadModel(f"the runtime could not open {what}: {_first_line(failure)}") from None
-
-
 def _loaded(module: ModuleType, delegate: Delegate) -> Any:
     """The delegate as the interpreter takes it. Raises MissingPart."""
     try:
@@ -195,7 +189,6 @@ def _check_magic(path: Path) -> None:
 
 
 def _edge(facts: dict[str, Any]) -> TensorEdge:
-    """From one row of the interpreter's description."""
     dtype = np.dtype(facts["dtype"])
     quantization = facts["quantization_parameters"]
     quantized = dtype.kind in "iu" and len(quantization["scales"]) == 1
@@ -209,23 +202,12 @@ def _edge(facts: dict[str, Any]) -> TensorEdge:
     )
 
 
-def _joined(column: Sequence[Array]) -> Array:
-    """Join the outputs of single runs to a batch."""
-    with_batch = column[0].shape[:1] == (1,)
-    return np.concatenate(column) if with_batch else np.stack(column)
-
-
 def _silence(module: ModuleType) -> None:
-    """Raise the log level of tflite-runtime, which reports its delegate on stderr.
-
-    Redirecting descriptor 2 would lose what other threads write. ai-edge-litert hides
-    the function: there the line stays, once in a process.
-    """
-    try:
+    """Silence the line about its delegate; ai-edge-litert hides the function for it."""
+    # redirecting descriptor 2 would lose what other threads write
+    with contextlib.suppress(AttributeError, OSError):  # another build: one line more on stderr is no reason to fail
         library = ctypes.CDLL(module._interpreter_wrapper.__file__)
         getattr(library, _SET_LOG_LEVEL)(_WARNING)
-    except (AttributeError, OSError):
-        pass  # another build of the library: one line more on stderr is no reason to fail
 
 
 def _repair(name: str) -> str:

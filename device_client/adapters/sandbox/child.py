@@ -58,11 +58,9 @@ def _compare(model: OpenModel, golden: LoadedGoldenSet, tolerance: float) -> Tri
         times_s.append(time.perf_counter() - begun)
         difference = golden.largest_difference(sample, outputs)
         if difference.error > tolerance:
-            allowed = f", allowed {tolerance:g}" if math.isfinite(difference.error) else ""
             error = difference.error if math.isfinite(difference.error) else None
-            return TrialReport(
-                passed=False, reason=difference.description + allowed, samples=sample + 1, max_error=error
-            )
+            reason = difference.description + ("" if error is None else f", allowed {tolerance:g}")
+            return TrialReport(passed=False, reason=reason, samples=sample + 1, max_error=error)
         largest = max(largest, difference.error)
     p50_ms = sorted(times_s)[len(times_s) // 2] * 1000
     reason = f"{golden.samples} golden samples within {largest:.2g}, allowed {tolerance:g}; {p50_ms:.2g} ms each"

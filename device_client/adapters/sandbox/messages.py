@@ -1,7 +1,4 @@
-"""Messages of a trial: a TrialJob as argument, then lines of JSON on stdout.
-
-Each line is a TrialActivity, the last one a TrialReport.
-"""
+"""A trial's argument, a TrialJob; its lines on stdout: TrialActivity, then TrialReport."""
 
 from __future__ import annotations
 
@@ -34,8 +31,6 @@ class TrialActivity(Frozen):
 
 
 class TrialReport(Frozen):
-    """The result of the trial."""
-
     passed: bool
     reason: str = Field(min_length=1, max_length=500)
     samples: int = Field(default=0, ge=0)

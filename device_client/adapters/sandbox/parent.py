@@ -1,8 +1,4 @@
-"""The Prover port: tries a candidate in a child process, the only one it can kill.
-
-Sets the limits and environment of the child, and turns its end into a Proof. `child` is
-the program that it runs, `messages` what they exchange.
-"""
+"""The Prover port: tries a candidate in a child process, the only one it can kill."""
 
 from __future__ import annotations
 
@@ -39,10 +35,9 @@ log = logging.getLogger(__name__)
 
 
 class TrialProcess:
-    """The Prover port. Tests give a hostile `command`."""
+    """The Prover port. `delegates`: those that will serve."""
 
     def __init__(self, command: Sequence[str] = CHILD, *, delegates: Sequence[Delegate] = ()) -> None:
-        """`delegates`: those that will serve."""
         self._command = tuple(command)
         self._delegates = tuple(delegates)
         self._trial: _Trial | None = None

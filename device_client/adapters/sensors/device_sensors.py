@@ -2,7 +2,6 @@
 
 Never raises: a reading that cannot be taken, or is invalid, is Unknown with the reason.
 The first probe that gives a reading decides it; a probe file overrides single readings.
-The application holds updates by the file `hold` in the state folder.
 """
 
 from __future__ import annotations
@@ -53,21 +52,16 @@ class DeviceSensors:
         self._timed_probes = [TimedProbe(probe, clock_s) for probe in self._probes]
 
     def read(self) -> Readings:
-        """Take every reading, within the timeout of the probes."""
         found = self._merged(self._results())
+        found["held"] = self._held() or found.get("held", "")  # the file and a probe may hold, each by itself
         ours: dict[str, Any] = {
-            "held": _held(self._state_folder / HOLD),
             "clock_synchronised": attempt(synchronised),
             "local_time": validated("local_time", self._wall(self._zone), "the system", self._zone),
         }
-        found["held"] = ours["held"] or found.get("held", "")  # the file and a probe may hold, each by itself
-        readings = Readings(**(dict.fromkeys(PLAIN, self._default()) | ours | found))
-        return self._overridden(readings)
+        return self._overridden(Readings(**(dict.fromkeys(PLAIN, self._default()) | ours | found)))
 
     def hold_reason(self) -> str:
-        """The hold of the application or of the probe file; reads no other probe."""
-        held = _held(self._state_folder / HOLD)
-        return held or self._overridden(Readings()).held
+        return self._held() or self._overridden(Readings()).held
 
     def clock_synchronised(self) -> bool | Unknown:
         """Whether the clock is synchronised, by the kernel or the probe file."""
@@ -77,9 +71,8 @@ class DeviceSensors:
         """What each probe finds; the CPU first, which programs of other probes load."""
         until_s = self._clock_s() + self._timeout_s
         results: dict[int, Findings] = {}
-        alone = [isinstance(probe, CpuProbe) for probe in self._probes]
         for first in (True, False):
-            wave = [at for at, is_alone in enumerate(alone) if is_alone is first]
+            wave = [at for at, probe in enumerate(self._probes) if isinstance(probe, CpuProbe) is first]
             for at in wave:
                 self._timed_probes[at].start()
             results |= {at: self._timed_probes[at].result(until_s) for at in wave}
@@ -101,13 +94,12 @@ class DeviceSensors:
     def _overridden(self, readings: Readings) -> Readings:
         return overridden(readings, self._probe_file, self._zone) if self._probe_file else readings
 
-
-def _held(path: Path) -> str:
-    """The first line of the hold file, or why it is unreadable; empty without one."""
-    try:
-        text = bytes_of(path, 4 * HOLD_MAX_CHARACTERS).decode(errors="replace")
-        return text.split("\n", 1)[0].strip()[:HOLD_MAX_CHARACTERS] or "the hold file gives no reason"
-    except FileNotFoundError:
-        return ""
-    except OSError as refused:
-        return f"the hold file cannot be read: {refused.strerror}"
+    def _held(self) -> str:
+        """The first line of the hold file, or why it is unreadable; empty without one."""
+        try:
+            text = bytes_of(self._state_folder / HOLD, 4 * HOLD_MAX_CHARACTERS).decode(errors="replace")
+            return text.split("\n", 1)[0].strip()[:HOLD_MAX_CHARACTERS] or "the hold file gives no reason"
+        except FileNotFoundError:
+            return ""
+        except OSError as refused:
+            return f"the hold file cannot be read: {refused.strerror}"

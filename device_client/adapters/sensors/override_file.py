@@ -13,21 +13,17 @@ from device_client.adapters.sensors.probes.validation import NAMES, PLAIN, valid
 from device_client.core.conditions.readings import Readings, Unknown
 
 PROBE_MAX_BYTES: Final = 16_384
-_SOURCE: Final = "the probe file"
 
 
 def overridden(readings: Readings, path: Path, zone: tzinfo | None = None) -> Readings:
-    """Replace readings by those of the file; an invalid value becomes Unknown.
-
-    A file that cannot be read makes every reading Unknown that it could give.
-    """
+    """Replace readings by the file's; invalid ones, or all of a bad file, by Unknown."""
     try:
         values = json.loads(bytes_of(path, PROBE_MAX_BYTES + 1))
     except (OSError, ValueError, RecursionError) as broken:
         return _all_unknown(readings, f"the probe file {path.name} cannot be read: {broken}"[:200])
     if not isinstance(values, dict):
         return _all_unknown(readings, f"the probe file {path.name} holds no JSON object")
-    changes = {name: validated(name, values[name], _SOURCE, zone) for name in NAMES & values.keys()}
+    changes = {name: validated(name, values[name], "the probe file", zone) for name in NAMES & values.keys()}
     return replace(readings, **changes)
 
 

@@ -25,8 +25,6 @@ _MARGIN: Final = 0.8  # a slow program is killed before its probe is given up
 
 @dataclass(frozen=True, slots=True)
 class ProbeSettings:
-    """The owner's choices."""
-
     __pydantic_config__ = ConfigDict(extra="forbid")  # a typo in a settings file is rejected, not ignored
 
     command: tuple[str, ...] = ()
@@ -44,10 +42,6 @@ class ProbeSettings:
         named: list[Probe] = [OwnerCommandProbe(self.command, timeout_s=timeout_s)] if self.command else []
         named += [NutUpsProbe(self.nut, timeout_s=timeout_s)] if self.nut else []
         named += [PiSugarProbe(self.pisugar, timeout_s=timeout_s / 2)] if self.pisugar else []
-        found: list[Probe] = [
-            PowerSupplyProbe(),
-            CpuProbe(),
-            MemoryAndDiskProbe(state_folder),
-            PiFirmwareProbe(timeout_s=timeout_s),
-        ]
-        return [*named, *found, DefaultRouteProbe(), WifiSignalProbe(), MeteredLinkProbe(timeout_s=timeout_s / 2)]
+        host: list[Probe] = [PowerSupplyProbe(), CpuProbe(), MemoryAndDiskProbe(state_folder)]
+        link: list[Probe] = [DefaultRouteProbe(), WifiSignalProbe(), MeteredLinkProbe(timeout_s=timeout_s / 2)]
+        return [*named, *host, PiFirmwareProbe(timeout_s=timeout_s), *link]

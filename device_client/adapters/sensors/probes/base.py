@@ -1,8 +1,4 @@
-"""The interface of a probe, and bounded reads of small files for all of them.
-
-Probes may block, raise or return nonsense. `timed_probe` bounds the time, `validation`
-the values.
-"""
+"""The interface of a probe, and bounded reads of small files for all of them."""
 
 from __future__ import annotations
 
@@ -25,7 +21,7 @@ class Unread(Exception):
 
 
 class Probe(Protocol):
-    """One source of readings."""
+    """One source of readings, which may block, raise or return nonsense."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -44,7 +40,6 @@ def attempt(read: Callable[[], T]) -> T | Unknown:
 
 
 def unknown(failure: Exception) -> Unknown:
-    """A failed reading."""
     if isinstance(failure, OSError) and failure.strerror:
         text = f"{failure.filename}: {failure.strerror}" if failure.filename else failure.strerror
     else:

@@ -37,7 +37,6 @@ class CpuProbe:
         self._read_at_s = clock_s()
 
     def read(self) -> Findings:
-        """Percent of all cores, and °C. Never raises."""
         return {"cpu_percent": attempt(self._load_percent), "temperature_c": attempt(self._temperature_c)}
 
     def _load_percent(self) -> float:

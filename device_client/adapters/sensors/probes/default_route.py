@@ -15,8 +15,6 @@ _GATEWAY: Final = 0x2
 
 
 class DefaultRouteProbe:
-    """The kind of the interface of the default route."""
-
     names = ("link_kind",)
 
     def __init__(

@@ -1,7 +1,4 @@
-"""Whether the link is metered, by NetworkManager: `nmcli` for the interface, or D-Bus.
-
-Its guesses count: it can only guess that a link is tethered to a phone.
-"""
+"""Whether the link is metered, by NetworkManager: `nmcli` for the interface, or D-Bus."""
 
 from __future__ import annotations
 
@@ -14,12 +11,15 @@ from device_client.adapters.sensors.probes.run_program import output_of
 
 _NM: Final = "org.freedesktop.NetworkManager"
 BUSCTL: Final = ("busctl", "--system", "get-property", _NM, "/org/freedesktop/NetworkManager", _NM, "Metered")
-_BY_NUMBER: Final = {"1": True, "2": False, "3": True, "4": False}  # yes, no, GUESS_YES, GUESS_NO
+_BY_NUMBER: Final = {
+    "1": True,
+    "2": False,
+    "3": True,
+    "4": False,
+}  # yes, no, GUESS_YES, GUESS_NO; a tether is only guessed
 
 
 class MeteredLinkProbe:
-    """NetworkManager's answer for the interface of the default route."""
-
     names = ("metered",)
 
     def __init__(

@@ -17,7 +17,6 @@ class NutUpsProbe:
         self._command, self._timeout_s = (*command, ups), timeout_s
 
     def read(self) -> Findings:
-        """Charge and mains. Raises Unread."""
         lines = output_of(self._command, self._timeout_s).splitlines()
         values = {
             name.strip(): value.strip() for name, colon, value in (line.partition(":") for line in lines) if colon

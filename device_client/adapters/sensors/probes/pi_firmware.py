@@ -1,8 +1,7 @@
 """Throttling and under-voltage at present, by the flags of a Raspberry Pi's firmware.
 
-Read from a file of the firmware driver, else by `vcgencmd`, else from an alarm of the
-voltage sensor, which does not show throttling. The upper bits, for the time since boot,
-are ignored.
+Read from a file of the driver, else by `vcgencmd`, else from an alarm of the voltage
+sensor, which shows no throttling. The upper bits, of the time since boot, are ignored.
 """
 
 from __future__ import annotations
@@ -22,8 +21,6 @@ _NO_FLAGS: Final = "this device shows no firmware flags"
 
 
 class PiFirmwareProbe:
-    """The firmware's present state of power and heat."""
-
     names = ("throttled", "under_voltage")
 
     def __init__(
@@ -49,10 +46,8 @@ class PiFirmwareProbe:
             return {"under_voltage": number_of(alarm) != 0, "throttled": Unknown(f"{_NO_FLAGS}: {failure}")}
 
     def _alarm(self) -> Path | None:
-        for name in sorted(self._chips.glob("hwmon*/name")):
-            if text_of(name) == "rpi_volt":
-                return name.with_name("in0_lcrit_alarm")
-        return None
+        found = (name for name in sorted(self._chips.glob("hwmon*/name")) if text_of(name) == "rpi_volt")
+        return next((name.with_name("in0_lcrit_alarm") for name in found), None)
 
 
 def _findings(flags: str) -> Findings:

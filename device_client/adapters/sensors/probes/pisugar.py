@@ -25,7 +25,6 @@ class PiSugarProbe:
         self._was_found = ":" in address
 
     def read(self) -> Findings:
-        """Charge and plug. Raises Unread or OSError."""
         if not self._was_found and not Path(self._address).exists():
             return {}
         self._was_found = True

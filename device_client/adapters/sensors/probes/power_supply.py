@@ -15,11 +15,7 @@ _BATTERIES: Final = ("Battery", "UPS")
 
 
 class PowerSupplyProbe:
-    """The supplies in one folder, each a folder of small files.
-
-    psutil gives the charge of a single battery. It knows neither several batteries, nor
-    whose they are, nor supplies on USB: these are read here.
-    """
+    """psutil knows neither several batteries, nor whose they are, nor supplies on USB."""
 
     names = ("battery_percent", "on_mains")
 
@@ -29,7 +25,6 @@ class PowerSupplyProbe:
         self._folder, self._battery = folder, battery
 
     def read(self) -> Findings:
-        """Charge and mains. Raises Unread when the device shows no power supply."""
         all_supplies = sorted(self._folder.iterdir()) if self._folder.is_dir() else []
         supplies = [path for path in all_supplies if _has(path, "type") and _text(path, "scope") != "Device"]
         if not supplies:
@@ -81,5 +76,4 @@ def _has(supply: Path, name: str) -> bool:
 
 
 def _text(supply: Path, name: str) -> str:
-    """The content of a file; empty when there is none."""
     return text_of(supply / name) if _has(supply, name) else ""

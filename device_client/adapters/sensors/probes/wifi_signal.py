@@ -13,8 +13,6 @@ _UNSIGNED: Final = 256  # some drivers give the level as an unsigned byte
 
 
 class WifiSignalProbe:
-    """The signal of the interface of the default route."""
-
     names = ("wifi_signal_dbm",)
 
     def __init__(
