@@ -40,7 +40,6 @@ class SwapHook:
         self._thread = threading.Thread(target=self._work, name=f"on_swap {model}", daemon=True)
 
     def start(self) -> None:
-        """Start the thread."""
         self._thread.start()
 
     def notify(self, swapped: Swapped) -> None:
@@ -64,9 +63,10 @@ class SwapHook:
 
     def _work(self) -> None:
         while (swapped := self._next()) is not None:
-            failure = self._run(swapped)
-            if failure:
-                self._forget(swapped)
+            if failure := self._run(swapped):
+                with self._changed:
+                    if self._latest is swapped:
+                        self._latest = None
                 log.error("%s: on_swap for %s: %s", self._model, swapped.version, failure)
 
     def _next(self) -> Swapped | None:
@@ -74,11 +74,6 @@ class SwapHook:
             self._changed.wait_for(lambda: self._closed or self._waiting)
             swapped, self._waiting = self._waiting, None
             return None if self._closed else swapped
-
-    def _forget(self, swapped: Swapped) -> None:
-        with self._changed:
-            if self._latest is swapped:
-                self._latest = None
 
     def _run(self, swapped: Swapped) -> str:
         """Run the command to its end; return why it failed, empty when it did not."""

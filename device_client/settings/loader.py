@@ -1,8 +1,7 @@
 """`load` reads and checks `device.toml`, and rejects it with the line to fix.
 
 Command-line flags override environment variables, such as `EDGEFERRY_BROKER`, which
-override the file. The sections are classes of `device_client.settings.sections` and
-`device_client.core.policy`.
+override the file.
 """
 
 from __future__ import annotations
@@ -28,8 +27,6 @@ from protocol.mqtt.broker_url import BrokerUrl
 
 
 class DeviceSettings(BaseSettings):
-    """The whole file."""
-
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=ENVIRONMENT, env_nested_delimiter="__")
 
     device: Name
@@ -66,7 +63,6 @@ class DeviceSettings(BaseSettings):
         return replace(url, user=self.user or url.user, password=password)
 
     def policy(self, model: ModelSection) -> Policy:
-        """The core's policy for one of the models."""
         budget = model.memory_budget_mb
         return Policy(
             device=self.device,
@@ -96,7 +92,9 @@ def load(path: Path, **flags: Any) -> DeviceSettings:
     except ValidationError as refused:
         raise settings_error(path, text, refused, _known_keys(), os.environ) from None
     except BadSettings as refused:
-        raise BadSettings(f"{_source_of_broker(path, text, flags)}{refused.message}", hint=refused.hint) from None
+        # a flag is not named, as the user sees it
+        place = "" if flags.get("broker") else f"{place_of(path, text, ('broker',), os.environ)}: "
+        raise BadSettings(f"{place}{refused.message}", hint=refused.hint) from None
     _check_names(path, settings)
     _check_kind(path, text, settings.strategy)
     folder = path.resolve().parent
@@ -141,11 +139,6 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
     if private := next((key for key in content if key.startswith("_")), None):  # pydantic-settings would take it
         raise BadSettings(f"{place_of(path, text, (private,), {})}: there is no setting {private!r}")
     return text, content
-
-
-def _source_of_broker(path: Path, text: str, flags: Mapping[str, Any]) -> str:
-    """The place of the broker's address; empty for a flag, which the user sees."""
-    return "" if flags.get("broker") else f"{place_of(path, text, ('broker',), os.environ)}: "
 
 
 def _check_names(path: Path, settings: DeviceSettings) -> None:

@@ -1,7 +1,4 @@
-"""The sections of `device.toml` for models, strategy, feedback and TLS.
-
-Each validates itself and converts to the core's records. `loader` reads the file.
-"""
+"""The sections of `device.toml` for models, strategy, feedback and TLS."""
 
 from __future__ import annotations
 
@@ -44,8 +41,6 @@ class Section(BaseModel):
 
 
 class DelegateSection(Section):
-    """One of `delegates`."""
-
     library: Annotated[str, Field(min_length=1)]
     """Path of the library, or a name that the system's loader finds."""
     options: dict[str, bool | int | float | str] = Field(default_factory=dict)
@@ -53,7 +48,9 @@ class DelegateSection(Section):
 
     def delegate(self) -> Delegate:
         """As the runtime takes it, every option as a text."""
-        return Delegate(self.library, tuple((key, _as_option(value)) for key, value in self.options.items()))
+        options = self.options.items()
+        texts = ((key, str(value).lower() if isinstance(value, bool) else str(value)) for key, value in options)
+        return Delegate(self.library, tuple(texts))
 
 
 class ModelSection(Section):
@@ -115,8 +112,6 @@ class ModelSection(Section):
 
 
 class StrategySection(Section):
-    """`[strategy]`: when to begin."""
-
     kind: Literal["periodic", "conditional", "smart"] = "conditional"
     """Begin once conditions hold, at intervals, or by the model's quality."""
     every_s: Seconds = 6 * 3600.0
@@ -163,11 +158,9 @@ class StrategySection(Section):
         return next(((key, kind) for key, kind in others if key in self.model_fields_set), None)
 
     def local_zone(self) -> tzinfo:
-        """The time zone of `windows`."""
         return zone_of(self.zone) if self.zone else system_zone()
 
     def strategy(self) -> Strategy:
-        """As the core takes it."""
         if self.kind == "periodic":
             return Periodic(self.every_s, self.windows)
         if self.kind == "smart":
@@ -204,10 +197,6 @@ class TlsSection(Section):
     """PEM file: certificate of this device."""
     key: Path | None = None
     """PEM file: its private key."""
-
-
-def _as_option(value: bool | float | str) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _absolute(folder: Path, program: str) -> str:

@@ -1,13 +1,8 @@
 """Runs a program in a child process that cannot harm its parent. Needs Linux.
 
-`Child` starts a program in a process group of its own, limits it from outside, reads a
-bounded part of what it writes, kills the group and reports how it ended. Any thread may
-kill it; the thread that starts it also waits for it, because `die_with_parent` follows
-that thread.
-
-`run_job` gives a Python module a folder with a JSON job and returns its JSON result;
-`serve_job` is the main function of such a module. `run_job` raises the job's error
-again, or JobFailed, with the `Ended` of the child, for every other way to fail.
+`Child` runs any program; `run_job` a Python module whose main function is `serve_job`,
+with a JSON job and result. Any thread may kill a child; the thread that starts it also
+waits for it, because `die_with_parent` follows that thread.
 """
 
 from __future__ import annotations
@@ -51,7 +46,6 @@ class Limits:
     open_files: int = 1_024
 
     def apply(self, pid: int) -> None:
-        """Set the limits of a running process. One that has ended already has none."""
         with contextlib.suppress(ProcessLookupError):
             set_limit(resource.RLIMIT_AS, self.memory_bytes, pid)
             set_limit(resource.RLIMIT_CPU, self.cpu_s, pid, hard=self.cpu_s + 1)
@@ -70,12 +64,10 @@ class Stopped(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a child ended, and what it wrote."""
-
     returncode: int  # negative: the signal that killed it
     stopped: Stopped | None
     wall_s: float
-    memory_peak_bytes: int  # 0 when the kernel shows no more than the parent's own
+    memory_peak_bytes: int  # 0 when the kernel shows no more than the parent's own, with which its figure begins
     stdout: bytes = b""
     stderr: bytes = b""  # the end of it
 
@@ -104,7 +96,7 @@ class Ended:
 
 
 class Child:
-    """One child process, from its start to the return of `wait`."""
+    """A process group of its own, limited from outside; a bounded output is kept."""
 
     def __init__(
         self,
@@ -144,10 +136,7 @@ class Child:
                     os.killpg(self.pid, signal.SIGKILL)
 
     def wait(self, timeout_s: float, *, stdout_max_bytes: int = STDOUT_MAX_BYTES, spare_group: bool = False) -> Ended:
-        """Wait for its end; kill it after `timeout_s`, or when it writes too much.
-
-        What is left of its process group is killed then, unless `spare_group`.
-        """
+        """Wait for its end. `spare_group`: do not kill what it leaves in its group."""
         stopped: Stopped | None = None
         killed = True
         try:
@@ -177,20 +166,17 @@ class Child:
                     if pipe := getattr(self._process, name):
                         os.set_blocking(pipe.fileno(), False)
                         selector.register(pipe, selectors.EVENT_READ, name)
-                while ended in selector.get_map():
-                    left_s = until_s - time.monotonic()
+                while True:
+                    running, left_s = ended in selector.get_map(), until_s - time.monotonic()
                     if left_s <= 0:
-                        return Stopped.TIMEOUT
-                    self._read(selector, left_s)
-                    if len(self._output["stdout"]) > stdout_max_bytes:
-                        return Stopped.TOO_MUCH_OUTPUT
-                # the last output is still in the pipes; a grandchild may keep them open
-                while time.monotonic() < until_s and self._read(selector, 0):
+                        return Stopped.TIMEOUT if running else None
+                    # the last output outlives the child; a grandchild may keep the pipes open
+                    if not self._read(selector, left_s if running else 0) and not running:
+                        return None
                     if len(self._output["stdout"]) > stdout_max_bytes:
                         return Stopped.TOO_MUCH_OUTPUT
         finally:
             os.close(ended)
-        return None
 
     def _read(self, selector: selectors.BaseSelector, wait_s: float) -> bool:
         """Read one piece of each pipe that is ready; False when none was."""
@@ -206,10 +192,7 @@ class Child:
         return bool(ready)
 
     def _reap(self) -> int:
-        """Wait for the end; return how far its memory grew, or 0 if unknown.
-
-        The kernel's figure begins with what the parent had at the start of the child.
-        """
+        """Wait for the end; return its memory peak, 0 if no more than the parent's."""
         os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)  # outside of the lock: `kill` must not block
         with self._lock:
             _, status, used = os.wait4(self.pid, 0)
@@ -239,11 +222,7 @@ def run_job(
     errors: Sequence[type[FerryError]],
     environment: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Run `module` as a program on `folder`; return what its job returned.
-
-    Raises JobFailed, or the error of the job: one of `errors`, the first one when it is
-    none of them. `environment` is added to this process's own.
-    """
+    """The job's result. Raises its error, as `errors[0]` if in none, or JobFailed."""
     (folder / _JOB).write_text(json.dumps({"parent": os.getpid(), "job": job}))
     path = os.pathsep.join(filter(None, (str(PACKAGES), os.environ.get("PYTHONPATH"))))
     child = Child(
@@ -260,8 +239,7 @@ def run_job(
     if "error" in answer:
         kinds = {error.__name__: error for error in errors}
         raise kinds.get(answer["kind"], errors[0])(answer["error"], hint=answer["hint"])
-    result: dict[str, Any] = answer["result"]
-    return result
+    return dict(answer["result"])
 
 
 def serve_job(work: Callable[[Path, dict[str, Any]], dict[str, Any]]) -> None:
@@ -269,9 +247,8 @@ def serve_job(work: Callable[[Path, dict[str, Any]], dict[str, Any]]) -> None:
     folder = Path(sys.argv[1])
     order = json.loads((folder / _JOB).read_text())
     die_with_parent(order["parent"])
-    answer: dict[str, Any]
     try:
-        answer = {"result": work(folder, order["job"])}
+        answer: dict[str, Any] = {"result": work(folder, order["job"])}
     except FerryError as error:
         answer = {"error": error.message, "hint": error.hint, "kind": type(error).__name__}
     (folder / _RESULT).write_text(json.dumps(answer))

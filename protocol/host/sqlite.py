@@ -1,8 +1,4 @@
-"""SQLite as both sides use it: durable connections, and errors told apart by code.
-
-Connections run in autocommit mode; `transaction` groups statements. SQLite's messages
-are for people only; `fault_of` reads the code of an error.
-"""
+"""SQLite connections in autocommit mode, transactions, and errors by their codes."""
 
 from __future__ import annotations
 
@@ -73,7 +69,6 @@ def format_of(connection: sqlite3.Connection) -> int:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Commit the block as a whole; roll it back when it raises."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield connection

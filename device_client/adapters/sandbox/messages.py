@@ -1,4 +1,4 @@
-"""A trial's argument, a TrialJob; its lines on stdout: TrialActivity, then TrialReport."""
+"""A trial's argument, TrialJob; on stdout: lines of TrialActivity, one TrialReport."""
 
 from __future__ import annotations
 

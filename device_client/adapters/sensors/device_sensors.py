@@ -95,7 +95,7 @@ class DeviceSensors:
         return overridden(readings, self._probe_file, self._zone) if self._probe_file else readings
 
     def _held(self) -> str:
-        """The first line of the hold file, or why it is unreadable; empty without one."""
+        """First line of the hold file, or why it is unreadable; empty without one."""
         try:
             text = bytes_of(self._state_folder / HOLD, 4 * HOLD_MAX_CHARACTERS).decode(errors="replace")
             return text.split("\n", 1)[0].strip()[:HOLD_MAX_CHARACTERS] or "the hold file gives no reason"

@@ -16,7 +16,7 @@ PROBE_MAX_BYTES: Final = 16_384
 
 
 def overridden(readings: Readings, path: Path, zone: tzinfo | None = None) -> Readings:
-    """Replace readings by the file's; invalid ones, or all of a bad file, by Unknown."""
+    """Replace readings by the file's, or by Unknown if they or the file are invalid."""
     try:
         values = json.loads(bytes_of(path, PROBE_MAX_BYTES + 1))
     except (OSError, ValueError, RecursionError) as broken:

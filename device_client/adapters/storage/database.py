@@ -2,7 +2,6 @@
 
 One process at a time, any thread. A full, read-only or failing disk still gives what it
 holds, so that the device serves; each write tests whether the disk is writable again.
-The tables belong to `journal`.
 """
 
 from __future__ import annotations
@@ -53,7 +52,6 @@ class Database:
             raise
 
     def read(self, work: Work[T]) -> T:
-        """Return what `work` returns; the disk need not be writable."""
         with self._mutex, translated_errors(self.path):
             try:
                 return self._run(work)
@@ -65,6 +63,11 @@ class Database:
 
     def write(self, work: Work[T]) -> T:
         """Run one durable transaction. Raises NoRoom while the disk is not writable."""
+
+        def in_transaction(connection: sqlite3.Connection) -> T:
+            with transaction(connection):
+                return work(connection)
+
         with self._mutex, translated_errors(self.path):
             if self._suspect or self._unwritable:
                 self._disconnect()
@@ -72,7 +75,7 @@ class Database:
             if self._unwritable:
                 raise self._unwritable.error(self.path)
             try:
-                return self._run(lambda connection: _in_transaction(connection, work))
+                return self._run(in_transaction)
             except sqlite3.DatabaseError as error:
                 self._suspect = fault_of(error) in _DISK
                 raise
@@ -147,7 +150,6 @@ class Database:
         self._connection = None
 
     def _replace(self, error: sqlite3.DatabaseError) -> None:
-        """Put the damaged file and its log aside."""
         aside = self.path.with_name(f"{self.path.name}.damaged")
         for ending in ("", "-wal", "-shm"):
             source = self.path.with_name(self.path.name + ending)
@@ -159,11 +161,7 @@ class Database:
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:
-    """Read the file and its log without a write, not even of locks.
-
-    Works on a full or read-only disk. Only for the process that holds the lock, or when
-    none does. Raises sqlite3.DatabaseError.
-    """
+    """Read file and log without a write, even of locks: none else may have it open."""
     wal = path.with_name(f"{path.name}-wal")
     # a log that a power cut left is read, never replayed; without one, read the file
     options = "&readonly_shm=1" if wal.exists() and wal.stat().st_size else "&immutable=1"
@@ -219,11 +217,6 @@ def disk_trouble(error: sqlite3.DatabaseError, path: Path) -> DiskTrouble | None
     if fault not in _DISK:
         return None
     return probe_disk(path.parent, SHARED_BYTES) or (FAILING if fault is Fault.IO_ERROR else None)
-
-
-def _in_transaction(connection: sqlite3.Connection, work: Work[T]) -> T:
-    with transaction(connection):
-        return work(connection)
 
 
 def _check_format(connection: sqlite3.Connection, path: Path) -> None:

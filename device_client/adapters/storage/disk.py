@@ -20,13 +20,10 @@ _HINT: Final = "remove files from that disk, or choose another state folder in d
 
 @dataclass(frozen=True, slots=True)
 class DiskTrouble:
-    """Why the disk cannot be written, and what to do about it."""
-
     reason: str
     hint: str
 
     def error(self, path: Path) -> NoRoom:
-        """The error for a file that could not be written."""
         return NoRoom(f"{self.reason}: {path} cannot be written", hint=self.hint)
 
 
@@ -47,10 +44,7 @@ def os_error(error: OSError, message: str) -> FerryError:
 
 
 def probe_disk(folder: Path, size_bytes: int) -> DiskTrouble | None:
-    """Find the fault of a disk by writing a file; its flags may say it is writable.
-
-    None when the file was written, or when the cause is another, such as its owner.
-    """
+    """The fault of a disk, found by writing, as flags may be wrong; None for none."""
     probe = folder / f".tried-{os.getpid()}"
     try:
         with probe.open("wb", buffering=0) as file:
@@ -71,7 +65,6 @@ def free_bytes(folder: Path) -> int:
 
 
 def check_room(folder: Path, wanted_bytes: int) -> None:
-    """Raise NoRoom when `wanted_bytes` and a margin do not fit."""
     free = free_bytes(folder)
     if free < wanted_bytes + MARGIN_BYTES:
         raise NoRoom(f"{wanted_bytes + MARGIN_BYTES:,} bytes are needed in {folder}, {free:,} are free", hint=_HINT)

@@ -53,12 +53,8 @@ class FileStore:
 
     def open_partial(self, tree: Tree, *, decoded_bytes: int = 0) -> Held:
         self.close_partial()
-        self._open = PartialFile(
-            self._partials / f"{tree.root}.part",
-            self._partials / f"{tree.root}.index",
-            tree,
-            decoded_bytes=decoded_bytes,
-        )
+        part, index = (self._partials / f"{tree.root}.{kind}" for kind in ("part", "index"))
+        self._open = PartialFile(part, index, tree, decoded_bytes=decoded_bytes)
         return self._open.held()
 
     def keep(self, sha256: str, payload: bytes) -> bool:

@@ -1,7 +1,6 @@
 """The Journal port in SQLite: state, trusted metadata, and unacknowledged reports.
 
-One process at a time, any thread. This module owns the tables; `database` handles a
-damaged or unwritable file, `window_merging` chooses which reports to merge.
+One process at a time, any thread; `database` handles a damaged or unwritable file.
 """
 
 from __future__ import annotations
@@ -31,6 +30,8 @@ CREATE TABLE IF NOT EXISTS standings (model TEXT PRIMARY KEY, json BLOB NOT NULL
 CREATE TABLE IF NOT EXISTS logbook (model TEXT PRIMARY KEY, entry BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
+_STATE: Final = "SELECT json FROM state WHERE model = ?"
+_DRIFT_STATES: Final = "SELECT json FROM standings WHERE model = ?"
 _LOG_ENTRY: Final = "SELECT entry FROM logbook WHERE model = ?"
 _FEEDBACK_BYTES: Final = "SELECT IFNULL(SUM(LENGTH(payload)), 0) FROM outbox WHERE kind = 'feedback'"
 _UNSENT_FEEDBACK: Final = """
@@ -46,8 +47,6 @@ _LOST: Final = "lost: what was remembered of the update, reports not yet sent, a
 
 
 class Journal:
-    """The Journal port on the database of one device."""
-
     def __init__(self, path: Path, *, feedback_budget_bytes: int = FEEDBACK_BUDGET_BYTES) -> None:
         """Raises Busy when another process has it, BadInput, NoRoom."""
         self._feedback_budget_bytes = feedback_budget_bytes
@@ -63,7 +62,7 @@ class Journal:
         return self._database.damage
 
     def load(self, model: str) -> bytes | None:
-        return self._database.read(lambda database: _first(database, "SELECT json FROM state WHERE model = ?", model))
+        return self._database.read(lambda database: _first(database, _STATE, model))
 
     def save(
         self,
@@ -87,9 +86,8 @@ class Journal:
         return dict(self._database.read(lambda database: database.execute(query, (model,)).fetchall()))
 
     def save_log_entry(self, model: str, entry: bytes) -> None:
-        self._database.write(
-            lambda database: database.execute("INSERT OR REPLACE INTO logbook VALUES (?, ?)", (model, entry))
-        )
+        insert = "INSERT OR REPLACE INTO logbook VALUES (?, ?)"
+        self._database.write(lambda database: database.execute(insert, (model, entry)))
 
     def load_log_entry(self, model: str) -> bytes | None:
         return self._database.read(lambda database: _first(database, _LOG_ENTRY, model))
@@ -104,9 +102,7 @@ class Journal:
 
     def drift_states(self, model: str) -> bytes | None:
         """The drift detectors' state with the last feedback; None before the first."""
-        return self._database.read(
-            lambda database: _first(database, "SELECT json FROM standings WHERE model = ?", model)
-        )
+        return self._database.read(lambda database: _first(database, _DRIFT_STATES, model))
 
     def waiting(self) -> list[OutboxEntry]:
         query = "SELECT event_id, topic, payload, at_s, kind FROM outbox ORDER BY id"
@@ -136,7 +132,6 @@ class Journal:
         return self._database.write(lambda database: _add(database, "feedback_dropped", 0))
 
     def close(self) -> None:
-        """Close the file, so that another process can open it."""
         self._database.close()
 
     def _enqueue(self, database: sqlite3.Connection, entries: Sequence[OutboxEntry]) -> None:
@@ -174,7 +169,7 @@ def read_stored(path: Path, model: str) -> StoredModel:
     if not path.exists():
         return StoredModel()
     with foreign_reader(path) as database:
-        state = _first(database, "SELECT json FROM state WHERE model = ?", model)
+        state = _first(database, _STATE, model)
         has_log = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'logbook'").fetchone()
         return StoredModel(state, _first(database, _LOG_ENTRY, model) if has_log else None)
 

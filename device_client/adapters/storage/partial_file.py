@@ -61,7 +61,8 @@ class PartialFile:
         del self._missing[sha256]
         self._places_missing -= len(places)
         for place in places:
-            self._unfold(place, payload)
+            for child, below in self._children(place, payload):
+                self._visit(child, below)
         return True
 
     def held(self) -> Held:
@@ -69,7 +70,6 @@ class PartialFile:
         return Held(tuple(self._missing), self._places_known - self._places_missing, self._leaves + self._lists)
 
     def sync(self) -> None:
-        """Flush the slices to the disk."""
         with full_disk_is_no_room(self.part.parent, self.tree.size_bytes):
             os.fsync(self._descriptors[self.part])
 
@@ -79,7 +79,6 @@ class PartialFile:
             os.close(self._descriptors.popitem()[1])
 
     def discard(self) -> None:
-        """Remove both files."""
         self.close()
         self.part.unlink(missing_ok=True)
         self.index.unlink(missing_ok=True)
@@ -118,10 +117,6 @@ class PartialFile:
         else:
             self._missing[sha256] = [others, place]
 
-    def _unfold(self, place: int, payload: bytes) -> None:
-        for sha256, below in self._children(place, payload):
-            self._visit(sha256, below)
-
     def _children(self, place: int, payload: bytes) -> list[tuple[str, int]]:
         """The chunks that a list names, each with its place; none for a slice."""
         if place >= 0:
@@ -133,7 +128,6 @@ class PartialFile:
         return [(sha256, first + at) for at, sha256 in enumerate(hashes)]
 
     def _location(self, place: int) -> tuple[int, int]:
-        """The descriptor and the offset of a place."""
         if place >= 0:
             return self._descriptors[self.part], place * CHUNK_BYTES
         above = self._nodes * chunks.HASH_BYTES  # the size of the root list, when there are lists under it

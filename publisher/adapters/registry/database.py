@@ -49,10 +49,7 @@ MIGRATIONS: Final = (
 
 
 class Database:
-    """One connection for all threads of this process, one transaction at a time.
-
-    Its methods raise NoRoom, Busy, BadInput or Damaged, never SQLite's errors.
-    """
+    """One connection for all threads. Raises NoRoom, Busy, BadInput, Damaged."""
 
     def __init__(self, path: Path, *, create: bool = False, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         self.path = path
@@ -66,7 +63,6 @@ class Database:
                 raise
 
     def close(self) -> None:
-        """Close the file."""
         with self._lock:
             self._connection.close()
 
@@ -77,7 +73,6 @@ class Database:
             yield connection
 
     def rows(self, query: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Return all rows of a query."""
         with self._lock, self._translated_errors():
             return self._connection.execute(query, arguments).fetchall()
 

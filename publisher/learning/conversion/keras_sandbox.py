@@ -1,7 +1,6 @@
 """Converts a Keras file or a SavedModel in a child process, the only one it can crash.
 
-`keras_sandbox_child` is the program of the child. Each way to fail becomes BadModel or
-MissingPart. Imports no TensorFlow.
+Imports no TensorFlow. Each way to fail becomes BadModel or MissingPart.
 """
 
 from __future__ import annotations
@@ -33,10 +32,7 @@ class Converted:
 
 
 def convert_file(path: Path, calibration: Floats | None, *, trust_code: bool = False) -> Converted:
-    """Convert to float32, and to int8 when there is a `calibration` (samples, …).
-
-    Raises BadModel, MissingPart.
-    """
+    """Convert to float32, and to int8 when there is a `calibration` (samples, …)."""
     kind_of(path)
     with tempfile.TemporaryDirectory(prefix="edgeferry-") as name:
         folder = Path(name)

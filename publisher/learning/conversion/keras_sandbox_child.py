@@ -1,7 +1,4 @@
-"""The program of `keras_sandbox`: converts one model file. Needs TensorFlow.
-
-Its folder holds perhaps `calibration.npy`; the .tflite files are left in it.
-"""
+"""The program of `keras_sandbox`: converts one model file. Needs TensorFlow."""
 
 from __future__ import annotations
 
@@ -39,20 +36,13 @@ def work(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
 def convert(path: Path, folder: Path, *, trust_code: bool) -> dict[str, Any]:
     """Write `float32.tflite`, and `int8.tflite` when there is calibration data."""
     begin = _converters(path, trust_code=trust_code)
-    float32 = _with_file_name(path, lambda: run_converter(begin()))
-    (folder / "float32.tflite").write_bytes(float32)
-    reason = _why_no_int8(folder, float32)
-    if not reason:
-        reason = _write_int8(begin(), folder)
-    return {"left_out": {"int8": reason} if reason else {}}
-
-
-def _with_file_name(path: Path, convert: Callable[[], bytes]) -> bytes:
-    """The result of `convert`, whose errors get the name of the file."""
     try:
-        return convert()
+        float32 = run_converter(begin())
     except BadModel as refused:
         raise BadModel(f"{path.name}: {refused.message}", hint=refused.hint) from refused
+    (folder / "float32.tflite").write_bytes(float32)
+    reason = _why_no_int8(folder, float32) or _write_int8(begin(), folder)
+    return {"left_out": {"int8": reason} if reason else {}}
 
 
 def _write_int8(converter: Any, folder: Path) -> str:

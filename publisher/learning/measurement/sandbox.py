@@ -1,8 +1,4 @@
-"""Runs model files in a child process, the only one that they can crash.
-
-`sandbox_child` is the program of the child. Each way to fail becomes BadModel or
-MissingPart.
-"""
+"""Runs model files in a child process, the only one that they can crash."""
 
 from __future__ import annotations
 
@@ -42,18 +38,15 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ran:
-    """Outputs (samples, …) of a model, and the latency of one sample on one thread.
-
-    `memory_peak_bytes`: while it was opened and warmed up. `sparsity`: share of zeros.
-    """
+    """Outputs (samples, …) of a model, and the latency of one sample on one thread."""
 
     outputs: list[Floats]
     memory_bytes: int
-    memory_peak_bytes: int
-    sparsity: float
+    memory_peak_bytes: int  # while it was opened and warmed up
+    sparsity: float  # share of zeros
     latency_ms_p50: float
     latency_ms_p95: float
-    kernel_spread: list[float]
+    kernel_spread: list[float]  # of each output: how far reference kernels differ
 
 
 def examine(tflite: bytes, name: str) -> Facts:
@@ -64,10 +57,7 @@ def examine(tflite: bytes, name: str) -> Facts:
 
 
 def run(tflite: bytes, inputs: list[Floats], name: str, *, compare_kernels: bool = False) -> Ran:
-    """Run samples, each input (samples, …) float32. Raises BadModel, MissingPart.
-
-    `compare_kernels`: measure how far reference kernels differ, too.
-    """
+    """Run samples, each input (samples, …) float32. Raises BadModel, MissingPart."""
     with tempfile.TemporaryDirectory(prefix="edgeferry-") as folder:
         place = Path(folder)
         result = _run_child(place, tflite, inputs, name, timeout_s=RUN_TIMEOUT_S, compare_kernels=compare_kernels)

@@ -1,7 +1,4 @@
-"""The program of `sandbox`: opens and runs one model, and returns what it measured.
-
-Its folder holds `model.tflite` and the inputs; the outputs are left in it.
-"""
+"""The program of `sandbox`: opens and runs one model, and returns what it measured."""
 
 from __future__ import annotations
 
@@ -33,7 +30,6 @@ def work(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
 
 
 def examine(folder: Path) -> dict[str, Any]:
-    """Inputs and outputs of the model, after one run on zeros."""
     model = Interpreter(str(folder / "model.tflite"))
     facts = {"inputs": model.inputs(), "precision": model.precision(), "output_slack": model.output_slack()}
     if all(tensor["dtype"] == "float32" for tensor in model.inputs()):  # any other is refused anyway
@@ -60,15 +56,14 @@ def run(folder: Path, inputs: int, compare_kernels: bool) -> dict[str, Any]:
         latencies_ms.append((time.perf_counter() - began) * 1_000)
     for output in range(len(outputs[0])):
         np.save(folder / f"output_{output}.npy", _stacked([sample[output] for sample in outputs]))
-    p50, p95 = (float(np.percentile(latencies_ms, share)) for share in (50, 95))
     spread = _kernel_spread(folder, samples, outputs) if compare_kernels else [0.0] * len(outputs[0])
     return {
         "outputs": len(outputs[0]),
         "memory_bytes": memory_bytes,
         "memory_peak_bytes": memory_peak_bytes,
         "sparsity": model.sparsity(),
-        "latency_ms_p50": p50,
-        "latency_ms_p95": p95,
+        "latency_ms_p50": float(np.percentile(latencies_ms, 50)),
+        "latency_ms_p95": float(np.percentile(latencies_ms, 95)),
         "kernel_spread": spread,
     }
 
@@ -109,7 +104,6 @@ def _kernel_spread(folder: Path, samples: list[Floats], outputs: list[list[Float
 
 
 def resident_bytes() -> int:
-    """The memory that this process holds now."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 

@@ -1,4 +1,4 @@
-"""Whether the link is metered, by NetworkManager: `nmcli` for the interface, or D-Bus."""
+"""Whether NetworkManager takes the link for metered: by `nmcli`, else over D-Bus."""
 
 from __future__ import annotations
 

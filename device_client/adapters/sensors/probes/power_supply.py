@@ -15,7 +15,7 @@ _BATTERIES: Final = ("Battery", "UPS")
 
 
 class PowerSupplyProbe:
-    """psutil knows neither several batteries, nor whose they are, nor supplies on USB."""
+    """psutil knows neither several batteries, nor whose they are, nor USB supplies."""
 
     names = ("battery_percent", "on_mains")
 
