@@ -170,7 +170,7 @@ class Child:
                     running, left_s = ended in selector.get_map(), until_s - time.monotonic()
                     if left_s <= 0:
                         return Stopped.TIMEOUT if running else None
-                    # the last output outlives the child; a grandchild may keep the pipes open
+                    # output outlives the child; a grandchild may keep the pipes open
                     if not self._read(selector, left_s if running else 0) and not running:
                         return None
                     if len(self._output["stdout"]) > stdout_max_bytes:
@@ -222,7 +222,7 @@ def run_job(
     errors: Sequence[type[FerryError]],
     environment: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """The job's result. Raises its error, as `errors[0]` if in none, or JobFailed."""
+    """Return the job's result. Raises JobFailed, or its error by class in `errors`."""
     (folder / _JOB).write_text(json.dumps({"parent": os.getpid(), "job": job}))
     path = os.pathsep.join(filter(None, (str(PACKAGES), os.environ.get("PYTHONPATH"))))
     child = Child(

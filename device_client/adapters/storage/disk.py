@@ -44,7 +44,7 @@ def os_error(error: OSError, message: str) -> FerryError:
 
 
 def probe_disk(folder: Path, size_bytes: int) -> DiskTrouble | None:
-    """The fault of a disk, found by writing, as flags may be wrong; None for none."""
+    """The fault of a disk, found by writing to it: its flags may be wrong. Else None."""
     probe = folder / f".tried-{os.getpid()}"
     try:
         with probe.open("wb", buffering=0) as file:
