@@ -13,18 +13,7 @@ import numpy.typing as npt
 from publisher.learning.data import keras_datasets
 from publisher.recipes import digits_cnn
 
-labels = [
-    "T-shirt/top",
-    "trouser",
-    "pullover",
-    "dress",
-    "coat",
-    "sandal",
-    "shirt",
-    "sneaker",
-    "bag",
-    "ankle boot",
-]
+labels = ["T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"]
 train_settings = {"epochs": 5, "batch_size": 128, "learning_rate": 0.001, "seed": 1}
 
 build_model = digits_cnn.build_model

@@ -56,10 +56,7 @@ def distill(student: Any, teacher: Any, job: TrainingJob, *, temperature: float,
     classes = int(student.output_shape[-1])
     true = np.eye(classes, dtype=np.float32)[job.y]
     fit(
-        student,
-        job,
-        np.hstack([true, predict_probabilities(teacher, job.x)]),
-        loss=_loss(classes, temperature, weight),
+        student, job, np.hstack([true, predict_probabilities(teacher, job.x)]), loss=_loss(classes, temperature, weight)
     )
 
 

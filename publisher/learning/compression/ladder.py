@@ -28,14 +28,7 @@ from publisher.learning.training.train import TrainingResult, settings_of, train
 from publisher.learning.training.warm_start import WarmStart, calibration_npz, weights_npz
 from publisher.learning.variants.rung import ImpossibleRung, Rung
 from publisher.learning.variants.schedule import EarlierVersion, Schedule
-from publisher.learning.variants.variant_spec import (
-    DISTILLED,
-    RUNGS,
-    STUDENT,
-    NetworkSpec,
-    VariantSpec,
-    variant_specs,
-)
+from publisher.learning.variants.variant_spec import DISTILLED, RUNGS, STUDENT, NetworkSpec, VariantSpec, variant_specs
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -24,14 +24,7 @@ from publisher.learning.training.fine_tune import OnEpoch, TrainingJob, copy_net
 from publisher.learning.training.train import TrainingResult, labels_to_learn
 from publisher.learning.training.warm_start import WarmStart, check_fits, put_weights
 from publisher.learning.variants.schedule import Schedule
-from publisher.learning.variants.variant_spec import (
-    CLUSTERS,
-    DISTILLED,
-    STUDENT,
-    TRAINED,
-    NetworkSpec,
-    variant_specs,
-)
+from publisher.learning.variants.variant_spec import CLUSTERS, DISTILLED, STUDENT, TRAINED, NetworkSpec, variant_specs
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,11 +60,7 @@ def make_golden_set(candidates: Mapping[str, Candidate], inputs: Sequence[Floats
 def tolerance(ran: Ran, output_slack: Sequence[float]) -> float:
     """The largest difference on other hardware that is not taken for a defect."""
     allowed = [
-        max(
-            FLOAT_TOLERANCE * max(1.0, float(np.abs(output).max(initial=0.0))),
-            slack,
-            SPREAD_FACTOR * spread,
-        )
+        max(FLOAT_TOLERANCE * max(1.0, float(np.abs(output).max(initial=0.0))), slack, SPREAD_FACTOR * spread)
         for output, slack, spread in zip(ran.outputs, output_slack, ran.kernel_spread, strict=True)
     ]
     return max(allowed)

@@ -57,12 +57,7 @@ def fit(network: Any, job: TrainingJob, targets: Array, *, loss: Any, callbacks:
     with silence_tensorflow():
         network.compile(optimizer=tf_keras.optimizers.Adam(job.learning_rate), loss=loss)
         network.fit(
-            job.x,
-            targets,
-            epochs=job.epochs,
-            batch_size=job.batch_size,
-            verbose=0,
-            callbacks=[*callbacks, progress],
+            job.x, targets, epochs=job.epochs, batch_size=job.batch_size, verbose=0, callbacks=[*callbacks, progress]
         )
     if not all(np.isfinite(weight).all() for weight in network.get_weights() if weight.dtype.kind == "f"):
         raise BadRecipe("training it further diverged", hint="lower learning_rate in train_settings")
