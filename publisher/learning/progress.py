@@ -20,7 +20,6 @@ class Steps:
         self._on_progress = on_progress
 
     def expect(self, steps: int) -> None:
-        """Add steps to the total."""
         self._total += steps
 
     def within(self) -> OnProgress:
@@ -32,6 +31,5 @@ class Steps:
         self._on_progress(self._done, self._total, what)
 
     def end(self, what: str, steps: int = 1) -> None:
-        """Count what was done."""
         self._done += steps
         self._on_progress(self._done, self._total, what)

@@ -1,10 +1,9 @@
 """Keeps TensorFlow's output from the terminal; our own and exceptions get there.
 
-THE ONE PLACE THAT REDIRECTS A FILE DESCRIPTOR OF THE WHOLE PROCESS: half of the output
-is written by C++ straight to descriptor 2, before any log level is read. So within
-`silence_tensorflow` descriptor 2 is a temporary file, for every thread and for child
-processes that start meanwhile; `sys.stderr` still writes to the terminal, so that a
-progress bar goes on. Use it from one thread at a time.
+THE ONE PLACE THAT REDIRECTS A FILE DESCRIPTOR OF THE WHOLE PROCESS: C++ writes straight
+to descriptor 2, before any log level is read. So within `silence_tensorflow` it is a
+temporary file, for all threads and new child processes; `sys.stderr` still writes to
+the terminal. Use it from one thread at a time.
 """
 
 from __future__ import annotations

@@ -39,7 +39,6 @@ def of_manifest(manifest: Manifest) -> dict[str, Any]:
 
 
 def of_plan(plan: Plan) -> dict[str, Any]:
-    """A plan with its history."""
     rules = [
         {"version": rule.version, "audience": rule.describe(), "attempt": rule.attempt, "devices": list(rule.devices)}
         for rule in plan.rules
@@ -69,7 +68,6 @@ def of_training(record: TrainingRecord, released_as: str | None) -> dict[str, An
 
 
 def of_fleet(rows: Iterable[Row]) -> dict[str, Any]:
-    """The fleet: a summary, and each row."""
     table = list(rows)
     devices = [asdict(row) | {"up_to_date": row.up_to_date} for row in table]
     return {"summary": asdict(summary(table)), "devices": devices}

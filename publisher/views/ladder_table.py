@@ -25,7 +25,6 @@ class Rungs:
     rungs: Sequence[Mapping[str, Any]]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Rich calls this with the available width."""
         more = options.max_width >= WIDE
         names = (*COLUMNS, *MORE_COLUMNS) if more else COLUMNS
         table = Table(*names, box=None, pad_edge=False, collapse_padding=True, header_style="bold")

@@ -55,12 +55,10 @@ class Point:
 
 
 def png(facts: Mapping[str, Any]) -> bytes:
-    """The plot of `Ladder.facts` as PNG."""
     return _saved(facts, WIDE_IN, "png")
 
 
 def svg(facts: Mapping[str, Any]) -> str:
-    """The plot as an SVG file."""
     return _saved(facts, WIDE_IN, "svg").decode()
 
 

@@ -13,16 +13,12 @@ LINE_EVERY_S: Final = 10.0  # without a terminal
 
 
 class TerminalProgress:
-    """Bars that disappear when the work is done."""
-
     def report(self, text: str) -> None:
-        """Write a line."""
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
     @contextmanager
     def bar(self, what: str, *, is_bytes: bool = False) -> Iterator[OnProgress]:
-        """Draw a bar during the block."""
         from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -41,14 +37,11 @@ class TerminalProgress:
 
 
 class LineProgress:
-    """Plain lines, for logs and pipes."""
-
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
         self._clock = clock
 
     def report(self, text: str) -> None:
-        """Write a line."""
         stream = self._stream or sys.stderr
         stream.write(f"{text}\n")
         stream.flush()

@@ -23,7 +23,6 @@ _STYLES = {
 
 
 def fleet_table(rows: Iterable[Row]) -> RenderableType:
-    """One row for each device and model, and a summary."""
     listed = list(rows)
     if not listed:
         return Text("no device has said anything yet, and none is enrolled")
@@ -41,7 +40,6 @@ def fleet_table(rows: Iterable[Row]) -> RenderableType:
 
 
 def variant_table(manifest: Manifest) -> RenderableType:
-    """The variants of a version."""
     table = _table("variant", "size", "on the wire", "accuracy", "agrees", "latency")
     for column in table.columns[1:]:
         column.justify = "right"
@@ -83,7 +81,6 @@ def training_table(records: Sequence[TrainingRecord], released_as: Mapping[int, 
 
 
 def manifest_view(shown: Manifest, audience: Iterable[str]) -> RenderableType:
-    """One version."""
     tensors = [
         f"{side} {index}: {tensor.dtype} {list(tensor.shape)} {tensor.name}"
         for side, listed in (("input", shown.contract.inputs), ("output", shown.contract.outputs))

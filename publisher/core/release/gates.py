@@ -13,15 +13,12 @@ MAIN_VARIANT: Final = "float32"  # the others are made from it
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """None is no gate. `max_drop` (0-1) is the accuracy lost since the baseline.
-
-    `max_wire_bytes`: what a device that has nothing must fetch. `max_latency_ms`: p95.
-    """
+    """None is no gate. `max_drop` (0-1) is the accuracy lost since the baseline."""
 
     min_accuracy: float | None = None
     max_drop: float = MAX_DROP
-    max_wire_bytes: int | None = None
-    max_latency_ms: float | None = None
+    max_wire_bytes: int | None = None  # what a device that has nothing must fetch
+    max_latency_ms: float | None = None  # p95
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +33,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The version that the fleet has now, with the accuracy of its variants."""
-
-    version: str
+    version: str  # that the fleet has now
     accuracies: Mapping[str, float | None]
 
     def accuracy(self, variant: str) -> float | None:
@@ -62,7 +57,6 @@ def failures(candidate: Mapping[str, Figures], baseline: Baseline | None, gates:
 
 
 def suggest_remedy(candidate: Mapping[str, Figures], baseline: Baseline | None, gates: Gates) -> str:
-    """The hint for the gates that it misses."""
     ways = []
     if failures(candidate, baseline, replace(gates, max_wire_bytes=None, max_latency_ms=None)):
         unknown = any(figures.accuracy is None for figures in candidate.values())

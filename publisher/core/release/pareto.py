@@ -1,8 +1,4 @@
-"""The variants worth shipping: the Pareto front in accuracy, wire bytes and latency.
-
-Median latencies are compared in steps of a fifth; smaller differences are noise of the
-machine that measures.
-"""
+"""The variants worth shipping: the Pareto front in accuracy, wire bytes and latency."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ from typing import Final
 
 from publisher.core.release.gates import Baseline, Figures, Gates, failures
 
-LATENCY_STEP: Final = 1.2  # one step to the next
+LATENCY_STEP: Final = 1.2  # one step to the next; smaller differences are noise of the machine that measures
 UNKNOWN: Final = -math.inf  # an unknown figure beats nothing
 
 
@@ -65,5 +61,4 @@ def _score(figures: Figures) -> tuple[float, float, float]:
 
 
 def _step(latency_ms: float) -> int:
-    """Steps above a microsecond."""
     return round(math.log(max(latency_ms, 1e-3) / 1e-3, LATENCY_STEP))

@@ -23,15 +23,12 @@ class TrainingRecord:
 
     @property
     def accuracy(self) -> float | None:
-        """On the held-back set."""
         accuracy = self.lineage.get("accuracy")
         return None if accuracy is None else float(accuracy)
 
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """A training compared with an earlier one of equal inputs."""
-
     number: int
     at: datetime
     accuracy_before: float | None
@@ -41,11 +38,9 @@ class Repetition:
 
     @property
     def same_bytes(self) -> bool:
-        """Whether all variants that both have are the same files."""
         return not self.other_files
 
     def facts(self) -> dict[str, Any]:
-        """For a program."""
         return {
             "training": self.number,
             "same_accuracy": self.accuracy_before == self.accuracy_now,
@@ -55,7 +50,6 @@ class Repetition:
         }
 
     def sentence(self) -> str:
-        """For a person."""
         when = f"training {self.number} of {self.at:%Y-%m-%d %H:%M} UTC"
         if self.accuracy_before == self.accuracy_now:
             accuracy = f"the same accuracy as {when}"

@@ -1,8 +1,4 @@
-"""Builds a version from a recipe, a trained network or a .tflite file.
-
-A version is its variants with their measurements, the golden set and the lineage; it is
-neither signed nor stored here. Needs TensorFlow, except for a .tflite file.
-"""
+"""Builds a version, yet unsigned, from a recipe, a network or a .tflite file."""
 
 from __future__ import annotations
 
@@ -62,9 +58,7 @@ class BuiltVariant:
 class BuiltVersion:
     """A version before it is signed. `accuracy` is the parent's, None where unknown.
 
-    `lineage` is plain JSON: recipe, data and settings by hash and value, library
-    versions, history. `kept` are files that it names by hash, which a later version
-    continues from.
+    `lineage` is plain JSON; `kept` are files that it names by hash, to continue from.
     """
 
     contract: Contract
@@ -92,10 +86,8 @@ def build_from_recipe(
 ) -> BuiltVersion:
     """Train, from `start` if given, and build the `variants`, names of rungs.
 
-    `seed`, `epochs` and `scramble_labels` override the recipe's settings; `kept` is an
-    earlier calibration set; `choose` selects among the variants by their figures, and
-    impossible ones are then left out. Raises BadRecipe, BadModel; BadInput for a bad
-    name, or an impossible variant without `choose`.
+    Overrides and `kept` as in `build_recipe_ladder`; `choose` selects variants by their
+    figures, and impossible ones are left out. Raises BadRecipe, BadModel, BadInput.
     """
     steps = Steps(1, on_progress)
     ladder = build_recipe_ladder(

@@ -1,8 +1,4 @@
-"""Builds a version from a Keras file or SavedModel, or opens its network to train it.
-
-Half of the user's data calibrates and may be trained on; the other half measures. They
-are the same halves every time. A .tflite file is taken as it is by `build`.
-"""
+"""Builds a version from a Keras file or SavedModel, or trains its network further."""
 
 from __future__ import annotations
 
@@ -49,10 +45,9 @@ def build_from_keras(
     kept: KeptCalibration | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> BuiltVersion:
-    """Convert a .h5 or .keras file or a SavedModel folder, and measure it.
+    """Convert a .h5 or .keras file or a SavedModel, and measure it on half of `data`.
 
-    `data` is an .npz with `x` and perhaps `y`; `kept` is an earlier version's
-    calibration set. Raises BadModel, BadInput.
+    `kept` is an earlier version's calibration set. Raises BadModel, BadInput.
     """
     steps = Steps(STEPS_MAX, on_progress)
     steps.begin(f"converting {path.name}")
@@ -113,8 +108,7 @@ def trained_from_keras(
 ) -> TrainingResult:
     """The network of a Keras file, as if a recipe had trained it, for a ladder.
 
-    Needs TensorFlow. Raises BadModel for a file without layers to train, BadInput for
-    data without classes `y`.
+    `data` has classes `y`. Raises BadModel without layers to train, BadInput.
     """
     network = _tf_keras_network(path, trust_code=trust_code)
     x, y = read_samples(data)
@@ -153,7 +147,7 @@ def trained_from_keras(
 
 
 def halves(count: int) -> tuple[Indexes, Indexes]:
-    """Which of `count` samples show and which measure."""
+    """Which of `count` samples calibrate and train, and which measure; always the same."""
     order = np.random.default_rng(HALVES_SEED).permutation(count)
     return (order, order) if count < HALVED_MIN else (order[: count // 2], order[count // 2 :])
 

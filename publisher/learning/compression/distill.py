@@ -1,8 +1,7 @@
-"""Knowledge distillation: a student learns from a teacher. Needs TensorFlow.
+"""Knowledge distillation after Hinton et al. 2015. Needs TensorFlow.
 
-After Hinton et al. 2015: the teacher's output is softened by a temperature T,
-softmax(logits / T). The student's loss is a weighted sum of the cross entropy with it,
-times T squared, and of the cross entropy with the true labels.
+The loss is the cross entropy with the teacher's output, softened by a temperature T as
+softmax(logits / T), times T squared, and that with the true labels, weighted.
 """
 
 from __future__ import annotations
@@ -32,16 +31,13 @@ class Study:
 
     @property
     def alone_mean(self) -> float:
-        """Without the teacher."""
         return sum(self.alone) / len(self.alone)
 
     @property
     def taught_mean(self) -> float:
-        """With the teacher."""
         return sum(self.taught) / len(self.taught)
 
     def facts(self) -> dict[str, Any]:
-        """Plain JSON."""
         return {
             "seeds": list(self.seeds),
             "alone": list(self.alone),

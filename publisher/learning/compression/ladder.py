@@ -1,8 +1,4 @@
-"""The ladder: a trained network, compressed in many ways, each result measured.
-
-A technique that fails for a network gives an `ImpossibleRung`; the others are built all
-the same. Needs TensorFlow.
-"""
+"""The ladder: a trained network, compressed in many ways, each measured."""
 
 from __future__ import annotations
 
@@ -33,10 +29,7 @@ from publisher.learning.variants.variant_spec import DISTILLED, RUNGS, STUDENT, 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ladder:
-    """The rungs of a trained network, the parent first, and those that are impossible.
-
-    `networks` are the tf_keras models that rungs were converted from, by name.
-    """
+    """The rungs, the parent first; `networks` are those they were converted from."""
 
     trained: TrainingResult
     schedule: Schedule
@@ -49,7 +42,6 @@ class Ladder:
 
     @property
     def parent(self) -> Rung:
-        """The rung that all others are compared with."""
         return self.rungs[0]
 
     def rung(self, name: str) -> Rung:
@@ -108,9 +100,8 @@ def build_recipe_ladder(
 ) -> Ladder:
     """Train the recipe, from `start` if given, and build the rungs of these names.
 
-    `seed`, `epochs` and `scramble_labels` override the recipe's settings; `kept` is an
-    earlier calibration set; the number of steps is added to `steps`. Raises BadRecipe,
-    BadInput.
+    `seed`, `epochs` and `scramble_labels` override its settings; `kept` is an earlier
+    calibration set. Adds its number of steps to `steps`. Raises BadRecipe, BadInput.
     """
     fresh = recipe.settings.having(epochs=epochs, seed=seed, scramble_labels=scramble_labels)
     settings = settings_of(recipe, start, epochs=epochs, seed=seed, scramble_labels=scramble_labels)
@@ -133,11 +124,7 @@ def build_trained_ladder(
     epochs: int | None = None,
     steps: Steps,
 ) -> Ladder:
-    """Build the rungs of a network that was trained elsewhere.
-
-    Techniques that train take their share of `epochs`; the number of steps is added to
-    `steps`. Raises BadRecipe, BadInput.
-    """
+    """Build the rungs of a network that was trained elsewhere. Raises as above."""
     settings = trained.settings.having(epochs=epochs, seed=seed)
     trained = dataclasses.replace(trained, settings=settings)
     steps.expect(count_steps(names, _schedule(settings, settings, None)))
@@ -156,7 +143,6 @@ def build_ladder(
 
     `settings` are for further training, by default those of `trained`; with more than
     one `distill_seeds` the student is compared with and without its teacher on each.
-    `count_steps` tells how many `steps` there will be.
     """
     schedule = _schedule(settings or trained.settings, trained.settings, trained.start)
     steps = steps or Steps(count_steps(names, schedule, distill_seeds), ignore_progress)
@@ -202,6 +188,5 @@ def _has_study(names: Sequence[str], schedule: Schedule, distill_seeds: int) -> 
 
 
 def _cpu_s() -> float:
-    """CPU time of this process and of the children that it waited for."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system

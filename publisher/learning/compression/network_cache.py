@@ -1,8 +1,4 @@
-"""Makes and caches the networks that rungs are converted from: several rungs share one.
-
-Knows the order of techniques, and how a network of an earlier version is continued.
-Converts and measures nothing. Needs TensorFlow.
-"""
+"""Makes and caches networks; several rungs are converted from one. Needs TensorFlow."""
 
 from __future__ import annotations
 
@@ -29,8 +25,6 @@ from publisher.learning.variants.variant_spec import CLUSTERS, DISTILLED, STUDEN
 
 @dataclass(frozen=True, slots=True)
 class NetworkFailed:
-    """A network that could not be made; every rung of it fails for the same reason."""
-
     error: Exception
 
 
@@ -46,7 +40,7 @@ class NetworkCache:
         self._took_s: dict[NetworkSpec, float] = {}
 
     def network(self, spec: NetworkSpec, title: str) -> Any:
-        """The network, cached or made now. Raises what its technique raises."""
+        """Cached or made now. Raises what its technique raises."""
         if spec not in self._cached:
             self._cached[spec] = self._make_or_fail(spec, title)
         cached = self._cached[spec]
@@ -80,7 +74,6 @@ class NetworkCache:
         return Study(tuple(map(self._seed, range(seeds))), tuple(alone), tuple(taught))
 
     def _make_or_fail(self, spec: NetworkSpec, title: str) -> Any:
-        """The network or NetworkFailed; progress counts its epochs in either case."""
         epochs = self._schedule.epochs(spec)
         done = 0
 

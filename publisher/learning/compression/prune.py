@@ -32,11 +32,7 @@ def prune(network: Any, sparsity: float, job: TrainingJob) -> Any:
 
 
 def pruning_schedule(batches: int) -> tuple[int, int]:
-    """The step of full sparsity, and the steps between two updates of the masks.
-
-    The end is a multiple of the frequency: masks are drawn at no other step, and the
-    last draw is the one that counts.
-    """
+    """The step of full sparsity, and the steps between two updates of the masks."""
     end_step = max(1, int(RAMP * (batches - 1)))
     frequency = max(1, end_step // UPDATES)
-    return end_step // frequency * frequency, frequency
+    return end_step // frequency * frequency, frequency  # a multiple: the last draw of masks is the one that counts

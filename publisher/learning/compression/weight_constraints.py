@@ -1,9 +1,8 @@
 """Keeps zeros, shared values and ranges of a compressed network in further training.
 
-After each batch, zeros are zero again, weights that were equal get the mean of their
-new values, and no weight exceeds the largest of its channel, which itself is fixed. So
-the scale of integers is kept, and with it most integers: the next version differs in
-few bytes. Which weights share a value never changes.
+After each batch, zeros are zero again, equal weights get the mean of their new values,
+and the largest weight of each channel is fixed and exceeded by none. So the scale of
+integers is kept, and the next version differs in few bytes.
 """
 
 from __future__ import annotations
@@ -23,16 +22,12 @@ Groups = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WeightConstraints:
-    """Of one `kernel`: where it is `fixed`, the `limits` of each weight, equal weights.
-
-    `fixed` and `limits` have the kernel's shape; `groups` (size,) numbers its distinct
-    values, and is None where every weight may change alone.
-    """
+    """`fixed` and `limits` have the kernel's shape; `groups` numbers equal weights."""
 
     kernel: Floats
     fixed: npt.NDArray[np.bool_]
     limits: Floats
-    groups: Groups | None
+    groups: Groups | None  # (size,); None where every weight may change alone
 
     def apply(self, kernel: Floats) -> Floats:
         """The nearest kernel that satisfies the constraints."""

@@ -43,5 +43,4 @@ def conversion_error(failure: Exception) -> BadModel:
 
 
 def operations_of(text: str) -> list[str]:
-    """The first few unsupported operations, by their names in TensorFlow."""
     return list(dict.fromkeys(REFUSED.findall(text) or NAMED.findall(text)))[:NAMED_MAX]

@@ -1,7 +1,4 @@
-"""Converts an untrained network, to reject an unconvertible one before training.
-
-Needs TensorFlow. Skips networks of the common layers below, which always convert.
-"""
+"""Rejects a network that cannot be converted before its training. Needs TensorFlow."""
 
 from __future__ import annotations
 
@@ -13,6 +10,7 @@ from protocol.errors import BadInput, BadModel
 from publisher.learning.conversion.tflite_converter import to_float32
 from publisher.learning.measurement.inspection import inspect
 
+# networks of these always convert, and are not tried
 COMMON_LAYERS: Final = frozenset(
     ("InputLayer", "Dense", "Conv2D", "DepthwiseConv2D", "MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D",
      "Flatten", "Reshape", "Dropout", "BatchNormalization", "ReLU", "Softmax")

@@ -1,7 +1,4 @@
-"""Converts a tf_keras model to .tflite, float32 in and out. Needs TensorFlow.
-
-A full-integer file has QUANTIZE and DEQUANTIZE at its ends, which the runtime executes.
-"""
+"""Converts a tf_keras model to .tflite, float32 in and out. Needs TensorFlow."""
 
 from __future__ import annotations
 
@@ -71,7 +68,7 @@ def run_converter(converter: Any) -> bytes:
 
 
 def run_int8_converter(converter: Any, calibration: Floats) -> bytes:
-    """Run a TFLiteConverter with integers throughout. Raises BadModel."""
+    """Integers throughout, except for QUANTIZE and DEQUANTIZE at the ends."""
     tf = load_tensorflow()
 
     def representative() -> Iterator[list[Floats]]:

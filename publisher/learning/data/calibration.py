@@ -1,7 +1,6 @@
 """The samples from which quantizers take their ranges, kept from version to version.
 
-They are drawn once, and again only when inputs change much. So versions are quantized
-alike, and little changes from one to the next. Imports no TensorFlow.
+So little changes from one version to the next. Imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -20,16 +19,12 @@ RANGE_MARGIN: Final = 0.5  # of its width, by which a range may move: two draws 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeptCalibration:
-    """An earlier set (samples, features …), and the version it was drawn for."""
-
-    version: str
-    samples: Floats
+    version: str  # that it was drawn for
+    samples: Floats  # (samples, features …)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
-    """The samples of a version."""
-
     samples: Floats
     version: str | None = None  # the earlier one they were drawn for
     anew: str = ""  # why an earlier set was not kept

@@ -42,7 +42,6 @@ class Data:
 
     @property
     def value_range(self) -> tuple[float, float]:
-        """The smallest and largest training value."""
         return float(self.x_train.min()), float(self.x_train.max())
 
     def sha256(self) -> str:

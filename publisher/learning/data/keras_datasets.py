@@ -45,7 +45,6 @@ def fashion_mnist() -> Four:
 
 
 def datasets_folder() -> Path:
-    """The folder where Keras keeps data sets."""
     home = os.environ.get(HOME)
     return (Path(home) if home else Path.home() / ".keras").expanduser() / "datasets"
 

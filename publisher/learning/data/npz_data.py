@@ -22,11 +22,9 @@ class UserData:
     y: Labels | None
 
     def value_range(self) -> tuple[float, float]:
-        """The smallest and largest value."""
         return min(float(x.min()) for x in self.inputs), max(float(x.max()) for x in self.inputs)
 
     def select(self, indexes: npt.NDArray[np.int64]) -> UserData:
-        """These samples only."""
         return UserData(tuple(x[indexes] for x in self.inputs), None if self.y is None else self.y[indexes])
 
 
@@ -50,7 +48,6 @@ def read_user_data(path: Path, contract: Contract) -> UserData:
 
 
 def with_value_range(contract: Contract, user_data: UserData) -> Contract:
-    """The contract with the value range of the data."""
     low, high = user_data.value_range()
     inputs = tuple(tensor.model_copy(update={"value_min": low, "value_max": high}) for tensor in contract.inputs)
     return contract.model_copy(update={"inputs": inputs})

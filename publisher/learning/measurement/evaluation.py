@@ -21,10 +21,7 @@ SAMPLES_MAX: Final = 10_000  # accuracy is then known to half a percent
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """What a manifest holds and a ladder shows. `predictions` (samples,) are classes.
-
-    `sparsity` is the share of zero weights in the file, 0 to 1.
-    """
+    """`predictions` (samples,) are classes; `sparsity` is the share of zero weights."""
 
     measured: Measured
     requires: Requirements
@@ -46,9 +43,9 @@ def measure(
 
 
 def evaluate(tflite: bytes, x: Floats, y: Labels, *, name: str, parent: Labels | None = None) -> Evaluation:
-    """Measure a classifier of one input on `x` (samples, features …) and classes `y`.
+    """Measure a classifier on `x` (samples, …) and classes `y`. Raises BadModel.
 
-    `parent` are the float32 parent's predictions for the same samples. Raises BadModel.
+    `parent` are the float32 parent's predictions for the same samples.
     """
     x, y = x[:SAMPLES_MAX], y[:SAMPLES_MAX]
     ran = run(tflite, [x], name)

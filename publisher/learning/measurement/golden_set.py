@@ -1,7 +1,6 @@
 """The golden set: inputs and outputs that a device must reproduce within a tolerance.
 
-An .npz with `input_0` … (samples, …) and `<variant>_output_0` … (samples, …), all
-float32. The same data and files give the same bytes. Imports no TensorFlow.
+An .npz with `input_0` … and `<variant>_output_0` …, each (samples, …) float32.
 """
 
 from __future__ import annotations
@@ -30,8 +29,6 @@ DATE: Final = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold: bytes must n
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A variant's file, its name in messages, and `Inspection.output_slack`."""
-
     tflite: bytes
     title: str
     output_slack: tuple[float, ...]

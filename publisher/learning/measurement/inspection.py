@@ -1,7 +1,4 @@
-"""Inputs, outputs and precision of a .tflite file, by the device's own runtime.
-
-Treats every file as hostile. Imports no TensorFlow.
-"""
+"""Inputs, outputs and precision of a hostile .tflite file, by the device's runtime."""
 
 from __future__ import annotations
 

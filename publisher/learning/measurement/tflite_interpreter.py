@@ -35,7 +35,6 @@ class Interpreter:
         self._graph = _graph(self._inner)  # before a delegate replaces parts of it
 
     def prepare(self) -> None:
-        """Allocate the tensors. Raises BadModel."""
         try:
             self._inner.allocate_tensors()
         except (ValueError, RuntimeError) as error:

@@ -24,10 +24,7 @@ def build_network(recipe: Recipe, *, seed: int) -> Any:
 
 
 def build_student_network(recipe: Recipe, *, seed: int) -> Any:
-    """The same from `build_student`. Raises BadRecipe, also when the recipe has none.
-
-    Clears the session: build it before converting other networks.
-    """
+    """The same from `build_student`. Clears the session: build it before conversions."""
     if recipe.build_student is None:
         raise BadRecipe(f"{recipe.path.name} has no build_student()", hint=_student_hint(recipe.path))
     return _build(recipe, recipe.build_student, "build_student()", seed)

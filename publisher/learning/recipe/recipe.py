@@ -2,8 +2,7 @@
 
 It has `load_data() -> (x_train, y_train, x_test, y_test)` and `build_model() ->
 tf_keras.Model`; optionally `preprocess(x) -> x`, `build_student() -> tf_keras.Model`,
-`labels` and `train_settings`. An application gives its model the output of
-`preprocess`. Imports TensorFlow only if the recipe's file does so at its top.
+`labels` and `train_settings`. An application, too, must apply `preprocess`.
 """
 
 from __future__ import annotations
@@ -67,7 +66,6 @@ def load_recipe(spec: str | Path) -> Recipe:
 
 
 def built_in_recipes() -> list[str]:
-    """The names of the recipes that come with EdgeFerry."""
     return sorted(path.stem for path in BUILT_IN_FOLDER.glob("[!_]*.py"))
 
 

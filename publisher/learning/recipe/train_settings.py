@@ -15,19 +15,13 @@ from protocol.errors import BadRecipe
 
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
-    """`learning_rate` is Adam's; `scramble_labels` makes a model that a fleet rejects.
-
-    For distillation (Hinton et al. 2015), `temperature` softens the teacher's output,
-    and `distill_weight` (0-1) is its share of the student's loss.
-    """
-
     epochs: int = 20
     batch_size: int = 32
-    learning_rate: float = 0.001
+    learning_rate: float = 0.001  # Adam's
     seed: int = 0
-    scramble_labels: bool = False
-    temperature: float = 4.0
-    distill_weight: float = 0.5
+    scramble_labels: bool = False  # makes a model that a fleet rejects
+    temperature: float = 4.0  # softens the teacher's output in distillation
+    distill_weight: float = 0.5  # the teacher's share of the student's loss
 
     def having(
         self, *, epochs: int | None = None, seed: int | None = None, scramble_labels: bool | None = None

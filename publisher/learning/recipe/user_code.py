@@ -21,14 +21,11 @@ PACKAGES: Final = {"PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-l
 
 @contextlib.contextmanager
 def run_user_code(path: Path, what: str) -> Iterator[None]:
-    """Run a part of the file at `path`, called `what` in messages. Raises BadRecipe.
-
-    It can import from its folder, and print to stderr, as stdout is for data.
-    """
+    """Run a part of the file at `path`, called `what` in messages. Raises BadRecipe."""
     folder = str(path.parent)
     sys.path.insert(0, folder)
     try:
-        with silence_tensorflow(), contextlib.redirect_stdout(sys.stderr):
+        with silence_tensorflow(), contextlib.redirect_stdout(sys.stderr):  # stdout is for data
             yield
     except FerryError:
         raise

@@ -1,8 +1,4 @@
-"""Trains a network further, for pruning, clustering and so on. Needs TensorFlow.
-
-Trains in place: a technique works on a copy (`copy_network`) of the network that it
-starts from.
-"""
+"""Trains networks further, in place: give it a `copy_network`. Needs TensorFlow."""
 
 from __future__ import annotations
 
@@ -35,7 +31,6 @@ class TrainingJob:
 
     @property
     def batches(self) -> int:
-        """The number of weight updates."""
         return self.epochs * math.ceil(len(self.x) / self.batch_size)
 
     def reset_keras(self) -> None:
@@ -64,7 +59,6 @@ def fit(network: Any, job: TrainingJob, targets: Array, *, loss: Any, callbacks:
 
 
 def copy_network(network: Any) -> Any:
-    """The same network with its own weights."""
     tf_keras = load_tf_keras()
     with silence_tensorflow():
         copy = tf_keras.models.clone_model(network)

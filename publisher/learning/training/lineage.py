@@ -60,7 +60,6 @@ def kept_files(trained: TrainingResult) -> tuple[bytes, bytes]:
 
 
 def lineage_of_file(path: Path, tflite: bytes, data: Path | None) -> dict[str, Any]:
-    """Hashes of a .tflite file and its data."""
     return {
         "source": "tflite",
         "file": path.name,

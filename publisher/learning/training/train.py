@@ -28,18 +28,13 @@ LEARNING_RATE_MIN: Final = BOUNDS["learning_rate"][0]
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """Loss and accuracy of one pass over the training data."""
-
     loss: float
     accuracy: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingResult:
-    """A trained `tf_keras.Model`. `accuracy` is on the held-back set, by Keras.
-
-    `source` is "recipe" or "keras".
-    """
+    """A trained `tf_keras.Model`. `accuracy` is on the held-back set, by Keras."""
 
     model: Any
     recipe: Recipe
@@ -51,11 +46,10 @@ class TrainingResult:
     versions: dict[str, str]
     calibration: Calibration
     start: WarmStart | None = None
-    source: str = "recipe"
+    source: str = "recipe"  # or "keras"
 
     @property
     def parent(self) -> str | None:
-        """The version that it continues."""
         return None if self.start is None else self.start.version
 
 
@@ -69,11 +63,10 @@ def train(
     kept: KeptCalibration | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> TrainingResult:
-    """Train the recipe; values that are given override its settings. Raises BadRecipe.
+    """Train the recipe, perhaps from `start`; progress counts epochs. Raises BadRecipe.
 
-    `start` is a version to continue; the caller provides its settings (`settings_of`).
-    `kept` is an earlier calibration set, by default that of `start`. Progress counts
-    epochs.
+    Values that are given override its settings; with a `start` the caller provides
+    them (`settings_of`). `kept` is an earlier calibration set, by default `start`'s.
     """
     settings = recipe.settings.having(epochs=epochs, seed=seed, scramble_labels=scramble_labels)
     on_progress(0, settings.epochs, "preparing to train")
@@ -173,7 +166,6 @@ def labels_to_learn(recipe: Recipe, settings: TrainSettings) -> Labels:
 
 
 def accuracy_of(network: Any, recipe: Recipe) -> float:
-    """The accuracy on the held-back samples, by Keras."""
     with silence_tensorflow():
         output = network.predict(recipe.data.x_test, batch_size=256, verbose=0)
     return float((output.argmax(axis=1) == recipe.data.y_test).mean())

@@ -1,7 +1,6 @@
-"""Stores and restores what the next version continues: weights and calibration set.
+"""Stores weights and calibration sets as .npz, for the next version to continue.
 
-All are .npz files whose bytes depend on the arrays alone. The weights also say where
-zeros and clusters are, and which ranges integers have. Imports no TensorFlow.
+Their bytes depend on the arrays alone. Imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -25,14 +24,11 @@ RETRAIN_HINT: Final = "leave out --from, and it is trained afresh"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WarmStart:
-    """The version to continue, its weights, and its calibration set (n, features …).
-
-    `networks` are the weights of its compressed networks, by name.
-    """
+    """The version to continue; `networks` are its compressed networks by name."""
 
     version: str
     weights: bytes
-    calibration: Floats | None = None
+    calibration: Floats | None = None  # (samples, features …)
     networks: Mapping[str, bytes] = field(default_factory=dict)
 
 
@@ -42,9 +38,9 @@ def weights_npz(network: Any) -> bytes:
 
 
 def put_weights(network: Any, start: WarmStart, where: str, name: str = PARENT) -> None:
-    """Set the weights of a new network to those of `name` of an earlier version.
+    """Give a new network the weights `name` of an earlier version. Raises BadRecipe.
 
-    `where` says in messages what built it. Raises BadRecipe if the networks differ.
+    `where` says in messages what built it.
     """
     whose = f"version {start.version}" if name == PARENT else f"{name} of version {start.version}"
     kept = _arrays(start.weights if name == PARENT else start.networks[name])
@@ -57,10 +53,7 @@ def put_weights(network: Any, start: WarmStart, where: str, name: str = PARENT) 
 
 
 def check_fits(network: Any, start: WarmStart, where: str, names: Iterable[str]) -> None:
-    """Reject early what `put_weights` would reject after training. Raises BadRecipe.
-
-    Kept networks may have more weights than this one: quantization adds some.
-    """
+    """Reject early what `put_weights` rejects; quantization may have added weights."""
     fresh = dict(zip(_names(network), network.get_weights(), strict=True))
     for name in names:
         kept = _arrays(start.networks[name])
@@ -72,7 +65,6 @@ def check_fits(network: Any, start: WarmStart, where: str, names: Iterable[str])
 
 
 def calibration_npz(calibration: Floats) -> bytes:
-    """A calibration set as a file."""
     return npz_bytes({CALIBRATION: calibration})
 
 

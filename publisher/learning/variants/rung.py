@@ -17,11 +17,9 @@ Z_95: Final = 1.959963984540054  # standard deviations either side of 95 % of a 
 class Rung:
     """A file and its figures. Shares are 0 to 1.
 
-    `accuracy_low` and `_high` are the 95 % Wilson interval. `accuracy_change` and
-    `agreement` compare with the float32 parent. Latency is of one sample on one thread
-    of the publisher's machine, with the device's runtime. `sparsity` is the share of
-    zero weights. `took_s` excludes the parent's training, and includes networks that
-    other rungs share.
+    `accuracy_low` and `_high` are the 95 % Wilson interval; `accuracy_change` and
+    `agreement` compare with the float32 parent; `sparsity` is the share of zeros.
+    `took_s` excludes the parent's training, and includes shared networks.
     """
 
     name: str
@@ -35,7 +33,7 @@ class Rung:
     accuracy_samples: int
     accuracy_change: float
     agreement: float
-    latency_ms_p50: float
+    latency_ms_p50: float  # of one sample on one thread of this machine, with the device's runtime
     latency_ms_p95: float
     memory_bytes: int
     memory_peak_bytes: int
@@ -44,11 +42,9 @@ class Rung:
 
     @property
     def file_bytes(self) -> int:
-        """The size of the file."""
         return len(self.tflite)
 
     def measured(self) -> Measured:
-        """What a manifest says of it."""
         return Measured(
             accuracy=self.accuracy,
             accuracy_samples=self.accuracy_samples,
@@ -58,15 +54,13 @@ class Rung:
         )
 
     def figures(self) -> Figures:
-        """What gates and the Pareto front compare."""
         return Figures(self.accuracy, self.wire_bytes, self.latency_ms_p50, self.latency_ms_p95)
 
     def requires(self) -> Requirements:
-        """What a device must have."""
         return Requirements(memory_bytes=self.memory_bytes)
 
     def facts(self) -> dict[str, Any]:
-        """Plain JSON: the file by its hash and size, and everything else."""
+        """Plain JSON, with the file's hash and size in its place."""
         fields = asdict(self)
         content = fields.pop("tflite")
         return {**fields, "file_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
@@ -74,14 +68,11 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class ImpossibleRung:
-    """A rung that this network cannot have, and why."""
-
     name: str
     technique: str
     reason: str
 
     def facts(self) -> dict[str, Any]:
-        """Plain JSON."""
         return asdict(self)
 
 

@@ -1,8 +1,4 @@
-"""How long and how fast each network is trained, and from what it continues. Pure.
-
-A network that the earlier version kept continues from there, as its parent does; any
-other is made from its base.
-"""
+"""How long and how fast each network is trained, and from what it continues. Pure."""
 
 from __future__ import annotations
 
@@ -43,7 +39,7 @@ class EarlierVersion:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`settings` are the recipe's, for every network that is made anew."""
+    """`settings` are the recipe's, for networks that do not continue `earlier`."""
 
     settings: TrainSettings
     earlier: EarlierVersion | None = None
@@ -101,7 +97,6 @@ def _unchanged(network: NetworkSpec) -> str:
 
 
 def _scale(network: NetworkSpec) -> TrainingScale:
-    """That of its last step."""
     if network.qat:
         return QAT_SCALE
     if network.clustered:

@@ -42,8 +42,6 @@ _NAME: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
-    """A network and what was done to it."""
-
     origin: str = TRAINED
     sparsity_percent: int = 0
     clustered: bool = False
@@ -73,8 +71,6 @@ class NetworkSpec:
 
 @dataclass(frozen=True, slots=True)
 class VariantSpec:
-    """A network and the number format of its file."""
-
     name: str
     network: NetworkSpec
     number_format: str
@@ -97,7 +93,6 @@ class VariantSpec:
         return cls(name, network, number_format or PARENT)
 
     def technique(self) -> str:
-        """What is done, for a person."""
         network = self.network
         parts = {
             "a smaller network": network.origin == STUDENT,
