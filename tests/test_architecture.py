@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,6 +91,22 @@ def test_imports_through_walls_are_refused(tmp_path: Path) -> None:
     broken = " ".join(run.stdout.partition("Broken contracts")[2].split())  # lines are wrapped
     wanted = [f"{module} -> {name} " for module, names in THROUGH_WALLS.items() for name in names]
     assert [each for each in wanted if each not in broken] == []
+
+
+def test_a_module_without_a_room_is_refused(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "device_client" / "stray.py").write_text('"""Belongs nowhere."""\n')
+    run = lint_imports(tmp_path)
+    assert run.returncode == 1
+    assert "stray" in run.stdout
+
+
+def test_no_room_holds_more_than_a_dozen_modules() -> None:
+    rooms = Counter(path.parent.relative_to(ROOT) for path in modules_of(*PACKAGES) if path.stem != "__init__")
+    del rooms[Path("device_client/adapters/sensors/probes")]  # one module for each kind of source
+    assert {str(room): count for room, count in rooms.items() if count > 12} == {}
 
 
 # Reachable without a forbidden import, through datetime or a builtin.

@@ -81,7 +81,7 @@ class Installed(Frozen):
         """By the manifests of both."""
         return self.variant.requires.memory_bytes > variant.requires.memory_bytes
 
-    def why(self) -> str:
+    def because(self) -> str:
         """The choice, as the end of a reason."""
         return f"; {self.choice}" if self.choice else ""
 

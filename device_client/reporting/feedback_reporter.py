@@ -57,7 +57,7 @@ class FeedbackReporter:
         Windows that cannot be saved are merged and retried with the next report; they
         are lost only when the process ends.
         """
-        closed = [self._entry(model, window) for model, serving in servings.items() for window in _windows(serving)]
+        closed = [self._entry(model, window) for model, serving in servings.items() for window in _take(serving)]
         entries = [*self._unsaved, *closed]
         if not entries:
             return False
@@ -97,7 +97,7 @@ class FeedbackReporter:
         return OutboxEntry(event_id, topic, line, self._clock.utc().timestamp(), "feedback")
 
 
-def _windows(serving: Serving) -> Iterator[FeedbackWindow]:
+def _take(serving: Serving) -> Iterator[FeedbackWindow]:
     """All open windows: versions that were swapped out have their own."""
     while (window := serving.take_window(at_least=1)) is not None:
         yield window

@@ -32,14 +32,14 @@ def tls_context(url: BrokerUrl, files: TlsFiles | None) -> ssl.SSLContext | None
         return None
     if (files.cert is None) != (files.key is None):
         raise BadSettings("a client certificate and its key go together", hint="give both files or none")
-    context = _loaded(files.ca, "certificate authority", lambda: ssl.create_default_context(cafile=files.ca))
+    context = _load(files.ca, "certificate authority", lambda: ssl.create_default_context(cafile=files.ca))
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if cert := files.cert:
-        _loaded(cert, "client certificate", lambda: context.load_cert_chain(cert, files.key))
+        _load(cert, "client certificate", lambda: context.load_cert_chain(cert, files.key))
     return context
 
 
-def _loaded(path: Path | None, what: str, load: Callable[[], Content]) -> Content:
+def _load(path: Path | None, what: str, load: Callable[[], Content]) -> Content:
     try:
         return load()
     except ssl.SSLError as failed:

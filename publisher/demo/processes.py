@@ -24,7 +24,7 @@ SYSTEM_FOLDERS: Final = "/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"  # Debian
 
 
 @dataclass(frozen=True, slots=True)
-class Child:
+class DemoProcess:
     """A process and its log file."""
 
     name: str
@@ -43,7 +43,7 @@ class Processes:
         self._folder = folder
         self._ends = ExitStack()
         self._terminated = False
-        self.children: list[Child] = []
+        self.children: list[DemoProcess] = []
 
     def __enter__(self) -> Self:
         self._ends.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, self._on_sigterm))
@@ -52,7 +52,7 @@ class Processes:
     def __exit__(self, *_: object) -> None:
         self._ends.close()
 
-    def start(self, name: str, *command: str) -> Child:
+    def start(self, name: str, *command: str) -> DemoProcess:
         """Start a process; its stdout and stderr go to `<name>.log`."""
         log = self._folder / f"{name}.log"
         environment = {key: value for key, value in os.environ.items() if not key.startswith("EDGEFERRY_")}
@@ -61,7 +61,7 @@ class Processes:
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment,
                 start_new_session=True,  # Ctrl-C reaches the demo only, which then ends its children
             )  # fmt: skip
-        child = Child(name, process, log)
+        child = DemoProcess(name, process, log)
         self.children.append(child)
         self._ends.callback(_end, process)
         return child
@@ -97,7 +97,9 @@ def start_broker(processes: Processes, folder: Path, *, embedded: bool) -> tuple
     return child.name, f"mqtt://{LOOPBACK}:{port}"
 
 
-def start_device(processes: Processes, folder: Path, recording: Path, *, rate_hz: float, label_share: float) -> Child:
+def start_device(
+    processes: Processes, folder: Path, recording: Path, *, rate_hz: float, label_share: float
+) -> DemoProcess:
     """Run a device from its enrolled folder; its application replays a recording."""
     return processes.start(
         folder.name, sys.executable, "-m", "device_client", "run", "--config", str(folder / "device.toml"),
@@ -111,7 +113,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until_listening(child: Child, port: int) -> None:
+def _wait_until_listening(child: DemoProcess, port: int) -> None:
     until_s = time.monotonic() + LISTENS_WITHIN_S
     while time.monotonic() < until_s and child.process.poll() is None:
         with socket.socket() as probe:

@@ -104,7 +104,7 @@ def open_model(path: Path, threads: int = 1, delegates: Sequence[Delegate] = ())
     _check_magic(path)
     try:
         module = _runtime()[0]
-        own = [_loaded(module, delegate) for delegate in delegates] or None  # each interpreter has its own
+        own = [_load_delegate(module, delegate) for delegate in delegates] or None  # each interpreter has its own
         interpreter = module.Interpreter(model_path=str(path), num_threads=threads, experimental_delegates=own)
         interpreter.allocate_tensors()
         return OpenModel(interpreter)
@@ -117,7 +117,7 @@ def check_delegates(delegates: Sequence[Delegate]) -> None:
     """Load and release each. Raises MissingPart for the first that cannot be loaded."""
     module = _runtime()[0]
     for delegate in delegates:
-        _loaded(module, delegate)
+        _load_delegate(module, delegate)
 
 
 def check_runtime() -> str:
@@ -163,7 +163,7 @@ def _runtime() -> tuple[ModuleType, str]:
     return litert, f"ai-edge-litert {importlib.metadata.version('ai-edge-litert')}"
 
 
-def _loaded(module: ModuleType, delegate: Delegate) -> Any:
+def _load_delegate(module: ModuleType, delegate: Delegate) -> Any:
     """The delegate as the interpreter takes it. Raises MissingPart."""
     try:
         library = ctypes.CDLL(delegate.library)

@@ -31,7 +31,7 @@ T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
 
-class Database:
+class JournalDatabase:
     """Locked until `close`. Raises Busy, NoRoom, BadInput, never SQLite's errors."""
 
     def __init__(self, path: Path, schema: str, *, lost: str) -> None:

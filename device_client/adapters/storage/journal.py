@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from device_client.adapters.storage import folder_lock
-from device_client.adapters.storage.database import Database, foreign_reader
+from device_client.adapters.storage.database import JournalDatabase, foreign_reader
 from device_client.core.outbox_entry import OutboxEntry
 from device_client.reporting.window_merging import Merged, make_room
 
@@ -50,7 +50,7 @@ class Journal:
     def __init__(self, path: Path, *, feedback_budget_bytes: int = FEEDBACK_BUDGET_BYTES) -> None:
         """Raises Busy when another process has it, BadInput, NoRoom."""
         self._feedback_budget_bytes = feedback_budget_bytes
-        self._database = Database(path, _SCHEMA, lost=_LOST)
+        self._database = JournalDatabase(path, _SCHEMA, lost=_LOST)
 
     @property
     def path(self) -> Path:

@@ -121,16 +121,16 @@ def _breaks_off_probation(device: Device, goal: Goal | None) -> bool:
     return recalls or goal.plan.urgency == "urgent"
 
 
-def _why(policy: Policy, live: Installed) -> str:
+def _chosen_because(policy: Policy, live: Installed) -> str:
     """Why this variant; or that the settings have excluded it since."""
     problem = objection(policy, live)
-    return f"; the settings speak against its variant, others are looked at: {problem}" if problem else live.why()
+    return f"; the settings speak against its variant, others are looked at: {problem}" if problem else live.because()
 
 
 def _stay(policy: Policy, state: State, goal: Goal, live: Installed, now_s: float) -> Step:
     sequence = goal.plan.sequence
     if goal.committed:
-        reason = f"runs {goal.version}, as plan {sequence} asks ({goal.rule}){_why(policy, live)}"
+        reason = f"runs {goal.version}, as plan {sequence} asks ({goal.rule}){_chosen_because(policy, live)}"
         return _rest(state, Phase.COMMITTED, reason, now_s)
     return probation.watch_again(policy, state, live, goal.attempt, sequence, now_s)
 

@@ -165,7 +165,7 @@ def _commit(state: State, live: Installed, reason: str, now_s: float) -> Step:
     outcome = _outcome(device, live, "adopted", reason)
     state = state.enters(
         Phase.COMMITTED,
-        f"runs {version}: {reason}{live.why()}",
+        f"runs {version}: {reason}{live.because()}",
         now_s,
         target=None,
         committed=committed,

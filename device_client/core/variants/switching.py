@@ -94,7 +94,7 @@ def give_up(
         return state, swap
     choice = f"variant {live.variant.name}; {variant} was tried: {reason}"
     live = Installed.model_validate(dict(live) | {"choice": choice})  # truncates
-    state = state.enters(Phase.COMMITTED, f"runs {version}{live.why()}", now_s, live=live, target=None)
+    state = state.enters(Phase.COMMITTED, f"runs {version}{live.because()}", now_s, live=live, target=None)
     served: Effects = (Swap(live),) if swap else ()
     return state.with_moment(assigned=None), (StopTrial(), *served, outcome, KeepOnly(state.device.files()))
 

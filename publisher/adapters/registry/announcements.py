@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from protocol.errors import BadInput, UnknownVersion
 from protocol.messages.plan import Plan
 from protocol.topics import BUNDLE_MAX_BYTES
-from publisher.adapters.registry.database import Database
+from publisher.adapters.registry.database import RegistryDatabase
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Staged:
 class Announcements:
     """Plans, bundles, and the metadata of the signing authority."""
 
-    _database: Database
+    _database: RegistryDatabase
 
     def plan(self, model: str) -> Plan | None:
         """The plan of a model that was staged last."""

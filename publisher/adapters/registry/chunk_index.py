@@ -11,14 +11,14 @@ from protocol.content.chunks import ChunkedBlob, children, name
 from protocol.errors import BlobDamaged, UnknownVersion
 from protocol.messages.manifest import Tree
 from publisher.adapters.registry.blobs import Blobs
-from publisher.adapters.registry.database import Database
+from publisher.adapters.registry.database import RegistryDatabase
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkIndex:
     """The chunks of every blob. No chunk's bytes are stored twice."""
 
-    _database: Database
+    _database: RegistryDatabase
     _blobs: Blobs
 
     def add(self, blob_sha256: str, cut: ChunkedBlob) -> None:

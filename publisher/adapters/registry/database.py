@@ -48,7 +48,7 @@ MIGRATIONS: Final = (
 """One script per schema version; a registry runs those it lacks. Add, never edit."""
 
 
-class Database:
+class RegistryDatabase:
     """One connection for all threads. Raises NoRoom, Busy, BadInput, Damaged."""
 
     def __init__(self, path: Path, *, create: bool = False, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:

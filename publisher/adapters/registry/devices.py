@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from publisher.adapters.registry.database import Database
+from publisher.adapters.registry.database import RegistryDatabase
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class DeviceRow:
 class Devices:
     """The devices that belong to the fleet."""
 
-    _database: Database
+    _database: RegistryDatabase
 
     def add(self, name: str, groups: Sequence[str], now: datetime) -> None:
         """Record a device; enrolling it again replaces its groups."""

@@ -17,7 +17,7 @@ from publisher.adapters.registry import lock
 from publisher.adapters.registry.announcements import Announcements
 from publisher.adapters.registry.blobs import Blobs
 from publisher.adapters.registry.chunk_index import ChunkIndex
-from publisher.adapters.registry.database import Database
+from publisher.adapters.registry.database import RegistryDatabase
 from publisher.adapters.registry.devices import Devices
 from publisher.adapters.registry.registry_settings import RegistrySettings
 from publisher.adapters.registry.trainings import Trainings
@@ -32,7 +32,7 @@ KEYS: Final = "keys"
 class Registry:
     """An open registry."""
 
-    def __init__(self, folder: Path, database: Database) -> None:
+    def __init__(self, folder: Path, database: RegistryDatabase) -> None:
         self.folder = folder
         self.keys = KeyStore(folder / KEYS)
         self.blobs = Blobs(folder / BLOBS)
@@ -57,7 +57,7 @@ class Registry:
             (folder / KEYS).mkdir(mode=FOLDER_MODE, exist_ok=True)
         except OSError as refused:
             raise BadInput(f"no registry can be made at {folder}: {refused.strerror}") from None
-        registry = cls(folder, Database(folder / DATABASE, create=True))
+        registry = cls(folder, RegistryDatabase(folder / DATABASE, create=True))
         if registry.announcements.metadata():
             registry.close()
             raise BadInput(f"{folder} is a registry already", hint="use it as it is, or choose another folder")
@@ -68,7 +68,7 @@ class Registry:
         """Open a registry. Raises BadInput if there is none, Damaged."""
         if not is_registry(folder) or not (folder / BLOBS).is_dir():
             raise BadInput(f"{folder} is no registry", hint=f"make one with: publisher init --registry '{folder}'")
-        return cls(folder, Database(folder / DATABASE))
+        return cls(folder, RegistryDatabase(folder / DATABASE))
 
     def lock(self, wait_s: float = 0.0, on_wait: Callable[[str], None] | None = None) -> AbstractContextManager[None]:
         """Exclude other commands for the length of a block. Raises Busy after `wait_s`.

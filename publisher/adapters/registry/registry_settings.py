@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from publisher.adapters.registry.database import Database
+from publisher.adapters.registry.database import RegistryDatabase
 
 
 @dataclass(frozen=True, slots=True)
 class RegistrySettings:
     """Texts by key."""
 
-    _database: Database
+    _database: RegistryDatabase
 
     def get(self, key: str) -> str | None:
         """The value of a setting; None when it was never set."""

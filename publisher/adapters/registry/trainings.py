@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from publisher.adapters.registry.database import Database
+from publisher.adapters.registry.database import RegistryDatabase
 from publisher.core.release.reproducibility import TrainingRecord
 
 KEPT: Final = 1_000  # of each model; a record is about 3 KB
@@ -18,7 +18,7 @@ KEPT: Final = 1_000  # of each model; a record is about 3 KB
 class Trainings:
     """Records of trainings. Files are recorded by hash only."""
 
-    _database: Database
+    _database: RegistryDatabase
 
     def add(self, model: str, lineage: Mapping[str, Any], files: Mapping[str, str], now: datetime) -> TrainingRecord:
         """Record a training, and drop all but the last 1,000 of its model."""

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from publisher.adapters.registry.database import Database
+from publisher.adapters.registry.database import RegistryDatabase
 
 
 @dataclass(frozen=True, slots=True)
 class Uploads:
     """Chunks by broker; `broker` identifies one, such as `host:port/root`."""
 
-    _database: Database
+    _database: RegistryDatabase
 
     def add(self, sha256s: Iterable[str], broker: str) -> None:
         """Record chunks that were sent to the broker."""

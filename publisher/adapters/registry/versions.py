@@ -12,14 +12,14 @@ from protocol.errors import UnknownVersion, VersionOccupied
 from protocol.messages.manifest import Manifest
 from protocol.topics import BUNDLE_MAX_BYTES, SHA256
 from publisher.adapters.registry.chunk_index import ChunkIndex
-from publisher.adapters.registry.database import Database
+from publisher.adapters.registry.database import RegistryDatabase
 
 
 @dataclass(frozen=True, slots=True)
 class Versions:
     """What was released, and how it was made."""
 
-    _database: Database
+    _database: RegistryDatabase
 
     def add(self, manifest: Manifest, lineage: Mapping[str, Any], now: datetime) -> None:
         """Store a version. Adding an equal manifest again changes nothing.

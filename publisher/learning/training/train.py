@@ -125,7 +125,7 @@ def _fit(network: Any, recipe: Recipe, settings: TrainSettings, on_progress: OnP
     tf_keras = load_tf_keras()
     history: list[Epoch] = []
 
-    def record(index: int, logs: dict[str, float]) -> None:
+    def end_epoch(index: int, logs: dict[str, float]) -> None:
         epoch = Epoch(float(logs["loss"]), float(logs["accuracy"]))
         if not math.isfinite(epoch.loss) or _broken(network):
             raise BadRecipe(
@@ -148,7 +148,7 @@ def _fit(network: Any, recipe: Recipe, settings: TrainSettings, on_progress: OnP
             epochs=settings.epochs,
             batch_size=settings.batch_size,
             verbose=0,
-            callbacks=[tf_keras.callbacks.LambdaCallback(on_epoch_end=record)],
+            callbacks=[tf_keras.callbacks.LambdaCallback(on_epoch_end=end_epoch)],
         )
     return history
 

@@ -86,7 +86,7 @@ def release(context: PublisherContext, request: ReleaseRequest, build: Build) ->
         _prepare_keys(registry, request.model)
         with context.progress.bar("making the variants") as on_progress:
             built = build(on_progress)
-        _record(context, request.model, built)
+        _record_training(context, request.model, built)
         _check_contract(registry, request, built)
         missed = _check_gates(context, request, built)
         with releasing(registry, request.model, request.version):
@@ -118,7 +118,7 @@ def selecting(context: PublisherContext, request: ReleaseRequest) -> Callable[[M
     return choose
 
 
-def _record(context: PublisherContext, model: str, built: BuiltVersion) -> None:
+def _record_training(context: PublisherContext, model: str, built: BuiltVersion) -> None:
     """Record a training, also if a gate refuses it, and report what was not done."""
     lineage, report = built.lineage, context.progress.report
     for line in (

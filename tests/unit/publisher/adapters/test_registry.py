@@ -18,7 +18,7 @@ from protocol.content.chunks import FANOUT, cut, name
 from protocol.errors import BadInput, BadName, BlobDamaged, Busy, Damaged, NoRoom, UnknownVersion, VersionOccupied
 from protocol.messages.manifest import CHUNK_BYTES
 from publisher.adapters.registry import Registry
-from publisher.adapters.registry.database import MIGRATIONS, Database
+from publisher.adapters.registry.database import MIGRATIONS, RegistryDatabase
 from tests.builders import DAY, NOON, a_bundle, a_hash, a_manifest, a_plan, a_variant, an_authority, an_encoding
 
 
@@ -378,7 +378,7 @@ def test_a_registry_of_a_newer_program_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_database_without_room_says_so_and_keeps_what_it_had(tmp_path: Path) -> None:
-    database = Database(tmp_path / "registry.db", create=True)
+    database = RegistryDatabase(tmp_path / "registry.db", create=True)
 
     def write_much() -> None:
         with database.transaction() as rows:
@@ -393,7 +393,7 @@ def test_a_database_without_room_says_so_and_keeps_what_it_had(tmp_path: Path) -
 
 
 def test_a_database_that_another_program_keeps_writing_is_busy(tmp_path: Path) -> None:
-    database = Database(tmp_path / "registry.db", create=True, busy_timeout_s=0.1)
+    database = RegistryDatabase(tmp_path / "registry.db", create=True, busy_timeout_s=0.1)
     other = sqlite3.connect(tmp_path / "registry.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(Busy, match="another command keeps writing"), database.transaction():
