@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from publisher.recipes import digits
@@ -18,11 +17,7 @@ SHAPE = (digits.SIDE_PIXELS, digits.SIDE_PIXELS, 1)
 def load_data() -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
     """1,300 training, 497 held-back samples; x (samples, 28, 28, 1) float32 in 0..1."""
     x_train, y_train, x_test, y_test = digits.load_data()
-    return _images(x_train), y_train, _images(x_test), y_test
-
-
-def _images(flat: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    return flat.reshape(-1, *SHAPE)
+    return x_train.reshape(-1, *SHAPE), y_train, x_test.reshape(-1, *SHAPE), y_test
 
 
 def build_model() -> Any:

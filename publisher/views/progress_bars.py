@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, TextIO
+from typing import Final
 
 OnProgress = Callable[[int, int, str], None]
 LINE_EVERY_S: Final = 10.0  # without a terminal
@@ -15,7 +15,6 @@ LINE_EVERY_S: Final = 10.0  # without a terminal
 class TerminalProgress:
     def report(self, text: str) -> None:
         sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
 
     @contextmanager
     def bar(self, what: str, *, is_bytes: bool = False) -> Iterator[OnProgress]:
@@ -37,14 +36,11 @@ class TerminalProgress:
 
 
 class LineProgress:
-    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._stream = stream
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
 
     def report(self, text: str) -> None:
-        stream = self._stream or sys.stderr
-        stream.write(f"{text}\n")
-        stream.flush()
+        sys.stderr.write(f"{text}\n")
 
     @contextmanager
     def bar(self, what: str, *, is_bytes: bool = False) -> Iterator[OnProgress]:

@@ -116,10 +116,7 @@ def age(age_s: float) -> str:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column)
-    return table
+    return Table(*columns, box=None, pad_edge=False, header_style="bold")
 
 
 def _state(row: Row) -> Text:

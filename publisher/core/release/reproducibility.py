@@ -83,10 +83,9 @@ def _inputs(record: TrainingRecord) -> list[Any]:
 
 
 def _other_versions(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
-    names = sorted({*before, *now})
     return tuple(
         f"{name} {before.get(name, 'missing')} then, {now.get(name, 'missing')} now"
-        for name in names
+        for name in sorted({*before, *now})
         if before.get(name) != now.get(name)
     )
 

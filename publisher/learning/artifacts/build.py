@@ -19,7 +19,6 @@ from publisher.learning.data.npz_data import read_user_data, with_value_range
 from publisher.learning.measurement.evaluation import measure
 from publisher.learning.measurement.golden_set import (
     Candidate,
-    GoldenSet,
     draw_samples,
     golden_inputs,
     make_golden_set,
@@ -33,9 +32,6 @@ from publisher.learning.training.train import TrainingResult
 from publisher.learning.training.warm_start import WarmStart
 from publisher.learning.variants.rung import Rung
 from publisher.learning.variants.schedule import Schedule
-from publisher.learning.variants.variant_spec import (
-    PARENT as PARENT,  # also for `imported_model`, which builds without a ladder
-)
 
 Choose = Callable[[Mapping[str, Figures]], Selection]
 VARIANTS: Final = ("float32", "int8")  # by default
@@ -163,7 +159,11 @@ def _build(ladder: Ladder, names: Sequence[str], steps: Steps) -> BuiltVersion:
         rung.name: Candidate(rung.tflite, f"the variant {rung.name}", inspection.output_slack)
         for rung, inspection in zip(rungs, others, strict=True)
     }
-    golden = _golden_set(trained, parent.contract, candidates)
+    data, count = (
+        trained.recipe.data,
+        sample_count(parent.contract, len(candidates), f"the recipe {trained.recipe.name}"),
+    )
+    golden = make_golden_set(candidates, [draw_samples(data.x_test, data.y_test, count)])
     kept = ladder.kept(list(candidates)) if trained.source == "recipe" else {}  # --from continues recipes only
     steps.end("drew the golden set")
     return BuiltVersion(
@@ -181,12 +181,6 @@ def _build(ladder: Ladder, names: Sequence[str], steps: Steps) -> BuiltVersion:
 
 def _inspect(rung: Rung, trained: TrainingResult) -> Inspection:
     return inspect(rung.tflite, name=f"the variant {rung.name}", value_range=trained.recipe.data.value_range)
-
-
-def _golden_set(trained: TrainingResult, contract: Contract, candidates: dict[str, Candidate]) -> GoldenSet:
-    data = trained.recipe.data
-    count = sample_count(contract, len(candidates), f"the recipe {trained.recipe.name}")
-    return make_golden_set(candidates, [draw_samples(data.x_test, data.y_test, count)])
 
 
 def _variant(rung: Rung, tolerance: float) -> BuiltVariant:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from protocol.errors import BadInput, BadModel, FerryError
-from publisher.learning.artifacts.build import PARENT, BuiltVariant, BuiltVersion
+from publisher.learning.artifacts.build import BuiltVariant, BuiltVersion
 from publisher.learning.conversion.dry_run import check_converts
 from publisher.learning.conversion.keras_model_file import open_network
 from publisher.learning.conversion.keras_sandbox import convert_file, unopened
@@ -29,6 +29,7 @@ from publisher.learning.tensorflow_import import load_tf_keras, versions
 from publisher.learning.training.lineage import hash_of, lineage_of_keras
 from publisher.learning.training.train import TrainingResult, accuracy_of
 from publisher.learning.training.warm_start import calibration_npz
+from publisher.learning.variants.variant_spec import PARENT
 
 Indexes = npt.NDArray[np.int64]
 HALVES_SEED: Final = 13
@@ -147,7 +148,7 @@ def trained_from_keras(
 
 
 def halves(count: int) -> tuple[Indexes, Indexes]:
-    """Which of `count` samples calibrate and train, and which measure; always the same."""
+    """Which of `count` samples calibrate and train, and which measure; a fixed draw."""
     order = np.random.default_rng(HALVES_SEED).permutation(count)
     return (order, order) if count < HALVED_MIN else (order[: count // 2], order[count // 2 :])
 

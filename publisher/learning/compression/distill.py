@@ -7,7 +7,7 @@ softmax(logits / T), times T squared, and that with the true labels, weighted.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -38,13 +38,7 @@ class Study:
         return sum(self.taught) / len(self.taught)
 
     def facts(self) -> dict[str, Any]:
-        return {
-            "seeds": list(self.seeds),
-            "alone": list(self.alone),
-            "taught": list(self.taught),
-            "alone_mean": self.alone_mean,
-            "taught_mean": self.taught_mean,
-        }
+        return asdict(self) | {"alone_mean": self.alone_mean, "taught_mean": self.taught_mean}
 
 
 def distill(student: Any, teacher: Any, job: TrainingJob, *, temperature: float, weight: float) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from publisher.learning.compression.cluster import cluster
-from publisher.learning.compression.distill import Study, distill, predict_probabilities
+from publisher.learning.compression.distill import Study, distill
 from publisher.learning.compression.prune import prune
 from publisher.learning.compression.qat import make_quantization_aware, train_quantization_aware
 from publisher.learning.compression.weight_constraints import constraint_callback
@@ -17,7 +17,7 @@ from publisher.learning.progress import Steps
 from publisher.learning.recipe.network import build_student_network
 from publisher.learning.recipe.recipe import Recipe
 from publisher.learning.training.fine_tune import OnEpoch, TrainingJob, copy_network, fine_tune
-from publisher.learning.training.train import TrainingResult, labels_to_learn
+from publisher.learning.training.train import TrainingResult, accuracy_of, labels_to_learn
 from publisher.learning.training.warm_start import WarmStart, check_fits, put_weights
 from publisher.learning.variants.schedule import Schedule
 from publisher.learning.variants.variant_spec import CLUSTERS, DISTILLED, STUDENT, TRAINED, NetworkSpec, variant_specs
@@ -67,7 +67,8 @@ class NetworkCache:
             for origin, accuracies in by_origin.items():
                 title = f"{origin}, seed {self._seed(offset)}"
                 with contextlib.suppress(Exception):  # its rung has reported the reason
-                    accuracies.append(self._accuracy(self.network(NetworkSpec(origin, seed_offset=offset), title)))
+                    network = self.network(NetworkSpec(origin, seed_offset=offset), title)
+                    accuracies.append(accuracy_of(network, self._trained.recipe))
         alone, taught = by_origin.values()
         if len(alone) < seeds or len(taught) < seeds:
             return None
@@ -150,10 +151,6 @@ class NetworkCache:
 
     def _seed(self, offset: int) -> int:
         return (self._settings.seed + offset) % 2**32
-
-    def _accuracy(self, network: Any) -> float:
-        data = self._trained.recipe.data
-        return float((predict_probabilities(network, data.x_test).argmax(axis=1) == data.y_test).mean())
 
 
 def check_students(recipe: Recipe, start: WarmStart, names: Iterable[str]) -> None:

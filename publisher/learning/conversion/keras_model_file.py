@@ -144,14 +144,9 @@ def _code_in_metadata(folder: Path) -> str:
 
 def _code_in(config: Any) -> Iterator[str]:
     """All foreign code in a network's configuration, described for a person."""
-    if isinstance(config, list):
-        for part in config:
-            yield from _code_in(part)
-    if not isinstance(config, dict):
-        return
-    if found := _code(config):
+    if isinstance(config, dict) and (found := _code(config)):
         yield found
-    for part in config.values():
+    for part in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
         yield from _code_in(part)
 
 

@@ -32,20 +32,13 @@ class Calibration:
 
 def choose_calibration(x_train: Floats, kept: KeptCalibration | None) -> Calibration:
     """The kept set while samples have its shape and range; else a new one."""
-    fresh = _draw(x_train)
+    order = np.random.default_rng(SEED).permutation(len(x_train))  # the same for the same data
+    fresh: Floats = x_train[order[:SAMPLES]]
     if kept is None:
         return Calibration(fresh)
-    changed = _changed(kept.samples, fresh)
-    if changed:
+    if changed := _changed(kept.samples, fresh):
         return Calibration(fresh, anew=f"its samples have another {changed} than those of {kept.version}")
     return Calibration(kept.samples, kept.version)
-
-
-def _draw(x_train: Floats) -> Floats:
-    """A new set: the same samples for the same data, whatever the version."""
-    rng = np.random.default_rng(SEED)
-    picked: Floats = x_train[rng.permutation(len(x_train))[:SAMPLES]]
-    return picked
 
 
 def _changed(kept: Floats, fresh: Floats) -> str:

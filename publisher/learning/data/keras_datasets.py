@@ -91,13 +91,10 @@ def _fetch(name: str, paths: list[Path]) -> Four:
     except FerryError:
         raise
     except Exception as failure:
+        reason = (str(failure).strip().splitlines() or [type(failure).__name__])[0][:200]
         raise MissingPart(
-            f"the data set {name} is not in {paths[0].parent}, and it cannot be fetched: {_first_line(failure)}",
+            f"the data set {name} is not in {paths[0].parent}, and it cannot be fetched: {reason}",
             hint=f"put {', '.join(path.name for path in paths)} into {paths[0].parent}, or set {HOME} to a folder that"
             " holds datasets/, or run this where there is a way to the internet",
         ) from failure
     return x_train, y_train, x_test, y_test
-
-
-def _first_line(failure: Exception) -> str:
-    return (str(failure).strip().splitlines() or [type(failure).__name__])[0][:200]

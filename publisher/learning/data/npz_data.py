@@ -30,19 +30,15 @@ class UserData:
 
 def read_samples(path: Path) -> tuple[Floats, Labels | None]:
     """Read `x` for a model of one input, and perhaps `y`. Raises BadInput."""
-    arrays = _arrays(path)
-    _check_names(path, arrays, ["x"])
-    inputs, y = _validate(path, arrays, ["x"])
-    return inputs[0], y
+    (x,), y = _read(path, ["x"])
+    return x, y
 
 
 def read_user_data(path: Path, contract: Contract) -> UserData:
     """Read `x` (`x_0`, `x_1` … for more inputs) and perhaps `y`. Raises BadInput."""
-    arrays = _arrays(path)
     count = len(contract.inputs)
     wanted = ["x"] if count == 1 else [f"x_{index}" for index in range(count)]
-    _check_names(path, arrays, wanted)
-    inputs, y = _validate(path, arrays, wanted)
+    inputs, y = _read(path, wanted)
     _check_against(contract, dict(zip(wanted, inputs, strict=True)), y, path.name)
     return UserData(inputs, y)
 
@@ -53,18 +49,15 @@ def with_value_range(contract: Contract, user_data: UserData) -> Contract:
     return contract.model_copy(update={"inputs": inputs})
 
 
-def _check_names(path: Path, arrays: dict[str, Array], wanted: list[str]) -> None:
+def _read(path: Path, wanted: list[str]) -> tuple[tuple[Floats, ...], Labels | None]:
+    arrays = _arrays(path)
     missing = [name for name in wanted if name not in arrays]
     if missing:
         held = ", ".join(sorted(arrays)) or "nothing"
         raise BadInput(f"{path.name} has no array {missing[0]}; it has {held}", hint=f"save {', '.join(wanted)} in it")
-
-
-def _validate(path: Path, arrays: dict[str, Array], wanted: list[str]) -> tuple[tuple[Floats, ...], Labels | None]:
-    where = path.name
     try:
-        inputs = tuple(validate_samples(arrays[name], name, where) for name in wanted)
-        return inputs, validate_classes(arrays["y"], "y", len(inputs[0]), where) if "y" in arrays else None
+        inputs = tuple(validate_samples(arrays[name], name, path.name) for name in wanted)
+        return inputs, validate_classes(arrays["y"], "y", len(inputs[0]), path.name) if "y" in arrays else None
     except BadRecipe as wrong:  # the same checks, but there is no recipe
         raise BadInput(wrong.message, hint=wrong.hint) from wrong
 

@@ -78,10 +78,18 @@ def sample_count(contract: Contract, variants: int, name: str) -> int:
 
 
 def golden_inputs(contract: Contract, user_data: UserData | None, count: int) -> list[Floats]:
-    """Inputs from the user's data, or random ones without."""
-    if user_data is None:
-        return random_inputs(contract, count)
-    return [draw_samples(x, user_data.y, count) for x in user_data.inputs]
+    """From the user's data, else random, always the same, in the contract's range."""
+    if user_data is not None:
+        return [draw_samples(x, user_data.y, count) for x in user_data.inputs]
+    rng = np.random.default_rng(SEED)
+    return [
+        rng.uniform(
+            0.0 if tensor.value_min is None else tensor.value_min,
+            1.0 if tensor.value_max is None else tensor.value_max,
+            (count, *tensor.shape[1:]),
+        ).astype(np.float32)
+        for tensor in contract.inputs
+    ]
 
 
 def draw_samples(x: Floats, y: Labels | None, count: int) -> Floats:
@@ -95,19 +103,6 @@ def draw_samples(x: Floats, y: Labels | None, count: int) -> Floats:
         order = order[np.lexsort((y[order], place))]
     picked: Floats = x[order[:count]]
     return picked
-
-
-def random_inputs(contract: Contract, count: int) -> list[Floats]:
-    """Random inputs, always the same, in the contract's value range, or 0 to 1."""
-    rng = np.random.default_rng(SEED)
-    return [
-        rng.uniform(
-            0.0 if tensor.value_min is None else tensor.value_min,
-            1.0 if tensor.value_max is None else tensor.value_max,
-            (count, *tensor.shape[1:]),
-        ).astype(np.float32)
-        for tensor in contract.inputs
-    ]
 
 
 def npz_bytes(arrays: Mapping[str, Floats]) -> bytes:

@@ -42,12 +42,8 @@ def read_tflite(path: Path) -> bytes:
     return content
 
 
-def inspect(
-    tflite: bytes | Path, *, name: str = "the model", value_range: tuple[float, float] | None = None
-) -> Inspection:
+def inspect(tflite: bytes, *, name: str, value_range: tuple[float, float] | None = None) -> Inspection:
     """Inspect a file; `value_range` is that of its inputs. Raises BadModel."""
-    if isinstance(tflite, Path):
-        name, tflite = tflite.name, read_tflite(tflite)
     _check_kind(tflite, name)
     facts = examine(tflite, name)
     for tensor in facts.inputs:

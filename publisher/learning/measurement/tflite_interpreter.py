@@ -20,7 +20,7 @@ class Interpreter:
 
     def __init__(self, path: str, *, reference_kernels: bool = False) -> None:
         """Open the file; `reference_kernels` compute as other hardware might."""
-        runtime = _runtime()
+        runtime = load_runtime()
         resolvers = runtime.OpResolverType
         try:
             self._inner = runtime.Interpreter(
@@ -97,7 +97,8 @@ WEIGHTS: Final = ("float32", "float16", "int8")
 HELD: Final = (("int8", "dynamic-range"), ("float16", "float16"))
 
 
-def _runtime() -> Any:
+def load_runtime() -> Any:
+    """The runtime's module. Raises MissingPart."""
     try:
         from tflite_runtime import interpreter
     except ImportError:
@@ -106,11 +107,6 @@ def _runtime() -> Any:
         except ImportError as missing:
             raise _missing(missing) from missing
     return interpreter
-
-
-def load_runtime() -> None:
-    """Import it, so that its memory does not count as a model's. Raises MissingPart."""
-    _runtime()
 
 
 def _missing(missing: ImportError) -> MissingPart:

@@ -24,7 +24,7 @@ def build_network(recipe: Recipe, *, seed: int) -> Any:
 
 
 def build_student_network(recipe: Recipe, *, seed: int) -> Any:
-    """The same from `build_student`. Clears the session: build it before conversions."""
+    """The same from `build_student`. Clears the session: to do before conversions."""
     if recipe.build_student is None:
         raise BadRecipe(f"{recipe.path.name} has no build_student()", hint=_student_hint(recipe.path))
     return _build(recipe, recipe.build_student, "build_student()", seed)
@@ -68,7 +68,7 @@ def _model_hint(returned: object) -> str:
 def _check_shapes(network: Any, recipe: Recipe, where: str) -> None:
     input_shape, output_shape = network.input_shape, network.output_shape
     wanted = (None, *recipe.data.features)
-    if _fixed_batch(input_shape):
+    if isinstance(input_shape, tuple) and isinstance(input_shape[0], int):
         raise BadRecipe(
             f"{where}: the network takes {input_shape[0]} samples at a time, no more and no fewer",
             hint=f"leave the batch out: begin it with tf_keras.Input(shape={wanted[1:]})",
@@ -85,10 +85,6 @@ def _check_shapes(network: Any, recipe: Recipe, where: str) -> None:
         )
     if not network.trainable_weights:
         raise BadRecipe(f"{where}: the network has no weights to train", hint="add a layer, or set trainable = True")
-
-
-def _fixed_batch(shape: object) -> bool:
-    return isinstance(shape, tuple) and isinstance(shape[0], int)
 
 
 def _fits(shape: tuple[int | None, ...], wanted: tuple[int | None, ...]) -> bool:

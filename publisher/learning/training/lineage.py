@@ -97,7 +97,5 @@ def hash_of(path: Path) -> str:
     """The SHA-256 of a file, or of the names and hashes of a folder's files."""
     if not path.is_dir():
         return hashlib.sha256(path.read_bytes()).hexdigest()
-    listed = sorted(file for file in path.rglob("*") if file.is_file())
-    return hashlib.sha256(
-        "".join(f"{hash_of(file)} {file.relative_to(path)}\n" for file in listed).encode()
-    ).hexdigest()
+    lines = (f"{hash_of(file)} {file.relative_to(path)}\n" for file in sorted(path.rglob("*")) if file.is_file())
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

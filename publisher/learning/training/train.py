@@ -102,17 +102,14 @@ def settings_of(
     scramble_labels: bool | None = None,
 ) -> TrainSettings:
     """The recipe's settings, gentler with a `start`, overridden. Raises BadRecipe."""
-    settings = recipe.settings if start is None else gentler(recipe.settings)
+    settings = recipe.settings
+    if start is not None:  # small steps keep accuracy and make small deltas
+        settings = dataclasses.replace(
+            settings,
+            epochs=max(1, settings.epochs // FEWER_EPOCHS),
+            learning_rate=max(settings.learning_rate / SMALLER_STEPS, LEARNING_RATE_MIN),
+        )
     return settings.having(epochs=epochs, seed=seed, scramble_labels=scramble_labels)
-
-
-def gentler(settings: TrainSettings) -> TrainSettings:
-    """Settings to continue with: small steps keep accuracy and make small deltas."""
-    return dataclasses.replace(
-        settings,
-        epochs=max(1, settings.epochs // FEWER_EPOCHS),
-        learning_rate=max(settings.learning_rate / SMALLER_STEPS, LEARNING_RATE_MIN),
-    )
 
 
 def _calibration(recipe: Recipe, start: WarmStart | None, kept: KeptCalibration | None) -> Calibration:

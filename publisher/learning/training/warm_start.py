@@ -34,7 +34,7 @@ class WarmStart:
 
 def weights_npz(network: Any) -> bytes:
     """The weights of a tf_keras.Model by name, in their order."""
-    return npz_bytes(dict(zip(_names(network), network.get_weights(), strict=True)))
+    return npz_bytes(_weights(network))
 
 
 def put_weights(network: Any, start: WarmStart, where: str, name: str = PARENT) -> None:
@@ -44,7 +44,7 @@ def put_weights(network: Any, start: WarmStart, where: str, name: str = PARENT) 
     """
     whose = f"version {start.version}" if name == PARENT else f"{name} of version {start.version}"
     kept = _arrays(start.weights if name == PARENT else start.networks[name])
-    fresh = dict(zip(_names(network), network.get_weights(), strict=True))
+    fresh = _weights(network)
     _check_shapes(fresh, kept, where, whose)
     if list(kept) != list(fresh):
         other = next(iter(set(kept).symmetric_difference(fresh)), "their order")
@@ -54,14 +54,12 @@ def put_weights(network: Any, start: WarmStart, where: str, name: str = PARENT) 
 
 def check_fits(network: Any, start: WarmStart, where: str, names: Iterable[str]) -> None:
     """Reject early what `put_weights` rejects; quantization may have added weights."""
-    fresh = dict(zip(_names(network), network.get_weights(), strict=True))
+    fresh = _by_plain_name(_weights(network))
     for name in names:
-        kept = _arrays(start.networks[name])
-        whose = f"{name} of version {start.version}"
-        _check_shapes(_by_plain_name(fresh), _by_plain_name(kept), where, whose)
-        missing = [plain for plain in _by_plain_name(fresh) if plain not in _by_plain_name(kept)]
-        if missing:
-            raise BadRecipe(f"{where} makes another network than {whose} has: {missing[0]}", hint=RETRAIN_HINT)
+        kept, whose = _by_plain_name(_arrays(start.networks[name])), f"{name} of version {start.version}"
+        _check_shapes(fresh, kept, where, whose)
+        if missing := next((plain for plain in fresh if plain not in kept), ""):
+            raise BadRecipe(f"{where} makes another network than {whose} has: {missing}", hint=RETRAIN_HINT)
 
 
 def calibration_npz(calibration: Floats) -> bytes:
@@ -89,9 +87,10 @@ def _by_plain_name(arrays: Mapping[str, Array]) -> dict[str, Array]:
     return {_bare(name): values for name, values in arrays.items()}
 
 
-def _names(network: Any) -> list[str]:
-    """Numbered names of weights, for a network may use a name twice."""
-    return [f"{index:03d}|{weight.name}" for index, weight in enumerate(network.weights)]
+def _weights(network: Any) -> dict[str, Array]:
+    """By numbered names, for a network may use a name twice."""
+    names = [f"{index:03d}|{weight.name}" for index, weight in enumerate(network.weights)]
+    return dict(zip(names, network.get_weights(), strict=True))
 
 
 def _bare(name: str) -> str:
