@@ -1,18 +1,13 @@
-"""The `publisher` command line: the table of its commands.
-
-A command's module is imported when the command is invoked, so that `--help` is fast and
-imports no TensorFlow, and a command imports only what it needs.
-"""
+"""The `publisher` command line: the table of its commands."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any, Final
 
-import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
+from protocol.host.command_line import LazyCommand, command_group
 from publisher.commands.common_options import PublisherCommand, common_options, plain_errors
 
 HELP: Final = (
@@ -56,26 +51,16 @@ ROLLOUT_COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
-class LazyCommand(TyperCommand):
-    """Stands for a command in `--help`, and imports it when it is invoked."""
+class LazyPublisherCommand(LazyCommand):
+    """A command with the common options; failing to import it is a plain error."""
 
     def __init__(self, name: str, target: str, text: str) -> None:
-        super().__init__(name, help=text)
-        self._target = target
-
-    def load(self) -> Any:
-        """Import the command, `module:attribute` in `publisher.commands`."""
-        module, _, attribute = self._target.partition(":")
-        app = typer.Typer(add_completion=False)
-        app.command(self.name, cls=PublisherCommand, help=self.help)(
-            getattr(import_module(f"publisher.commands.{module}"), attribute)
-        )
-        return typer.main.get_command(app)
+        super().__init__(name, f"publisher.commands.{target}", text, cls=PublisherCommand, help=text)
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """Parse the arguments with the real command, which the context then invokes."""
+        """Import the command with plain errors, then parse the arguments."""
         with plain_errors(verbose="-v" in args or "--verbose" in args):
-            command = self.load()
+            command = self.loaded
         return command.make_context(info_name, args, parent, **extra)
 
 
@@ -91,16 +76,7 @@ def main() -> None:
     make_group()(prog_name="publisher")
 
 
-def _group(name: str, text: str, commands: Mapping[str, tuple[str, str]]) -> TyperGroup:
-    app = typer.Typer(
-        name=name,
-        no_args_is_help=True,
-        add_completion=name == "publisher",
-        context_settings={"help_option_names": ["--help", "-h"]},
-    )
-    app.callback(help=text)(common_options)
-    group = typer.main.get_command(app)
-    assert isinstance(group, TyperGroup)  # it has a callback
-    for command, (target, first_paragraph) in commands.items():
-        group.add_command(LazyCommand(command, target, first_paragraph))
-    return group
+def _group(name: str, text: str, table: Mapping[str, tuple[str, str]]) -> TyperGroup:
+    commands = (LazyPublisherCommand(command, *entry) for command, entry in table.items())
+    flags, completion = ["--help", "-h"], name == "publisher"
+    return command_group(text, common_options, commands, help_flags=flags, name=name, add_completion=completion)

@@ -23,6 +23,7 @@ from rich.text import Text
 from typer.core import TyperCommand
 
 from protocol.errors import FerryError, MissingPart, NoRoom
+from protocol.host.command_line import plain_error, print_error
 from publisher.commands.interrupt import interrupt_between_imports
 from publisher.operations.progress import Progress
 from publisher.settings import KEYS, Settings
@@ -118,34 +119,30 @@ def plain_errors(*, verbose: bool) -> Iterator[None]:
     try:
         with interrupt_between_imports():
             yield
-    except FerryError as trouble:
-        _fail(trouble.message, trouble.hint, trouble.exit_code, trouble if verbose else None)
     except KeyboardInterrupt:
-        _fail("stopped", "", INTERRUPTED, None)
+        sys.stderr.write("error: stopped\n")
+        raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for the flush at exit: the reader has gone
         raise typer.Exit(UNEXPECTED) from None
-    except ModuleNotFoundError as missing:
-        hint = "install what a publisher needs: pip install 'edgeferry[publisher]'"
-        _fail(f"the library {missing.name} is not installed", hint, MissingPart.exit_code, missing if verbose else None)
-    except OSError as trouble:
-        full = trouble.errno in (errno.ENOSPC, errno.EDQUOT)
-        what = trouble.strerror or str(trouble)
-        where = f": {trouble.filename}" if trouble.filename else ""
-        hint, code = ("free some space and run it again", NoRoom.exit_code) if full else ("", UNEXPECTED)
-        _fail(f"{what}{where}", hint, code, trouble if verbose else None)
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
-    except Exception as bug:  # noqa: BLE001 - the last resort: the user gets a sentence, and -v the traceback
-        hint = "this is a fault of EdgeFerry; run it again with -v and report what it says"
-        _fail(f"{type(bug).__name__}: {bug}", hint, UNEXPECTED, bug if verbose else None)
+    except Exception as error:  # noqa: BLE001 - the last resort: the user gets a sentence, and -v the traceback
+        if verbose:
+            traceback.print_exception(error)
+        plain = _plain_error(error)
+        print_error(plain)
+        raise typer.Exit(plain.exit_code) from None
 
 
-def _fail(message: str, hint: str, exit_code: int, trouble: BaseException | None) -> None:
-    if trouble is not None:
-        traceback.print_exception(trouble)
-    sys.stderr.write(f"error: {message}\n" + (f"hint: {hint}\n" if hint else ""))
-    raise typer.Exit(exit_code) from None
+def _plain_error(error: Exception) -> FerryError:
+    if isinstance(error, ModuleNotFoundError):
+        hint = "install what a publisher needs: pip install 'edgeferry[publisher]'"
+        return MissingPart(f"the library {error.name} is not installed", hint=hint)
+    plain = plain_error(error, report="run it again with -v and report what it says")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NoRoom(plain.message, hint="free some space and run it again")
+    return plain
 
 
 def _common_params() -> list[Any]:

@@ -8,7 +8,8 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
-from publisher.cli import LazyCommand, make_group
+from protocol.host.command_line import LazyCommand
+from publisher.cli import LazyPublisherCommand, make_group
 from publisher.commands.common_options import NAMES
 
 
@@ -23,7 +24,7 @@ def commands() -> dict[str, LazyCommand]:
 
 @pytest.mark.parametrize(("name", "lazy"), commands().items(), ids=str)
 def test_the_help_of_a_command_is_the_one_of_the_table(name: str, lazy: LazyCommand) -> None:
-    assert lazy.load().help == lazy.help, name
+    assert lazy.loaded.help == lazy.help, name
 
 
 @pytest.mark.parametrize("words", [("--json", "-v", "pin"), ("pin", "--json", "-v"), ("--json", "pin", "-v")])
@@ -40,5 +41,5 @@ def test_a_common_option_may_stand_before_and_after_the_command(words: tuple[str
 
 def test_a_command_that_cannot_be_imported_ends_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit):
-        LazyCommand("lost", "no_such_module:lost", "").make_context("lost", [])
+        LazyPublisherCommand("lost", "no_such_module:lost", "").make_context("lost", [])
     assert "is not installed" in capsys.readouterr().err
