@@ -32,7 +32,6 @@ _PLAIN: Final = {
     "dataclass_type": "a section is wanted",
     "too_short": "at least one is wanted",
 }
-_PATTERNS: Final = {"[a-z0-9_-]": "1 to 64 of a-z, 0-9, '-' and '_' are wanted"}
 
 
 def settings_error(
@@ -108,6 +107,6 @@ def _hint(location: Location, known: Mapping[str, Collection[str]]) -> str:
 
 
 def _message(kind: str, message: str) -> str:
-    if kind == "string_pattern_mismatch":
-        return next((text for part, text in _PATTERNS.items() if part in message), message)
+    if kind == "string_pattern_mismatch" and "[a-z0-9_-]" in message:
+        return "1 to 64 of a-z, 0-9, '-' and '_' are wanted"
     return _PLAIN.get(kind, message.removeprefix("Value error, ").replace("Input should be", "it should be"))

@@ -143,15 +143,13 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
 
 def _check_names(path: Path, settings: DeviceSettings) -> None:
     names = [section.name for section in settings.models]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice:
+    if twice := next((name for name in names if names.count(name) > 1), None):
         raise BadSettings(f"{path}: the model {twice!r} is named twice", hint="leave one [[models]] of that name")
 
 
 def _check_kind(path: Path, text: str, strategy: StrategySection) -> None:
     """Reject a key of another kind, as it would have no effect."""
-    found = strategy.key_of_other_kind()
-    if found is None:
+    if (found := strategy.key_of_other_kind()) is None:
         return
     key, kind = found
     place = place_of(path, text, ("strategy", key), os.environ)

@@ -54,8 +54,6 @@ class DelegateSection(Section):
 
 
 class ModelSection(Section):
-    """`[[models]]`: one model that this device runs."""
-
     name: Name
     """Name of the model."""
     variant: Name | None = None
@@ -176,8 +174,6 @@ class StrategySection(Section):
 
 
 class FeedbackSection(Section):
-    """`[feedback]`: how often a window is reported, and what it may cost."""
-
     every_s: Pause = 60.0
     """Length of a window."""
     look_every: Annotated[int, Field(ge=1)] = 8

@@ -56,8 +56,6 @@ class Limits:
 
 
 class Stopped(Enum):
-    """Why a child was killed before it ended by itself."""
-
     TIMEOUT = auto()
     TOO_MUCH_OUTPUT = auto()
 
@@ -96,7 +94,7 @@ class Ended:
 
 
 class Child:
-    """A process group of its own, limited from outside; a bounded output is kept."""
+    """A process in a group of its own, limited from outside; keeps a bounded output."""
 
     def __init__(
         self,
@@ -259,6 +257,12 @@ def die_with_parent(parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         sys.exit("the process that started this one is gone")
+
+
+def memory_peak_bytes() -> int | None:
+    """Of this process alone: `ru_maxrss` begins with what its parent had."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
 
 
 def set_limit(what: int, value: int, pid: int = 0, *, hard: int | None = None) -> None:

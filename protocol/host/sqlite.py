@@ -11,8 +11,6 @@ from typing import Final
 
 
 class Fault(Enum):
-    """What went wrong, as far as the program can act on it."""
-
     FULL = auto()
     BUSY = auto()  # another connection holds a lock
     UNWRITABLE = auto()  # the file cannot be opened, or only be read

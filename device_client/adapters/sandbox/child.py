@@ -7,7 +7,6 @@ candidate after. `parent` sets the other limits.
 from __future__ import annotations
 
 import math
-import re
 import resource
 import sys
 import time
@@ -17,7 +16,7 @@ from device_client.adapters.runtime.tflite import OpenModel, check_delegates, ch
 from device_client.adapters.sandbox.golden_set import LoadedGoldenSet, load_golden
 from device_client.adapters.sandbox.messages import TrialActivity, TrialJob, TrialReport, used_more
 from protocol.errors import FerryError
-from protocol.host.child_process import die_with_parent, set_limit
+from protocol.host.child_process import die_with_parent, memory_peak_bytes, set_limit
 
 
 def main() -> None:
@@ -30,7 +29,7 @@ def main() -> None:
         report = TrialReport(passed=False, reason=used_more(job.memory_max_bytes, job.memory_by), out_of_memory=True)
     except FerryError as refused:
         report = TrialReport(passed=False, reason=str(refused)[:500])
-    _send(report.model_copy(update={"memory_peak_bytes": _memory_peak_bytes()}))
+    _send(report.model_copy(update={"memory_peak_bytes": memory_peak_bytes()}))
 
 
 def _try(job: TrialJob) -> TrialReport:
@@ -76,14 +75,7 @@ def _limit_memory(more_bytes: int) -> None:
 
 
 def _begin(activity: str) -> None:
-    _send(TrialActivity(doing=activity, memory_peak_bytes=_memory_peak_bytes()))
-
-
-def _memory_peak_bytes() -> int | None:
-    """The peak of this process alone: `ru_maxrss` begins with what its parent had."""
-    status = Path("/proc/self/status").read_text()
-    found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
-    return int(found[1]) * 1024 if found else None
+    _send(TrialActivity(doing=activity, memory_peak_bytes=memory_peak_bytes()))
 
 
 def _send(message: TrialActivity | TrialReport) -> None:

@@ -123,9 +123,8 @@ class _Trial:
 
 def _environment(ours: Mapping[str, str]) -> dict[str, str]:
     """What Python needs; one arena and thread, as they reserve address space."""
-    kept = {name: ours[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in ours}
     return {
-        **kept,
+        **{name: ours[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in ours},
         "LANG": "C.UTF-8",
         "PYTHONPATH": str(PACKAGES),
         "PYTHONDONTWRITEBYTECODE": "1",

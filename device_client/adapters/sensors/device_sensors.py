@@ -24,7 +24,6 @@ from device_client.core.conditions.readings import Readings, Unknown
 from device_client.paths import HOLD
 
 HOLD_MAX_CHARACTERS: Final = 200
-_NOT_MEASURED: Final = Unknown("not measured here")
 
 
 class DeviceSensors:
@@ -89,7 +88,7 @@ class DeviceSensors:
     def _default(self) -> Unknown:
         """For a reading without a probe; a command that failed might have given it."""
         failures = [probe.failure for probe in self._probes if isinstance(probe, OwnerCommandProbe) and probe.failure]
-        return Unknown(failures[0]) if failures else _NOT_MEASURED
+        return Unknown(failures[0] if failures else "not measured here")
 
     def _overridden(self, readings: Readings) -> Readings:
         return overridden(readings, self._probe_file, self._zone) if self._probe_file else readings

@@ -23,7 +23,6 @@ class TimedProbe:
         self._found: Findings | Exception = {}
 
     def start(self) -> None:
-        """Start a reading, unless the last one still runs."""
         with self._lock:
             self._hangs = self._thread is not None and self._thread.is_alive()
             if self._hangs:

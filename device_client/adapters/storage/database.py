@@ -195,7 +195,6 @@ def foreign_reader(path: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def translated_errors(path: Path) -> Iterator[None]:
-    """Turn errors of the database and of its disk into FerryErrors with a hint."""
     try:
         yield
     except sqlite3.DatabaseError as error:

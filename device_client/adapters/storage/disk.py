@@ -44,7 +44,7 @@ def os_error(error: OSError, message: str) -> FerryError:
 
 
 def probe_disk(folder: Path, size_bytes: int) -> DiskTrouble | None:
-    """The fault of a disk, found by writing to it: its flags may be wrong. Else None."""
+    """The fault of a disk, found by writing to it: flags may be wrong. Else None."""
     probe = folder / f".tried-{os.getpid()}"
     try:
         with probe.open("wb", buffering=0) as file:
@@ -82,7 +82,6 @@ def reserve(descriptor: int, size_bytes: int) -> None:
 
 @contextmanager
 def full_disk_is_no_room(folder: Path, wanted_bytes: int) -> Iterator[None]:
-    """Raise NoRoom in place of the system's error for a full disk or quota."""
     try:
         yield
     except OSError as error:

@@ -16,10 +16,7 @@ _UNWRITABLE: Final = frozenset({errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.E
 
 
 def hold(path: Path) -> int:
-    """Lock this file and write our process id to it; return its descriptor.
-
-    Works on a read-only disk too, if the file exists. Raises Busy, NoRoom, BadInput.
-    """
+    """Lock this file; return its descriptor. Raises Busy, NoRoom, BadInput."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         held = _open(path)
@@ -63,7 +60,7 @@ def _open(path: Path) -> int:
     except OSError as refused:
         if refused.errno not in _UNWRITABLE or not path.exists():
             raise
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # of an earlier run: it can still be locked
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # on a read-only disk, that of an earlier run
 
 
 def _process_id(held: int) -> str:

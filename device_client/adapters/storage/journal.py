@@ -49,12 +49,9 @@ _LOST: Final = "lost: what was remembered of the update, reports not yet sent, a
 class Journal:
     def __init__(self, path: Path, *, feedback_budget_bytes: int = FEEDBACK_BUDGET_BYTES) -> None:
         """Raises Busy when another process has it, BadInput, NoRoom."""
+        self.path = path
         self._feedback_budget_bytes = feedback_budget_bytes
         self._database = JournalDatabase(path, _SCHEMA, lost=_LOST)
-
-    @property
-    def path(self) -> Path:
-        return self._database.path
 
     @property
     def damage(self) -> str:

@@ -16,14 +16,6 @@ from publisher.learning.data.dataset import Floats
 EXAMINE_TIMEOUT_S: Final = 120  # a file of 2 GB from a slow disk
 RUN_TIMEOUT_S: Final = 1_800  # 10,000 samples at 180 ms
 MEMORY_BASE_BYTES: Final = 4_000_000_000  # address space, of which threads and libraries reserve a part
-_MEASURED: Final = (
-    "memory_bytes",
-    "memory_peak_bytes",
-    "sparsity",
-    "latency_ms_p50",
-    "latency_ms_p95",
-    "kernel_spread",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +53,11 @@ def run(tflite: bytes, inputs: list[Floats], name: str, *, compare_kernels: bool
     with tempfile.TemporaryDirectory(prefix="edgeferry-") as folder:
         place = Path(folder)
         result = _run_child(place, tflite, inputs, name, timeout_s=RUN_TIMEOUT_S, compare_kernels=compare_kernels)
-        outputs = [np.load(place / f"output_{index}.npy", allow_pickle=False) for index in range(result["outputs"])]
+        count = result.pop("outputs")
+        outputs = [np.load(place / f"output_{index}.npy", allow_pickle=False) for index in range(count)]
     if not all(np.isfinite(output).all() for output in outputs):
         raise BadModel(f"{name} gives NaN or infinite values", hint="look at its training, or at the data it is given")
-    return Ran(outputs, **{figure: result[figure] for figure in _MEASURED})
+    return Ran(outputs, **result)
 
 
 def _run_child(

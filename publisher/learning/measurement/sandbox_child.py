@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from protocol.errors import BadModel
-from protocol.host.child_process import serve_job
+from protocol.host.child_process import memory_peak_bytes, serve_job
 from publisher.learning.data.dataset import Floats
 from publisher.learning.measurement.tflite_interpreter import Interpreter, load_runtime
 
@@ -45,8 +45,7 @@ def run(folder: Path, inputs: int, compare_kernels: bool) -> dict[str, Any]:
     before_bytes = resident_bytes()
     reset_peak()
     model = _opened(folder, samples)
-    memory_bytes = max(0, resident_bytes() - before_bytes)
-    memory_peak_bytes = max(memory_bytes, peak_bytes() - before_bytes)
+    memory_bytes, peak_bytes = max(0, resident_bytes() - before_bytes), memory_peak_bytes() or 0
     latencies_ms: list[float] = []
     outputs: list[list[Floats]] = []
     for index in range(len(samples[0])):
@@ -60,7 +59,7 @@ def run(folder: Path, inputs: int, compare_kernels: bool) -> dict[str, Any]:
     return {
         "outputs": len(outputs[0]),
         "memory_bytes": memory_bytes,
-        "memory_peak_bytes": memory_peak_bytes,
+        "memory_peak_bytes": max(memory_bytes, peak_bytes - before_bytes),
         "sparsity": model.sparsity(),
         "latency_ms_p50": float(np.percentile(latencies_ms, 50)),
         "latency_ms_p95": float(np.percentile(latencies_ms, 95)),
@@ -105,12 +104,6 @@ def _kernel_spread(folder: Path, samples: list[Floats], outputs: list[list[Float
 
 def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def peak_bytes() -> int:
-    """The most memory that this process held since `reset_peak`."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), resident_bytes())
 
 
 def reset_peak() -> None:

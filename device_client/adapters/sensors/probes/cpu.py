@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,7 +65,7 @@ class CpuProbe:
         zones = sorted(self._zones.glob("thermal_zone*"))
         if not zones:
             raise Unread("this device shows no temperature sensor")
-        zone = next((zone for zone in zones if _type_of(zone) in _CPU_SENSORS), zones[0])
+        zone = next((zone for zone in zones if attempt(partial(text_of, zone / "type")) in _CPU_SENSORS), zones[0])
         return number_of(zone / "temp") / 1000
 
 
@@ -73,10 +74,3 @@ def _busy_and_total_s() -> tuple[float, float]:
     times = cpu_times()
     busy_s = times.user + times.nice + times.system + times.irq + times.softirq
     return busy_s, busy_s + times.idle + times.iowait
-
-
-def _type_of(zone: Path) -> str:
-    try:
-        return text_of(zone / "type")
-    except (OSError, Unread):
-        return ""

@@ -17,10 +17,8 @@ class NutUpsProbe:
         self._command, self._timeout_s = (*command, ups), timeout_s
 
     def read(self) -> Findings:
-        lines = output_of(self._command, self._timeout_s).splitlines()
-        values = {
-            name.strip(): value.strip() for name, colon, value in (line.partition(":") for line in lines) if colon
-        }
+        parts = (line.partition(":") for line in output_of(self._command, self._timeout_s).splitlines())
+        values = {name.strip(): value.strip() for name, colon, value in parts if colon}
         return {"battery_percent": attempt(lambda: _charge(values)), "on_mains": attempt(lambda: _on_line(values))}
 
 

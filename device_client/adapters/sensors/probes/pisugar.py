@@ -13,10 +13,7 @@ LINE_MAX_BYTES: Final = 256
 
 
 class PiSugarProbe:
-    """A server at a Unix socket or, when the address has a colon, at `host:port`.
-
-    Gives no readings until there is a socket; after that, a missing one is a failure.
-    """
+    """At `host:port`, or a Unix socket, which may be missing until it was there."""
 
     names = ("battery_percent", "on_mains")
 
