@@ -15,18 +15,8 @@ from queue import Empty, SimpleQueue
 from typing import Final, Self
 
 from protocol.errors import BrokerRefused, BrokerUnreachable
+from protocol.mqtt import link
 from protocol.mqtt.broker_url import BrokerUrl
-from protocol.mqtt.link import (
-    Connected,
-    Delivered,
-    Disconnected,
-    Link,
-    LinkEvent,
-    Received,
-    Refused,
-    Sink,
-    SweepCompleted,
-)
 from protocol.mqtt.paho_link import Backoff, MqttLink
 from protocol.mqtt.tls import TlsFiles
 
@@ -50,9 +40,11 @@ class RetainedMessage:
 class BrokerClient:
     """One connection, renewed by its link. `address` is for error messages."""
 
-    def __init__(self, address: str, link_of: Callable[[Sink], Link], *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self, address: str, link_of: Callable[[link.Sink], link.Link], *, timeout_s: float = TIMEOUT_S
+    ) -> None:
         self.address = address
-        self._events: SimpleQueue[LinkEvent] = SimpleQueue()
+        self._events: SimpleQueue[link.LinkEvent] = SimpleQueue()
         self._link = link_of(self._events.put)
         self._timeout_s = timeout_s
         self._disconnect_reason = ""  # empty while connected
@@ -74,9 +66,9 @@ class BrokerClient:
         until_s = time.monotonic() + 2 * timeout_s  # in MQTT 5, then in 3.1.1
         try:
             while (event := self._next(until_s - time.monotonic())) is not None:
-                if isinstance(event, Connected):
+                if isinstance(event, link.Connected):
                     return
-                if isinstance(event, Disconnected):
+                if isinstance(event, link.Disconnected):
                     raise BrokerUnreachable(event.reason, hint=_START_ONE)
             raise BrokerUnreachable(f"{self.address} does not answer", hint=_START_ONE)
         except BaseException:
@@ -126,7 +118,7 @@ class BrokerClient:
         until_s = time.monotonic() + GRACE_S
         while missing and (left_s := until_s - time.monotonic()) > 0:
             event = self._next(left_s)
-            if isinstance(event, Received) and event.topic in missing:
+            if isinstance(event, link.Received) and event.topic in missing:
                 del missing[event.topic]
                 yield event.topic, event.payload
 
@@ -148,7 +140,7 @@ class BrokerClient:
         """Subscribe at QoS 0. Every call brings the retained messages again."""
         self._link.subscribe(patterns, qos=0)
 
-    def receive(self, patterns: Sequence[str], *, quiet_s: float, for_s: float) -> Iterator[Received]:
+    def receive(self, patterns: Sequence[str], *, quiet_s: float, for_s: float) -> Iterator[link.Received]:
         """Messages until none arrives for `quiet_s`, at most for `for_s`.
 
         While the connection is lost it waits on.
@@ -158,9 +150,9 @@ class BrokerClient:
             match self._next(left_s if self._disconnect_reason else min(left_s, quiet_s)):
                 case None:
                     return
-                case Connected():
+                case link.Connected():
                     self.subscribe(patterns)
-                case Received() as received:
+                case link.Received() as received:
                     yield received
 
     def _sweep(self, window: list[str], missing: dict[str, None]) -> Iterator[tuple[str, bytes]]:
@@ -169,13 +161,13 @@ class BrokerClient:
         until_s = time.monotonic() + self._timeout_s
         while (event := self._next(until_s - time.monotonic())) is not None:
             match event:
-                case Connected():
+                case link.Connected():
                     self._link.sweep(window)
-                case Received(topic, payload) if topic in missing:
+                case link.Received(topic, payload) if topic in missing:
                     until_s = time.monotonic() + self._timeout_s
                     del missing[topic]
                     yield topic, payload
-                case SweepCompleted(topics) if list(topics) == window:
+                case link.SweepCompleted(topics) if list(topics) == window:
                     return
         raise self._lost()
 
@@ -186,22 +178,22 @@ class BrokerClient:
         until_s = time.monotonic() + self._timeout_s
         while (event := self._next(until_s - time.monotonic())) is not None:
             match event:
-                case Delivered(receipt) if receipt in in_flight:
+                case link.Delivered(receipt) if receipt in in_flight:
                     on_acknowledged(in_flight.pop(receipt))
                     return
-                case Refused(receipt, reason) if receipt in in_flight:
+                case link.Refused(receipt, reason) if receipt in in_flight:
                     raise self._refused(in_flight[receipt].topic, reason)
         raise self._lost()
 
-    def _next(self, timeout_s: float) -> LinkEvent | None:
+    def _next(self, timeout_s: float) -> link.LinkEvent | None:
         """The next event; None after `timeout_s`. Raises BrokerRefused."""
         try:
             event = self._events.get(timeout=max(0.0, timeout_s))
         except Empty:
             return None
-        if isinstance(event, Connected):
+        if isinstance(event, link.Connected):
             self._disconnect_reason = ""
-        elif isinstance(event, Disconnected):
+        elif isinstance(event, link.Disconnected):
             self._disconnect_reason = event.reason
             if event.final:
                 raise BrokerRefused(event.reason, hint="give --broker mqtt://USER:PASSWORD@HOST:PORT")

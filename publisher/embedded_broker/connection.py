@@ -10,29 +10,10 @@ import socket
 from collections import deque
 from typing import Final, NamedTuple
 
-from publisher.embedded_broker import encoder
+from publisher.embedded_broker import encoder, packets
 from publisher.embedded_broker.decoder import Framer, decode
 from publisher.embedded_broker.hub import Hub
-from publisher.embedded_broker.packets import (
-    BAD_FILTER,
-    DISCONNECT_WITH_WILL,
-    KEEPALIVE_TIMEOUT,
-    NOT_AUTHORIZED,
-    PROTOCOL_ERROR,
-    V5,
-    V311,
-    BadPacket,
-    Connect,
-    Disconnect,
-    Filter,
-    Packet,
-    Pingreq,
-    Puback,
-    Publish,
-    PublishedMessage,
-    Subscribe,
-    Unsubscribe,
-)  # fmt: skip
+from publisher.embedded_broker.packets import V5, V311, BadPacket, PublishedMessage
 from publisher.embedded_broker.subscriptions import is_filter
 
 BUFFER_BYTES: Final = 131_072  # in asyncio per client; beyond it our own queue of references fills
@@ -57,7 +38,7 @@ class BrokerConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._framer = Framer(hub.settings.packet_max_bytes)
         self._transport: asyncio.Transport | None = None
-        self._client: Connect | None = None
+        self._client: packets.Connect | None = None
         self._client_id = ""
         self._will: PublishedMessage | None = None
         self._queue: deque[bytes | Delivery] = deque()
@@ -142,32 +123,32 @@ class BrokerConnection(asyncio.Protocol):
 
     # --- packets of the client
 
-    def _handle(self, packet: Packet) -> None:
+    def _handle(self, packet: packets.Packet) -> None:
         if self._client is None:
-            if not isinstance(packet, Connect):
-                raise BadPacket("a packet before CONNECT", PROTOCOL_ERROR)
+            if not isinstance(packet, packets.Connect):
+                raise BadPacket("a packet before CONNECT", packets.PROTOCOL_ERROR)
             self._connect(packet)
             return
         match packet:
-            case Publish():
+            case packets.Publish():
                 self._publish(packet)
-            case Puback(packet_id):
+            case packets.Puback(packet_id):
                 self._in_flight.discard(packet_id)
                 self._pump()
-            case Subscribe():
+            case packets.Subscribe():
                 self._subscribe(packet)
-            case Unsubscribe(packet_id, patterns):
+            case packets.Unsubscribe(packet_id, patterns):
                 reasons = [0 if self._hub.subscriptions.remove(self, pattern) else 0x11 for pattern in patterns]
                 self._send(encoder.unsuback(self._client.version, packet_id, reasons))
-            case Pingreq():
+            case packets.Pingreq():
                 self._send(encoder.pingresp())
-            case Disconnect(reason):
-                self._will = self._will if reason == DISCONNECT_WITH_WILL else None
+            case packets.Disconnect(reason):
+                self._will = self._will if reason == packets.DISCONNECT_WITH_WILL else None
                 self._close()
-            case Connect():
-                raise BadPacket("a second CONNECT", PROTOCOL_ERROR)
+            case packets.Connect():
+                raise BadPacket("a second CONNECT", packets.PROTOCOL_ERROR)
 
-    def _connect(self, connect: Connect) -> None:
+    def _connect(self, connect: packets.Connect) -> None:
         reason = self._hub.refusal(connect)
         if connect.version == V5 and self._hub.settings.mqtt5 == "hang-up":
             self._abort()
@@ -185,7 +166,7 @@ class BrokerConnection(asyncio.Protocol):
         self._send(encoder.connack(connect.version, 0, packet_max_bytes=limit, assigned_id=assigned))
         self._check_keepalive(connect.keepalive_s * KEEPALIVE_FACTOR)
 
-    def _publish(self, publish: Publish) -> None:
+    def _publish(self, publish: packets.Publish) -> None:
         assert self._client is not None  # checked by _handle
         message, faults = publish.message, self._hub.faults
         if faults and faults.cuts_before_publish():
@@ -197,9 +178,11 @@ class BrokerConnection(asyncio.Protocol):
         if faults and faults.cuts_before_puback():
             self.abort(publish_will=True)
         elif message.qos:
-            self._send(encoder.puback(self._client.version, publish.packet_id, 0 if allowed else NOT_AUTHORIZED))
+            self._send(
+                encoder.puback(self._client.version, publish.packet_id, 0 if allowed else packets.NOT_AUTHORIZED)
+            )
 
-    def _subscribe(self, subscribe: Subscribe) -> None:
+    def _subscribe(self, subscribe: packets.Subscribe) -> None:
         assert self._client is not None  # checked by _handle
         granted = [_granted_qos(wanted) for wanted in subscribe.filters]
         self._send(encoder.suback(self._client.version, subscribe.packet_id, granted))
@@ -270,7 +253,7 @@ class BrokerConnection(asyncio.Protocol):
         if timeout_s:
             left_s = self._received_at_s + timeout_s - self._loop.time()
             if left_s <= 0:
-                self.disconnect(KEEPALIVE_TIMEOUT)
+                self.disconnect(packets.KEEPALIVE_TIMEOUT)
             else:
                 self._timer = self._loop.call_later(left_s, self._check_keepalive, timeout_s)
 
@@ -295,7 +278,7 @@ class BrokerConnection(asyncio.Protocol):
             self._hub.remove_client(self, self._client_id, will)
 
 
-def _granted_qos(wanted: Filter) -> int:
+def _granted_qos(wanted: packets.Filter) -> int:
     if not is_filter(wanted.pattern) or wanted.pattern.startswith("$share/"):
-        return BAD_FILTER
+        return packets.BAD_FILTER
     return min(wanted.qos, 1)

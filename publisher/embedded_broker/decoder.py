@@ -9,32 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from publisher.embedded_broker.packets import (
-    BAD_TOPIC,
-    CONNECT,
-    DISCONNECT,
-    PINGREQ,
-    PROTOCOL_ERROR,
-    PUBACK,
-    PUBLISH,
-    QOS_UNSUPPORTED,
-    SUBSCRIBE,
-    TOO_LARGE,
-    UNSUBSCRIBE,
-    V5,
-    V311,
-    BadPacket,
-    Connect,
-    Disconnect,
-    Filter,
-    Packet,
-    Pingreq,
-    Puback,
-    Publish,
-    PublishedMessage,
-    Subscribe,
-    Unsubscribe,
-)
+from publisher.embedded_broker import packets
+from publisher.embedded_broker.packets import V5, V311, BadPacket, PublishedMessage
 
 _RECEIVE_MAXIMUM, _PACKET_MAXIMUM = 0x21, 0x27
 # width of each property by identifier; 0: text or bytes, -1: two texts, -2: varint
@@ -43,8 +19,6 @@ _WIDTHS: Final = {
     0x18: 4, 0x19: 1, 0x1A: 0, 0x1C: 0, 0x1F: 0, 0x21: 2, 0x22: 2, 0x23: 2, 0x24: 1, 0x25: 1, 0x26: -1, 0x27: 4,
     0x28: 1, 0x29: 1, 0x2A: 1,
 }  # fmt: skip
-
-
 _BYTES: Final = frozenset({0x09, 0x16})
 # forwarded: format, expiry, content type, response topic, correlation, user's own
 _FOR_RECEIVERS: Final = frozenset({0x01, 0x02, 0x03, 0x08, 0x09, 0x26})
@@ -78,7 +52,7 @@ class Framer:
             length |= (self._buffer[at] & 0x7F) << (7 * place)
             if not self._buffer[at] & 0x80:
                 if length > self._packet_max_bytes:
-                    raise BadPacket(f"a packet of {length} bytes", TOO_LARGE)
+                    raise BadPacket(f"a packet of {length} bytes", packets.TOO_LARGE)
                 return (at + 1, at + 1 + length) if at + 1 + length <= len(self._buffer) else None
         raise BadPacket("a length of more than four bytes")
 
@@ -159,32 +133,32 @@ class _Body:
         return self.take(self.left)
 
 
-def decode(first: int, body: bytes, version: int) -> Packet:
+def decode(first: int, body: bytes, version: int) -> packets.Packet:
     """Decode one packet. Raises BadPacket."""
     reader = _Body(body)
     match first >> 4:
-        case kind if kind == CONNECT:
+        case packets.CONNECT:
             return _connect(reader)
-        case kind if kind == PUBLISH:
+        case packets.PUBLISH:
             return _publish(first, reader, version)
-        case kind if kind == PUBACK:
-            return Puback(reader.number(2))
-        case kind if kind == SUBSCRIBE:
+        case packets.PUBACK:
+            return packets.Puback(reader.number(2))
+        case packets.SUBSCRIBE:
             return _subscribe(reader, version)
-        case kind if kind == UNSUBSCRIBE:
+        case packets.UNSUBSCRIBE:
             return _unsubscribe(reader, version)
-        case kind if kind == PINGREQ:
-            return Pingreq()
-        case kind if kind == DISCONNECT:
-            return Disconnect(reader.number(1) if version == V5 and reader.left else 0)
+        case packets.PINGREQ:
+            return packets.Pingreq()
+        case packets.DISCONNECT:
+            return packets.Disconnect(reader.number(1) if version == V5 and reader.left else 0)
         case kind:
-            raise BadPacket(f"a packet of kind {kind}", PROTOCOL_ERROR)
+            raise BadPacket(f"a packet of kind {kind}", packets.PROTOCOL_ERROR)
 
 
-def _connect(reader: _Body) -> Connect:
+def _connect(reader: _Body) -> packets.Connect:
     name, version, flags, keepalive_s = reader.text(), reader.number(1), reader.number(1), reader.number(2)
     if name != "MQTT" or version not in (V311, V5):
-        return Connect(version if name == "MQTT" else 3)
+        return packets.Connect(version if name == "MQTT" else 3)
     limits = reader.properties(version)
     client_id = reader.text()
     will = None
@@ -195,48 +169,41 @@ def _connect(reader: _Body) -> Connect:
         will = PublishedMessage(topic, payload, (flags >> 3) & 0x03, bool(flags & 0x20), for_receivers)
     user = reader.text() if flags & 0x80 else None
     password = reader.binary() if flags & 0x40 else None
-    return Connect(
-        version,
-        client_id,
-        keepalive_s,
-        user,
-        password,
-        will,
-        limits.get(_RECEIVE_MAXIMUM, 65_535),
-        limits.get(_PACKET_MAXIMUM, 268_435_460),
-    )
+    receive_max, packet_max_bytes = limits.get(_RECEIVE_MAXIMUM, 65_535), limits.get(_PACKET_MAXIMUM, 268_435_460)
+    return packets.Connect(version, client_id, keepalive_s, user, password, will, receive_max, packet_max_bytes)
 
 
-def _publish(first: int, reader: _Body, version: int) -> Publish:
+def _publish(first: int, reader: _Body, version: int) -> packets.Publish:
     qos = (first >> 1) & 0x03
     if qos > 1:
-        raise BadPacket("a publish at QoS 2", QOS_UNSUPPORTED)
+        raise BadPacket("a publish at QoS 2", packets.QOS_UNSUPPORTED)
     topic = reader.text()
     packet_id = reader.number(2) if qos else 0
     reader.properties(version)
     if not topic or "+" in topic or "#" in topic:
-        raise BadPacket(f"a publish to {topic!r}", BAD_TOPIC)
-    return Publish(PublishedMessage(topic, reader.rest(), qos, bool(first & 0x01), reader.for_receivers), packet_id)
+        raise BadPacket(f"a publish to {topic!r}", packets.BAD_TOPIC)
+    return packets.Publish(
+        PublishedMessage(topic, reader.rest(), qos, bool(first & 0x01), reader.for_receivers), packet_id
+    )
 
 
-def _subscribe(reader: _Body, version: int) -> Subscribe:
+def _subscribe(reader: _Body, version: int) -> packets.Subscribe:
     packet_id = reader.number(2)
     reader.properties(version)
     filters = []
     while reader.left:
         pattern, options = reader.text(), reader.number(1)
-        qos = options & 0x03
-        more = (
-            (bool(options & 0x04), bool(options & 0x08), (options >> 4) & 0x03) if version == V5 else (False, False, 0)
-        )
-        filters.append(Filter(pattern, qos, *more))
-    return Subscribe(packet_id, tuple(filters))
+        if version != V5:
+            options &= 0x03  # the other options came with MQTT 5
+        no_local, as_published = bool(options & 0x04), bool(options & 0x08)
+        filters.append(packets.Filter(pattern, options & 0x03, no_local, as_published, (options >> 4) & 0x03))
+    return packets.Subscribe(packet_id, tuple(filters))
 
 
-def _unsubscribe(reader: _Body, version: int) -> Unsubscribe:
+def _unsubscribe(reader: _Body, version: int) -> packets.Unsubscribe:
     packet_id = reader.number(2)
     reader.properties(version)
     patterns = []
     while reader.left:
         patterns.append(reader.text())
-    return Unsubscribe(packet_id, tuple(patterns))
+    return packets.Unsubscribe(packet_id, tuple(patterns))

@@ -6,18 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from publisher.embedded_broker import packets
 from publisher.embedded_broker.fault_injection import FaultInjector
-from publisher.embedded_broker.packets import (
-    BAD_CREDENTIALS,
-    BAD_IDENTIFIER,
-    BAD_VERSION,
-    TAKEN_OVER,
-    V5,
-    V311,
-    Connect,
-    Filter,
-    PublishedMessage,
-)  # fmt: skip
+from publisher.embedded_broker.packets import V5, V311, PublishedMessage
 from publisher.embedded_broker.subscriptions import Subscriptions, matches
 
 OnMqtt5 = Literal["accept", "refuse", "hang-up"]
@@ -63,16 +54,16 @@ class Hub:
         self._clients: dict[str, Listener] = {}
         self._unnamed = 0
 
-    def refusal(self, connect: Connect) -> int:
+    def refusal(self, connect: packets.Connect) -> int:
         """The reason code for rejecting this client; 0 to accept it."""
         if connect.version not in (V311, V5) or (connect.version == V5 and self.settings.mqtt5 != "accept"):
-            return BAD_VERSION
+            return packets.BAD_VERSION
         if len(connect.client_id) > 256:
-            return BAD_IDENTIFIER
+            return packets.BAD_IDENTIFIER
         if self.settings.credentials:
             expected = self.settings.credentials.get(connect.user or "")
             if expected is None or connect.password != expected.encode():
-                return BAD_CREDENTIALS
+                return packets.BAD_CREDENTIALS
         return 0
 
     def add_client(self, listener: Listener, client_id: str) -> str:
@@ -84,7 +75,7 @@ class Hub:
             self._unnamed += 1
             client_id = f"unnamed-{self._unnamed}"
         if older := self._clients.get(client_id):
-            older.disconnect(TAKEN_OVER)
+            older.disconnect(packets.TAKEN_OVER)
         self._clients[client_id] = listener
         return client_id
 
@@ -111,7 +102,7 @@ class Hub:
                 retain = message.retain and subscription.retain_as_published
                 listener.deliver(message, qos=min(message.qos, subscription.qos), retain=retain)
 
-    def subscribe(self, listener: Listener, subscription: Filter) -> list[PublishedMessage]:
+    def subscribe(self, listener: Listener, subscription: packets.Filter) -> list[PublishedMessage]:
         """Add a filter; return the retained messages that it is due."""
         is_new = self.subscriptions.add(listener, subscription)
         if subscription.retain_handling == 2 or (subscription.retain_handling == 1 and not is_new):

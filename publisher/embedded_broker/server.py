@@ -124,9 +124,7 @@ class EmbeddedBroker:
         """Run a function in the broker's thread, and wait for its result."""
         if self._loop is None or self._hub is None:
             raise BadSettings("the embedded broker is not running", hint="start it first")
-        hub, result = self._hub, Future[Result]()
-        self._loop.call_soon_threadsafe(lambda: _set_result(result, lambda: function(hub)))
-        return result.result(_RESULT_WITHIN_S)
+        return asyncio.run_coroutine_threadsafe(_call(function, self._hub), self._loop).result(_RESULT_WITHIN_S)
 
     def _run(self, listening: Future[int]) -> None:
         asyncio.run(self._serve(listening))
@@ -154,11 +152,8 @@ def _set_faults(hub: Hub, faults: FaultInjection | None) -> None:
     hub.faults = FaultInjector(faults) if faults else None
 
 
-def _set_result(result: Future[Result], function: Callable[[], Result]) -> None:
-    try:
-        result.set_result(function())
-    except BaseException as failed:  # noqa: BLE001 (raised in the thread that called)
-        result.set_exception(failed)
+async def _call(function: Callable[[Hub], Result], hub: Hub) -> Result:
+    return function(hub)
 
 
 def _is_loopback(host: str) -> bool:

@@ -74,19 +74,10 @@ def roll_back(plan: Plan, version: str | None, now: datetime) -> Plan:
         )
     if back == newest:
         raise BadInput(f"{newest} is what {plan.model} spreads now", hint="pass an older --version")
-    pins = [rule for rule in _pins(plan) if rule.version != newest]
+    rules = [*(rule for rule in _pins(plan) if rule.version != newest), Rule(version=back)]
     what = f"rolled back from {newest} to {back}"
-    return _next(
-        plan,
-        plan.model,
-        [*pins, Rule(version=back)],
-        now,
-        what,
-        version=back,
-        urgency="urgent",
-        spread_s=0,  # a delayed recall leaves a bad model running
-        hold=False,
-    )
+    # without a spread: a delayed recall leaves a bad model running
+    return _next(plan, plan.model, rules, now, what, version=back, urgency="urgent", spread_s=0, hold=False)
 
 
 def pin(plan: Plan, version: str, devices: tuple[str, ...], now: datetime) -> Plan:

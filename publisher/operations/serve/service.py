@@ -19,17 +19,7 @@ from protocol.messages.device import Wants
 from protocol.mqtt.link import Connected, Disconnected, LinkEvent, Received
 from protocol.mqtt.paho_link import Backoff, MqttLink
 from protocol.topics import Kind
-from publisher.core.sync.reconciler import (
-    BrokerJoined,
-    BrokerLost,
-    ChunksWanted,
-    ReconcileEffect,
-    ReconcileEvent,
-    ReconcileFailed,
-    Reconciler,
-    Ticked,
-    step,
-)
+from publisher.core.sync import reconciler
 from publisher.operations.context import PublisherContext
 from publisher.operations.serve.counters import ServeCounters
 from publisher.operations.serve.effects import ReconcileEffects
@@ -46,7 +36,7 @@ class Service:
     effects: ReconcileEffects
     counters: ServeCounters = field(default_factory=ServeCounters)
     _events: SimpleQueue[LinkEvent] = field(default_factory=SimpleQueue)
-    _reconciler: Reconciler = field(default_factory=Reconciler)
+    _reconciler: reconciler.Reconciler = field(default_factory=reconciler.Reconciler)
     _disconnect_reason: str = ""
     _tick_at_s: float = 0.0
 
@@ -85,13 +75,13 @@ class Service:
                 _log.info("connected to %s", self.context.settings.broker.address)
                 self._disconnect_reason = ""
                 self.counters.reconnects += 1
-                self._step(BrokerJoined())
+                self._step(reconciler.BrokerJoined())
             case Disconnected(reason):
                 if reason != self._disconnect_reason:
                     _log.warning("%s; trying again", reason)
                 self._disconnect_reason = reason
                 self.effects.close()
-                self._step(BrokerLost())
+                self._step(reconciler.BrokerLost())
             case Received(topic, payload):
                 self._handle_message(topic, payload)
 
@@ -99,7 +89,7 @@ class Service:
         """Step the clock once per TICK_S, also under a constant stream of requests."""
         if time.monotonic() >= self._tick_at_s:
             self._tick_at_s = time.monotonic() + TICK_S
-            self._step(Ticked(self.effects.signature_left(), self.effects.abandoned_models()))
+            self._step(reconciler.Ticked(self.effects.signature_left(), self.effects.abandoned_models()))
 
     def _handle_message(self, topic: str, payload: bytes) -> None:
         address = self.context.topics.parse(topic)
@@ -112,22 +102,22 @@ class Service:
             return
         self.counters.wants += 1
         _log.info("%s misses %d chunks of %s", address.device, len(wants.chunks), address.model)
-        self._step(ChunksWanted(address.device, wants.chunks))
+        self._step(reconciler.ChunksWanted(address.device, wants.chunks))
 
-    def _step(self, event: ReconcileEvent) -> None:
+    def _step(self, event: reconciler.ReconcileEvent) -> None:
         """Step the reconciler, perform its effects, and feed their results back."""
         pending = [event]
         while pending:
-            self._reconciler, effects = step(self._reconciler, pending.pop(0), time.monotonic())
+            self._reconciler, effects = reconciler.step(self._reconciler, pending.pop(0), time.monotonic())
             for effect in effects:
                 if (outcome := self._perform(effect)) is not None:
                     pending.append(outcome)
 
-    def _perform(self, effect: ReconcileEffect) -> ReconcileEvent | None:
+    def _perform(self, effect: reconciler.ReconcileEffect) -> reconciler.ReconcileEvent | None:
         try:
             return self.effects.perform(effect, self.counters)
         except (BrokerTrouble, Busy) as later:
             _log.warning("%s; trying again later", later.message)
         except FerryError as trouble:
             _log.error("%s", trouble)  # a damaged file or a lost key needs an operator
-        return ReconcileFailed()
+        return reconciler.ReconcileFailed()
