@@ -20,8 +20,6 @@ from typing import ClassVar
 
 
 class FerryError(Exception):
-    """An error that a person can understand and act upon."""
-
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, hint: str = "") -> None:
@@ -108,8 +106,6 @@ class BlobDamaged(Damaged):
 
 
 class BrokerTrouble(FerryError):
-    """The broker cannot be used."""
-
     exit_code = 5
 
 
@@ -122,8 +118,6 @@ class BrokerRefused(BrokerTrouble):
 
 
 class GateFailed(FerryError):
-    """A release that did not pass a gate."""
-
     exit_code = 6
 
 

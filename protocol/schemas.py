@@ -22,18 +22,6 @@ from protocol.trust.bundle import Bundle
 
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-MESSAGES: Final[tuple[type[Line], ...]] = (
-    Bundle,
-    Plan,
-    Manifest,
-    Presence,
-    Status,
-    Feedback,
-    Outcome,
-    Wants,
-    InferenceRequest,
-    InferenceResponse,
-)
 PAYLOADS: Final[dict[Kind, type[Line]]] = {
     Kind.DESIRED: Bundle,
     Kind.PRESENCE: Presence,
@@ -44,6 +32,7 @@ PAYLOADS: Final[dict[Kind, type[Line]]] = {
     Kind.INPUT: InferenceRequest,
     Kind.OUTPUT: InferenceResponse,
 }
+MESSAGES: Final[tuple[type[Line], ...]] = (*PAYLOADS.values(), Plan, Manifest)
 PARAMETERS: Final = {
     "model": "the name of a model: 1 to 64 of a-z, 0-9, '-' and '_'",
     "device": "the name of a device: 1 to 64 of a-z, 0-9, '-' and '_'",

@@ -22,8 +22,6 @@ CHUNK_MAX_BYTES: Final = 65_536
 
 
 class Kind(StrEnum):
-    """What a topic carries."""
-
     DESIRED = "desired"
     CHUNK = "chunks"
     PRESENCE = "presence"
@@ -37,8 +35,6 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """One row of the table."""
-
     kind: Kind
     pattern: str
     sender: str
@@ -83,15 +79,9 @@ class Address:
 
 
 def check_name(name: str, what: str) -> str:
-    """Return `name` if it is valid as a topic level, else raise BadName about `what`.
-
-    A publish with a bad topic would be refused and repeated for ever.
-    """
+    """Return `name` if it is valid as a topic level; BadName about `what` if not."""
     if not NAME.fullmatch(name):
-        raise BadName(
-            f"{what} {name!r} cannot be part of a topic",
-            hint="use 1 to 64 of a-z, 0-9, '-' and '_'",
-        )
+        raise BadName(f"{what} {name!r} cannot be part of a topic", hint="use 1 to 64 of a-z, 0-9, '-' and '_'")
     return name
 
 
@@ -103,21 +93,18 @@ class Topics:
         self._prefix = f"{root}/{MAJOR}/"
 
     def desired(self, model: str) -> str:
-        """The signed bundle of one model."""
         return f"{self._prefix}models/{check_name(model, 'model')}/desired"
 
     def chunk(self, sha256: str) -> str:
-        """One chunk, named by the hash of its bytes (64 lower-case hex digits)."""
+        """`sha256`: of the chunk, 64 lower-case hex digits."""
         if not SHA256.fullmatch(sha256):
             raise BadName(f"{sha256[:80]!r} is not a SHA-256 in lower-case hex")
         return f"{self._prefix}chunks/{sha256}"
 
     def presence(self, device: str) -> str:
-        """Whether a device is online."""
         return f"{self._prefix}devices/{check_name(device, 'device')}/presence"
 
     def of_device(self, kind: Kind, device: str, model: str) -> str:
-        """A topic of one model on one device."""
         return f"{self._prefix}devices/{check_name(device, 'device')}/{check_name(model, 'model')}/{kind.value}"
 
     def of_every_device(self, kind: Kind) -> str:

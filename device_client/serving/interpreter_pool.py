@@ -20,13 +20,7 @@ class InterpreterPool:
     """Thread-safe. Needs no `close`: interpreters end with their last reference."""
 
     def __init__(
-        self,
-        file: ModelFile,
-        *,
-        size_max: int,
-        size: int = 1,
-        threads: int = 1,
-        delegates: Sequence[Delegate] = (),
+        self, file: ModelFile, *, size_max: int, size: int = 1, threads: int = 1, delegates: Sequence[Delegate] = ()
     ) -> None:
         """Open and warm up `size` interpreters; more on demand, up to `size_max`.
 

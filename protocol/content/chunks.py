@@ -22,8 +22,6 @@ FANOUT: Final = CHUNK_BYTES // HASH_BYTES  # 1,920
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A slice of the blob."""
-
     sha256: str
     offset: int
     size_bytes: int
@@ -58,7 +56,7 @@ def cut(path: Path) -> ChunkedBlob:
 
 
 def name(payload: bytes) -> str:
-    """The name of a chunk: the SHA-256 of its bytes in lower-case hex."""
+    """The SHA-256 of the chunk's bytes in lower-case hex."""
     return hashlib.sha256(payload).hexdigest()
 
 
@@ -77,7 +75,6 @@ def children(node: bytes) -> tuple[str, ...]:
 
 
 def leaf_count(tree: Tree) -> int:
-    """The number of slices of the blob."""
     return -(-tree.size_bytes // CHUNK_BYTES)
 
 

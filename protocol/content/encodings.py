@@ -42,10 +42,7 @@ def encode_zstd(source: Path, target: Path) -> bool:
 
 
 def decode(kind: str, packed: BinaryIO, plain: BinaryIO, *, sha256: str, size_bytes: int) -> None:
-    """Write the blob that `packed` encodes to `plain`.
-
-    Raises BlobDamaged if it exceeds `size_bytes`, or its hash is not `sha256`.
-    """
+    """Raises BlobDamaged if it exceeds `size_bytes`, or its hash is not `sha256`."""
     pieces = _DECODERS.get(kind)
     if pieces is None:
         raise BlobDamaged(f"this client does not know the encoding {kind!r}")

@@ -68,27 +68,22 @@ class FeedbackSums:
 
     @property
     def accuracy(self) -> float | None:
-        """Share of the labelled inferences that were correct, 0-1."""
         return self.correct / self.labelled if self.labelled else None
 
     @property
     def agreement(self) -> float | None:
-        """Share of the compared inferences that a shadow answered alike, 0-1."""
         return self.agreed / self.compared if self.compared else None
 
     @property
     def confidence_mean(self) -> float | None:
-        """Mean confidence, 0-1, of the inferences that came with one."""
         confident = sum(self.confidences)
         return self.confidence_millionths / CONFIDENCE_UNIT / confident if confident else None
 
     def latency_ms(self, share: float) -> float | None:
-        """Latency that `share` (0-1) of the answered inferences stayed under."""
         return percentile_ms(self.latency, share)
 
 
 def sums_of(message: Feedback) -> FeedbackSums:
-    """The sums in a message."""
     return FeedbackSums(
         **{name: getattr(message, name) for name in _COUNTS},
         classes=message.classes,
@@ -102,10 +97,7 @@ def sums_of(message: Feedback) -> FeedbackSums:
 
 
 def message_fields(sums: FeedbackSums) -> dict[str, Any]:
-    """The fields of `Feedback` that hold the sums and the figures that follow.
-
-    Classes beyond the 64 most frequent are counted under `*`, so the total stays exact.
-    """
+    """The fields of `Feedback` with the sums, 64 classes, and derived figures."""
     classes, sample = most_frequent(sums.classes), sums.sample
     return {
         **{name: getattr(sums, name) for name in _COUNTS},
@@ -128,10 +120,7 @@ def message_fields(sums: FeedbackSums) -> dict[str, Any]:
 
 
 def merge(one: Feedback, other: Feedback) -> Feedback:
-    """The message of both windows, under an id of its own.
-
-    Raises ValueError unless both are of one version and variant on one device.
-    """
+    """Raises ValueError unless both are of one version and variant on one device."""
     if _subject(one) != _subject(other):
         raise ValueError(f"a window of {_subject(one)} cannot be added to one of {_subject(other)}")
     event_id = hashlib.sha256("\0".join(sorted((one.event_id, other.event_id))).encode()).hexdigest()[:20]
@@ -177,7 +166,6 @@ def most_frequent(classes: Mapping[str, int], most: int = CLASSES_MAX) -> dict[s
 
 
 def _add_bins(one: Sequence[int], other: Sequence[int]) -> tuple[int, ...]:
-    """Adds bin by bin; an empty histogram counts as zeros."""
     return tuple(ours + theirs for ours, theirs in zip_longest(one, other, fillvalue=0))
 
 

@@ -33,10 +33,7 @@ class InputSample:
 
 
 class Profile:
-    """Measures inputs of one shape.
-
-    Without statistics a level is the plain mean, and every distance 0.
-    """
+    """Measures inputs. Without statistics: the level is a mean, the distance 0."""
 
     def __init__(self, values: int, statistics: InputStatistics | None = None) -> None:
         """`values`: of one input; statistics for another size are ignored."""
@@ -82,5 +79,4 @@ def _nonzero(std: float) -> float:
 
 
 def _bounded(figure: float) -> int:
-    """In thousandths; NaN, after an overflow, counts as the maximum."""
     return PROFILE_MAX if math.isnan(figure) else round(max(-PROFILE_MAX, min(PROFILE_MAX, figure * UNIT)))

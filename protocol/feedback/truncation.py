@@ -33,7 +33,6 @@ def truncated(window: Feedback, max_bytes: int) -> Feedback:
 
 
 def _widened(histogram: Mapping[str, int], width: int) -> dict[str, int]:
-    """Joins neighbouring buckets under the number of the middle one."""
     wide: Counter[int] = Counter()
     for index, count in histogram.items():
         wide[int(index) // width * width + width // 2] += count

@@ -1,7 +1,6 @@
 """Base of all messages: one line of JSON, frozen, bounded, with a major version.
 
-Unknown fields are ignored, so that an older reader understands a newer writer. Another
-major version is refused by its number.
+Unknown fields are ignored, so that an older reader understands a newer writer.
 """
 
 from __future__ import annotations
@@ -37,7 +36,6 @@ def _sendable(text: Any) -> Any:
 
 
 def _in_utc(at: datetime) -> datetime:
-    """The time as it will be serialised, so that what is sent equals what is read."""
     try:
         return at.astimezone(UTC).replace(microsecond=at.microsecond // 1000 * 1000)
     except OverflowError:
@@ -70,7 +68,7 @@ class Line(Frozen):
     v: int = Field(default=MAJOR, description="major version of the format; another one is refused")
 
     def to_line(self) -> bytes:
-        """One line of UTF-8 JSON, keys in the order of the class, `v` last."""
+        """Keys in the order of the class, `v` last."""
         body = self.model_dump_json(exclude_none=True, exclude={"v"}, by_alias=True)
         return f'{body[:-1]}{"," if len(body) > 2 else ""}"v":{self.v}}}'.encode()
 
@@ -94,7 +92,6 @@ class _Versioned(BaseModel):
 
 
 def _check_major(kind: str, line: bytes, major: int | None = None) -> None:
-    """Refuse another major version, also if no other field of it can be read."""
     if major is None:
         try:
             major = _Versioned.model_validate_json(line).v

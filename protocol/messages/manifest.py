@@ -54,10 +54,7 @@ class Contract(Frozen):
 
         Shapes and types count; names do not, as converters rename tensors.
         """
-        for side, ours, theirs in (
-            ("input", self.inputs, other.inputs),
-            ("output", self.outputs, other.outputs),
-        ):
+        for side, ours, theirs in (("input", self.inputs, other.inputs), ("output", self.outputs, other.outputs)):
             if len(ours) != len(theirs):
                 raise ContractDiffers(f"{len(theirs)} {side}s where earlier versions have {len(ours)}")
             for index, (old, new) in enumerate(zip(ours, theirs, strict=True)):
@@ -148,7 +145,6 @@ class Manifest(Line):
         return self
 
     def variant(self, name: str) -> Variant | None:
-        """The variant of this name, if there is one."""
         return next((variant for variant in self.variants if variant.name == name), None)
 
     def trees(self) -> tuple[Tree, ...]:
@@ -159,9 +155,5 @@ class Manifest(Line):
 
 def cheapest(encodings: tuple[Encoding, ...], known: frozenset[str], bases: frozenset[str]) -> Encoding | None:
     """The smallest encoding of a known kind whose base file, if any, is available."""
-    usable = [
-        encoding
-        for encoding in encodings
-        if encoding.kind in known and (encoding.base_sha256 is None or encoding.base_sha256 in bases)
-    ]
+    usable = [each for each in encodings if each.kind in known and each.base_sha256 in {None, *bases}]
     return min(usable, key=lambda encoding: encoding.tree.size_bytes, default=None)

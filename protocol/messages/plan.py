@@ -34,15 +34,14 @@ class Rule(Frozen):
         )
 
     def describe(self) -> str:
-        """The rule in plain English."""
-        parts = []
-        if self.devices:
-            parts.append("device " + ", ".join(self.devices[:3]) + (" …" if len(self.devices) > 3 else ""))
-        if self.groups:
-            parts.append("group " + ", ".join(self.groups[:3]) + (" …" if len(self.groups) > 3 else ""))
+        parts = [
+            f"{what} {', '.join(names[:3])}{' …' if len(names) > 3 else ''}"
+            for what, names in (("device", self.devices), ("group", self.groups))
+            if names
+        ]
         if self.percent is not None:
             parts.append(f"{self.percent:g} % of the fleet")
-        return " in ".join(parts) if parts else "every device"
+        return " in ".join(parts) or "every device"
 
 
 class RolloutStage(Frozen):
@@ -80,7 +79,7 @@ class Plan(Line):
         return None
 
     def versions(self) -> tuple[str, ...]:
-        """The versions of all rules, each once, in the order of the rules."""
+        """Each once, in the order of the rules."""
         return tuple(dict.fromkeys(rule.version for rule in self.rules))
 
     def start_delay_s(self, device: str) -> float:
@@ -90,8 +89,6 @@ class Plan(Line):
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """The plan's version for one device."""
-
     version: str
     attempt: int
     rule: str

@@ -5,6 +5,7 @@ No text or error made here contains the password.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 from urllib.parse import SplitResult, quote, unquote, urlsplit
@@ -62,10 +63,9 @@ class BrokerUrl:
 
 
 def _port(text: str, parts: SplitResult) -> int | None:
-    try:
+    port: int | None = 0
+    with suppress(ValueError):
         port = parts.port
-    except ValueError:
-        _refuse(text, "has a port that is no number from 1 to 65535")
     if port == 0:
         _refuse(text, "has a port that is no number from 1 to 65535")
     return port

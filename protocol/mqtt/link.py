@@ -34,7 +34,7 @@ class ReplyTo:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message arrived. `retained`: the broker had stored it."""
+    """`retained`: the broker had stored it."""
 
     topic: str
     payload: bytes
@@ -84,7 +84,7 @@ class Link(Protocol):
         """
 
     def subscribe(self, topics: Sequence[str], *, qos: int) -> None:
-        """Subscribe; retained messages come first. Lost with the connection."""
+        """Subscribe; retained messages come first, also if it is repeated."""
 
     def unsubscribe(self, topics: Sequence[str]) -> None:
         """End subscriptions."""
@@ -92,5 +92,6 @@ class Link(Protocol):
     def sweep(self, topics: Sequence[str]) -> None:
         """Fetch retained messages of exact topics once; `SweepCompleted` follows.
 
-        SUBSCRIBE and UNSUBSCRIBE at once: on each broker measured, UNSUBACK came last.
+        Lost with the connection; ends subscriptions to the same topics. SUBSCRIBE and
+        UNSUBSCRIBE at once: on each broker measured, UNSUBACK came last.
         """

@@ -1,7 +1,6 @@
 """A socket that skips MQTT messages over a size limit, so that they take no memory.
 
-An MQTT library reads a packet as a whole, and only MQTT 5 lets a client announce a
-limit. So packet lengths are checked here, below the library.
+An MQTT library reads packets whole, and only MQTT 5 lets a client announce a limit.
 """
 
 from __future__ import annotations
@@ -110,7 +109,6 @@ class PacketSizeGuard:
         self._prefix.clear()
 
     def send(self, data: bytes | bytearray) -> int:
-        """Write like a socket. Raises OSError."""
         try:
             return self._sock.send(data)
         except BlockingIOError:
@@ -129,13 +127,10 @@ class PacketSizeGuard:
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def close(self) -> None:
-        """Close the socket."""
         self._sock.close()
 
     def fileno(self) -> int:
-        """The socket's descriptor, for a selector."""
         return self._sock.fileno()
 
     def setblocking(self, flag: bool) -> None:
-        """Set the socket's mode."""
         self._sock.setblocking(flag)

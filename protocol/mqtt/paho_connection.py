@@ -55,8 +55,6 @@ class Will:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
-    """What all connections of a link have in common."""
-
     url: BrokerUrl
     client_id: str
     tls: ssl.SSLContext | None
@@ -76,8 +74,6 @@ class ConnectionEnd:
 
 
 class PahoConnection:
-    """One connection, with its own paho client and clean session."""
-
     def __init__(
         self, settings: ConnectionSettings, *, mqtt5: bool, queue: SendQueue, emit: Callable[[LinkEvent], None]
     ) -> None:
@@ -190,10 +186,8 @@ class PahoConnection:
 
     def _acknowledge_skipped(self, guard: PacketSizeGuard) -> None:
         for skipped in guard.take_skipped():
-            limit = PACKET_MAX_BYTES
-            _log.warning(
-                "%s: %s has %d bytes, over %d; dropped", self._url.address, skipped.topic, skipped.size_bytes, limit
-            )
+            size, limit = skipped.size_bytes, PACKET_MAX_BYTES
+            _log.warning("%s: %s has %d bytes, over %d; dropped", self._url.address, skipped.topic, size, limit)
             if skipped.packet_id:
                 self._client.ack(skipped.packet_id, 1)  # or they fill the broker's window
 
@@ -290,11 +284,10 @@ class PahoConnection:
 
 
 class _GuardedClient(paho.Client):
-    """paho's client on a guarded socket.
+    """Overrides a private method, as paho has no public way to pass a socket.
 
-    Overrides a private method, as paho has no public way to pass a socket; pinned and
-    tested in tests/unit/protocol/mqtt/test_paho_create_socket.py. TLS is ours too,
-    since paho leaves the socket of a failed handshake open.
+    Tested in test_paho_create_socket.py. TLS is ours too, as paho leaves the socket of
+    a failed handshake open.
     """
 
     tls: ssl.SSLContext | None = None

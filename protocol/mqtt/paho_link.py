@@ -53,10 +53,7 @@ class MqttLink:
         backoff: Backoff | None = None,
         mqtt5: bool = True,
     ) -> None:
-        """`mqtt5=False` never tries MQTT 5.
-
-        Raises BadSettings for unusable TLS files, BadName for the will's topic.
-        """
+        """Raises BadSettings for unusable TLS files, BadName for the will's topic."""
         if will:
             _check_topic(will.topic)
         self._backoff = backoff or Backoff()
@@ -73,7 +70,6 @@ class MqttLink:
         self._sink: Sink | None = sink
 
     def start(self) -> None:
-        """Connect in the background, and stay connected until `stop`."""
         with self._start_stop_lock:
             if not self._started and self._stop_by_s is None:
                 self._started = True
@@ -109,19 +105,12 @@ class MqttLink:
         return self._queue.publish(topic, bytes(payload), qos, retain, bytes(correlation))
 
     def subscribe(self, topics: Sequence[str], *, qos: int) -> None:
-        """Subscribe; retained messages come first, and again when it is repeated."""
         self._queue.request("subscribe", tuple(topics), qos)
 
     def unsubscribe(self, topics: Sequence[str]) -> None:
-        """End subscriptions."""
         self._queue.request("unsubscribe", tuple(topics))
 
     def sweep(self, topics: Sequence[str]) -> None:
-        """Fetch the retained messages of exact topics once.
-
-        `SweepCompleted` follows, unless the connection is lost: then it must be
-        repeated. A subscription to the same topics ends too.
-        """
         self._queue.request("sweep", tuple(topics))
 
     # --- the thread
@@ -147,10 +136,7 @@ class MqttLink:
             self._wakeup.clear()
 
     def _connect_once(self) -> tuple[ConnectionEnd, bool]:
-        """Run one connection, by MQTT 3.1.1 if the broker does not speak 5.
-
-        After a refused version, MQTT 5 is not tried again; no answer may be a restart.
-        """
+        """Run one connection, by MQTT 3.1.1 if the broker does not speak 5."""
         if self._mqtt5:
             end, accepted = self._run_connection(mqtt5=True)
             self._mqtt5 = not end.bad_version

@@ -49,7 +49,6 @@ _PUBLISH_REFUSALS: Final = {
 
 
 def of_failure(url: BrokerUrl, failed: OSError) -> str:
-    """Why a connection failed or was lost."""
     match failed:
         case socket.gaierror():
             return f"the host {url.host} is not known ({failed.strerror})"
@@ -67,7 +66,6 @@ def of_failure(url: BrokerUrl, failed: OSError) -> str:
 
 
 def of_refusal(url: BrokerUrl, code: int) -> str:
-    """Why a broker refused the connection, from its reason code."""
     if code in (_BAD_CREDENTIALS, _NOT_AUTHORIZED):
         if url.user is None:
             return f"{url.address} wants a user and a password"
@@ -76,12 +74,10 @@ def of_refusal(url: BrokerUrl, code: int) -> str:
 
 
 def of_disconnect(url: BrokerUrl, code: int) -> str:
-    """Why a broker closed the connection, from its reason code."""
     return f"{url.address} {_DISCONNECTS.get(code, f'hung up (code 0x{code:02x})')}"
 
 
 def of_refused_publish(code: int) -> str:
-    """Why a broker refused a message."""
     return _PUBLISH_REFUSALS.get(code, f"the broker refused the message (code 0x{code:02x})")
 
 

@@ -42,10 +42,7 @@ class SendQueue:
         self._overflowed = False
 
     def publish(self, topic: str, payload: bytes, qos: int, retain: bool, correlation: bytes = b"") -> int:
-        """Add a message and return its receipt.
-
-        At QoS 0 it is dropped when there is no connection or no room.
-        """
+        """Add a message; at QoS 0 it is dropped without a connection or room."""
         with self._lock:
             message = Outgoing(next(self._orders), topic, payload, qos, retain, correlation)
             if qos:
@@ -86,7 +83,6 @@ class SendQueue:
             return self._unacknowledged.settle(receipt)
 
     def came_online(self) -> None:
-        """The broker accepted a connection."""
         with self._lock:
             self._online = True
 

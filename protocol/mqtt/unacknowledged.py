@@ -34,19 +34,15 @@ class Unacknowledged:
 
     @property
     def sent(self) -> int:
-        """The number of messages in flight."""
         return len(self._sent)
 
     def add(self, message: Outgoing) -> None:
-        """Append a message."""
         self._waiting.append(message)
 
     def next_receipt(self) -> int | None:
-        """The receipt of the message to send next."""
         return self._waiting[0].receipt if self._waiting else None
 
     def send_next(self) -> Outgoing:
-        """Take the message to send next; it counts as in flight."""
         message = self._waiting.popleft()
         self._sent[message.receipt] = message
         return message

@@ -32,11 +32,9 @@ class Wakeup:
                 self._set = False
 
     def register(self, selector: selectors.BaseSelector) -> None:
-        """Add the flag to a selector."""
         selector.register(self._receiver, selectors.EVENT_READ)
 
     def wait(self, timeout_s: float) -> None:
-        """Wait until the flag is set, at most `timeout_s`."""
         with selectors.DefaultSelector() as selector:
             self.register(selector)
             selector.select(timeout_s)

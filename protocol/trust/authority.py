@@ -49,19 +49,18 @@ class Authority:
 
     @property
     def root(self) -> bytes:
-        """The newest root, with which a device is enrolled."""
         return self.metadata[f"{root_version(self.metadata)}.root.json"]
 
     def publish(self, plan: Plan, manifests: Sequence[Manifest], now: datetime) -> tuple[Authority, bytes]:
-        """Sign a plan with its manifests; return the new authority and the bundle.
+        """Return the new authority, and the signed bundle of a plan and its manifests.
 
-        Raises BadInput for a missing manifest or a long bundle, MissingPart without a
-        key.
+        Raises BadInput for a lacking manifest or a long bundle, MissingPart for a key.
         """
         files = target_files(plan, manifests)
         signed = Targets(targets={path: TargetFile.from_data(path, data, ["sha256"]) for path, data in files.items()})
         editor = self._editor(now)
-        editor.sign_targets(role_of(plan.model), signed, editor.delegation(plan.model))
+        editor.delegate(plan.model)
+        editor.sign_targets(role_of(plan.model), signed)
         editor.sign_snapshot()
         after = replace(self, metadata=editor.files)
         return after, after._bundle(plan.model, files)
@@ -93,13 +92,11 @@ class Authority:
         return replace(self, metadata=editor.files, signers=signers)
 
     def expiries(self) -> dict[str, datetime]:
-        """The expiry of each role's signature."""
         roles = sorted(name.removesuffix(".json") for name in self.metadata if not name.endswith(".root.json"))
         signed = {role: signed_part(self.metadata[f"{role}.json"]) for role in roles}
         return {"root": newest_root(self.metadata).expires} | {role: part.expires for role, part in signed.items()}
 
     def key_ids(self, role: str) -> frozenset[str]:
-        """The ids of the keys that may sign for a role now."""
         return frozenset(delegation_of(self.metadata, role).keyids)
 
     def _editor(self, now: datetime) -> MetadataEditor:

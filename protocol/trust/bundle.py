@@ -64,7 +64,6 @@ def role_of(model: str) -> str:
 
 
 def plan_path(model: str) -> str:
-    """The target path of a model's plan."""
     return f"{model}/plan.json"
 
 

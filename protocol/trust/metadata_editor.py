@@ -1,7 +1,4 @@
-"""Edits a set of metadata files role by role, each signed as its delegation asks.
-
-Holds no key and reads no clock.
-"""
+"""Edits metadata files by role, each signed as its delegation asks. Reads no clock."""
 
 from __future__ import annotations
 
@@ -46,7 +43,6 @@ class Lifetimes:
     timestamp_days: int = 30
 
     def of(self, role: str) -> timedelta:
-        """The lifetime of one role's signature."""
         days = {"root": self.root_days, "snapshot": self.snapshot_days, "timestamp": self.timestamp_days}
         return timedelta(days=days.get(role, self.targets_days))
 
@@ -61,17 +57,16 @@ class MetadataEditor:
         self._now = now.astimezone(UTC)
 
     def create_root(self, root_threshold: int) -> None:
-        """Create the first root and empty targets."""
         root = Root(consistent_snapshot=True)
         for role in TOP_ROLES:
             for signer in self._signers(role):
                 root.add_key(signer.public_key, role)
         _set_threshold(root.roles["root"], root_threshold, "root")
-        self._sign_root(root, root.roles["root"])
-        self.sign_targets("targets", Targets(), root.roles["targets"])
+        self._put("root", root, root.roles["root"])
+        self.sign_targets("targets", Targets())
 
-    def delegation(self, model: str) -> Role:
-        """The delegation of a model's role; created if the model is new."""
+    def delegate(self, model: str) -> None:
+        """Delegate to the model's role, if the model is new."""
         targets, role = self._targets("targets"), role_of(model)
         delegations = targets.delegations or Delegations(keys={}, roles={})
         if delegations.roles is not None and role not in delegations.roles:
@@ -79,32 +74,27 @@ class MetadataEditor:
             targets.delegations = delegations
             for signer in self._signers(role):
                 targets.add_key(signer.public_key, role)
-            self._resign_targets(targets)
-        return targets.get_delegated_role(role)
+            self.sign_targets("targets", targets)
 
-    def sign_targets(self, role: str, signed: Targets, delegated: Role) -> None:
-        """Sign the targets of a role as its next version."""
+    def sign_targets(self, role: str, signed: Targets) -> None:
         signed.version = self._next_version(role)
-        self._put(role, signed, [delegated])
+        self._put(role, signed)
 
     def sign_snapshot(self) -> None:
         """Sign a snapshot of all files, and a timestamp for it."""
         meta = {name: _meta_file(data) for name, data in self.files.items() if _is_targets(name)}
-        self._put("snapshot", Snapshot(version=self._next_version("snapshot"), meta=meta), [self._role("snapshot")])
+        self._put("snapshot", Snapshot(version=self._next_version("snapshot"), meta=meta))
         self.sign_timestamp()
 
     def sign_timestamp(self) -> None:
-        """Sign a new timestamp for the snapshot."""
-        signed = Timestamp(
-            version=self._next_version("timestamp"), snapshot_meta=_meta_file(self.files["snapshot.json"])
-        )
-        self._put("timestamp", signed, [self._role("timestamp")])
+        meta = _meta_file(self.files["snapshot.json"])
+        self._put("timestamp", Timestamp(version=self._next_version("timestamp"), snapshot_meta=meta))
 
     def renew_expiring(self) -> bool:
         """Renew targets roles that expire soon; return whether a snapshot is due."""
         expiring = [name.removesuffix(".json") for name in self.files if _is_targets(name) and self._expires_soon(name)]
         for role in expiring:
-            self.sign_targets(role, self._targets(role), self._role(role))
+            self.sign_targets(role, self._targets(role))
         return bool(expiring) or self._expires_soon("snapshot.json")
 
     def replace_keys(self, role: str, fresh: Sequence[Signer], threshold: int | None) -> None:
@@ -114,24 +104,19 @@ class MetadataEditor:
         else:
             targets = self._targets("targets")
             _swap_keys(targets, targets.get_delegated_role(role), role, fresh, threshold)
-            self._resign_targets(targets)
+            self.sign_targets("targets", targets)
         if role not in ("root", "snapshot", "timestamp"):
-            self.sign_targets(role, self._targets(role), self._role(role))
+            self.sign_targets(role, self._targets(role))
 
     def _replace_top_keys(self, role: str, fresh: Sequence[Signer], threshold: int | None) -> None:
         root, before = newest_root(self.files), newest_root(self.files).roles["root"]
         _swap_keys(root, root.roles[role], role, fresh, threshold)
         root.version += 1
-        self._sign_root(root, before)
+        self._put("root", root, before, root.roles["root"])
 
-    def _sign_root(self, root: Root, before: Role) -> None:
-        self._put("root", root, [before, root.roles["root"]])
-
-    def _resign_targets(self, targets: Targets) -> None:
-        self.sign_targets("targets", targets, self._role("targets"))
-
-    def _put(self, role: str, signed: Signed, delegated: Collection[Role]) -> None:
+    def _put(self, role: str, signed: Signed, *delegated: Role) -> None:
         """Sign with the keys that each delegation requires, and store the file."""
+        delegated = delegated or (delegation_of(self.files, role),)
         signed.expires = self._now + self._lifetimes.of(role)
         metadata: Metadata[Any] = Metadata(signed)
         available = {signer.public_key.keyid: signer for signer in self._signers(role)}
@@ -141,9 +126,6 @@ class MetadataEditor:
             metadata.sign(available[keyid], append=True)
         name = f"{signed.version}.root.json" if role == "root" else f"{role}.json"
         self.files[name] = metadata.to_bytes(_COMPACT)
-
-    def _role(self, role: str) -> Role:
-        return delegation_of(self.files, role)
 
     def _targets(self, role: str) -> Targets:
         return Metadata[Targets].from_bytes(self.files[f"{role}.json"]).signed
@@ -158,22 +140,19 @@ class MetadataEditor:
 
 
 def newest_root(files: Mapping[str, bytes]) -> Root:
-    """The current root."""
     return Metadata[Root].from_bytes(files[f"{root_version(files)}.root.json"]).signed
 
 
 def root_version(files: Mapping[str, bytes]) -> int:
-    """The version of the current root."""
     return max(int(name.partition(".")[0]) for name in files if name.endswith(".root.json"))
 
 
 def version_of(files: Mapping[str, bytes], role: str) -> int:
-    """The version of a role other than the root."""
+    """For a role other than the root."""
     return signed_part(files[f"{role}.json"]).version
 
 
 def delegation_of(files: Mapping[str, bytes], role: str) -> Role:
-    """The keys of a role, and its threshold."""
     if role in TOP_ROLES:
         return newest_root(files).roles[role]
     return Metadata[Targets].from_bytes(files["targets.json"]).signed.get_delegated_role(role)

@@ -71,8 +71,6 @@ def verify(
 
 
 class _FromBundle(FetcherInterface):
-    """Serves python-tuf from the bundle; a file that it lacks is a 404."""
-
     def __init__(self, parts: Bundle) -> None:
         self._parts = parts
 
@@ -100,21 +98,17 @@ def _updater(folder: Path, parts: Bundle, root: bytes, reference_time: datetime)
 
 
 def _checked_targets(updater: Updater, parts: Bundle) -> dict[str, bytes]:
-    """The files of the bundle, each verified to be signed for this model."""
     updater.refresh()
-    return {path: _checked_target(updater, path, content.encode()) for path, content in parts.targets.items()}
-
-
-def _checked_target(updater: Updater, path: str, content: bytes) -> bytes:
-    signed = updater.get_targetinfo(path)
-    if signed is None:
-        raise SignatureRefused(f"nobody who may sign for it has signed {path}", hint=_CHECK_WRITERS)
-    signed.verify_length_and_hashes(content)
-    return content
+    targets = {path: content.encode() for path, content in parts.targets.items()}
+    for path, content in targets.items():
+        signed = updater.get_targetinfo(path)
+        if signed is None:
+            raise SignatureRefused(f"nobody who may sign for it has signed {path}", hint=_CHECK_WRITERS)
+        signed.verify_length_and_hashes(content)
+    return targets
 
 
 def _parse(targets: Mapping[str, bytes], model: str) -> tuple[Plan, dict[str, Manifest]]:
-    """Parse the plan and its manifests, which may be in a newer format."""
     try:
         plan = Plan.from_line(_named(targets, plan_path(model)), max_bytes=BUNDLE_MAX_BYTES)
         manifests = {
@@ -141,7 +135,6 @@ def _named(targets: Mapping[str, bytes], path: str) -> bytes:
 
 @contextmanager
 def _translated_errors(parts: Bundle, trusted: Mapping[str, bytes]) -> Iterator[None]:
-    """Translate the errors of python-tuf."""
     of = f"the bundle of {parts.model!r}"
     try:
         yield
@@ -175,7 +168,7 @@ def _translated_errors(parts: Bundle, trusted: Mapping[str, bytes]) -> Iterator[
 
 
 def _regress(parts: Bundle, trusted: Mapping[str, bytes]) -> str:
-    """The first role with a lower version, for the message only, or an empty text."""
+    """The first role with a lower version, or an empty text."""
     for role in ("timestamp", "snapshot", "targets", role_of(parts.model)):
         offered = next((text for name, text in parts.metadata.items() if name.endswith(f"{role}.json")), None)
         known = trusted.get(f"{role}.json")

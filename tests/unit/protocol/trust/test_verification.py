@@ -430,7 +430,7 @@ def test_a_signed_manifest_that_speaks_of_another_version_is_refused() -> None:
     files = target_files(plan, manifests_of(plan)) | {"digits/manifest-1.0.0.json": a_manifest("2.0.0").to_line()}
     signed = Targets(targets={path: TargetFile.from_data(path, data, ["sha256"]) for path, data in files.items()})
     editor = MetadataEditor(authority.metadata, authority.signers, Lifetimes(), NOON)
-    editor.sign_targets(role_of("digits"), signed, editor.delegation("digits"))
+    editor.sign_targets(role_of("digits"), signed)
     editor.sign_snapshot()
     bundle = replace(authority, metadata=editor.files)._bundle("digits", files)
     Device(authority.root).refuses(bundle, BundleMalformed, "manifest of digits 1.0.0 speaks of digits 2.0.0")
