@@ -61,9 +61,7 @@ class SendWants:
 
 @dataclass(frozen=True, slots=True)
 class Prove:
-    """Try the candidate in a limited child process; `ProofEnded` or `ProofNotTried`
-    answers.
-    """
+    """Try the candidate in a child process; `ProofEnded` or `ProofNotTried` answers."""
 
     target: Target
     limits: ProofLimits
@@ -84,9 +82,7 @@ class StopTrial:
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """Serve this model; `ModelFailed` if it cannot be opened, and the old one still
-    serves.
-    """
+    """Serve this model; the old one serves on if it cannot be opened: `ModelFailed`."""
 
     model: Installed
 
@@ -113,20 +109,16 @@ class Announce:
     refit: int = 0  # number of the change of variant; 0 for the version itself
 
 
-Effect = (
-    TakeReadings
-    | TakeTally
-    | OpenBlob
-    | RecheckBlob
-    | FinishBlob
-    | SweepChunks
-    | SendWants
-    | Prove
-    | StartShadow
-    | StopTrial
-    | Swap
-    | KeepOnly
-    | Announce
-)
+def outcome_of(
+    target: Target, kind: OutcomeKind, from_version: str | None, reason: str, evidence: Evidence, refit: int = 0
+) -> Announce:
+    """The outcome of a target that was not adopted."""
+    version, variant, sequence = target.version, target.variant.name, target.plan_sequence
+    return Announce(kind, version, variant, from_version, reason, sequence, target.attempt, evidence, refit)
+
+
+FileEffect = OpenBlob | RecheckBlob | FinishBlob | KeepOnly
+TrialEffect = TakeTally | Prove | StartShadow | StopTrial | Swap
+Effect = TakeReadings | SweepChunks | SendWants | FileEffect | TrialEffect | Announce
 Effects = tuple[Effect, ...]
 Step = tuple[State, Effects]  # the next state, and what to do

@@ -140,44 +140,23 @@ class ProofNotTried:
 
 @dataclass(frozen=True, slots=True)
 class TallyTaken:
-    """The counts of live model and shadow so far.
-
-    `held`: why the application holds updates; empty where it does not.
-    """
+    """The counts of live model and shadow so far."""
 
     tally: Tally
-    held: str = ""
+    held: str = ""  # why the application holds updates; empty where it does not
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFailed:
-    """A model could not be opened: the live one, the new one at its swap or a shadow.
-
-    `damaged`: its file is no longer the one that was signed: the disk is to blame.
-    """
+    """A model could not be opened: the live one, a new one at its swap or a shadow."""
 
     sha256: str
     reason: str
-    damaged: bool = False
+    damaged: bool = False  # the file is no longer the one that was signed: the disk is to blame
 
 
+DownloadEvent = BlobOpened | BlobReady | BlobBroken | DiskFailed | ChunkKept | ChunkCorrupt | ChunksSwept
+TrialEvent = ProofEnded | ProofNotTried | TallyTaken | ModelFailed
 Event = (
-    Started
-    | LinkUp
-    | LinkDown
-    | PlanTrusted
-    | PlanRefused
-    | ReadingsTaken
-    | TimePassed
-    | BlobOpened
-    | BlobReady
-    | BlobBroken
-    | DiskFailed
-    | ChunkKept
-    | ChunkCorrupt
-    | ChunksSwept
-    | ProofEnded
-    | ProofNotTried
-    | TallyTaken
-    | ModelFailed
+    Started | LinkUp | LinkDown | PlanTrusted | PlanRefused | ReadingsTaken | TimePassed | DownloadEvent | TrialEvent
 )

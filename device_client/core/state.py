@@ -1,8 +1,7 @@
-"""The state of one model on one device: `Device`, which is saved, and `Moment`, which
-is not.
+"""The state of one model on one device: `Device` is saved, `Moment` is not.
 
 `Device` is saved before any effect is performed and survives a power cut. `Moment` is
-lost with the process; the event `Started` builds a new one. Nothing here decides.
+lost with the process; the event `Started` builds a new one.
 """
 
 from __future__ import annotations
@@ -74,11 +73,9 @@ class Installed(Frozen):
 
     @property
     def version(self) -> str:
-        """The version of the manifest."""
         return self.manifest.version
 
     def takes_more_memory_than(self, variant: Variant) -> bool:
-        """By the manifests of both."""
         return self.variant.requires.memory_bytes > variant.requires.memory_bytes
 
     def because(self) -> str:
@@ -87,10 +84,7 @@ class Installed(Frozen):
 
 
 class Target(Frozen):
-    """The variant of a version that the device is about to fetch or is trying.
-
-    `recalled`: it was committed on this device before; its file may still be here.
-    """
+    """The variant of a version that the device is about to fetch or is trying."""
 
     manifest: Manifest
     variant: Variant
@@ -99,16 +93,14 @@ class Target(Frozen):
     attempt: int
     plan_sequence: int
     choice: Text
-    recalled: bool = False
+    recalled: bool = False  # committed on this device before; its file may still be here
     restarts: int = 0
 
     @property
     def version(self) -> str:
-        """The version of the manifest."""
         return self.manifest.version
 
     def installed(self, latency_ms: float | None = None) -> Installed:
-        """The same file once it serves."""
         choice = self.choice if len(self.manifest.variants) > 1 else ""
         return Installed(manifest=self.manifest, variant=self.variant, choice=choice, latency_ms=latency_ms)
 
@@ -122,27 +114,17 @@ class Refusal(Frozen):
 
 
 class Finding(Frozen):
-    """What this device found against one variant of a version.
-
-    `latency_ms`: the median of its proof, where the variant was too slow; None where it
-    failed its trial.
-    """
+    """What this device found against one variant of a version."""
 
     version: str
     variant: str
     attempt: int
     reason: Text
-    latency_ms: float | None = None
+    latency_ms: float | None = None  # median of its proof if it was too slow; None if it failed its trial
 
 
 class Device(Frozen):
-    """The remembered state of one model on one device; the field names are those saved.
-
-    `refit`: why another variant of the live version is wanted; empty when none is.
-    While that variant is on probation, `previous` is the variant it replaced and
-    `behind` the version before. `refits`: changes of variant begun since the version
-    came.
-    """
+    """The remembered state of one model on one device; field names are those saved."""
 
     phase: Phase = Phase.IDLE
     reason: Text = "no plan has been seen yet"
@@ -151,16 +133,16 @@ class Device(Frozen):
     target: Target | None = None
     plan: Plan | None = None
     manifests: dict[str, Manifest] = Field(default_factory=dict)
-    behind: Installed | None = None
+    behind: Installed | None = None  # the version before, while `previous` is a variant of the live one
     refusals: tuple[Refusal, ...] = ()
     findings: tuple[Finding, ...] = ()
-    refit: str = ""
-    refits: int = 0
+    refit: str = ""  # why another variant of the live version is wanted; empty when none is
+    refits: int = 0  # changes of variant begun since the version came
     committed: tuple[str, ...] = ()
     evidence: Evidence = Evidence()
 
     def becomes(self, **changes: Any) -> Self:
-        """The same device with some fields changed; a long reason is truncated."""
+        """The device with some fields changed; a long reason is truncated."""
         if "reason" in changes:
             changes["reason"] = _TEXT.validate_python(changes["reason"])
         return self.model_copy(update=changes)
@@ -178,14 +160,14 @@ class Device(Frozen):
         """The findings about this version; a newer attempt starts without any."""
         return tuple(each for each in self.findings if each.version == version and each.attempt >= attempt)
 
-    def finds(self, finding: Finding) -> tuple[Finding, ...]:
+    def finds(self, target: Target, reason: str, latency_ms: float | None) -> tuple[Finding, ...]:
         """The findings with one more; the oldest is dropped when there are too many."""
-        of = (finding.version, finding.variant)
-        others = tuple(each for each in self.findings if (each.version, each.variant) != of)
-        return (*others, finding)[-FINDINGS_KEPT:]
+        version, variant = target.version, target.variant.name
+        others = tuple(each for each in self.findings if (each.version, each.variant) != (version, variant))
+        found = Finding(version=version, variant=variant, attempt=target.attempt, reason=reason, latency_ms=latency_ms)
+        return (*others, found)[-FINDINGS_KEPT:]
 
     def has_file(self, sha256: str) -> bool:
-        """Whether the file belongs to an installed version."""
         return any(installed.variant.sha256 == sha256 for installed in self.installed())
 
     def relieved_by(self, variant: Variant) -> bool:
@@ -193,7 +175,6 @@ class Device(Frozen):
         return bool(self.refit) and self.live is not None and self.live.takes_more_memory_than(variant)
 
     def installed(self) -> tuple[Installed, ...]:
-        """Live, previous and behind, those that exist."""
         return tuple(installed for installed in (self.live, self.previous, self.behind) if installed is not None)
 
     def files(self) -> tuple[str, ...]:
@@ -232,16 +213,12 @@ class Assigned:
 
 @dataclass(frozen=True, slots=True)
 class CheckHistory:
-    """What one check of conditions and strategy hands to the next.
+    """What one check of conditions and strategy hands to the next."""
 
-    `crossed`: conditions whose limit was crossed (hysteresis). `interval_s`: between
-    two checks, where the strategy varies it.
-    """
-
-    crossed: frozenset[str] = frozenset()
+    crossed: frozenset[str] = frozenset()  # conditions whose limit was crossed, for hysteresis
     checked_at_s: float | None = None
     allowed_since_s: float | None = None
-    interval_s: float | None = None
+    interval_s: float | None = None  # between two checks, where the strategy varies it
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,12 +263,10 @@ class Moment:
 
     @property
     def download(self) -> Download | None:
-        """The blob under way, while fetching."""
         return self.activity if isinstance(self.activity, Download) else None
 
     @property
     def next_check_s(self) -> float | None:
-        """When to check again, while waiting."""
         return self.activity.next_check_s if isinstance(self.activity, Waiting) else None
 
 
@@ -303,23 +278,16 @@ class State:
     moment: Moment = field(default_factory=Moment)
 
     def with_device(self, **changes: Any) -> State:
-        """The same state with some remembered fields changed."""
         return State(self.device.becomes(**changes), self.moment)
 
     def with_moment(self, **changes: Any) -> State:
-        """The same state with some fields of the moment changed."""
         return State(self.device, replace(self.moment, **changes))
 
     def waits_until(self, next_check_s: float | None) -> State:
-        """The same state, to be checked again then."""
         return self.with_moment(activity=Waiting(next_check_s))
 
     def enters(self, phase: Phase, reason: str, now_s: float, **device_changes: Any) -> State:
         """The state in another phase, with a new activity."""
         device = self.device.becomes(phase=phase, reason=reason, **device_changes)
-        activity: Activity = None
-        if phase in WAITING:
-            activity = Waiting()
-        elif phase in COMPARING:
-            activity = Comparing(now_s, now_s)
+        activity = Waiting() if phase in WAITING else Comparing(now_s, now_s) if phase in COMPARING else None
         return State(device, replace(self.moment, activity=activity))

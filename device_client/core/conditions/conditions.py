@@ -18,16 +18,12 @@ from protocol.sizes import size_text
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether an update is allowed, and why.
-
-    `crossed`: conditions whose limit was crossed, for the next query. `opens_in_s`:
-    until the hours for updates begin, where they are closed.
-    """
+    """Whether an update is allowed, and why."""
 
     allowed: bool
     reason: str
-    crossed: frozenset[str] = frozenset()
-    opens_in_s: float | None = None
+    crossed: frozenset[str] = frozenset()  # conditions whose limit was crossed, for the next query
+    opens_in_s: float | None = None  # until the hours for updates begin, where they are closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +66,6 @@ def judge(query: ConditionQuery, *, urgent: bool, because: str = "urgent") -> Ve
 
 
 def hold(query: ConditionQuery) -> Verdict:
-    """The application holds no updates."""
     if query.readings.held:
         return Verdict(False, f"the application holds updates: {query.readings.held}")
     return Verdict(True, "the application does not hold updates")
@@ -93,59 +88,41 @@ def voltage(query: ConditionQuery) -> Verdict:
 
 
 def battery(query: ConditionQuery) -> Verdict:
-    """Mains power, or enough battery."""
     percent, limits = query.readings.battery_percent, query.thresholds
     if query.readings.on_mains is True:
         return Verdict(True, "on mains power")
-    if isinstance(percent, Unknown):
-        return _unknown("battery", "battery", percent, query)
     back = min(limits.battery_hysteresis_percent, 100.0 - limits.battery_min_percent)  # a full battery is enough
-    floor = Limit("battery", "battery", limits.battery_min_percent, back, _percent)
-    return floor.under(percent, query.crossed)
+    return Limit("battery", "battery", limits.battery_min_percent, back, _percent).under(percent, query)
 
 
 def memory(query: ConditionQuery) -> Verdict:
-    """Room for the candidate beside the live model."""
     free, limits = query.readings.memory_free_bytes, query.thresholds
-    if isinstance(free, Unknown):
-        return _unknown("memory", "free memory", free, query)
     needed = query.needs.memory_bytes
     floor = needed if query.needs.relieves else max(limits.memory_min_bytes, needed)
-    return Limit("memory", "free memory", floor, limits.memory_hysteresis_bytes, size_text).under(free, query.crossed)
+    return Limit("memory", "free memory", floor, limits.memory_hysteresis_bytes, size_text).under(free, query)
 
 
 def disk(query: ConditionQuery) -> Verdict:
     """Room for the download and its file, beside the margin of the settings."""
     free, limits = query.readings.disk_free_bytes, query.thresholds
-    if isinstance(free, Unknown):
-        return _unknown("disk", "free disk", free, query)
     floor = limits.disk_min_bytes + query.needs.disk_bytes
-    return Limit("disk", "free disk", floor, limits.disk_hysteresis_bytes, size_text).under(free, query.crossed)
+    return Limit("disk", "free disk", floor, limits.disk_hysteresis_bytes, size_text).under(free, query)
 
 
 def cpu(query: ConditionQuery) -> Verdict:
-    """The application has priority."""
-    load, limits = query.readings.cpu_percent, query.thresholds
-    if isinstance(load, Unknown):
-        return _unknown("cpu", "CPU load", load, query)
+    limits = query.thresholds
     back = min(limits.cpu_hysteresis_percent, limits.cpu_max_percent / 2)
-    ceiling = Limit("cpu", "CPU load", limits.cpu_max_percent, back, _percent)
-    return ceiling.over(load, query.crossed)
+    return Limit("cpu", "CPU load", limits.cpu_max_percent, back, _percent).over(query.readings.cpu_percent, query)
 
 
 def temperature(query: ConditionQuery) -> Verdict:
     """A hot board throttles; a trial would measure the heat."""
-    degrees, limits = query.readings.temperature_c, query.thresholds
-    if isinstance(degrees, Unknown):
-        return _unknown("temperature", "temperature", degrees, query)
-    ceiling = Limit(
-        "temperature", "temperature", limits.temperature_max_c, limits.temperature_hysteresis_c, "{:.0f} °C".format
-    )
-    return ceiling.over(degrees, query.crossed)
+    most, back = query.thresholds.temperature_max_c, query.thresholds.temperature_hysteresis_c
+    ceiling = Limit("temperature", "temperature", most, back, "{:.0f} °C".format)
+    return ceiling.over(query.readings.temperature_c, query)
 
 
 def metering(query: ConditionQuery) -> Verdict:
-    """No metered link, unless the settings allow it."""
     if query.thresholds.metered_allowed:
         return Verdict(True, "metered links are allowed")
     if isinstance(query.readings.metered, Unknown):
@@ -158,25 +135,21 @@ def metering(query: ConditionQuery) -> Verdict:
 
 def signal(query: ConditionQuery) -> Verdict:
     """Weak Wi-Fi loses packets and costs power. Other links have no signal."""
-    dbm, limits, kind = query.readings.wifi_signal_dbm, query.thresholds, query.readings.link_kind
+    limits, kind = query.thresholds, query.readings.link_kind
     if not isinstance(kind, Unknown) and kind != "wifi":
         return Verdict(True, f"the link is {kind}")
-    if isinstance(dbm, Unknown):
-        return _unknown("signal", "Wi-Fi signal", dbm, query)
-    floor = Limit(
-        "signal", "Wi-Fi signal", limits.wifi_signal_min_dbm, limits.wifi_signal_hysteresis_dbm, "{:.0f} dBm".format
+    least, back = limits.wifi_signal_min_dbm, limits.wifi_signal_hysteresis_dbm
+    return Limit("signal", "Wi-Fi signal", least, back, "{:.0f} dBm".format).under(
+        query.readings.wifi_signal_dbm, query
     )
-    return floor.under(dbm, query.crossed)
 
 
 def network(query: ConditionQuery) -> Verdict:
     """A slow response from the broker means a bad link."""
-    round_trip, limits = query.readings.round_trip_ms, query.thresholds
-    if isinstance(round_trip, Unknown):
-        return _unknown("network", "round trip to the broker", round_trip, query)
+    limits = query.thresholds
     back = min(limits.round_trip_hysteresis_ms, limits.round_trip_max_ms / 2)
     ceiling = Limit("network", "round trip to the broker", limits.round_trip_max_ms, back, "{:.0f} ms".format)
-    return ceiling.over(round_trip, query.crossed)
+    return ceiling.over(query.readings.round_trip_ms, query)
 
 
 def throughput(query: ConditionQuery) -> Verdict:
@@ -184,11 +157,10 @@ def throughput(query: ConditionQuery) -> Verdict:
     speed, floor = query.readings.throughput_bytes_s, query.thresholds.throughput_min_bytes_s
     if isinstance(speed, Unknown):
         return Verdict(True, f"throughput is unknown: {speed.reason}")
-    return Limit("throughput", "throughput from the broker", floor, 0, _bytes_s).under(speed, query.crossed)
+    return Limit("throughput", "throughput from the broker", floor, 0, _bytes_s).under(speed, query)
 
 
 def hours(query: ConditionQuery) -> Verdict:
-    """The hours of local time in which updates may begin."""
     windows, local = query.thresholds.hours, query.readings.local_time
     if not windows:
         return Verdict(True, "no hours are set for updates")
@@ -214,15 +186,19 @@ class Limit:
     hysteresis: float
     text: Callable[[float], str]
 
-    def under(self, reading: float, crossed: frozenset[str]) -> Verdict:
+    def under(self, reading: float | Unknown, query: ConditionQuery) -> Verdict:
         """The reading must not be under it."""
-        back = self.value <= reading and self.condition in crossed
+        if isinstance(reading, Unknown):
+            return _unknown(self.condition, self.what, reading, query)
+        back = self.value <= reading and self.condition in query.crossed
         floor = self.value + self.hysteresis if back else self.value
         return self._verdict(reading >= floor, reading, "under", floor)
 
-    def over(self, reading: float, crossed: frozenset[str]) -> Verdict:
+    def over(self, reading: float | Unknown, query: ConditionQuery) -> Verdict:
         """The reading must not be over it."""
-        back = reading <= self.value and self.condition in crossed
+        if isinstance(reading, Unknown):
+            return _unknown(self.condition, self.what, reading, query)
+        back = reading <= self.value and self.condition in query.crossed
         ceiling = self.value - self.hysteresis if back else self.value
         return self._verdict(reading <= ceiling, reading, "over", ceiling)
 

@@ -6,7 +6,6 @@ come first and name more, so that the store is read again when nothing is missin
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from device_client.core.policy import DownloadLimits
@@ -32,16 +31,13 @@ class Download:
 
     @property
     def percent(self) -> float:
-        """Share of the chunks that is kept, 0-100."""
+        """Of the chunks kept, 0-100."""
         return min(100.0, 100.0 * self.kept_chunks / max(1, self.total_chunks))
 
     @property
     def nothing_missing(self) -> bool:
         """Whether all chunks known to be missing have come."""
         return self.at >= len(self.queue) and not self.requested and not self.failed
-
-
-Change = Callable[[Download], Download]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +95,7 @@ def swept(download: Download, sha256s: tuple[str, ...], now_s: float, limits: Do
 
 
 def cut_off(download: Download) -> Download:
-    """The link is down: requests under way are queued again, without counting as
-    failed.
-    """
+    """The link is down: requests under way are queued again, and have not failed."""
     left = tuple(name for name, _ in download.requested) + download.failed + download.queue[download.at :]
     return replace(download, queue=left, at=0, requested=(), failed=(), retry_at_s=None, kept_this_round=0)
 
@@ -163,12 +157,9 @@ def _fill(download: Download, now_s: float, limits: DownloadLimits) -> tuple[Dow
     batch = download.queue[download.at : download.at + max(0, room)]
     if not batch:
         return download, ChunkRequest()
-    next_request_s = now_s
+    next_s = now_s
     if limits.rate_max_bytes_s:
-        batch = batch[:1]
-        next_request_s = now_s + CHUNK_BYTES / limits.rate_max_bytes_s
-    until_s = now_s + limits.chunk_timeout_s
-    requested = download.requested + tuple((name, until_s) for name in batch)
-    return replace(
-        download, at=download.at + len(batch), requested=requested, next_request_s=next_request_s
-    ), ChunkRequest(sweep=batch)
+        batch, next_s = batch[:1], now_s + CHUNK_BYTES / limits.rate_max_bytes_s
+    requested = download.requested + tuple((name, now_s + limits.chunk_timeout_s) for name in batch)
+    download = replace(download, at=download.at + len(batch), requested=requested, next_request_s=next_s)
+    return download, ChunkRequest(sweep=batch)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from device_client.core.effects import Announce, Prove, StartShadow, Step, StopTrial, TakeReadings, TakeTally
+from device_client.core.effects import Prove, StartShadow, Step, StopTrial, TakeReadings, TakeTally, outcome_of
 from device_client.core.events import ModelFailed, ProofEnded, ProofNotTried, TallyTaken, TimePassed
 from device_client.core.evidence import with_proof, with_shadow
 from device_client.core.phases import probation
 from device_client.core.phases.records import Probation, Proving, Shadowing
 from device_client.core.policy import Policy
-from device_client.core.state import Finding, Installed, Phase, State, Target
+from device_client.core.state import Installed, Phase, State, Target
 from device_client.core.trial.proof_limits import proof_limits
 from device_client.core.trial.verdict import judge_shadow
 from device_client.core.variants import switching
@@ -84,7 +84,6 @@ def _counted(state: State, trial: Shadowing | Probation, now_s: float) -> State:
 
 
 def _stays_a_shadow(state: State, shadowing: Shadowing, held: str) -> State:
-    """No verdict yet; or a good one, and `held` says why no swap."""
     candidate = shadowing.target.version
     waits = f"{candidate} may answer, and waits: the application holds updates: {held}"
     return state.with_device(reason=waits if held else _shadowing(candidate, shadowing.live.version))
@@ -107,16 +106,7 @@ def reject(state: State, target: Target, reason: str, now_s: float) -> Step:
     if switching.changes_variant(device, target):
         return switching.give_up(state, target, "rejected", reason, now_s)
     live = device.live.version if device.live else None
-    outcome = Announce(
-        outcome="rejected",
-        version=target.version,
-        variant=target.variant.name,
-        from_version=live,
-        reason=reason,
-        plan_sequence=target.plan_sequence,
-        attempt=target.attempt,
-        evidence=device.evidence,
-    )
+    outcome = outcome_of(target, "rejected", live, reason, device.evidence)
     status = f"{target.version} was refused: {reason}; " + (f"{live} stays" if live else "no version is installed")
     refusals = device.refuses(target.version, target.attempt, reason)
     state = state.enters(Phase.REJECTED, status, now_s, target=None, refusals=refusals)
@@ -128,14 +118,7 @@ def _select_again(state: State, target: Target, reason: str, event: ProofEnded, 
     latency_ms = event.latency_ms_p50
     if switching.changes_variant(state.device, target):
         return switching.give_up(state, target, "rejected", reason, now_s, latency_ms=latency_ms)
-    finding = Finding(
-        version=target.version,
-        variant=target.variant.name,
-        attempt=target.attempt,
-        reason=reason,
-        latency_ms=latency_ms,
-    )
-    findings = state.device.finds(finding)
+    findings = state.device.finds(target, reason, latency_ms)
     state = state.enters(Phase.ASSIGNED, reason, now_s, target=None, findings=findings).waits_until(now_s)
     state = state.with_moment(history=replace(state.moment.history, allowed_since_s=None))
     return state, (StopTrial(), probation.kept_files(state), TakeReadings())

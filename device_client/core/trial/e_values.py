@@ -29,20 +29,12 @@ class Counted:
 
     @property
     def total(self) -> int:
-        """Number of values."""
         return sum(self.counts)
 
     @property
     def mean(self) -> float:
         """Mean of the values; 0 without any."""
-        total = self.total
-        if not total:
-            return 0.0
-        return sum(value * count for value, count in zip(self.values, self.counts, strict=True)) / total
-
-    def mirrored(self) -> Counted:
-        """The counts of the negated values."""
-        return Counted(tuple(-value for value in self.values), self.counts)
+        return sum(value * count for value, count in zip(self.values, self.counts, strict=True)) / (self.total or 1)
 
 
 def evidence_above(counted: Counted, mean: float) -> float:
@@ -57,4 +49,4 @@ def evidence_above(counted: Counted, mean: float) -> float:
 
 def evidence_below(counted: Counted, mean: float) -> float:
     """The e-value against "the mean is `mean` or more"."""
-    return evidence_above(counted.mirrored(), -mean)
+    return evidence_above(Counted(tuple(-value for value in counted.values), counted.counts), -mean)

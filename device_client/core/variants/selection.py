@@ -51,28 +51,17 @@ def _best(policy: Policy, goal: Goal, readings: Readings, margin: float) -> Vari
         free_bytes = readings.memory_free_bytes + running.variant.requires.memory_bytes
         readings = replace(readings, memory_free_bytes=int(free_bytes / margin))
     if running is not None and running.latency_ms is not None:
-        findings = (*findings, _proof_of(running, goal.attempt))
+        # its proof counts, where the latency budget has been lowered
+        name, latency_ms = running.variant.name, running.latency_ms
+        proof = Finding(version=goal.version, variant=name, attempt=goal.attempt, reason="slow", latency_ms=latency_ms)
+        findings = (*findings, proof)
     return choose(goal.manifest, policy, readings, goal.files, findings)
 
 
-def _proof_of(live: Installed, attempt: int) -> Finding:
-    """The live variant's proof, for a latency budget that has been lowered."""
-    name = live.variant.name
-    return Finding(version=live.version, variant=name, attempt=attempt, reason="slow", latency_ms=live.latency_ms)
-
-
 def choose(
-    manifest: Manifest,
-    policy: Policy,
-    readings: Readings,
-    bases: frozenset[str],
-    findings: Sequence[Finding] = (),
+    manifest: Manifest, policy: Policy, readings: Readings, bases: frozenset[str], findings: Sequence[Finding] = ()
 ) -> VariantSelection | str:
-    """Return the selection, or why no variant fits.
-
-    `bases`: files that a delta may start from. `findings`: about this version's
-    variants.
-    """
+    """Return the selection, or why none fits. `bases`: where a delta may start from."""
     golden = cheapest(manifest.golden.encodings, policy.known_encodings, bases)
     if golden is None:
         return f"version {manifest.version}: this client knows none of the encodings of the golden set"
@@ -104,9 +93,9 @@ def unfit(variant: Variant, policy: Policy) -> str:
 def _problem(variant: Variant, policy: Policy, readings: Readings) -> str:
     """Why this variant does not fit here; or empty."""
     requires = variant.requires
-    budget_bytes = policy.memory_budget_bytes
-    if budget_bytes is None:
-        budget_bytes = _half(readings.memory_free_bytes)
+    budget_bytes, free_bytes = policy.memory_budget_bytes, readings.memory_free_bytes
+    if budget_bytes is None and not isinstance(free_bytes, Unknown):
+        budget_bytes = free_bytes // 2
     if policy.variant and variant.name != policy.variant:
         return f"{variant.name} is not {policy.variant}, the only one that the settings allow"
     if requires.runtime != RUNTIME:
@@ -126,12 +115,10 @@ def too_slow_here(variant: Variant, latency_ms: float | None, policy: Policy) ->
 
 
 def _ruled_out(variant: Variant, policy: Policy, findings: Sequence[Finding]) -> str:
-    for finding in findings:
-        if finding.variant == variant.name and finding.latency_ms is None:
-            return f"{variant.name} was tried here: {finding.reason}"
-        if finding.variant == variant.name:
-            return too_slow_here(variant, finding.latency_ms, policy)
-    return ""
+    finding = next((each for each in findings if each.variant == variant.name), None)
+    if finding is None or finding.latency_ms is not None:
+        return too_slow_here(variant, finding.latency_ms, policy) if finding else ""
+    return f"{variant.name} was tried here: {finding.reason}"
 
 
 def _too_slow(variant: Variant, budget_ms: float | None) -> str:
@@ -157,7 +144,3 @@ def _because(policy: Policy, variant: Variant, fitting: int, problems: list[str]
     word = "the smallest" if policy.prefer == "size" else "the most accurate"
     why = "the only one that fits" if fitting == 1 else f"{word} of {fitting} that fit"
     return "; ".join((f"variant {variant.name}, {why}", *problems))
-
-
-def _half(free_bytes: int | Unknown) -> int | None:
-    return None if isinstance(free_bytes, Unknown) else free_bytes // 2

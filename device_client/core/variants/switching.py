@@ -1,8 +1,7 @@
 """Another variant of the live version, when the device's situation has changed.
 
-Checks at intervals whether another variant would do better, assigns it as a version
-would be assigned, and ends the change when it fails. The version itself stays
-committed.
+It is assigned as a version would be, and given up when it fails; the version itself
+stays committed.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ from dataclasses import replace
 from typing import Final
 
 from device_client.core.conditions.readings import Unknown
-from device_client.core.effects import Announce, Effects, KeepOnly, Step, StopTrial, Swap, TakeReadings
+from device_client.core.effects import Effects, KeepOnly, Step, StopTrial, Swap, TakeReadings, outcome_of
 from device_client.core.events import ReadingsTaken, TimePassed
 from device_client.core.goal import Goal, goal_of
 from device_client.core.policy import Policy
-from device_client.core.state import Assigned, Device, Finding, Installed, Phase, State, Target, VariantRecheck
+from device_client.core.state import Assigned, Device, Installed, Phase, State, Target, VariantRecheck
 from device_client.core.variants.selection import VariantSelection, objection, select
 from protocol.messages.device import OutcomeKind
 
@@ -57,7 +56,7 @@ def changes_variant(device: Device, target: Target) -> bool:
 
 
 def select_again(state: State, now_s: float) -> Step:
-    """Assign the change again after a stalled download, with new readings."""
+    """Assign the change again after a stalled download."""
     state = state.enters(Phase.ASSIGNED, state.device.refit, now_s, target=None).waits_until(now_s)
     return state, (TakeReadings(),)
 
@@ -75,24 +74,13 @@ def give_up(
     state: State, target: Target, kind: OutcomeKind, reason: str, now_s: float, *, latency_ms: float | None = None
 ) -> Step:
     """The other variant failed: the one before stays, or serves again."""
-    version, variant = target.version, target.variant.name
-    outcome = Announce(
-        outcome=kind,
-        version=version,
-        variant=variant,
-        from_version=version,
-        reason=reason,
-        plan_sequence=target.plan_sequence,
-        attempt=target.attempt,
-        evidence=state.device.evidence,
-        refit=state.device.refits,
-    )
-    finding = Finding(version=version, variant=variant, attempt=target.attempt, reason=reason, latency_ms=latency_ms)
-    state, swap = cancel(state.with_device(findings=state.device.finds(finding)))
+    version, device = target.version, state.device
+    outcome = outcome_of(target, kind, version, reason, device.evidence, device.refits)
+    state, swap = cancel(state.with_device(findings=device.finds(target, reason, latency_ms)))
     live = state.device.live
     if live is None:
         return state, swap
-    choice = f"variant {live.variant.name}; {variant} was tried: {reason}"
+    choice = f"variant {live.variant.name}; {target.variant.name} was tried: {reason}"
     live = Installed.model_validate(dict(live) | {"choice": choice})  # truncates
     state = state.enters(Phase.COMMITTED, f"runs {version}{live.because()}", now_s, live=live, target=None)
     served: Effects = (Swap(live),) if swap else ()
