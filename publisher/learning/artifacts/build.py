@@ -15,15 +15,9 @@ from publisher.learning.compression.ladder import Ladder, build_ladder, build_re
 from publisher.learning.data.calibration import KeptCalibration
 from publisher.learning.data.input_statistics import input_statistics
 from publisher.learning.data.labels import check_fit
-from publisher.learning.data.npz_data import read_user_data, with_value_range
+from publisher.learning.data.npz_data import UserData, read_user_data, with_value_range
 from publisher.learning.measurement.evaluation import measure
-from publisher.learning.measurement.golden_set import (
-    Candidate,
-    draw_samples,
-    golden_inputs,
-    make_golden_set,
-    sample_count,
-)
+from publisher.learning.measurement.golden_set import Candidate, golden_inputs, make_golden_set
 from publisher.learning.measurement.inspection import Inspection, inspect, read_tflite
 from publisher.learning.progress import OnProgress, Steps, ignore_progress
 from publisher.learning.recipe.recipe import Recipe
@@ -130,8 +124,7 @@ def build_from_tflite(
     user_data = read_user_data(data, inspection.contract) if data is not None else None
     contract = inspection.contract if user_data is None else with_value_range(inspection.contract, user_data)
     steps.end("drawing the golden set")
-    count = sample_count(contract, 1, path.name)
-    inputs = golden_inputs(contract, user_data, count)
+    inputs = golden_inputs(contract, user_data, 1, path.name)
     golden = make_golden_set({BARE: Candidate(tflite, path.name, inspection.output_slack)}, inputs)
     steps.end(f"measuring {path.name}")
     measured, requires, _ = measure(tflite, path.name, user_data, inputs)
@@ -159,11 +152,9 @@ def _build(ladder: Ladder, names: Sequence[str], steps: Steps) -> BuiltVersion:
         rung.name: Candidate(rung.tflite, f"the variant {rung.name}", inspection.output_slack)
         for rung, inspection in zip(rungs, others, strict=True)
     }
-    data, count = (
-        trained.recipe.data,
-        sample_count(parent.contract, len(candidates), f"the recipe {trained.recipe.name}"),
-    )
-    golden = make_golden_set(candidates, [draw_samples(data.x_test, data.y_test, count)])
+    held_back = UserData((trained.recipe.data.x_test,), trained.recipe.data.y_test)
+    inputs = golden_inputs(parent.contract, held_back, len(candidates), f"the recipe {trained.recipe.name}")
+    golden = make_golden_set(candidates, inputs)
     kept = ladder.kept(list(candidates)) if trained.source == "recipe" else {}  # --from continues recipes only
     steps.end("drew the golden set")
     return BuiltVersion(

@@ -20,7 +20,7 @@ from publisher.learning.data.input_statistics import input_statistics
 from publisher.learning.data.labels import check_fit
 from publisher.learning.data.npz_data import UserData, read_samples, read_user_data, with_value_range
 from publisher.learning.measurement.evaluation import measure
-from publisher.learning.measurement.golden_set import Candidate, GoldenSet, golden_inputs, make_golden_set, sample_count
+from publisher.learning.measurement.golden_set import Candidate, GoldenSet, golden_inputs, make_golden_set
 from publisher.learning.measurement.inspection import Inspection, inspect
 from publisher.learning.progress import OnProgress, Steps, ignore_progress
 from publisher.learning.recipe.recipe import Recipe
@@ -66,7 +66,7 @@ def build_from_keras(
         name: Candidate(tflite, f"{name} of {path.name}", inspections[name].output_slack)
         for name, tflite in converted.files.items()
     }
-    inputs = golden_inputs(contract, user_data, sample_count(contract, len(candidates), path.name))
+    inputs = golden_inputs(contract, user_data, len(candidates), path.name)
     steps.begin("drawing the golden set")
     golden = make_golden_set(candidates, inputs)
     steps.end("drew the golden set")

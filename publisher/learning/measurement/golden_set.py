@@ -63,7 +63,7 @@ def tolerance(ran: Ran, output_slack: Sequence[float]) -> float:
     return max(allowed)
 
 
-def sample_count(contract: Contract, variants: int, name: str) -> int:
+def _sample_count(contract: Contract, variants: int, name: str) -> int:
     """How many samples fit, at most 32. Raises BadModel when not one does."""
     values = [int(np.prod(tensor.shape)) for tensor in contract.inputs]
     values += [variants * int(np.prod(tensor.shape)) for tensor in contract.outputs]
@@ -77,8 +77,9 @@ def sample_count(contract: Contract, variants: int, name: str) -> int:
     return min(SAMPLES, fitting)
 
 
-def golden_inputs(contract: Contract, user_data: UserData | None, count: int) -> list[Floats]:
-    """From the user's data, else random, always the same, in the contract's range."""
+def golden_inputs(contract: Contract, user_data: UserData | None, variants: int, name: str) -> list[Floats]:
+    """From the user's data, else random in the contract's range. Raises BadModel."""
+    count = _sample_count(contract, variants, name)
     if user_data is not None:
         return [draw_samples(x, user_data.y, count) for x in user_data.inputs]
     rng = np.random.default_rng(SEED)

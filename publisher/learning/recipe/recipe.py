@@ -120,12 +120,11 @@ def _has(module: ModuleType, name: str) -> bool:
 
 
 def _function(module: ModuleType, path: Path, name: str, signature: str) -> Callable[..., Any]:
-    found = getattr(module, name, None)
+    found: Callable[..., Any] | None = getattr(module, name, None)
     if not callable(found):
         what = f"has no {name}()" if found is None else f"has {name}, which is not a function"
         raise BadRecipe(f"{path.name} {what}", hint=f"add: def {name}{signature}")
-    function: Callable[..., Any] = found
-    return function
+    return found
 
 
 def _numbers(classes: int) -> tuple[str, ...]:
