@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Shared by the programs in this folder, which source it: finds Python 3.11, makes or reuses .venv, finds or installs mosquitto.
-# Says what it does on stderr in plain English; stdout belongs to the program that sourced it. Starts nothing.
+# Sourced by the scripts in this folder: finds Python 3.11, makes or reuses .venv, finds or
+# installs mosquitto and chromium. Writes to stderr only; stdout belongs to the script.
 
 root=$(CDPATH='' cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd -P)
 venv=$root/.venv
@@ -18,7 +18,7 @@ die() {
     exit 1
 }
 
-# A pyenv shim can be there and still not run, so each candidate is asked, not just looked for.
+# A pyenv shim can exist and still fail, so each candidate is run, not only looked up.
 is_python_311() {
     "$1" -I -c 'import sys, ssl, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 11))' </dev/null >/dev/null 2>&1
 }
@@ -42,7 +42,7 @@ find_python() {
         "or say where it is with PYTHON=/path/to/python3.11."
 }
 
-# What an installation depends on; the checkout's own path too, because a .venv does not survive being moved.
+# What an installation depends on; the checkout's path too, as a .venv cannot be moved.
 recipe_of_venv() {
     printf 'from %s\nat %s\n' "$(cat -- "$root/pyproject.toml" "$constraints" | sha256sum)" "$root"
 }
@@ -59,7 +59,8 @@ venv_is_current() {
     has_extras "$@" && "$venv/bin/python" -I -c 'pass' >/dev/null 2>&1
 }
 
-# A .venv that someone made by hand is kept and filled; one that is half-made, moved or has lost its Python is made anew.
+# A .venv made by hand is kept and completed; one that is incomplete, moved or has lost
+# its Python is replaced.
 venv_is_usable() {
     [[ ! -e $unfinished ]] && is_python_311 "$venv/bin/python" &&
         "$venv/bin/python" -I -m pip --version >/dev/null 2>&1 &&
@@ -75,7 +76,7 @@ explain_failed_install() {
     else
         tail -n 5 -- "$log" >&2
     fi
-    die "Could not install into $venv; the whole story is in $log"
+    die "Could not install into $venv; the full output is in $log"
 }
 
 install_into_venv() {
@@ -87,7 +88,7 @@ install_into_venv() {
     else
         local python
         python=$(find_python) || exit 1
-        [[ ! -e $venv ]] || say "The .venv here is half-made, moved or not of Python 3.11: replacing it."
+        [[ ! -e $venv ]] || say "The .venv here is incomplete, moved or not of Python 3.11: replacing it."
         say "Making .venv (about a minute, once)…"
         rm -rf -- "$venv"
         mkdir -- "$venv" && : >"$unfinished"
@@ -101,14 +102,15 @@ install_into_venv() {
     rm -f -- "$unfinished" "$log"
 }
 
-# ensure_venv EXTRA...: .venv holds the package, editable, with these extras. Quick when it does already.
+# ensure_venv EXTRA...: installs the package into .venv, editable, with these extras. Quick
+# if they are installed.
 ensure_venv() {
     venv_is_current "$@" && return
     exec 9<"$root" # a lock on the folder itself: no file to leave behind
     flock -n 9 || { say "Waiting for another script that is setting up .venv…" && flock 9; }
     if ! venv_is_current "$@"; then
         local extra
-        for extra in publisher device dev; do # extras that are in stay in, else two scripts would take turns
+        for extra in publisher device dev; do # keep installed extras, else two scripts would reinstall in turn
             if [[ " $* " != *" $extra "* ]] && has_extras "$extra"; then set -- "$@" "$extra"; fi
         done
         install_into_venv "$@"
@@ -122,7 +124,8 @@ apt_install() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=120 "$@" </dev/null
 }
 
-# ensure_packages WHAT PACKAGE...: Debian's packages are in, or one line says how to get them and it returns 1.
+# ensure_packages WHAT PACKAGE...: installs Debian packages if run as root; else prints the
+# command for it and returns 1.
 ensure_packages() {
     local what=$1
     shift
@@ -136,7 +139,7 @@ ensure_packages() {
             rm -f -- "$log"
             return
         fi
-        say "$1 could not be installed; the whole story is in $log"
+        say "$1 could not be installed; the full output is in $log"
     else
         say "$1 is not installed. To have it: sudo apt-get install $*"
     fi
@@ -148,7 +151,7 @@ ensure_mosquitto() {
     has_mosquitto || ensure_packages "mosquitto, the MQTT broker" mosquitto mosquitto-clients
 }
 
-# the browser that the tests look at reports with
+# the browser in which tests open reports
 ensure_chromium() {
     command -v chromium >/dev/null || ensure_packages "chromium, the browser of the tests" chromium fonts-liberation # no page without letters
 }
