@@ -76,7 +76,6 @@ class BrokerClient:
             raise
 
     def close(self) -> None:
-        """Disconnect."""
         self._link.stop()
 
     def __enter__(self) -> Self:
@@ -90,10 +89,7 @@ class BrokerClient:
         messages: Iterable[RetainedMessage],
         on_acknowledged: Callable[[RetainedMessage], None] = lambda _message: None,
     ) -> int:
-        """Publish retained messages; return their number once all are acknowledged.
-
-        Raises BrokerRefused naming the topic, BrokerUnreachable without progress.
-        """
+        """Publish; returns how many. Raises BrokerRefused, BrokerUnreachable."""
         in_flight: dict[int, RetainedMessage] = {}
         count = 0
         for message in messages:
@@ -123,10 +119,7 @@ class BrokerClient:
                 yield event.topic, event.payload
 
     def collect(self, patterns: Sequence[str], *, quiet_s: float = GRACE_S) -> dict[str, bytes]:
-        """Retained payloads under wildcards, until none arrives for `quiet_s`.
-
-        May miss some, as brokers drop messages that overflow a queue: `read` does not.
-        """
+        """Payloads under wildcards; may miss some that overflow a broker's queue."""
         found: dict[str, bytes] = {}
         self.subscribe(patterns)
         for received in self.receive(patterns, quiet_s=quiet_s, for_s=COLLECT_MAX_S):
@@ -141,10 +134,7 @@ class BrokerClient:
         self._link.subscribe(patterns, qos=0)
 
     def receive(self, patterns: Sequence[str], *, quiet_s: float, for_s: float) -> Iterator[link.Received]:
-        """Messages until none arrives for `quiet_s`, at most for `for_s`.
-
-        While the connection is lost it waits on.
-        """
+        """Messages until none for `quiet_s`; while disconnected, until `for_s`."""
         until_s = time.monotonic() + for_s
         while (left_s := until_s - time.monotonic()) > 0:
             match self._next(left_s if self._disconnect_reason else min(left_s, quiet_s)):
@@ -156,7 +146,6 @@ class BrokerClient:
                     yield received
 
     def _sweep(self, window: list[str], missing: dict[str, None]) -> Iterator[tuple[str, bytes]]:
-        """Sweep once, and remove from `missing` what arrived."""
         self._link.sweep(window)
         until_s = time.monotonic() + self._timeout_s
         while (event := self._next(until_s - time.monotonic())) is not None:
@@ -174,7 +163,6 @@ class BrokerClient:
     def _settle(
         self, in_flight: dict[int, RetainedMessage], on_acknowledged: Callable[[RetainedMessage], None]
     ) -> None:
-        """Wait until the broker acknowledges or refuses one message."""
         until_s = time.monotonic() + self._timeout_s
         while (event := self._next(until_s - time.monotonic())) is not None:
             match event:

@@ -33,7 +33,6 @@ class KeyStore:
 
     @classmethod
     def create(cls, folder: Path, roles: Sequence[str]) -> KeyStore:
-        """Make the folder and a key for each role that has none."""
         folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         keys = cls(folder)
         for role in roles:
@@ -41,10 +40,7 @@ class KeyStore:
         return keys
 
     def signers(self, role: str) -> list[CryptoSigner]:
-        """Every key of a role.
-
-        Raises MissingPart without one, BadSettings if others can read it or it is bad.
-        """
+        """Raises MissingPart, BadSettings for a key that others can read."""
         _check_private(self.folder, FOLDER_MODE)
         files = self.files(role)
         if not files:

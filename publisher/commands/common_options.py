@@ -60,8 +60,6 @@ def common_options(
 
 
 class CommandContext(typer.Context):
-    """What a command gets from the common options."""
-
     settings: Settings
     as_json: bool
     verbose: bool
@@ -76,7 +74,6 @@ class CommandContext(typer.Context):
         return values
 
     def progress(self) -> Progress:
-        """Shows progress on standard error."""
         return progress_for()
 
     def show(self, facts: Mapping[str, Any], text: Callable[[], RenderableType]) -> None:
@@ -102,7 +99,6 @@ class PublisherCommand(TyperCommand):
         super().__init__(name, params=[*params, *_common_params()], **attributes)
 
     def invoke(self, ctx: Any) -> None:
-        """Read the common options and run the command."""
         values = ctx.common_values()
         ctx.as_json, ctx.verbose = values["as_json"], values["verbose"]
         with plain_errors(verbose=ctx.verbose):

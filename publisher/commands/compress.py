@@ -22,8 +22,6 @@ from publisher.views.ladder_table import ladder
 
 @dataclass(frozen=True, slots=True)
 class Compress:
-    """The options of `compress`."""
-
     out: Annotated[Path, typer.Option(help="a folder for the files, ladder.json and report.html", show_default=False)]
     recipe: Annotated[str | None, typer.Option(help="a built-in recipe or a .py file", show_default=RECIPE)] = None
     keras: Annotated[
@@ -55,7 +53,6 @@ class Compress:
     ] = 5
 
     def run(self, ctx: CommandContext) -> None:
-        """Check the options, then compress."""
         self._check()
         if ctx.verbose:
             show_tensorflow_output()
@@ -73,7 +70,6 @@ class Compress:
         ctx.show({"files": [str(path) for path in made.files], **made.facts}, lambda: ladder(made.facts, self.out))
 
     def _check(self) -> None:
-        """Refuse options that do not go together. Raises BadInput."""
         if self.tflite is not None:
             raise BadInput(
                 f"{self.tflite.name} has no layers that could be pruned, clustered or quantized:"

@@ -27,16 +27,12 @@ class ModelFileOptions:
 
     @property
     def flag(self) -> str | None:
-        """The option that names the file; None with a recipe."""
         if self.tflite is not None:
             return "--tflite"
         return None if self.keras is None else "--keras"
 
     def check(self, training_flags: Mapping[str, Any], variants: str | None) -> None:
-        """Refuse options that do not go together. Raises BadInput.
-
-        `training_flags` are the values of options that need a recipe.
-        """
+        """Refuse options that do not go together. Raises BadInput."""
         if self.flag is None:
             for name, value in (("--data", self.data), ("--labels", self.labels)):
                 if value is not None:
@@ -55,11 +51,7 @@ class ModelFileOptions:
         self._label_names()
 
     def build(self, training: Training) -> Build | None:
-        """Builds a version from the file; None with a recipe.
-
-        Of `training` it takes the variants, which only a Keras file with data has, and
-        the kept calibration set.
-        """
+        """None with a recipe. Uses variants and kept calibration of `training`."""
         labels, tflite, keras, data = self._label_names(), self.tflite, self.keras, self.data
         if tflite is not None:
             return lambda report: build_from_tflite(tflite, data=data, labels=labels, on_progress=report)

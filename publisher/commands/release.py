@@ -38,8 +38,6 @@ AUTO: Final = "auto"
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """The options of `release`."""
-
     model: Model
     version: Annotated[str, typer.Option(help="such as 1.0.0; it never changes afterwards", show_default=False)]
     recipe: Annotated[str | None, typer.Option(help="a built-in recipe or a .py file", show_default="digits")] = None
@@ -125,7 +123,6 @@ class Release:
         )
 
     def _training_flags(self) -> dict[str, Any]:
-        """The options that need a recipe; None where not given."""
         return {
             "--recipe": self.recipe,
             "--epochs": self.epochs,

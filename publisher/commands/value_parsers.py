@@ -21,12 +21,10 @@ def duration_s(text: str, flag: str) -> int:
 
 
 def share(value: float | None, flag: str) -> float | None:
-    """A share from 0 to 1. Raises BadInput."""
     if value is not None and not 0 <= value <= 1:
         raise BadInput(f"{flag} {value:g} is no share", hint="such as 0.9; it is from 0 to 1")
     return value
 
 
 def counted(number: int, what: str) -> str:
-    """`1 chunk`, `2 chunks`."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -18,8 +18,6 @@ OBSERVED: Final = (Kind.STATUS, Kind.EVENT, Kind.FEEDBACK)
 
 
 class FleetObserver:
-    """A context manager that observes the fleet from start to end."""
-
     def __init__(self, url: BrokerUrl, topics: Topics) -> None:
         self._inbox: queue.Queue[LinkEvent] = queue.Queue()
         self._link = MqttLink(url, "edgeferry-observer", self._inbox.put)
@@ -50,26 +48,21 @@ class FleetObserver:
         return True
 
     def devices(self, outcome: OutcomeKind, version: str) -> int:
-        """How many devices have reported this outcome of a version."""
         reported = (each for each in self.outcomes.values() if (each.outcome, each.version) == (outcome, version))
         return len({each.device for each in reported})
 
     def rejection_reason(self) -> str:
-        """The reason of the first rejection."""
         return next(each.reason for each in self.outcomes.values() if each.outcome == "rejected")
 
     def running(self, version: str) -> int:
-        """How many devices report it as installed."""
         return sum(status.installed_version == version for status in self.statuses.values())
 
     @property
     def inferences(self) -> int:
-        """Inferences reported by the devices' feedback."""
         return sum(window.inferences for window in self.windows.values())
 
     @property
     def failed_inferences(self) -> int:
-        """How many of them failed."""
         return sum(window.errors for window in self.windows.values())
 
     def accuracy(self, version: str) -> float | None:

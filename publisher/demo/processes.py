@@ -25,14 +25,11 @@ SYSTEM_FOLDERS: Final = "/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"  # Debian
 
 @dataclass(frozen=True, slots=True)
 class DemoProcess:
-    """A process and its log file."""
-
     name: str
     process: subprocess.Popen[bytes]
     log: Path
 
     def log_tail(self, lines: int = 12) -> str:
-        """The end of its log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 

@@ -55,8 +55,6 @@ Narrate = Callable[[str], None]
 
 @dataclass
 class Findings:
-    """What was counted on the topics."""
-
     broker: str = ""
     adopted_1_0_0: int = 0
     adopted_1_1_0: int = 0
@@ -74,12 +72,10 @@ class Findings:
 
     @property
     def came_true(self) -> bool:
-        """Whether everything happened as announced."""
         counts = (self.adopted_1_0_0, self.adopted_1_1_0, self.refused_1_2_0, self.running_1_1_0)
         return counts == (len(DEVICES),) * 4 and self.failed_inferences == 0 and self.inferences > 0
 
     def as_dict(self) -> dict[str, Any]:
-        """The findings as plain JSON."""
         hidden = {"rows", "feedback", "event"}
         return {name: value for name, value in vars(self).items() if name not in hidden} | {"came_true": self.came_true}
 
@@ -121,7 +117,6 @@ def run_scenario(
 
 
 def watch_command(port: int) -> str:
-    """The command that prints every message of the fleet."""
     return f"  mosquitto_sub -p {port} -t 'fleet/v1/devices/#' -F '%t %p'"
 
 
@@ -140,8 +135,6 @@ def _make_fleet(folder: Path, settings: Settings, progress: Progress) -> Recipe:
 
 
 class _Scenario:
-    """The three releases."""
-
     def __init__(
         self, context: PublisherContext, observer: FleetObserver, processes: Processes, recipe: Recipe, narrate: Narrate
     ) -> None:
@@ -149,7 +142,6 @@ class _Scenario:
         self._recipe, self._narrate = recipe, narrate
 
     def good_release(self) -> None:
-        """Release 1.0.0, the first model."""
         self._narrate("\n1.0.0: a first model, trained on scikit-learn's handwritten digits.")
         released = self._release("1.0.0", epochs=12)
         self._narrate(_describe(released))
@@ -157,7 +149,6 @@ class _Scenario:
         self._narrate("Every device fetched it, reproduced its golden outputs and adopted it.")
 
     def better_release(self) -> None:
-        """Release 1.1.0, trained longer."""
         self._narrate("\n1.1.0: the same network, trained longer, while the devices answer.")
         released = self._release("1.1.0", epochs=40)
         self._narrate(_describe(released))
@@ -165,7 +156,6 @@ class _Scenario:
         self._narrate("It ran beside 1.0.0 on live inputs first, then took over; every device adopted it.")
 
     def bad_release(self) -> None:
-        """Release 1.2.0, trained on scrambled labels and forced past the gate."""
         self._narrate("\n1.2.0: a bad one: trained on scrambled labels, forced past the accuracy gate.")
         released = self._release("1.2.0", epochs=12, scramble_labels=True)
         self._narrate(_describe(released))
@@ -174,7 +164,6 @@ class _Scenario:
         self._narrate(f'Every device refused it, and says why: "{reason}".')
 
     def sum_up(self, findings: Findings) -> None:
-        """Wait for more feedback, then count."""
         known = len(self._observer.windows)
         self._wait(lambda: len(self._observer.windows) >= known + 2 * len(DEVICES), "report feedback")
         observer = self._observer

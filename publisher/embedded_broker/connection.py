@@ -105,7 +105,6 @@ class BrokerConnection(asyncio.Protocol):
 
     @property
     def queued(self) -> int:
-        """How many messages are queued for this client."""
         return len(self._queue)
 
     def disconnect(self, reason: int) -> None:
@@ -268,7 +267,6 @@ class BrokerConnection(asyncio.Protocol):
             self._transport.abort()
 
     def _detach(self) -> None:
-        """Leave the hub, once."""
         transport, self._transport = self._transport, None
         if self._timer:
             self._timer.cancel()

@@ -58,8 +58,6 @@ class Framer:
 
 
 class _Body:
-    """Reads a packet's body from front to back."""
-
     def __init__(self, body: bytes) -> None:
         self._body = body
         self._at = 0
@@ -134,7 +132,6 @@ class _Body:
 
 
 def decode(first: int, body: bytes, version: int) -> packets.Packet:
-    """Decode one packet. Raises BadPacket."""
     reader = _Body(body)
     match first >> 4:
         case packets.CONNECT:

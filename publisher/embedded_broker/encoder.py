@@ -53,29 +53,24 @@ def publish_head(version: int, message: PublishedMessage, *, qos: int, retain: b
 
 
 def puback(version: int, packet_id: int, reason: int = 0) -> bytes:
-    """Acknowledge a publish. MQTT 3.1.1 carries no reason."""
     return _packet(PUBACK << 4, packet_id.to_bytes(2, "big") + (bytes([reason]) if version == V5 and reason else b""))
 
 
 def suback(version: int, packet_id: int, reasons: list[int]) -> bytes:
-    """Answer a SUBSCRIBE with one code per filter."""
     if version != V5:
         reasons = [reason if reason <= GRANTED_MAX else 0x80 for reason in reasons]
     return _packet(SUBACK << 4, packet_id.to_bytes(2, "big") + (b"\0" if version == V5 else b"") + bytes(reasons))
 
 
 def unsuback(version: int, packet_id: int, reasons: list[int]) -> bytes:
-    """Answer an UNSUBSCRIBE. MQTT 3.1.1 carries no codes."""
     return _packet(UNSUBACK << 4, packet_id.to_bytes(2, "big") + (b"\0" + bytes(reasons) if version == V5 else b""))
 
 
 def pingresp() -> bytes:
-    """Answer a PINGREQ."""
     return bytes([PINGRESP << 4, 0])
 
 
 def disconnect(reason: int) -> bytes:
-    """Announce the reason for closing; MQTT 5 only."""
     return bytes([DISCONNECT << 4, 1, reason])
 
 

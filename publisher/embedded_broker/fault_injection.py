@@ -53,8 +53,6 @@ class FaultInjection:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFault:
-    """What to do with one message to a client."""
-
     message: PublishedMessage
     copies: int = 1
     delay_s: float = 0.0
@@ -62,14 +60,11 @@ class DeliveryFault:
 
 
 class FaultInjector:
-    """Draws faults from the seed."""
-
     def __init__(self, faults: FaultInjection) -> None:
         self._faults = faults
         self._rng = random.Random(faults.seed)
 
     def of_delivery(self, message: PublishedMessage) -> DeliveryFault:
-        """The fault, if any, of a message that is about to go to a client."""
         faults, happens = self._faults, self._happens
         if happens(faults.cut):
             return DeliveryFault(message, copies=0, cut=True)

@@ -44,8 +44,6 @@ class Listener(Protocol):
 
 
 class Hub:
-    """Routes messages between connections."""
-
     def __init__(self, settings: BrokerSettings) -> None:
         self.settings = settings
         self.faults: FaultInjector | None = None
@@ -67,10 +65,7 @@ class Hub:
         return 0
 
     def add_client(self, listener: Listener, client_id: str) -> str:
-        """Register a client and return its id, made up if empty.
-
-        An older client of the same id is disconnected.
-        """
+        """Register a client, disconnect an older one of the same id; return its id."""
         if not client_id:
             self._unnamed += 1
             client_id = f"unnamed-{self._unnamed}"
@@ -88,7 +83,6 @@ class Hub:
             self.publish(will, None)
 
     def may_publish(self, topic: str) -> bool:
-        """Whether clients may publish to this topic."""
         return not topic.startswith("$") and not any(
             matches(refused, topic) for refused in self.settings.refused_topics
         )

@@ -72,8 +72,6 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class Puback:
-    """A client acknowledges a message of QoS 1."""
-
     packet_id: int
 
 
@@ -90,16 +88,12 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """A client adds filters."""
-
     packet_id: int
     filters: tuple[Filter, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribe:
-    """A client removes filters."""
-
     packet_id: int
     patterns: tuple[str, ...]
 

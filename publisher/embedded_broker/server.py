@@ -56,7 +56,6 @@ class EmbeddedBroker:
     def running(
         cls, port: int = 0, *, settings: BrokerSettings | None = None, faults: FaultInjection | None = None
     ) -> Iterator[Self]:
-        """A broker for the length of a `with` block."""
         broker = cls(port, settings=settings, faults=faults)
         broker.start()
         try:
@@ -71,7 +70,6 @@ class EmbeddedBroker:
 
     @property
     def url(self) -> str:
-        """The broker's URL, without credentials."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"mqtt://{host}:{self._port}"
 
@@ -113,7 +111,6 @@ class EmbeddedBroker:
         self._call(lambda hub: hub.abort_all(publish_wills=True))
 
     def retained(self, pattern: str) -> dict[str, bytes]:
-        """Retained payloads by topic, of the topics that a filter matches."""
         return self._call(lambda hub: {each.topic: each.payload for each in hub.subscriptions.retained(pattern)})
 
     def queued_max(self) -> int:
@@ -121,7 +118,6 @@ class EmbeddedBroker:
         return self._call(lambda hub: max((connection.queued for connection in hub.connections), default=0))
 
     def _call(self, function: Callable[[Hub], Result]) -> Result:
-        """Run a function in the broker's thread, and wait for its result."""
         if self._loop is None or self._hub is None:
             raise BadSettings("the embedded broker is not running", hint="start it first")
         return asyncio.run_coroutine_threadsafe(_call(function, self._hub), self._loop).result(_RESULT_WITHIN_S)

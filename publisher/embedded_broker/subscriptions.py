@@ -39,7 +39,6 @@ class Subscriptions(Generic[Subscriber]):
         return True
 
     def forget(self, subscriber: Subscriber) -> None:
-        """Remove every filter of a subscriber."""
         for pattern in list(self._patterns.get(subscriber, ())):
             self.remove(subscriber, pattern)
         self._patterns.pop(subscriber, None)
@@ -62,7 +61,6 @@ class Subscriptions(Generic[Subscriber]):
             self._retained.pop(message.topic, None)
 
     def retained(self, pattern: str) -> list[PublishedMessage]:
-        """The retained messages that a filter matches."""
         if not is_wild(pattern):
             message = self._retained.get(pattern)
             return [message] if message else []
@@ -73,7 +71,6 @@ class Subscriptions(Generic[Subscriber]):
 
 
 def is_wild(pattern: str) -> bool:
-    """Whether a filter contains a wildcard."""
     return "+" in pattern or "#" in pattern
 
 

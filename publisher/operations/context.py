@@ -19,7 +19,6 @@ ROOT_SETTING = "topic_root"  # of the registry
 
 
 def utc_now() -> datetime:
-    """The current time, aware of its zone, as signatures need it."""
     return datetime.now(UTC)
 
 
@@ -36,7 +35,6 @@ class PublisherContext:
 
     @property
     def broker(self) -> BrokerClient:
-        """The broker connection, for operations that require one."""
         assert self.connection is not None, "this context was opened without a broker"
         return self.connection
 
@@ -46,10 +44,7 @@ class PublisherContext:
         return f"{self.settings.broker.address}/{self.topics.root}"
 
     def authority(self) -> Authority:
-        """The stored signing authority. Before signing, call it under the lock.
-
-        Raises MissingPart.
-        """
+        """Call it under the lock before signing. Raises MissingPart."""
         metadata = self.registry.announcements.metadata()
         if not metadata:
             raise MissingPart(

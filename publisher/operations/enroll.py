@@ -35,8 +35,6 @@ class Enrolment:
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentResult:
-    """What was written."""
-
     device: str
     folder: Path
     models: tuple[str, ...]
@@ -63,7 +61,6 @@ def enroll(context: PublisherContext, enrolment: Enrolment, folder: Path) -> Enr
 
 
 def device_toml(context: PublisherContext, enrolment: Enrolment, models: Sequence[str]) -> str:
-    """The text of the device's settings file."""
     url = context.settings.broker
     scheme = "mqtts" if url.tls else "mqtt"
     lines = [

@@ -46,7 +46,6 @@ class FleetStatusReader:
         self._patterns = [topics.of_every_device(kind) for kind in (Kind.PRESENCE, Kind.STATUS)]
 
     def read(self) -> FleetStatus:
-        """The fleet's state now."""
         for topic, payload in self._broker.collect(self._patterns, quiet_s=QUIET_S).items():
             self._add(topic, payload)
         # a broker may have dropped some: read those of known devices by topic
@@ -102,7 +101,6 @@ class FleetStatusReader:
 
 
 def read_fleet_status(context: PublisherContext) -> FleetStatus:
-    """The fleet's state now, with the devices and models of the registry."""
     registry = context.registry
     devices = tuple(device.name for device in registry.devices.all())
     return FleetStatusReader(context.broker, context.topics, devices, tuple(registry.versions.models())).read()

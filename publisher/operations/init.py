@@ -15,8 +15,6 @@ from publisher.operations.context import ROOT_SETTING
 
 @dataclass(frozen=True, slots=True)
 class NewRegistry:
-    """What was made."""
-
     folder: Path
     keys: tuple[Path, ...]
     topic_root: str

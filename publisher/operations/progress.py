@@ -9,8 +9,6 @@ from publisher.learning.progress import OnProgress as OnProgress
 
 
 class Progress(Protocol):
-    """Receives progress of a long operation."""
-
     def report(self, text: str) -> None:
         """Show a line of text."""
 
@@ -19,11 +17,8 @@ class Progress(Protocol):
 
 
 class SilentProgress:
-    """Discards all progress."""
-
     def report(self, text: str) -> None:
         """Discard."""
 
     def bar(self, what: str, *, is_bytes: bool = False) -> AbstractContextManager[OnProgress]:  # noqa: ARG002 - a port
-        """Return a callback that does nothing."""
         return nullcontext(lambda *_: None)

@@ -13,8 +13,6 @@ from publisher.operations.context import PublisherContext
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What was cleared, or would be."""
-
     chunks: int
     blobs: int
     blob_bytes: int
@@ -22,10 +20,7 @@ class Pruned:
 
 
 def prune(context: PublisherContext, *, dry_run: bool) -> Pruned:
-    """Clear chunks of versions that no current plan names, and delete orphaned files.
-
-    A rollback to an older version uploads its chunks again.
-    """
+    """Clear chunks that no plan names, and orphans; a rollback uploads them again."""
     registry = context.registry
     with locked(context):
         unneeded = sorted(registry.uploads.of_broker(context.broker_id) - _needed_chunks(context))

@@ -38,7 +38,6 @@ class ModelShown:
 
 
 def show_version(context: PublisherContext, model: str, version: str) -> VersionShown:
-    """One version. Raises UnknownVersion."""
     versions, plan = context.registry.versions, context.registry.announcements.plan(model)
     manifest = versions.manifest(model, version)
     rules = [rule for rule in plan.rules if rule.version == version] if plan else []
@@ -46,7 +45,6 @@ def show_version(context: PublisherContext, model: str, version: str) -> Version
 
 
 def show_model(context: PublisherContext, model: str) -> ModelShown:
-    """What was released and trained of a model. Raises UnknownVersion."""
     registry, versions = context.registry, context.registry.versions
     trainings = tuple(registry.trainings.of_model(model))
     plan = registry.announcements.plan(model) if trainings else current_plan(context, model)

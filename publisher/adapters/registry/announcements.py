@@ -28,8 +28,6 @@ class Staged:
 
 @dataclass(frozen=True, slots=True)
 class Announcements:
-    """Plans, bundles, and the metadata of the signing authority."""
-
     _database: RegistryDatabase
 
     def plan(self, model: str) -> Plan | None:
@@ -45,11 +43,9 @@ class Announcements:
         return None
 
     def bundles(self) -> dict[str, bytes]:
-        """Every model's bundle."""
         return {model: bytes(line) for model, line in self._database.rows("SELECT model, bundle FROM announcements")}
 
     def metadata(self) -> dict[str, bytes]:
-        """The authority's metadata by file name."""
         return {name: bytes(content) for name, content in self._database.rows("SELECT name, content FROM metadata")}
 
     def save_metadata(self, metadata: Mapping[str, bytes]) -> None:
@@ -58,10 +54,7 @@ class Announcements:
             _put_metadata(rows, metadata)
 
     def stage(self, model: str, plan: Plan, bundle: bytes, metadata: Mapping[str, bytes]) -> Staged:
-        """Replace a model's plan, its bundle and the metadata in one transaction.
-
-        Raises BadInput for a plan that is not newer.
-        """
+        """Store a plan and its bundle. Raises BadInput if it is not newer."""
         with self._database.transaction() as rows:
             found = rows.execute("SELECT sequence FROM announcements WHERE model = ?", (model,)).fetchone()
             if found and plan.sequence <= found[0]:

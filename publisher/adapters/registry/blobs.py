@@ -33,10 +33,7 @@ class Blobs:
     folder: Path
 
     def add_file(self, path: Path) -> str:
-        """Copy a file in and return its SHA-256. Raises NoRoom, BadInput.
-
-        Adding a file again repairs a damaged copy.
-        """
+        """Copy a file in, also over a damaged copy. Raises NoRoom, BadInput."""
         try:
             with path.open("rb") as source:
                 return self._add(source)
@@ -58,7 +55,6 @@ class Blobs:
         return self.folder / sha256
 
     def remove(self, sha256: str) -> None:
-        """Delete a file if it exists."""
         self.path(sha256).unlink(missing_ok=True)
 
     def names(self) -> list[str]:
@@ -66,10 +62,7 @@ class Blobs:
         return sorted(path.name for path in self.folder.iterdir() if SHA256.fullmatch(path.name))
 
     def remove_unfinished(self) -> int:
-        """Delete files that a killed command left half written, and return how many.
-
-        Call it under the lock.
-        """
+        """Delete what a killed command left half written. Call it under the lock."""
         left = [path for path in self.folder.iterdir() if path.name.startswith(_UNFINISHED)]
         for path in left:
             path.unlink(missing_ok=True)

@@ -31,10 +31,7 @@ class ChunkIndex:
             rows.executemany("INSERT OR IGNORE INTO nodes VALUES (?, ?)", nodes)
 
     def read(self, sha256: str) -> bytes | None:
-        """The bytes of a chunk; None when no blob has it.
-
-        Raises BlobDamaged, naming the file, when its bytes have changed.
-        """
+        """The bytes of a chunk; None when no blob has it. Raises BlobDamaged."""
         key = bytes.fromhex(sha256)
         for (content,) in self._database.rows("SELECT content FROM nodes WHERE sha256 = ?", (key,)):
             return self._checked(sha256, bytes(content))
@@ -50,10 +47,7 @@ class ChunkIndex:
         return None
 
     def of_tree(self, tree: Tree) -> list[str]:
-        """Every chunk of a blob once, in upload order: slices first, the root last.
-
-        So a broker that holds the root holds the whole blob. Raises UnknownVersion.
-        """
+        """In upload order: slices first, the root last. Raises UnknownVersion."""
         levels = [[tree.root]]
         for _ in range(tree.depth):
             levels.append([child for sha256 in levels[-1] for child in children(self._node(sha256))])
@@ -64,7 +58,6 @@ class ChunkIndex:
         return {blob for (blob,) in self._database.rows("SELECT blob FROM cuts WHERE root = ?", (tree.root,))}
 
     def forget_blob(self, sha256: str) -> None:
-        """Remove what is known of a blob's chunks."""
         with self._database.transaction() as rows:
             rows.execute("DELETE FROM slices WHERE blob = ?", (sha256,))
             rows.execute("DELETE FROM cuts WHERE blob = ?", (sha256,))

@@ -21,8 +21,6 @@ class DeviceRow:
 
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """The devices that belong to the fleet."""
-
     _database: RegistryDatabase
 
     def add(self, name: str, groups: Sequence[str], now: datetime) -> None:
@@ -33,6 +31,5 @@ class Devices:
             )
 
     def all(self) -> list[DeviceRow]:
-        """Every enrolled device, by name."""
         rows = self._database.rows("SELECT name, groups, enrolled FROM devices ORDER BY name")
         return [DeviceRow(name, tuple(json.loads(groups)), datetime.fromisoformat(at)) for name, groups, at in rows]

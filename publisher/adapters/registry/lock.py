@@ -18,10 +18,7 @@ _POLL_S: Final = 0.1
 
 @contextmanager
 def hold(path: Path, *, wait_s: float = 0.0, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
-    """Hold the lock file `path` for the length of a block. Raises Busy after `wait_s`.
-
-    `on_wait` is called once with the name of another holder.
-    """
+    """Hold a lock file. `on_wait` gets the name of another holder. Raises Busy."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         _take(descriptor, path, wait_s, on_wait)

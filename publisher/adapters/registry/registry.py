@@ -30,8 +30,6 @@ KEYS: Final = "keys"
 
 
 class Registry:
-    """An open registry."""
-
     def __init__(self, folder: Path, database: RegistryDatabase) -> None:
         self.folder = folder
         self.keys = KeyStore(folder / KEYS)
@@ -47,10 +45,7 @@ class Registry:
 
     @classmethod
     def create(cls, folder: Path) -> Self:
-        """Make a registry, or finish one that was killed before it had metadata.
-
-        Raises BadInput when there is a finished one.
-        """
+        """Make a registry, or finish a killed `create`. Raises BadInput."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / BLOBS).mkdir(exist_ok=True)
@@ -71,10 +66,7 @@ class Registry:
         return cls(folder, RegistryDatabase(folder / DATABASE))
 
     def lock(self, wait_s: float = 0.0, on_wait: Callable[[str], None] | None = None) -> AbstractContextManager[None]:
-        """Exclude other commands for the length of a block. Raises Busy after `wait_s`.
-
-        `on_wait` is called once with the name of the holder if there is one.
-        """
+        """Exclude other commands (see `lock.hold`). Raises Busy."""
         return lock.hold(self.folder / "lock", wait_s=wait_s, on_wait=on_wait)
 
     def orphans(self) -> list[str]:
@@ -83,12 +75,10 @@ class Registry:
         return [sha256 for sha256 in self.blobs.names() if sha256 not in needed]
 
     def discard_blob(self, sha256: str) -> None:
-        """Delete a blob and the index of its chunks."""
         self.chunks.forget_blob(sha256)
         self.blobs.remove(sha256)
 
     def close(self) -> None:
-        """Close the database."""
         self._database.close()
 
     def __enter__(self) -> Self:
@@ -99,5 +89,4 @@ class Registry:
 
 
 def is_registry(folder: Path) -> bool:
-    """Whether there is a registry in `folder`."""
     return (folder / DATABASE).is_file()

@@ -9,17 +9,14 @@ from publisher.adapters.registry.database import RegistryDatabase
 
 @dataclass(frozen=True, slots=True)
 class RegistrySettings:
-    """Texts by key."""
-
     _database: RegistryDatabase
 
     def get(self, key: str) -> str | None:
-        """The value of a setting; None when it was never set."""
+        """None when it was never set."""
         for (value,) in self._database.rows("SELECT value FROM settings WHERE key = ?", (key,)):
             return str(value)
         return None
 
     def set(self, key: str, value: str) -> None:
-        """Store a setting."""
         with self._database.transaction() as rows:
             rows.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, value))

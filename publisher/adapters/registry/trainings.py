@@ -16,8 +16,6 @@ KEPT: Final = 1_000  # of each model; a record is about 3 KB
 
 @dataclass(frozen=True, slots=True)
 class Trainings:
-    """Records of trainings. Files are recorded by hash only."""
-
     _database: RegistryDatabase
 
     def add(self, model: str, lineage: Mapping[str, Any], files: Mapping[str, str], now: datetime) -> TrainingRecord:

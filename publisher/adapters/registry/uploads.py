@@ -18,14 +18,12 @@ class Uploads:
     _database: RegistryDatabase
 
     def add(self, sha256s: Iterable[str], broker: str) -> None:
-        """Record chunks that were sent to the broker."""
         with self._database.transaction() as rows:
             rows.executemany(
                 "INSERT OR IGNORE INTO uploads VALUES (?, ?)", [(broker, bytes.fromhex(sha256)) for sha256 in sha256s]
             )
 
     def of_broker(self, broker: str) -> set[str]:
-        """The recorded chunks of a broker."""
         found = self._database.rows("SELECT sha256 FROM uploads WHERE broker = ?", (broker,))
         return {bytes(sha256).hex() for (sha256,) in found}
 

@@ -17,16 +17,10 @@ from publisher.adapters.registry.database import RegistryDatabase
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """What was released, and how it was made."""
-
     _database: RegistryDatabase
 
     def add(self, manifest: Manifest, lineage: Mapping[str, Any], now: datetime) -> None:
-        """Store a version. Adding an equal manifest again changes nothing.
-
-        `lineage` is JSON: recipe, data, parents, seeds. Blobs that it names by hash are
-        kept as long as the version. Raises VersionOccupied.
-        """
+        """Keeps the blobs named in `lineage` with it. Raises VersionOccupied."""
         with self._database.transaction() as rows:
             found = rows.execute(
                 "SELECT manifest FROM versions WHERE model = ? AND version = ?", (manifest.model, manifest.version)
@@ -61,7 +55,6 @@ class Versions:
         return [version for (version,) in self._database.rows(query, (model,))]
 
     def models(self) -> list[str]:
-        """Every model with a version, by name."""
         return [model for (model,) in self._database.rows("SELECT DISTINCT model FROM versions ORDER BY model")]
 
     def remove(self, model: str, version: str) -> None:
@@ -72,7 +65,6 @@ class Versions:
                 raise self._unknown(model, version)
 
     def needed_blobs(self, chunks: ChunkIndex) -> set[str]:
-        """The hashes of all blobs that some version needs."""
         needed: set[str] = set()
         for line, lineage in self._database.rows("SELECT manifest, lineage FROM versions"):
             manifest = Manifest.from_line(bytes(line), max_bytes=BUNDLE_MAX_BYTES)
@@ -90,7 +82,6 @@ class Versions:
 
 
 def _hashes(value: Any) -> Iterator[str]:
-    """Every SHA-256 within a JSON value."""
     if isinstance(value, str) and SHA256.fullmatch(value):
         yield value
     elif isinstance(value, Mapping):

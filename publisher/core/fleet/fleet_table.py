@@ -50,8 +50,6 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Counts over the table."""
-
     devices: int
     online: int
     up_to_date: int
@@ -87,7 +85,6 @@ class FleetTable:
             self._statuses.pop((device, model), None)
 
     def rows(self, now: datetime) -> list[Row]:
-        """The rows, sorted by device and model."""
         rows = [_row(status, self._presences.get(status.device), now) for status in self._statuses.values()]
         reporting = {row.device for row in rows}
         silent = (self._enrolled | self._presences.keys()) - reporting
@@ -96,7 +93,6 @@ class FleetTable:
 
 
 def summary(rows: Iterable[Row]) -> Summary:
-    """Count a table."""
     table = list(rows)
     return Summary(
         devices=len({row.device for row in table}),

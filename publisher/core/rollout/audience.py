@@ -10,8 +10,6 @@ from protocol.topics import check_name
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """All devices, a share of the fleet, or a group."""
-
     percent: float | None = None
     group: str | None = None
 
@@ -32,7 +30,6 @@ class Audience:
 
     @property
     def everybody(self) -> bool:
-        """Whether it includes all devices."""
         return self.percent is None and self.group is None
 
     def __str__(self) -> str:

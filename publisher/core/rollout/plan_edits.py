@@ -61,11 +61,7 @@ def advance(plan: Plan, audience: Audience, now: datetime) -> Plan:
 
 
 def roll_back(plan: Plan, version: str | None, now: datetime) -> Plan:
-    """Recall the newest version, urgently: back to `version` or its predecessor.
-
-    Pins on the recalled version are removed. Raises UnknownVersion without a
-    predecessor, BadInput if `version` is the newest.
-    """
+    """Recall the newest version, and pins on it. Raises UnknownVersion, BadInput."""
     newest = newest_version(plan)
     back = check_version(version) if version is not None else predecessor(plan, newest)
     if back is None:
@@ -106,7 +102,6 @@ def hold(plan: Plan, now: datetime) -> Plan:
 
 
 def resume(plan: Plan, now: datetime) -> Plan:
-    """Continue a held plan."""
     return _next(plan, plan.model, list(plan.rules), now, "resumed", hold=False)
 
 
@@ -150,7 +145,6 @@ def _check_wider(plan: Plan, newest: str, current: list[Rule], audience: Audienc
 
 
 def _without(plan: Plan, devices: tuple[str, ...]) -> list[Rule]:
-    """The rules, with these devices removed from every pin."""
     rules = []
     for rule in plan.rules:
         left = tuple(device for device in rule.devices if device not in devices)

@@ -38,8 +38,6 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class ChunksWanted:
-    """A device has requested chunks."""
-
     device: str
     sha256s: tuple[str, ...]
 
@@ -85,8 +83,6 @@ class PutModels:
 
 @dataclass(frozen=True, slots=True)
 class PutChunks:
-    """Publish single chunks."""
-
     sha256s: tuple[str, ...]
 
 
@@ -109,7 +105,6 @@ class Reconciler:
 
 
 def step(state: Reconciler, event: ReconcileEvent, now_s: float) -> tuple[Reconciler, tuple[ReconcileEffect, ...]]:
-    """Return the next state and the effects to perform."""
     match event:
         case BrokerJoined():
             return replace(state, joined=True, compare_at_s=now_s + COMPARE_EVERY_S, answered={}), (Compare(),)

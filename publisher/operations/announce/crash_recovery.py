@@ -32,10 +32,7 @@ def locked(context: PublisherContext) -> Iterator[None]:
 
 @contextmanager
 def releasing(registry: Registry, model: str, version: str) -> Iterator[None]:
-    """Mark a release as unfinished until the block has stored a plan that names it.
-
-    If the block raises, the release is undone.
-    """
+    """Mark a release until its plan is stored; undo it if the block raises."""
     registry.settings.set(RELEASING, f"{model} {version}")
     try:
         yield

@@ -18,18 +18,12 @@ PlanEdit = Callable[[Plan], Plan]
 
 @dataclass(frozen=True, slots=True)
 class PlanAnnouncement:
-    """The announced plan, and what was uploaded for it."""
-
     plan: Plan
     uploaded: Uploaded
 
 
 def stage(context: PublisherContext, plan: Plan) -> Staged:
-    """Sign a plan and store it with its bundle as pending. Call it under the lock.
-
-    Raises UnknownVersion for a version that is not in the registry, BadInput when the
-    bundle would be too long.
-    """
+    """Sign and store a plan, under the lock. Raises UnknownVersion, BadInput."""
     registry = context.registry
     manifests = [registry.versions.manifest(plan.model, version) for version in plan.versions()]
     authority, bundle = context.authority().publish(plan, manifests, plan.created)

@@ -27,8 +27,6 @@ ATTEMPTS: Final = 3  # `publisher serve` may put an older bundle in between
 
 @dataclass(frozen=True, slots=True)
 class Uploaded:
-    """What the broker acknowledged."""
-
     chunks: int = 0
     size_bytes: int = 0
 
@@ -61,7 +59,6 @@ def announce(context: PublisherContext, staged: Staged) -> Uploaded:
 
 
 def trees_of_bundle(bundle: bytes) -> list[Tree]:
-    """The chunk trees of all blobs that a bundle of this registry refers to."""
     parts = unpack(bundle)
     plan = Plan.from_line(parts.targets[plan_path(parts.model)].encode(), max_bytes=BUNDLE_MAX_BYTES)
     lines = [parts.targets[manifest_path(parts.model, version)] for version in plan.versions()]
@@ -70,10 +67,7 @@ def trees_of_bundle(bundle: bytes) -> list[Tree]:
 
 
 def upload_missing(context: PublisherContext, trees: Sequence[Tree]) -> Uploaded:
-    """Upload the chunks that the broker lacks, and read a sample back.
-
-    If a chunk of the sample is missing, upload all once more. Raises BrokerRefused.
-    """
+    """Upload what is missing; read a sample back. Raises BrokerRefused."""
     missing = _missing_chunks(context, trees)
     if not len(missing):
         return Uploaded()
@@ -125,7 +119,6 @@ def _missing_chunks(context: PublisherContext, trees: Sequence[Tree]) -> Missing
 
 
 def _not_on_broker(context: PublisherContext, sha256s: Sequence[str]) -> list[str]:
-    """Which of these chunks the broker does not hold, byte for byte."""
     held = {
         sha256
         for topic, payload in context.broker.read_each(context.topics.chunk(sha256) for sha256 in sha256s)
@@ -146,8 +139,6 @@ def _upload(context: PublisherContext, missing: MissingChunks) -> Uploaded:
 
 
 class _UploadCounter:
-    """Adds up acknowledged chunks."""
-
     def __init__(self, on_progress: OnProgress, bytes_max: int) -> None:
         self._on_progress = on_progress
         self._bytes_max = bytes_max
@@ -158,7 +149,7 @@ class _UploadCounter:
         self._on_progress(self.uploaded.size_bytes, self._bytes_max, "uploading")
 
     def finish(self) -> None:
-        """Report the true total: the last chunk of a blob is shorter than others."""
+        """The last chunk of a blob is shorter than the others."""
         self._on_progress(self.uploaded.size_bytes, self.uploaded.size_bytes, "uploaded")
 
 

@@ -66,10 +66,7 @@ class Compressed:
 
 
 def compress(compression: Compression, folder: Path, progress: Progress) -> Compressed:
-    """Write `<rung>.tflite` for each rung, ladder.json, report.html and the plot.
-
-    Raises BadRecipe, BadModel, BadInput.
-    """
+    """Write the rungs and reports to `folder`. Raises BadRecipe, BadModel, BadInput."""
     names = _rung_names(compression)
     make_output_folder(folder)  # fail before minutes of training
     build = _build_from_recipe if compression.keras_file is None else _build_from_file

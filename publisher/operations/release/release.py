@@ -74,11 +74,7 @@ class Released:
 
 
 def release(context: PublisherContext, request: ReleaseRequest, build: Build) -> Released:
-    """Release the version that `build` returns.
-
-    Raises VersionOccupied, BrokerRefused, MissingPart, BadModel, GateFailed, and what
-    `build` raises.
-    """
+    """Raises VersionOccupied, BrokerRefused, MissingPart, BadModel, GateFailed."""
     registry = context.registry
     with locked(context):
         _check_version_is_free(registry, request)
@@ -106,10 +102,7 @@ def check_request(context: PublisherContext, request: ReleaseRequest) -> None:
 
 
 def selecting(context: PublisherContext, request: ReleaseRequest) -> Callable[[Mapping[str, Figures]], Selection]:
-    """A function that selects among rungs: the Pareto front within the gates.
-
-    If no rung passes the gates, it returns the whole front for the gates to refuse.
-    """
+    """Selects the Pareto front within the gates; if that is empty, the front."""
 
     def choose(candidates: Mapping[str, Figures]) -> Selection:
         selection = select(candidates, _baseline(context.registry, request.model), request.gates)
@@ -246,7 +239,7 @@ def _store_variant(registry: Registry, built: BuiltVariant) -> Variant:
 
 
 def _encodings(registry: Registry, sha256: str) -> tuple[Encoding, ...]:
-    """The encodings of a blob: raw, and zstd if that saves enough."""
+    """Raw, and zstd if that saves enough."""
     plain = registry.blobs.path(sha256)
     with TemporaryDirectory(prefix="edgeferry-") as folder:
         packed = Path(folder) / sha256

@@ -101,7 +101,6 @@ def recipe_name(recipe: str) -> str:
 
 
 def build_version(training: Training, on_progress: OnProgress) -> BuiltVersion:
-    """Train, convert and measure."""
     return build_from_recipe(
         load_recipe(training.recipe),
         variants=training.variants or VARIANTS,
@@ -116,7 +115,6 @@ def build_version(training: Training, on_progress: OnProgress) -> BuiltVersion:
 
 
 def make_output_folder(folder: Path) -> None:
-    """Make the folder of `--out` if it does not exist. Raises BadInput."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as refused:

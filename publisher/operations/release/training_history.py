@@ -43,16 +43,12 @@ def record_training(
 
 
 def describe_record(record: TrainingRecord, repetition: Repetition | None) -> str:
-    """One line about a recorded training."""
     text = f"kept as training {record.number} of {record.model}"
     return text if repetition is None else f"{text}: {repetition.sentence()}"
 
 
 def warm_start(registry: Registry, model: str, version: str, recipe: str) -> WarmStart:
-    """What a training of `recipe` (its name) needs to continue a version.
-
-    Raises UnknownVersion, BadInput, BlobDamaged.
-    """
+    """Reads what continues a version. Raises UnknownVersion, BadInput, BlobDamaged."""
     lineage = registry.versions.lineage(model, version)
     if lineage.get("source") != RECIPE:
         raise BadInput(
@@ -74,10 +70,7 @@ def warm_start(registry: Registry, model: str, version: str, recipe: str) -> War
 
 
 def kept_calibration(registry: Registry, model: str, version: str | None = None) -> KeptCalibration | None:
-    """The calibration set of `version`, or else of the newest version that has one.
-
-    Raises UnknownVersion, BlobDamaged.
-    """
+    """The newest one, or that of `version`. Raises UnknownVersion, BlobDamaged."""
     for each in reversed(registry.versions.of_model(model) if version is None else [version]):
         lineage = registry.versions.lineage(model, each)
         sha256 = lineage.get("calibration_sha256")
@@ -88,7 +81,6 @@ def kept_calibration(registry: Registry, model: str, version: str | None = None)
 
 
 def describe_new_calibration(lineage: Mapping[str, Any]) -> Iterator[str]:
-    """A line if an earlier calibration set could not be kept."""
     if lineage.get("calibration_anew"):
         yield f"the calibration set is drawn anew: {lineage['calibration_anew']}"
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class ServeCounters:
-    """Counts since the start; printed at the end."""
-
     chunks: int = 0
     announcements: int = 0
     renewals: int = 0

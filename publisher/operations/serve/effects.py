@@ -41,7 +41,6 @@ class ReconcileEffects:
         self._signature_check_at_s = 0.0
 
     def perform(self, effect: ReconcileEffect, counters: ServeCounters) -> Compared | None:
-        """Perform an effect. Raises FerryError."""
         try:
             return self._perform(effect, counters)
         except BrokerTrouble:
@@ -84,7 +83,6 @@ class ReconcileEffects:
             return ()
 
     def close(self) -> None:
-        """Close the connection."""
         if self._connected:
             self._connected.broker.close()
             self._connected = None

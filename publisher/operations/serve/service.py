@@ -30,8 +30,6 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Service:
-    """One run of the daemon."""
-
     context: PublisherContext
     effects: ReconcileEffects
     counters: ServeCounters = field(default_factory=ServeCounters)
@@ -41,10 +39,7 @@ class Service:
     _tick_at_s: float = 0.0
 
     def run(self, goes_on: Callable[[], bool] = lambda: True) -> ServeCounters:
-        """Serve until `goes_on` returns False or an exception ends it.
-
-        Everything that an exception interrupts can be repeated by the next run.
-        """
+        """Serve until `goes_on` returns False or an exception ends it."""
         settings, client_id = self.context.settings, f"edgeferry-serve-{secrets.token_hex(4)}"
         link = MqttLink(
             settings.broker, client_id, self._events.put, tls=settings.tls, backoff=Backoff(wait_max_s=10.0)
