@@ -12,10 +12,8 @@ FILES: Final = "files"  # in a model's folder, whole files named by their SHA-25
 
 
 def model_folder(state: Path, model: str) -> Path:
-    """The folder of one model."""
     return state / "models" / model
 
 
 def model_file(state: Path, model: str, sha256: str) -> Path:
-    """A whole file of a model."""
     return model_folder(state, model) / FILES / sha256

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import typer
 
@@ -24,5 +25,5 @@ def doctor(config: Config = HERE, broker: Broker = None, as_json: Json = False) 
                 typer.echo(f"      -> {check.fix}")
     well = all(check.level != "bad" for check in checks)
     if as_json:
-        typer.echo(json.dumps({"well": well, "checks": [check.as_dict() for check in checks]}, indent=2))
+        typer.echo(json.dumps({"well": well, "checks": [asdict(check) for check in checks]}, indent=2))
     raise typer.Exit(0 if well else 1)

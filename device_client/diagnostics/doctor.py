@@ -7,9 +7,9 @@ import queue
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from device_client.adapters.runtime.tflite import check_delegates, check_runtime
 from device_client.adapters.sensors.device_sensors import DeviceSensors
@@ -29,26 +29,17 @@ from protocol.topics import Kind, Topics
 
 ANSWER_TIMEOUT_S: Final = 8.0
 DISK_AMPLE_BYTES: Final = 200_000_000
-
-
 Level = Literal["ok", "warn", "bad"]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The result of one test.
-
-    `warn`: it works, but less well than it could. `fix`: what to type or do.
-    """
+    """One result; `warn`: works, but less well than it could; `fix`: what to do."""
 
     name: str
     level: Level
     found: str
     fix: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """For --json."""
-        return asdict(self)
 
 
 def examine(settings: DeviceSettings) -> Iterator[Check]:
@@ -64,7 +55,6 @@ def examine(settings: DeviceSettings) -> Iterator[Check]:
 
 
 def _of_model(section: ModelSection) -> Iterator[Check]:
-    """The delegates and the swap command of a model."""
     if section.delegates:
         yield _try(f"delegates of {section.name}", lambda: _delegates(section))
     if section.on_swap:

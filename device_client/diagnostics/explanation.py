@@ -31,16 +31,13 @@ SILENT: Final = timedelta(minutes=5)  # a check this late without an entry is ov
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What is known about one model from outside the device's process.
-
-    `runs`: the process that holds the journal, or empty.
-    """
+    """What is known about one model from outside the device's process."""
 
     policy: Policy
     device: Device
     entry: LogEntry | None
     readings: Readings
-    runs: str
+    runs: str  # the process that holds the journal, or empty
     now: datetime
 
 
@@ -69,12 +66,10 @@ class Explanation:
     advice: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """For --json."""
         return asdict(self) | {"times": {name: at.isoformat() for name, at in self.times.items()}}
 
 
 def explain(snapshot: Snapshot) -> Explanation:
-    """Explain where one model stands."""
     wanted = (
         snapshot.device.plan.assign(snapshot.policy.device, snapshot.policy.groups) if snapshot.device.plan else None
     )

@@ -24,10 +24,7 @@ def saved_device(settings: DeviceSettings, model: str) -> Device:
 
 
 def snapshot(settings: DeviceSettings, model: str, readings: Readings, now: datetime) -> Snapshot:
-    """Everything that explains where a model stands.
-
-    Raises BadInput when the journal cannot be read.
-    """
+    """Everything that explains a model's state. Raises BadInput."""
     section = next(section for section in settings.models if section.name == model)
     journal = settings.state / JOURNAL
     seen = read_stored(journal, model)

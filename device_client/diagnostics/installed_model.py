@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device_client.adapters.storage.file_store import is_whole
-from device_client.core.state import Installed
 from device_client.diagnostics.inspection import saved_device
 from device_client.paths import model_file
 from device_client.ports.serving import ModelFile
@@ -17,20 +16,11 @@ from device_client.settings.loader import DeviceSettings
 from protocol.errors import BlobDamaged, MissingPart
 
 
-def installed(settings: DeviceSettings, model: str) -> Installed:
-    """The live version of a model. Raises MissingPart when none is installed."""
+def predict_once(settings: DeviceSettings, model: str, x: NDArray[np.float32]) -> dict[str, Any]:
+    """Run it on one input. Raises BadInput, BadModel, BlobDamaged, MissingPart."""
     live = saved_device(settings, model).live
     if live is None:
         raise MissingPart(f"no version of {model} is installed here yet", hint="`device-client run` fetches one")
-    return live
-
-
-def predict_once(settings: DeviceSettings, model: str, x: NDArray[np.float32]) -> dict[str, Any]:
-    """Run the installed model on one input.
-
-    Raises BadInput, BadModel, BlobDamaged, MissingPart.
-    """
-    live = installed(settings, model)
     path = model_file(settings.state, model, live.variant.sha256)
     if not is_whole(path, live.variant.sha256):
         raise BlobDamaged(
@@ -39,14 +29,12 @@ def predict_once(settings: DeviceSettings, model: str, x: NDArray[np.float32]) -
         )
     section = next(section for section in settings.models if section.name == model)
     serving = LiveServing(threads=section.threads, delegates=section.runtime_delegates())
-    manifest = live.manifest
-    labels, statistics = manifest.labels, manifest.input_statistics
-    serving.swap(ModelFile(path, manifest.version, live.variant.name, manifest.contract, labels, statistics))
+    serving.swap(ModelFile.of(live, path))
     prediction = serving.predict(x)
     serving.close()
     return {
         "model": model,
-        "version": manifest.version,
+        "version": live.version,
         "variant": live.variant.name,
         "top": prediction.top,
         "label": prediction.label,

@@ -36,10 +36,7 @@ log = logging.getLogger(__name__)
 
 
 class Engine:
-    """Owns the state; every change goes through `handle`. Not thread-safe.
-
-    `post` hands an event from another thread over to the one that calls the engine.
-    """
+    """Owns the state; not thread-safe, so `post` hands over other threads' events."""
 
     def __init__(
         self, policy: Policy, adapters: Adapters, topics: Topics, post: Callable[[happened.Event], None]
@@ -59,20 +56,15 @@ class Engine:
 
     @property
     def model(self) -> str:
-        """The name of the model."""
         return self._policy.model
 
     def start(self) -> None:
-        """Load the saved state and resume."""
         self.state = State(device=self._repository.load())
         self._status_log.load()
         self.handle(happened.Started())
 
     def handle(self, event: happened.Event, trusted: Mapping[str, bytes] | None = None) -> None:
-        """Process an event and those that follow from it.
-
-        `trusted`: metadata to save in the same transaction as the new state.
-        """
+        """Process an event and those it causes; `trusted` is saved with the new state."""
         if not self._processing:
             self._queue.drop_repeated(event)
         self._queue.append(event, trusted)
@@ -130,7 +122,6 @@ class Engine:
             self._publisher.publish(self.status())  # LinkUp waits; that the disk fails need not
 
     def status(self) -> Status:
-        """The current status message."""
         now, next_check = self._adapters.clock.utc(), None
         if self.state.moment.next_check_s is not None:
             next_check = now + timedelta(seconds=max(0.0, self.state.moment.next_check_s - self._now_s()))

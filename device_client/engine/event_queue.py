@@ -21,7 +21,7 @@ class EventQueue:
 
     def __init__(self) -> None:
         self._events: deque[tuple[happened.Event, Mapping[str, bytes] | None]] = deque()
-        self.blocked_until_s: float | None = None
+        self.blocked_until_s: float | None = None  # while the first event waits for the disk
         self.disk_problem = ""  # why nothing can be saved; empty when it can
 
     def __len__(self) -> int:
@@ -29,11 +29,9 @@ class EventQueue:
 
     @property
     def blocked(self) -> bool:
-        """Whether the first event waits for the disk."""
         return self.blocked_until_s is not None
 
     def append(self, event: happened.Event, trusted: Mapping[str, bytes] | None = None) -> None:
-        """Add an event at the end."""
         self._events.append((event, trusted))
 
     def drop_repeated(self, event: happened.Event) -> None:
@@ -47,12 +45,10 @@ class EventQueue:
         return self._events[0] if self._events and not self.blocked else None
 
     def remove_first(self) -> None:
-        """The first event was saved."""
         self._events.popleft()
         self.disk_problem = ""
 
     def block(self, failed: Exception, now_s: float) -> None:
-        """Pause after a failed write."""
         self.blocked_until_s = now_s + DISK_RETRY_S
         self.disk_problem = f"the device's disk cannot be written: {failed}"
 

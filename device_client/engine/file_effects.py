@@ -58,7 +58,6 @@ class FileEffects:
         return happened.ChunkKept(sha256)
 
     def finish(self, effect: do.FinishBlob) -> happened.Event:
-        """Decode the complete download and verify it."""
         try:
             self._store.finish(effect.encoding, effect.sha256, effect.size_bytes)
         except (FerryError, OSError) as failed:
@@ -66,7 +65,6 @@ class FileEffects:
         return happened.BlobReady(effect.sha256)
 
     def close(self) -> None:
-        """Close the partial file."""
         try:
             self._store.close_partial()
         except OSError as failed:
@@ -91,7 +89,6 @@ class FileEffects:
         self._current, self.due_s = sha256, None
 
     def retry_current(self) -> None:
-        """Retry the link if it is time."""
         if self.due_s is not None and self._clock.monotonic_s() >= self.due_s:
             self.make_current(self._current)
 

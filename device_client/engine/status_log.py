@@ -38,7 +38,6 @@ class StatusLog:
         self.due_s: float | None = None
 
     def load(self) -> None:
-        """Continue from the entry of an earlier run."""
         self._written = read_entry(self._journal.load_log_entry(self._model))
 
     def keep(self, status: Status, moment: Moment) -> None:

@@ -90,11 +90,10 @@ def _differ_by_little(new: Status, last: Status) -> bool:
 
 def _differ_by_progress(new: Status, last: Status) -> bool:
     """Whether nothing but the time and the progress is new."""
-    if (new.next_check is None) != (last.next_check is None):
-        return False
-    if last.next_check is not None and last.next_check < new.at:
-        return False  # the published time is past
-    if new.next_check and last.next_check and abs(new.next_check - last.next_check) >= MOVED_BY:
-        return False  # the clock was set, or the interval of checks has changed
+    if new.next_check is None or last.next_check is None:
+        if new.next_check is not last.next_check:
+            return False
+    elif last.next_check < new.at or abs(new.next_check - last.next_check) >= MOVED_BY:
+        return False  # it is past, the clock was set, or the interval of checks has changed
     passing = {"at": _NO_TIME, "next_check": None, "update_percentage": None}
     return new.model_copy(update=passing) == last.model_copy(update=passing)

@@ -1,7 +1,4 @@
-"""Performs the core's effects on a candidate and the live model: prove, shadow, swap.
-
-Results become events; what a failure means is decided by the core.
-"""
+"""Performs the core's effects on a candidate and the live model; results are events."""
 
 from __future__ import annotations
 
@@ -50,11 +47,9 @@ class TrialEffects:
         self._prover.start(order, lambda proof: self._post(_ended(variant.sha256, proof, limits)))
 
     def shadow(self, model: Installed, share: float) -> Event | None:
-        """Run this model on a share of the live inputs too."""
         return self._open(model, partial(self._serving.start_shadow, share=share))
 
     def swap(self, model: Installed) -> Event | None:
-        """Serve this model, and point the `current` link at it."""
         failed = self._open(model, self._serving.swap)
         if failed is None:
             self._files.make_current(model.variant.sha256)
@@ -66,17 +61,13 @@ class TrialEffects:
         self._serving.stop_shadow()
 
     def _open(self, model: Installed, use: Callable[[ModelFile], None]) -> Event | None:
-        manifest, variant = model.manifest, model.variant
+        sha256 = model.variant.sha256
         try:
-            if not self._store.has(variant.sha256):  # a truncated file would crash the runtime, and this process
-                return ModelFailed(
-                    variant.sha256, "its file is gone, or holds other bytes than were signed", damaged=True
-                )
-            path = self._store.path(variant.sha256)
-            labels, statistics = manifest.labels, manifest.input_statistics
-            use(ModelFile(path, manifest.version, variant.name, manifest.contract, labels, statistics))
+            if not self._store.has(sha256):  # a truncated file would crash the runtime, and this process
+                return ModelFailed(sha256, "its file is gone, or holds other bytes than were signed", damaged=True)
+            use(ModelFile.of(model, self._store.path(sha256)))
         except (FerryError, OSError) as failed:
-            return ModelFailed(variant.sha256, str(failed))
+            return ModelFailed(sha256, str(failed))
         return None
 
 

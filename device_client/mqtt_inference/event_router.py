@@ -1,7 +1,6 @@
 """Routes the link's events: requests to a model's worker, others to the event loop.
 
-It runs on the link's thread and only queues, so that a flood of requests does not delay
-updates.
+It only queues, on the link's thread: a flood of requests does not delay updates.
 """
 
 from __future__ import annotations
@@ -29,7 +28,6 @@ class EventRouter:
         self._workers = {worker.input: worker for worker in workers}
 
     def route(self, event: LinkEvent) -> None:
-        """Pass on one event."""
         if isinstance(event, Received) and event.topic in self._workers:
             self._request(event)
             return

@@ -53,15 +53,13 @@ class RequestHandler:
             return self._error_response("failed", "the device could not answer; its log says why", request.id)
 
     def error_response(self, kind: ErrorKind, error: FerryError | str, payload: bytes) -> InferenceResponse:
-        """The response to a message that is not handled."""
         return self._error_response(kind, error, read_id(payload))
 
     def _predict(self, request: InferenceRequest, since_s: float) -> InferenceResponse:
         contract = self._predictor.contract
         if contract is None:
-            raise MissingPart(
-                f"no version of {self._model} is installed on {self._device} yet", hint="its status tells when one is"
-            )
+            missing = f"no version of {self._model} is installed on {self._device} yet"
+            raise MissingPart(missing, hint="its status tells when one is")
         x = arrange(request.x, contract)
         begun_s = self._clock_s()
         prediction = self._predictor.predict(x)

@@ -66,7 +66,6 @@ class RequestWorker:
         self._thread = threading.Thread(target=self._work, name=f"questions {model}", daemon=True)
 
     def start(self) -> None:
-        """Start the thread."""
         self._thread.start()
 
     def close(self) -> None:

@@ -53,7 +53,4 @@ class Adapters:
     output: LinkOutput
     clock: Clock
     on_swap: Callable[[Swapped], None] = no_observer
-    """Called after each swap, also at a start, once `current` points at the file.
-
-    Must not block or raise.
-    """
+    """Called once `current` points at the file; must not block or raise."""

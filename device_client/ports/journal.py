@@ -33,10 +33,7 @@ class Journal(Protocol):
         """The model's log entry; None before the first."""
 
     def enqueue(self, entries: Sequence[OutboxEntry], drift_states: Mapping[str, bytes] | None = None) -> None:
-        """Put reports in the outbox, without a new state. Ignores known `event_id`s.
-
-        `drift_states`: the drift detectors' state at that time, by model.
-        """
+        """Put reports in the outbox, unless known by id; `drift_states` is by model."""
 
     def waiting(self) -> list[OutboxEntry]:
         """The reports that no broker has acknowledged, oldest first."""

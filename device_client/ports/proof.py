@@ -50,10 +50,7 @@ class Prover(Protocol):
     """Runs a candidate in a limited child process, which a hostile file may crash."""
 
     def start(self, order: ProofOrder, done: Callable[[Proof | NotTried], None]) -> None:
-        """Begin; `done` is called once, from any thread.
-
-        A second start cancels the first, whose `done` is then not called.
-        """
+        """Begin. Any thread calls `done` once, unless another start cancels it."""
 
     def stop(self) -> None:
         """End the child, if one runs; its `done` is not called."""

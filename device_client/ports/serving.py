@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from device_client.core.conditions.model_quality import Quality
+from device_client.core.state import Installed
 from device_client.core.trial.tally import Tally
 from device_client.feedback.window import FeedbackWindow
 from protocol.messages.manifest import Contract, InputStatistics
@@ -14,10 +15,7 @@ from protocol.messages.manifest import Contract, InputStatistics
 
 @dataclass(frozen=True, slots=True)
 class Delegate:
-    """A library that computes a model, or parts of it, on other hardware.
-
-    `options` are the library's own, as it documents them.
-    """
+    """A library that computes on other hardware; `options` are the library's own."""
 
     library: str
     options: tuple[tuple[str, str], ...] = ()
@@ -44,21 +42,21 @@ class ModelFile:
     labels: tuple[str, ...] = ()
     statistics: InputStatistics | None = None  # of the training set, for input drift
 
+    @classmethod
+    def of(cls, model: Installed, path: Path) -> Self:
+        manifest = model.manifest
+        labels, statistics = manifest.labels, manifest.input_statistics
+        return cls(path, manifest.version, model.variant.name, manifest.contract, labels, statistics)
+
 
 class Serving(Protocol):
     """The live model and its shadow. No prediction ever waits for these calls."""
 
     def swap(self, model: ModelFile) -> None:
-        """Open and warm up a file beside the live one, then replace one reference.
-
-        Raises BadModel; the old model then goes on serving.
-        """
+        """Open, warm up and then serve a file. On BadModel the old one serves on."""
 
     def start_shadow(self, model: ModelFile, share: float) -> None:
-        """Run this model too on a share (over 0 to 1) of live inputs; reset the tally.
-
-        Raises BadModel.
-        """
+        """Run it too on a share (0-1] of inputs; reset the tally. Raises BadModel."""
 
     def stop_shadow(self) -> None:
         """Close the shadow."""

@@ -12,12 +12,9 @@ from protocol.messages.manifest import Encoding, Tree
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """How much of a tree is on disk, checked by hash.
+    """How much of a tree is on disk, checked by hash."""
 
-    `missing`: chunks to fetch next; a list chunk comes before its leaves.
-    """
-
-    missing: tuple[str, ...]
+    missing: tuple[str, ...]  # chunks to fetch next; a list chunk comes before its leaves
     kept_chunks: int
     total_chunks: int
 
@@ -44,10 +41,9 @@ class Store(Protocol):
         """What the open partial is still missing, without reading it again."""
 
     def finish(self, encoding: Encoding, sha256: str, size_bytes: int) -> None:
-        """Decode the complete partial into a whole file.
+        """Decode the complete partial into a whole file, durably.
 
-        Writes, syncs, verifies, renames, syncs the folder. Raises NoRoom, or
-        BlobDamaged after deleting the partial.
+        Raises NoRoom, or BlobDamaged after deleting the partial.
         """
 
     def has(self, sha256: str) -> bool:

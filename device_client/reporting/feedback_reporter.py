@@ -44,7 +44,6 @@ class FeedbackReporter:
         self.due_s = clock.monotonic_s() + every_s
 
     def report_if_due(self, servings: Mapping[str, Serving]) -> bool:
-        """`report`, if it is time."""
         now_s = self._clock.monotonic_s()
         if now_s < self.due_s:
             return False
@@ -54,8 +53,7 @@ class FeedbackReporter:
     def report(self, servings: Mapping[str, Serving]) -> bool:
         """Close every non-empty window; return whether the outbox has new entries.
 
-        Windows that cannot be saved are merged and retried with the next report; they
-        are lost only when the process ends.
+        Windows that cannot be saved are merged, and retried until the process ends.
         """
         closed = [self._entry(model, window) for model, serving in servings.items() for window in _take(serving)]
         entries = [*self._unsaved, *closed]
@@ -78,11 +76,8 @@ class FeedbackReporter:
         return saved
 
     def _keep_unsaved(self, entries: Sequence[OutboxEntry], full: Exception) -> None:
-        log.log(
-            logging.DEBUG if self._unsaved else logging.ERROR,  # an error the first time only
-            "feedback cannot be kept yet, and adds up until it can be: %s",
-            full,
-        )
+        level = logging.DEBUG if self._unsaved else logging.ERROR  # an error the first time only
+        log.log(level, "feedback cannot be kept yet, and adds up until it can be: %s", full)
         fewest = merged(entries)
         if len(fewest) > UNSAVED_MAX:
             log.error("%d windows of feedback are lost: %s", len(fewest) - UNSAVED_MAX, full)

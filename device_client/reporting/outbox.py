@@ -1,9 +1,7 @@
 """Publishes the journal's reports: at least once, in order, until acknowledged.
 
-The number of unacknowledged publishes is bounded, so that a week offline does not
-become a flood. A report that the broker refuses stays, and is retried at the next
-connection, when its access rules may have been corrected. When the disk is full, a
-delivered report is removed later.
+Unacknowledged publishes are bounded, so that a week offline is no flood. A refused
+report is retried at the next connection; a full disk delays the removal of a delivered.
 """
 
 from __future__ import annotations
@@ -39,7 +37,6 @@ class Outbox:
         self.flush()
 
     def disconnected(self) -> None:
-        """Send nothing until the next connection."""
         self._online = False
 
     def flush(self) -> None:
@@ -61,7 +58,6 @@ class Outbox:
             self.flush()
 
     def refused(self, receipt: int, reason: str) -> None:
-        """The broker refused a publish."""
         event_id = self._unacknowledged.pop(receipt, None)
         if event_id is not None:
             log.error("report %s was refused by the broker (%s); it is kept, check the access rules", event_id, reason)
@@ -75,16 +71,13 @@ class Outbox:
             return []
 
     def _marked(self, entries: list[OutboxEntry]) -> list[OutboxEntry]:
-        """Mark feedback as sent before sending it; return what may be sent.
-
-        A window that is merged after it was sent would be counted twice.
-        """
+        """Mark feedback first, as one merged after sending would be counted twice."""
         windows = [entry.event_id for entry in entries if entry.kind == "feedback"]
+        marked = frozenset[str]()
         try:
-            marked = self._journal.mark_sent(windows) if windows else frozenset[str]()
+            marked = self._journal.mark_sent(windows) if windows else marked
         except (FerryError, OSError) as failed:
             log.error("%d windows of feedback wait, for they cannot be marked as sent: %s", len(windows), failed)
-            marked = frozenset[str]()
         return [entry for entry in entries if entry.kind == "event" or entry.event_id in marked]
 
     def _remove(self, event_id: str) -> None:

@@ -26,10 +26,9 @@ class Merged:
 
 
 def make_room(waiting: Sequence[OutboxEntry], free_bytes: int) -> list[Merged]:
-    """Pairs to merge, oldest first, until so much is freed; empty when none match.
+    """Pairs to merge in one round, oldest first, until so much is freed.
 
-    `waiting`: feedback that was never sent, oldest first. One round: a merged window
-    may be merged again by the next call.
+    `waiting`: feedback that was never sent, oldest first.
     """
     half = len(waiting) // 2
     return _pairs(waiting[:half], free_bytes) or _pairs(waiting, free_bytes)

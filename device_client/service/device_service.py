@@ -26,7 +26,6 @@ from device_client.adapters.storage.file_store import FileStore
 from device_client.adapters.storage.journal import Journal
 from device_client.adapters.swap_hook import SwapHook
 from device_client.core.events import Event
-from device_client.core.policy import TrialLimits
 from device_client.engine.engine import Engine
 from device_client.mqtt_inference.event_router import EventRouter
 from device_client.mqtt_inference.request_handler import RequestHandler
@@ -82,7 +81,6 @@ class DeviceService:
         self._thread = threading.Thread(target=self._drive, name="edgeferry", daemon=True)
 
     def start(self) -> Self:
-        """Run the device on its own thread."""
         for hook in self._swap_hooks:
             hook.start()
         for worker in self._workers:
@@ -134,36 +132,29 @@ class DeviceService:
         output = LinkOutput(loop.publish, loop.sweep, loop.outbox_filled, lambda: round_trip.latest_ms)
         engines = {section.name: self._engine(section, topics, output) for section in settings.models}
         will = Will(topics.presence(settings.device), identity.presence(online=False, clock=None))
-        tls = settings.tls
+        tls = TlsFiles(ca=settings.tls.ca, cert=settings.tls.cert, key=settings.tls.key)
         router = EventRouter(self._inbox.put)
-        link = MqttLink(
-            settings.broker_url(),
-            f"edgeferry-{settings.device}",
-            router.route,
-            tls=TlsFiles(ca=tls.ca, cert=tls.cert, key=tls.key),
-            will=will,
-        )
+        client_id = f"edgeferry-{settings.device}"
+        link = MqttLink(settings.broker_url(), client_id, router.route, tls=tls, will=will)
         loop.attach(link, engines, self.servings)
-        self._workers = [
-            RequestWorker(
-                settings.device,
-                name,
-                topics,
-                RequestHandler(settings.device, name, self.servings[name]),
-                partial(_publish_response, link),
-            )
-            for name in (section.name for section in settings.models if section.mqtt_inference)
-        ]
+        for name in (section.name for section in settings.models if section.mqtt_inference):
+            handler = RequestHandler(settings.device, name, self.servings[name])
+            respond = partial(_publish_response, link)
+            self._workers.append(RequestWorker(settings.device, name, topics, handler, respond))
         router.attach(link, self._workers)
         return loop
 
     def _engine(self, section: ModelSection, topics: Topics, output: LinkOutput) -> Engine:
-        model, delegates = section.name, section.runtime_delegates()
+        model, delegates, trial = section.name, section.runtime_delegates(), self.settings.trial
         serving = LiveServing(
             threads=section.threads,
             delegates=delegates,
             sample_every=self.settings.feedback.look_every,
-            shadow_settings=shadow_settings(self.settings.trial),
+            shadow_settings=ShadowSettings(
+                cpu_percent=trial.shadow_cpu_percent,
+                slow_ratio=trial.latency_ratio_max,
+                slow_floor_ms=trial.latency_floor_ms,
+            ),
             drift_states=self.journal.drift_states(model),
         )
         self.servings[model] = serving
@@ -221,17 +212,7 @@ def check_delegates_of(models: Iterable[ModelSection]) -> None:
             ) from None
 
 
-def shadow_settings(limits: TrialLimits) -> ShadowSettings:
-    """The shadow's part of the trial settings."""
-    return ShadowSettings(
-        cpu_percent=limits.shadow_cpu_percent,
-        slow_ratio=limits.latency_ratio_max,
-        slow_floor_ms=limits.latency_floor_ms,
-    )
-
-
 def client_name() -> str:
-    """Name and version of this client, for the presence."""
     try:
         return f"edgeferry {version('edgeferry')}"
     except PackageNotFoundError:

@@ -73,20 +73,17 @@ class EventLoop:
         self._servings = dict(servings)
 
     def start(self) -> None:
-        """Start the engines, then connect."""
         for engine in self._engines.values():
             engine.start()
         self._attached_link().start()
 
     def stop(self) -> None:
-        """Report feedback, publish the presence, disconnect."""
         if self._reporter.last_report(self._servings):
             self._outbox.flush()
         self._publish(self._topics.presence(self._identity.device), self._presence(online=False), retain=True)
         self._attached_link().stop()
 
     def handle(self, event: Inbound) -> None:
-        """Process one event from the link or from another thread."""
         match event:
             case Connected():
                 self._on_connected()
@@ -107,7 +104,6 @@ class EventLoop:
                 self._engines[model].handle(inner)
 
     def tick(self) -> None:
-        """Do what is due."""
         now_s = self._clock.monotonic_s()
         for engine in self._engines.values():
             due_s = engine.wake_s()
@@ -124,15 +120,12 @@ class EventLoop:
         return min([*times, self._reporter.due_s])
 
     def publish(self, topic: str, payload: bytes, retain: bool) -> None:
-        """Publish for an engine, at QoS 1."""
         self._round_trip.sent(self._publish(topic, payload, retain=retain), self._clock.monotonic_s())
 
     def sweep(self, topics: tuple[str, ...]) -> None:
-        """Request chunks from the broker for an engine."""
         self._attached_link().sweep(topics)
 
     def outbox_filled(self) -> None:
-        """An engine has put a report in the outbox."""
         self._outbox.flush()
 
     def _attached_link(self) -> Link:

@@ -25,7 +25,7 @@ class Identity:
 
     def presence(self, *, online: bool, clock: Clock | None, models: tuple[str, ...] = ()) -> bytes:
         """The presence message. A last will has no clock: its time is unknown."""
-        message = Presence(
+        return Presence(
             device=self.device,
             online=online,
             at=clock.utc() if clock else None,
@@ -33,8 +33,7 @@ class Identity:
             client=self.client,
             runtime=self.runtime,
             models=models,
-        )
-        return message.to_line()
+        ).to_line()
 
     def is_contradicted_by(self, payload: bytes, *, retained: bool) -> bool:
         """Whether this is a last will, of an earlier session or published just now."""
@@ -83,7 +82,6 @@ class ReadBack:
         self._awaited, self._since_s = set(topics), now_s
 
     def disconnected(self) -> None:
-        """Expect nothing."""
         self._awaited = set()
 
     def seen(self, topic: str, *, retained: bool) -> bool:

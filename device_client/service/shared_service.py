@@ -28,9 +28,8 @@ class _OpenService:
 class ServiceRegistry:
     """The open services of this process and their users.
 
-    One lock guards it, and is held while a service starts or closes: another user of
-    the folder waits for that, so it neither starts a second service nor finds the
-    folder still locked.
+    Its lock is held while a service starts or closes, so that another user of the
+    folder neither starts a second service nor finds the folder still locked.
     """
 
     def __init__(self) -> None:
@@ -66,11 +65,7 @@ class SharedService:
     """One user's hold on a service. Thread-safe."""
 
     def __init__(self, settings: DeviceSettings) -> None:
-        """Start or join the service of this state folder.
-
-        Raises BadSettings when it runs with other settings, and what `DeviceService`
-        raises.
-        """
+        """Raises BadSettings if it runs with others, and what `DeviceService` raises."""
         self.key: Final[Key] = (os.getpid(), settings.state.resolve())
         self.service = SERVICES.acquire(self, settings)
 
