@@ -27,7 +27,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         " Exit code 1 if it is bad.",
     ),
 }
-"""Each command: `module:function` in `commands`, and the first paragraph of its help."""
+"""Each command: `module:function` in `commands`, first paragraph of its help."""
 
 
 def make_group() -> TyperGroup:

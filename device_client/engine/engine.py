@@ -64,7 +64,7 @@ class Engine:
         self.handle(happened.Started())
 
     def handle(self, event: happened.Event, trusted: Mapping[str, bytes] | None = None) -> None:
-        """Process an event and those it causes; `trusted` is saved with the new state."""
+        """Process an event and those it causes; `trusted` is saved with the state."""
         if not self._processing:
             self._queue.drop_repeated(event)
         self._queue.append(event, trusted)

@@ -65,7 +65,7 @@ class SharedService:
     """One user's hold on a service. Thread-safe."""
 
     def __init__(self, settings: DeviceSettings) -> None:
-        """Raises BadSettings if it runs with others, and what `DeviceService` raises."""
+        """Raises BadSettings if it runs with others, or what `DeviceService` raises."""
         self.key: Final[Key] = (os.getpid(), settings.state.resolve())
         self.service = SERVICES.acquire(self, settings)
 
