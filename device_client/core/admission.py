@@ -1,8 +1,7 @@
 """May this device begin this variant of this version now? The one place to decide it.
 
-Read `may_begin` from top to bottom: plan, readings, variant, conditions, strategy,
-decision. Each step is one call of a room that knows nothing of the next, and hands on a
-record: `Goal`, `Readings`, `VariantSelection`, `Verdict`, `Decision`, `Admission`.
+`may_begin` goes through plan, readings, variant, conditions and strategy; each step
+hands on a record: `Goal`, `Readings`, `VariantSelection`, `Verdict`, `Decision`.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from device_client.core.conditions.readings import Readings
 from device_client.core.goal import Goal
 from device_client.core.policy import Policy, Smart
 from device_client.core.state import CheckHistory, Installed, Moment, Target
-from device_client.core.strategy.quality_score import Score, presses, score
+from device_client.core.strategy.quality_score import Score, score
 from device_client.core.strategy.strategies import Occasion, decide, pause_min_s
 from device_client.core.variants.selection import VariantSelection, select
 
@@ -113,7 +112,7 @@ def needs(goal: Goal, selection: VariantSelection) -> Needs:
 
 
 def _score(policy: Policy, goal: Goal, readings: Readings) -> Score | None:
-    """How the live model does, where the strategy depends on it."""
+    """None where the strategy does not depend on it."""
     if not isinstance(policy.strategy, Smart):
         return None
     expected = goal.live.variant.measured.accuracy if goal.live else None
@@ -124,7 +123,7 @@ def _reason_to_hurry(policy: Policy, goal: Goal, quality: Score | None) -> str:
     """The figures of a live model so bad that they waive comfort; empty otherwise."""
     if goal.urgent or quality is None or not isinstance(policy.strategy, Smart):
         return ""
-    return quality.figures if presses(policy.strategy, quality.value) else ""
+    return quality.figures if quality.value < policy.strategy.comfort_score else ""
 
 
 def _target(goal: Goal, selection: VariantSelection) -> Target:

@@ -1,7 +1,6 @@
 """The only place where measurements of a trial become the wire record `Evidence`.
 
-The saved state holds the record as it is sent, since a restart may lie between the
-parts.
+It is saved as it is sent, since a restart may lie between the parts.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from protocol.messages.device import Evidence
 
 
 def with_proof(evidence: Evidence, proof: ProofEnded) -> Evidence:
-    """The record with the figures of the candidate's proof."""
     child = proof.child
     return evidence.model_copy(
         update={
@@ -30,7 +28,6 @@ def with_proof(evidence: Evidence, proof: ProofEnded) -> Evidence:
 
 
 def with_shadow(evidence: Evidence, tally: Tally, verdict: TrialVerdict, limits: TrialLimits) -> Evidence:
-    """The record with the counts and the verdict before the swap."""
     return evidence.model_copy(
         update={
             "shadow_inputs": tally.inputs,
@@ -55,7 +52,6 @@ def with_shadow(evidence: Evidence, tally: Tally, verdict: TrialVerdict, limits:
 
 
 def with_probation(evidence: Evidence, tally: Tally, verdict: TrialVerdict, limits: TrialLimits) -> Evidence:
-    """The record with the counts and the verdict after the swap."""
     return evidence.model_copy(
         update={
             "probation_inferences": tally.live_inferences,

@@ -1,8 +1,4 @@
-"""From a plan to a goal: the version that the plan names for this device, if any.
-
-First step of the decision whether to begin an update: `Goal` holds all of the device
-that the next steps, in `admission`, must know.
-"""
+"""From a plan to a goal: the version that it names, and what the device has of it."""
 
 from __future__ import annotations
 
@@ -16,13 +12,7 @@ from protocol.messages.plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What the plan asks of this device, and what is here already.
-
-    `running`: what is live, where it is this version. `way_back`: the previous version,
-    where it is this one and was committed. `files`: SHA-256 of all installed variants.
-    `other_variant`: another variant of `running` is wanted. `urgent`: does not wait for
-    comfort conditions.
-    """
+    """What the plan asks of this device, and what is here already."""
 
     plan: Plan
     version: str
@@ -30,16 +20,15 @@ class Goal:
     rule: str
     manifest: Manifest
     live: Installed | None
-    running: Installed | None
-    way_back: Installed | None
-    files: frozenset[str]
+    running: Installed | None  # what is live, where it is this version
+    way_back: Installed | None  # the previous version, where it is this one and was committed
+    files: frozenset[str]  # SHA-256 of all installed variants
     findings: tuple[Finding, ...]
     committed: bool
-    other_variant: bool
-    urgent: bool
+    other_variant: bool  # another variant of `running` is wanted
+    urgent: bool  # does not wait for comfort conditions
 
     def runs(self, variant: Variant) -> bool:
-        """Whether this very file is live."""
         return self.running is not None and self.running.variant.sha256 == variant.sha256
 
 

@@ -1,7 +1,4 @@
-"""The owner's choices for one model on one device: the sections of `device.toml`.
-
-Every number has its unit in its name.
-"""
+"""The owner's choices for one model on one device: the sections of `device.toml`."""
 
 from __future__ import annotations
 
@@ -31,15 +28,12 @@ _WINDOW: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]|24(?=:00)
 
 @dataclass(frozen=True, slots=True)
 class TimeWindow:
-    """A stretch of local time, in minutes since midnight. It may reach over midnight;
-    equal ends are the whole day.
-    """
+    """Local time in minutes since midnight; may wrap; equal ends are the whole day."""
 
     start_minute: int
     end_minute: int
 
     def holds(self, minute: int) -> bool:
-        """Whether the minute lies inside."""
         if self.start_minute < self.end_minute:
             return self.start_minute <= minute < self.end_minute
         return minute >= self.start_minute or minute < self.end_minute
@@ -57,14 +51,11 @@ def window_of(text: object) -> TimeWindow:
 
 
 Hours = tuple[Annotated[TimeWindow, BeforeValidator(window_of)], ...]
-"""Stretches of local time, as they are written in a settings file."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnknownOf:
-    """What an unknown reading means to one condition, by its name; None is what it
-    means in general.
-    """
+    """What an unknown reading means to one condition; None: as `Thresholds.unknown`."""
 
     __pydantic_config__ = _NO_STRANGERS
 
@@ -83,12 +74,7 @@ class UnknownOf:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """When the device is fit for an update. Comfort may be waived by urgency; safety
-    never.
-
-    A hysteresis is how far behind its limit a reading must come back, once it was
-    beyond.
-    """
+    """When the device is fit for an update. Urgency may waive comfort, never safety."""
 
     __pydantic_config__ = _NO_STRANGERS
 
@@ -187,20 +173,13 @@ class DownloadLimits:
     """Pause until a stalled download is retried."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError where a pause is to grow to less than it begins with."""
         if self.retry_min_s > self.retry_max_s:
             raise ValueError(f"retry_min_s ({self.retry_min_s:g}) is over retry_max_s ({self.retry_max_s:g})")
 
 
 @dataclass(frozen=True, slots=True)
 class TrialLimits:
-    """What a candidate must show before it may answer, and after.
-
-    `equal_refused_max`, `worse_adopted_max`: error rates of a verdict drawn from
-    evidence, 0-1. Worse is a model that is `accuracy_drop_max` or more under the other
-    or, where no labels come, agrees with it on `agreement_min` or less of the inputs;
-    equal is one that is not under it, or agrees on `agreement_good` or more.
-    """
+    """What a candidate must show before it may answer, and after: docs/TRIAL.md."""
 
     __pydantic_config__ = _NO_STRANGERS
 
@@ -254,7 +233,6 @@ class TrialLimits:
     """Interval of checks of the counts."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError that names the settings which exclude each other."""
         if self.agreement_good <= self.agreement_min:
             raise ValueError("agreement_good must be over agreement_min")
         if self.probation_deadline_s < self.probation_min_s:

@@ -1,59 +1,44 @@
 """The life of one model on one device: `step`, a table of (phase, event) to reaction.
 
 `step(policy, state, event, now_s)` returns the next state and the effects to perform.
-It reads no clock and does no I/O: time is an argument, what happened is an event (past
-tense, `events`), what is to be done is an effect (imperative, `effects`). Whatever an
-effect finds out comes back as another event. `wake_s` says when `TimePassed` is due.
+It reads no clock and does no I/O: what happened is an event (past tense), what is to be
+done an effect (imperative), and what an effect finds out is another event. `wake_s`
+says when `TimePassed` is due. The rows, with all that can go wrong: docs/STATES.md.
 
-**From plan to committed.** A trusted plan (`PlanTrusted`) names a version for this
-device. `assignment.reconsider` compares it with what the device does; a version other
-than the live one is ASSIGNED and the sensors are read. With fresh readings
+**From plan to committed.** `assignment.reconsider` compares the trusted plan with what
+the device does; a version other than the live one is ASSIGNED and the sensors are read.
 `admission.may_begin` decides: does a variant fit, do the conditions hold, does the
-strategy say now? If not, the update is DEFERRED with a reason and a time of the next
-check. If so, FETCHING brings first the golden set and then the model to the disk, chunk
-by chunk; what is there already is found by its hash. Where the broker has lost chunks
-it is STALLED and tries again later. In PROVING a child process with limits opens the
-file and must reproduce the golden outputs. In SHADOWING the candidate gets the inputs
-of the live model, and its answers are compared without being used. A verdict in its
-favour swaps the two: on PROBATION the candidate serves, and the previous version
-shadows it. A second verdict makes it COMMITTED. A first version skips SHADOWING, as
-nothing is live beside it.
+strategy say now? If not, the update is DEFERRED with a reason and a time. FETCHING
+brings the golden set and then the model to the disk, chunk by chunk; while the broker
+lacks chunks it is STALLED. In PROVING a child process with limits must reproduce the
+golden outputs. In SHADOWING the candidate gets the inputs of the live model, and its
+answers are only compared. A good verdict swaps the two: on PROBATION the candidate
+serves, and the previous version shadows it. A second good verdict makes it COMMITTED. A
+first version skips SHADOWING, as nothing is live beside it.
 
 **And back.** A candidate that fails before its swap is REJECTED, one that fails on
-probation is ROLLED_BACK: the previous version is still on the disk, so that going back
-fetches nothing. Both are announced with the evidence, and remembered as a refusal: the
-version is not tried again unless the plan raises its attempt. When a plan names the
-previous version again, its file goes live without a broker or a proof. Another variant
-of the live version (`variants.switching`) takes the same path; if it fails, that is a
-finding about the variant, and the version stays committed. A live model whose file can
-no longer be opened is replaced by the previous one, and fetched again.
+probation ROLLED_BACK to the version still on the disk, which fetches nothing. Either is
+announced with the evidence and not tried again unless the plan raises its attempt. A
+plan that names the previous version swaps to its file without broker or proof. Another
+variant of the live version (`variants.switching`) takes the same path. A live model
+whose file cannot be opened is replaced by the previous one, and fetched again.
 
-**What is saved when.** `State` has two parts. `Device` is saved after each step that
-changed it and before any of its effects is performed, in one transaction with the
-outcomes that the step announces. `Moment` (readings, timers, the chunks on their way,
-the link) is never saved. After a power cut `Started` builds a new one: the live model
-is opened first, a fetch continues with what is on the disk, a proof or a shadow is
-repeated from the fetch on, probation starts its clock again. Each restart during a
-trial is counted; a candidate under which the process ends too often is rejected or
-rolled back.
+**What is saved.** `Device` is saved after each step that changed it, before its
+effects, in one transaction with the outcomes they announce. `Moment` (readings, timers,
+chunks on their way, the link) is not. After a power cut `Started` opens the live model
+first, a fetch continues with what is on the disk, a proof or shadow is repeated from
+the fetch on, probation starts its clock again. A candidate under which the process ends
+too often is rejected or rolled back.
 
-**Why repeated and late events are harmless.** MQTT delivers at least once, and effects
-may be performed twice, as power may go between saving and doing. Therefore:
+**Repeated and late events are harmless**, as MQTT delivers at least once and power may
+go between saving and doing. An event without a row for the phase changes nothing; one
+about another file than that in the record of the phase (`phases.records`), an older
+plan or the same one neither. Every effect may be repeated; receivers count an outcome
+by its id. `TimePassed` may be early: a reaction checks its own due time.
 
-* An event that is in no row of the table for the current phase changes nothing.
-* Events about a file carry its hash, and reactions compare it with the record of the
-  phase (`phases.records`): the end of a proof that was given up meets no target.
-* A plan with a lower sequence is ignored, the same plan again changes nothing.
-* Every effect may be repeated: opening an open blob, serving the model that serves,
-  keeping only the files that are kept. Outcomes have an id made from what they are
-  about, and receivers count by it.
-* `TimePassed` may come too early: a reaction checks its own due time.
-
-**Invariants**, which tests/property/test_core_walk.py checks over random lives: what is
-live is lost only if its file cannot be opened; a refused version never goes live; files
-of installed versions are never removed; the saved state can be read again.
-
-The rows of the table are listed, with all that can go wrong, in docs/STATES.md.
+**Invariants** (tests/property/test_core_walk.py): what is live is lost only if its file
+cannot be opened; a refused version never goes live; files of installed versions are
+never removed; the saved state can be read again.
 """
 
 from __future__ import annotations
@@ -118,7 +103,6 @@ def _earliest(*times_s: float | None) -> float | None:
 
 
 def _note(state: State, event: events.Event, now_s: float) -> State:
-    """Take over what is known from the event in every phase."""
     match event:
         case events.LinkUp():
             return state.with_moment(link=Connection(up=True))
@@ -188,9 +172,7 @@ def _resume_probation(policy: Policy, state: State, live: Installed, now_s: floa
 
 
 def _check_due(policy: Policy, state: State, event: events.Event, now_s: float) -> Step:
-    """Decide whether to begin when a check is due; before that at most read the
-    sensors.
-    """
+    """Decide whether to begin, when a check is due; until then at most read sensors."""
     due_s = state.moment.next_check_s
     if isinstance(event, events.TimePassed) and (due_s is None or now_s < due_s):
         refresh_s = assignment.refresh_at_s(policy, state)

@@ -13,10 +13,7 @@ IN_PROGRESS: Final = frozenset({Phase.FETCHING, Phase.PROVING, Phase.SHADOWING, 
 
 
 def status_of(policy: Policy, state: State, *, at: datetime, next_check: datetime | None, trouble: str = "") -> Status:
-    """Return the status. `next_check`: the state's, in UTC, which takes a clock.
-
-    `trouble`: why the state cannot be saved; empty when it can.
-    """
+    """Return the status. `trouble`: why the state cannot be saved; or empty."""
     device, moment = state.device, state.moment
     wanted = device.plan.assign(policy.device, policy.groups) if device.plan else None
     notice = f"the last bundle was not taken: {moment.notice}" if moment.notice else ""

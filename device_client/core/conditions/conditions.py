@@ -46,13 +46,11 @@ class ConditionQuery:
 
 
 Condition = Callable[[ConditionQuery], Verdict]
+_percent: Final = "{:.0f} %".format
 
 
 def judge(query: ConditionQuery, *, urgent: bool, because: str = "urgent") -> Verdict:
-    """Judge every condition; the first that objects gives the reason.
-
-    `urgent` waives comfort, never safety; `because` names the cause in the reason.
-    """
+    """The first to object gives the reason. `urgent` waives comfort, never safety."""
     safety = [condition(query) for condition in SAFETY]
     comfort = [condition(query) for condition in COMFORT]
     crossed = frozenset[str]().union(*(verdict.crossed for verdict in safety + comfort))
@@ -219,10 +217,6 @@ def _unknown(condition: str, what: str, reading: Unknown, query: ConditionQuery)
     if endangered and of_this_one != "allow":
         return Verdict(False, f"{reason}; when it was last read it stood in the way", frozenset({condition}))
     return Verdict((of_this_one or query.thresholds.unknown) == "allow", reason)
-
-
-def _percent(value: float) -> str:
-    return f"{value:.0f} %"
 
 
 def _bytes_s(bytes_s: float) -> str:

@@ -7,16 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """The live model on its latest inputs; None where a figure was not measured.
+    """Figures of its latest inputs, 0-1; None where one was not measured."""
 
-    All figures are 0-1. `accuracy`: share of labelled inputs with the right answer.
-    `drift`: distance of the inputs from the training set. `agreement`: share of inputs
-    on which a second model gave the same answer. `confidence`: mean of the highest
-    score.
-    """
-
-    accuracy: float | None = None
-    drift: float | None = None
-    agreement: float | None = None
-    confidence: float | None = None
+    accuracy: float | None = None  # share of labelled inputs with the right answer
+    drift: float | None = None  # distance of the inputs from the training set
+    agreement: float | None = None  # share of inputs on which a second model gave the same answer
+    confidence: float | None = None  # mean of the highest score
     inferences: int = 0

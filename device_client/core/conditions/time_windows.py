@@ -18,7 +18,6 @@ _MINUTE: Final = timedelta(minutes=1)
 
 
 def is_open(windows: Sequence[TimeWindow], local: datetime) -> bool:
-    """Whether the local time is in one of the windows."""
     return any(window.holds(_minute(local)) for window in windows)
 
 
@@ -40,7 +39,6 @@ def opening(windows: Sequence[TimeWindow], local: datetime) -> datetime:
 
 
 def _minutes_until_open(windows: Sequence[TimeWindow], shown: datetime, local: datetime) -> int:
-    """Minute by minute: correct for any time zone."""
     for minutes in range(1, _FARTHEST_MINUTES):
         if is_open(windows, (shown + minutes * _MINUTE).astimezone(local.tzinfo)):
             return minutes

@@ -28,7 +28,6 @@ def started(measured: Throughput, now_s: float) -> Throughput:
 
 
 def kept_one(measured: Throughput, now_s: float) -> Throughput:
-    """A chunk was kept."""
     if measured.since_s is None:
         return started(measured, now_s)
     measured = replace(measured, kept_bytes=measured.kept_bytes + CHUNK_BYTES)

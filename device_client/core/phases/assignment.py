@@ -1,8 +1,4 @@
-"""ASSIGNED and DEFERRED: from a plan to an assigned update, and to its beginning.
-
-`reconsider` compares what the device does with the plan; `consider_beginning` asks
-`admission.may_begin`, the one question that decides, and acts on the answer.
-"""
+"""ASSIGNED and DEFERRED: from a plan to an assigned update, and to its beginning."""
 
 from __future__ import annotations
 
@@ -30,11 +26,10 @@ def reconsider(policy: Policy, state: State, now_s: float) -> Step:
     goal = goal_of(policy, device)
     if device.phase is Phase.PROBATION and not _breaks_off_probation(device, goal):
         return state, ()  # the verdict first: nothing may replace a model that is not yet known to be good
+    undone: Effects = ()
     if device.refit and (goal is None or goal.running is None):
         state, undone = switching.cancel(state)
         goal = goal_of(policy, state.device)
-    else:
-        undone = ()
     if goal is None:
         state, effects = _rest(state, Phase.IDLE, f"plan {plan.sequence} names no version for this device", now_s)
     else:
@@ -55,7 +50,7 @@ def _change_course(policy: Policy, state: State, goal: Goal, now_s: float) -> St
 
 
 def consider_beginning(policy: Policy, state: State, now_s: float) -> Step:
-    """Begin the assigned update, or say why not yet and when to check again."""
+    """Begin the assigned update, or defer it, as `admission.may_begin` decides."""
     goal = goal_of(policy, state.device)
     if goal is None:
         return state, ()
@@ -96,11 +91,8 @@ def _assign(state: State, goal: Goal, now_s: float) -> Step:
         return state.waits_until(now_s), ()
     reason = state.device.refit or f"plan {goal.plan.sequence} asks for {goal.version} ({goal.rule})"
     state = state.enters(Phase.ASSIGNED, reason, now_s, target=None).waits_until(now_s + READINGS_RETRY_S)
-    state = state.with_moment(
-        assigned=Assigned(goal.version, attempt, now_s),
-        history=replace(state.moment.history, allowed_since_s=None),
-    )
-    return state, (TakeReadings(),)
+    history = replace(state.moment.history, allowed_since_s=None)
+    return state.with_moment(assigned=Assigned(goal.version, attempt, now_s), history=history), (TakeReadings(),)
 
 
 def _in_flight(state: State, goal: Goal, now_s: float) -> Step:
@@ -122,7 +114,6 @@ def _breaks_off_probation(device: Device, goal: Goal | None) -> bool:
 
 
 def _chosen_because(policy: Policy, live: Installed) -> str:
-    """Why this variant; or that the settings have excluded it since."""
     problem = objection(policy, live)
     return f"; the settings speak against its variant, others are looked at: {problem}" if problem else live.because()
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from device_client.core import events
 from device_client.core.conditions.conditions import ConditionQuery, Needs, judge
 from device_client.core.download import chunk_scheduler as download
 from device_client.core.download import throughput
 from device_client.core.download.chunk_scheduler import Download
 from device_client.core.effects import (
-    Effect,
+    Effects,
     FinishBlob,
     OpenBlob,
     RecheckBlob,
@@ -19,19 +20,6 @@ from device_client.core.effects import (
     StopTrial,
     SweepChunks,
     TakeReadings,
-)
-from device_client.core.events import (
-    BlobBroken,
-    BlobOpened,
-    BlobReady,
-    ChunkCorrupt,
-    ChunkKept,
-    ChunksSwept,
-    DiskFailed,
-    LinkDown,
-    LinkUp,
-    ReadingsTaken,
-    TimePassed,
 )
 from device_client.core.phases import probation, proving
 from device_client.core.phases.records import Fetching
@@ -44,17 +32,14 @@ NO_ROOM_RECHECK_S: Final = 600.0
 
 
 def begin(state: State, target: Target, now_s: float, *, note: str = "") -> Step:
-    """Begin, or resume after a restart: files on the disk are found by their hash.
-
-    `note`: ends the reason.
-    """
+    """Begin, or resume after a restart. `note`: ends the reason."""
     reason = f"fetching {target.version} ({target.choice}){note}"
     state = state.enters(Phase.FETCHING, reason, now_s, target=target)
     first = target.variant.sha256 if _is_at_hand(state.device, target) else target.manifest.golden.sha256
     return _open(state, target, first)
 
 
-def blob_opened(policy: Policy, state: State, fetch: Fetching, event: BlobOpened, now_s: float) -> Step:
+def blob_opened(policy: Policy, state: State, fetch: Fetching, event: events.BlobOpened, now_s: float) -> Step:
     """Request what is missing; only the store knows when nothing is."""
     if fetch.download.sha256 != event.sha256:
         return state, ()
@@ -66,37 +51,33 @@ def blob_opened(policy: Policy, state: State, fetch: Fetching, event: BlobOpened
     return _request(policy, state, blob, now_s)
 
 
-def blob_ready(policy: Policy, state: State, fetch: Fetching, event: BlobReady, now_s: float) -> Step:
-    """A file is whole: after the golden set comes the model, then its proof.
-
-    A recalled version whose file is still here was proved on this device before, so
-    that a way back does not wait for the broker.
-    """
+def blob_ready(policy: Policy, state: State, fetch: Fetching, event: events.BlobReady, now_s: float) -> Step:
+    """A file is whole: after the golden set comes the model, then its proof."""
     target = fetch.target
     if event.sha256 != fetch.download.sha256:
         return state, ()
     if event.sha256 != target.variant.sha256:
         return _open(state, target, target.variant.sha256)
-    if _is_at_hand(state.device, target):
+    if _is_at_hand(state.device, target):  # it was proved here before: a way back does not wait for the broker
         state = state.with_device(evidence=Evidence())
         return probation.go_live(policy, state, target, "its file is still here", now_s)
     return proving.begin(policy, state, target, now_s)
 
 
-def blob_broken(policy: Policy, state: State, fetch: Fetching, event: BlobBroken, now_s: float) -> Step:
+def blob_broken(policy: Policy, state: State, fetch: Fetching, event: events.BlobBroken, now_s: float) -> Step:
     """Reject: every chunk was right, so that fetching again brings the same."""
     if event.sha256 != fetch.download.sha256:
         return state, ()
     return proving.reject(state, fetch.target, event.reason, now_s)
 
 
-def disk_failed(policy: Policy, state: State, fetch: Fetching, event: DiskFailed, now_s: float) -> Step:
+def disk_failed(policy: Policy, state: State, fetch: Fetching, event: events.DiskFailed, now_s: float) -> Step:
     """No room: wait for it; the live model is not touched."""
     state = state.enters(Phase.DEFERRED, event.reason, now_s).waits_until(now_s + NO_ROOM_RECHECK_S)
     return state, (StopTrial(),)
 
 
-def chunk_kept(policy: Policy, state: State, fetch: Fetching, event: ChunkKept, now_s: float) -> Step:
+def chunk_kept(policy: Policy, state: State, fetch: Fetching, event: events.ChunkKept, now_s: float) -> Step:
     """One more chunk is on the disk."""
     blob = download.kept(fetch.download, event.sha256)
     state = _measured(state, throughput.kept_one(state.moment.seen.throughput, now_s))
@@ -105,28 +86,27 @@ def chunk_kept(policy: Policy, state: State, fetch: Fetching, event: ChunkKept, 
     return _request(policy, state, blob, now_s)
 
 
-def chunk_corrupt(policy: Policy, state: State, fetch: Fetching, event: ChunkCorrupt, now_s: float) -> Step:
+def chunk_corrupt(policy: Policy, state: State, fetch: Fetching, event: events.ChunkCorrupt, now_s: float) -> Step:
     """Request it again in the next round."""
     return _request(policy, state, download.corrupted(fetch.download, event.sha256), now_s)
 
 
-def chunks_swept(policy: Policy, state: State, fetch: Fetching, event: ChunksSwept, now_s: float) -> Step:
+def chunks_swept(policy: Policy, state: State, fetch: Fetching, event: events.ChunksSwept, now_s: float) -> Step:
     """The broker has no more of these."""
-    blob = download.swept(fetch.download, event.sha256s, now_s, policy.download)
-    return _request(policy, state, blob, now_s)
+    return _request(policy, state, download.swept(fetch.download, event.sha256s, now_s, policy.download), now_s)
 
 
-def link_down(policy: Policy, state: State, fetch: Fetching, event: LinkDown, now_s: float) -> Step:
+def link_down(policy: Policy, state: State, fetch: Fetching, event: events.LinkDown, now_s: float) -> Step:
     """Wait; the partial file stays."""
     return state.with_moment(activity=download.cut_off(fetch.download)), ()
 
 
-def link_up(policy: Policy, state: State, fetch: Fetching, event: LinkUp, now_s: float) -> Step:
+def link_up(policy: Policy, state: State, fetch: Fetching, event: events.LinkUp, now_s: float) -> Step:
     """Continue with what is missing."""
     return _request(policy, state, fetch.download, now_s)
 
 
-def time_passed(policy: Policy, state: State, fetch: Fetching, event: TimePassed, now_s: float) -> Step:
+def time_passed(policy: Policy, state: State, fetch: Fetching, event: events.TimePassed, now_s: float) -> Step:
     """Give up late chunks, and read the sensors now and then."""
     state, effects = _request(policy, state, fetch.download, now_s)
     at_s = state.moment.seen.at_s
@@ -135,7 +115,7 @@ def time_passed(policy: Policy, state: State, fetch: Fetching, event: TimePassed
     return state, effects
 
 
-def readings_taken(policy: Policy, state: State, fetch: Fetching, event: ReadingsTaken, now_s: float) -> Step:
+def readings_taken(policy: Policy, state: State, fetch: Fetching, event: events.ReadingsTaken, now_s: float) -> Step:
     """Check the safety conditions during the download too: a battery may run low."""
     history, needs = state.moment.history, Needs(relieves=state.device.relieved_by(fetch.target.variant))
     verdict = judge(ConditionQuery(event.readings, policy.thresholds, needs, history.crossed), urgent=True)
@@ -166,18 +146,14 @@ def _measured(state: State, measured: throughput.Throughput) -> State:
 
 
 def _request(policy: Policy, state: State, blob: Download, now_s: float) -> Step:
-    """Take over the changed download, and request chunks while the link is up."""
     if not state.moment.link.up:
         return state.with_moment(activity=blob), ()
     blob, request = download.schedule(blob, now_s, policy.download)
     if request.stalled:
         return _stall(policy, state, blob, now_s)
-    effects: list[Effect] = []
-    if request.sweep:
-        effects.append(SweepChunks(request.sweep))
-    if request.wants:
-        effects.append(SendWants(request.wants))
-    return state.with_moment(activity=blob), tuple(effects)
+    sweep: Effects = (SweepChunks(request.sweep),) if request.sweep else ()
+    wants: Effects = (SendWants(request.wants),) if request.wants else ()
+    return state.with_moment(activity=blob), sweep + wants
 
 
 def _stall(policy: Policy, state: State, blob: Download, now_s: float) -> Step:

@@ -19,10 +19,7 @@ COMMITTED_KEPT: Final = 32  # version names
 
 
 def go_live(policy: Policy, state: State, target: Target, reason: str, now_s: float) -> Step:
-    """Swap. The previous model stays on the disk, and shadows the new one.
-
-    A recalled version is on probation only until it is known to be open.
-    """
+    """Swap; a recalled version is on probation only until it is known to be open."""
     device = state.device
     live = target.installed(device.evidence.golden_latency_ms_p50 or _known_latency_ms(device, target))
     another = switching.changes_variant(device, target)
@@ -77,11 +74,7 @@ def probation_counted(policy: Policy, state: State, probation: Probation, event:
 
 
 def roll_back(state: State, live: Installed, reason: str, now_s: float) -> Step:
-    """Return to the previous version, which is still on the disk.
-
-    A first version has no previous one: it is rejected, and serves until the plan names
-    another.
-    """
+    """Return to the previous version; without one, reject it and let it serve on."""
     device, back = state.device, state.device.previous
     if device.refit and device.target is not None:
         return switching.give_up(state, device.target, "rolled_back", reason, now_s)
@@ -102,9 +95,8 @@ def roll_back(state: State, live: Installed, reason: str, now_s: float) -> Step:
 def live_failed(policy: Policy, state: State, event: ModelFailed, now_s: float) -> Step:
     """The live model cannot be opened: at its swap by its fault, later by the disk's.
 
-    In the later case, and where a power cut on probation damaged the file, it is
-    fetched again as long as the plan names it. A shadow that cannot be opened only
-    leaves probation without a comparison.
+    In the later case, as after a power cut on probation, it is fetched again. A shadow
+    that cannot be opened only leaves probation without a comparison.
     """
     device, live = state.device, state.device.live
     if live is None or event.sha256 != live.variant.sha256:
@@ -127,26 +119,22 @@ def live_failed(policy: Policy, state: State, event: ModelFailed, now_s: float) 
 
 
 def shadowed_by(policy: Policy, previous: Installed | None) -> Effects:
-    """On probation the previous version, if any, gets a share of the live inputs."""
     return (StartShadow(previous, policy.trial.probation_share),) if previous else ()
 
 
 def kept_files(state: State) -> KeepOnly:
-    """Remove every file that neither an installed version nor the target needs."""
     return KeepOnly(state.device.files())
 
 
 def _known_latency_ms(device: Device, target: Target) -> float | None:
     """From its earlier proof, where the file is still here."""
-    here = (each for each in device.installed() if each.variant.sha256 == target.variant.sha256)
-    return next((each.latency_ms for each in here), None)
+    sha256 = target.variant.sha256
+    return next((each.latency_ms for each in device.installed() if each.variant.sha256 == sha256), None)
 
 
 def _resumed(device: Device) -> bool:
-    """Whether the process restarted since the file was known to be whole.
-
-    Another variant of a version is given up all the same: the one before is as good.
-    """
+    """Whether the process restarted since the file was known to be whole."""
+    # another variant of a version is given up all the same: the one before is as good
     return device.target is not None and device.target.restarts > 0 and not device.refit
 
 

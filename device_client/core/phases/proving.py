@@ -22,7 +22,7 @@ NOT_TRIED_RECHECK_S: Final = 600.0
 
 
 def begin(policy: Policy, state: State, target: Target, now_s: float) -> Step:
-    """Start the limited child process; wait where there is no memory for it."""
+    """Start the child process; wait where there is no memory for it."""
     limits = proof_limits(policy, target.manifest, target.variant, state.moment.seen.readings)
     if isinstance(limits, str):
         return _later(state, target, limits, now_s), ()

@@ -1,8 +1,7 @@
 """What is set in which phase: one record per phase that has something of its own.
 
-Each record is read from the state in one place, its `of`, which returns None where the
-state is not in the phase or lacks what the phase needs, as one just loaded may.
-Reactions take the record, so that a type checker knows what is there.
+Its `of` returns None where the state is not in the phase, or lacks what it needs, as
+one just loaded may.
 """
 
 from __future__ import annotations
@@ -50,9 +49,7 @@ class Shadowing:
     @classmethod
     def of(cls, state: State) -> Self | None:
         target, live, times = state.device.target, state.device.live, state.moment.activity
-        if target is None or live is None or not isinstance(times, Comparing):
-            return None
-        return cls(target, live, times)
+        return cls(target, live, times) if target and live and isinstance(times, Comparing) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,4 +63,4 @@ class Probation:
     @classmethod
     def of(cls, state: State) -> Self | None:
         live, times = state.device.live, state.moment.activity
-        return cls(live, state.device.target, times) if live is not None and isinstance(times, Comparing) else None
+        return cls(live, state.device.target, times) if live and isinstance(times, Comparing) else None

@@ -1,7 +1,4 @@
-"""How well the live model does, as one score: it sets how often a smart device checks.
-
-docs/CONDITIONS.md has the formula.
-"""
+"""How well the live model does, as one score; the formula is in docs/CONDITIONS.md."""
 
 from __future__ import annotations
 
@@ -14,8 +11,7 @@ from device_client.core.policy import Smart
 
 WEIGHTS: Final = {"drift": 0.5, "agreement": 0.3, "confidence": 0.2}
 NO_EVIDENCE: Final = 0.5  # in the middle of the interval
-# drift that chance alone reaches (`feedback.drift_detector`)
-DRIFT_CALM: Final = 0.5
+DRIFT_CALM: Final = 0.5  # what chance alone reaches (`feedback.drift_detector`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +31,9 @@ def score(smart: Smart, quality: Quality | None, expected_accuracy: float | None
         share = min(1.0, quality.accuracy / (expected_accuracy or 1.0))
         against = f" where {expected_accuracy:.2f} is expected" if expected_accuracy else ""
         return _scored(smart, share, f"accuracy {quality.accuracy:.2f}{against}")
-    good = {
-        "drift": None if quality.drift is None else 1.0 - excess_drift(quality.drift),
-        "agreement": quality.agreement,
-        "confidence": quality.confidence,
-    }
+    # of drift, only what is beyond chance counts
+    calm = None if quality.drift is None else 1.0 - max(0.0, (quality.drift - DRIFT_CALM) / (1.0 - DRIFT_CALM))
+    good = {"drift": calm, "agreement": quality.agreement, "confidence": quality.confidence}
     known = {name: value for name, value in good.items() if value is not None}
     if not known:
         return Score(NO_EVIDENCE, f"score {NO_EVIDENCE:.2f}, for nothing was measured")
@@ -52,19 +46,9 @@ def score(smart: Smart, quality: Quality | None, expected_accuracy: float | None
     return scored
 
 
-def excess_drift(drift: float) -> float:
-    """How far the drift is beyond chance, 0-1."""
-    return max(0.0, (drift - DRIFT_CALM) / (1.0 - DRIFT_CALM))
-
-
 def interval_s(smart: Smart, value: float) -> float:
     """Seconds between two checks: the minimum at score 0, the maximum at 1."""
     return smart.interval_min_s * math.pow(smart.interval_max_s / smart.interval_min_s, value)
-
-
-def presses(smart: Smart, value: float) -> bool:
-    """Whether the live model does so badly that comfort conditions are waived."""
-    return value < smart.comfort_score
 
 
 def _scored(smart: Smart, quality: float, figures: str) -> Score:

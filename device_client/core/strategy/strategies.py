@@ -20,26 +20,18 @@ BLINK_S: Final = 0.1  # readings are never stale at once
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Begin now, or check again at `next_check_s`, and why.
-
-    `checked`: the check was due and counts as one. `interval_s`: for the next occasion,
-    where the strategy varies it.
-    """
+    """Begin now, or check again at `next_check_s`, and why."""
 
     begin: bool
     reason: str
     next_check_s: float
-    checked: bool = True
-    interval_s: float | None = None
+    checked: bool = True  # the check was due and counts as one
+    interval_s: float | None = None  # for the next occasion, where the strategy varies it
 
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
-    """What a strategy decides on: the verdict on the conditions, and times of one
-    clock.
-
-    `score`, `interval_s`: for a smart device, of its live model and its last interval.
-    """
+    """What a strategy decides on. All times are of one clock."""
 
     verdict: Verdict
     now_s: float
@@ -47,8 +39,8 @@ class Occasion:
     checked_at_s: float | None
     allowed_since_s: float | None
     urgent: bool
-    score: Score | None = None
-    interval_s: float | None = None
+    score: Score | None = None  # of the live model, for a smart device
+    interval_s: float | None = None  # its last
 
 
 def decide(strategy: Strategy, occasion: Occasion) -> Decision:
@@ -74,16 +66,12 @@ def _decide(strategy: Strategy, occasion: Occasion) -> Decision:
 
 
 def waiting_age_max_s(strategy: Strategy, *, by_the_clock: bool = False) -> float | None:
-    """The age at which readings are taken again before a check is due, or None.
-
-    A wall clock may jump, and a model's quality may drop. `by_the_clock`: hours are
-    set.
-    """
+    """The age at which readings are taken again before a check is due, or None."""
     match strategy:
         case Periodic(windows=windows):
-            return WAITING_AGE_MAX_S if windows or by_the_clock else None
+            return WAITING_AGE_MAX_S if windows or by_the_clock else None  # a wall clock may jump
         case Smart(interval_min_s=shortest_s):
-            return min(WAITING_AGE_MAX_S, shortest_s)
+            return min(WAITING_AGE_MAX_S, shortest_s)  # a model's quality may drop
         case _:
             return None
 
@@ -108,11 +96,10 @@ def _in_windows(strategy: Periodic, occasion: Occasion) -> Decision:
     if isinstance(occasion.local_time, Unknown):
         reason = f"the local time is unknown: {occasion.local_time.reason}"
         return Decision(False, reason, now_s + SOON_S, checked=False)
-    wait_s = until_open_s(strategy.windows, occasion.local_time)
     if not is_open(strategy.windows, occasion.local_time):
         opens = opening(strategy.windows, occasion.local_time)
         reason = f"outside the update windows; the next opens at {opens:%H:%M} local time"
-        return Decision(False, reason, now_s + wait_s, checked=False)
+        return Decision(False, reason, now_s + until_open_s(strategy.windows, occasion.local_time), checked=False)
     return Decision(verdict.allowed, verdict.reason, now_s + pause_s)
 
 
@@ -152,7 +139,6 @@ def _smart(strategy: Smart, occasion: Occasion, model: Score) -> Decision:
 
 
 def _while_waiting(verdict: Verdict, reason: str) -> str:
-    """Add an objection of the conditions before the check is due."""
     return reason if verdict.allowed else f"{verdict.reason}; {reason}"
 
 

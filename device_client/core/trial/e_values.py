@@ -33,7 +33,7 @@ class Counted:
 
     @property
     def mean(self) -> float:
-        """Mean of the values; 0 without any."""
+        """0 without any values."""
         return sum(value * count for value, count in zip(self.values, self.counts, strict=True)) / (self.total or 1)
 
 

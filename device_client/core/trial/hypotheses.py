@@ -22,8 +22,7 @@ from device_client.core.trial.tally import DROP_BINS, Comparison
 
 Subject = Literal["accuracy", "agreement", "confidence", "latency"]
 
-# How the rate of wrong rejections is split. Most goes to accuracy: labels are rare, and
-# a paired difference of a few points needs many of them.
+# of the rate of wrong rejections; most to accuracy, as labels are rare and many needed
 SPLIT: Final[dict[Subject, float]] = {"accuracy": 0.7, "agreement": 0.1, "confidence": 0.1, "latency": 0.1}
 NOISE: Final = 0.5  # up to this share of `confidence_drop_max` two models are equally sure
 SLOW_EQUAL: Final = 0.05  # share of slow inputs up to which the 95th percentile is within the limit
@@ -38,18 +37,16 @@ class HypothesisResult:
     subject: Subject
     e_equal: float
     e_worse: float
-    equal_refuted_from: float
-    worse_refuted_from: float
+    equal_refuted_from: float  # then the new model is refused
+    worse_refuted_from: float  # then it is not worse than allowed
     figures: str
 
     @property
     def refuses(self) -> bool:
-        """The new model is not as good as the old one."""
         return self.e_equal >= self.equal_refuted_from
 
     @property
     def accepts(self) -> bool:
-        """The new model is not worse than allowed."""
         return self.e_worse >= self.worse_refuted_from
 
 

@@ -1,8 +1,8 @@
 """How much memory and time a proof may take, by the manifest and within the settings.
 
 The publisher measured on its own machine, so its figures are multiplied; where it gave
-none, the settings apply. Wrong figures are harmless: if too small, the proof ends at
-its limit, and if too large, at that of the settings.
+none, the settings apply. Too small figures end the proof at its limit, too large ones
+at that of the settings.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class ProofLimits:
 
 def proof_limits(policy: Policy, manifest: Manifest, variant: Variant, readings: Readings) -> ProofLimits | str:
     """Return the limits; or why not now, where too little memory is free."""
-    room_bytes = _room_bytes(readings)
+    free_bytes = readings.memory_free_bytes
+    room_bytes = None if isinstance(free_bytes, Unknown) else free_bytes - RESERVE_BYTES
     need_bytes = SLACK_BYTES // 2 + variant.size_bytes + variant.requires.memory_bytes
     if room_bytes is not None and room_bytes < need_bytes <= policy.trial.proof_memory_max_bytes:
         need, free = size_text(need_bytes), size_text(room_bytes + RESERVE_BYTES)
@@ -67,9 +68,3 @@ def _wall(policy: Policy, manifest: Manifest, variant: Variant) -> tuple[float, 
     limit = START_S + variant.size_bytes / OPENED_BYTES_S + runs_s
     origin = f"its manifest says {measured_ms:.3g} ms a sample, of which there are {manifest.golden.samples}"
     return min((round(limit, 1), origin), ceiling)
-
-
-def _room_bytes(readings: Readings) -> int | None:
-    """None where unknown."""
-    free = readings.memory_free_bytes
-    return None if isinstance(free, Unknown) else free - RESERVE_BYTES

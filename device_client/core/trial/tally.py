@@ -14,39 +14,28 @@ DROP_BINS: Final = 21  # of a difference of confidences, -1 to 1, in tenths
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Counts over the inputs that both models got.
-
-    `live_inferences` and `live_errors` count every input. `only_live_correct`: labelled
-    inputs on which the live model was right and the shadow wrong. `confidence_drops`:
-    how often the shadow was less sure than the live model by -1.0, -0.9 ... 1.0.
-    `live_slow`, `shadow_slow`: inputs on which one took longer than the settings allow
-    relative to the other. Latencies are processor time. `live_under_way_s`,
-    `shadow_under_way_s`: for how long one has been at an input that it has not
-    answered. `live_drifting`: the drift detector reports inputs that the live model
-    does not know.
-    """
+    """Counts over the inputs that both models got; latencies are processor time."""
 
     inputs: int = 0
     agreed: int = 0
     shadow_errors: int = 0
     labelled: int = 0
     both_correct: int = 0
-    only_live_correct: int = 0
+    only_live_correct: int = 0  # labelled inputs on which the shadow was wrong
     only_shadow_correct: int = 0
-    confidence_drops: tuple[int, ...] = ()
-    live_slow: int = 0
+    confidence_drops: tuple[int, ...] = ()  # how often the shadow was less sure by -1.0, -0.9 ... 1.0
+    live_slow: int = 0  # inputs on which it took longer than the settings allow relative to the shadow
     shadow_slow: int = 0
-    live_inferences: int = 0
+    live_inferences: int = 0  # of every input, as `live_errors`
     live_errors: int = 0
     live_latency_ms_p95: float | None = None
     shadow_latency_ms_p95: float | None = None
-    live_under_way_s: float = 0.0
+    live_under_way_s: float = 0.0  # for how long it has been at an input that it has not answered
     shadow_under_way_s: float = 0.0
-    live_drifting: bool = False
+    live_drifting: bool = False  # the drift detector reports inputs that the live model does not know
 
     @property
     def answered(self) -> int:
-        """Inputs that both models answered."""
         return self.inputs - self.shadow_errors
 
     @property
@@ -56,20 +45,16 @@ class Tally:
 
     @property
     def live_accuracy(self) -> float | None:
-        """Share of the labelled inputs on which the live model was right."""
         return (self.both_correct + self.only_live_correct) / self.labelled if self.labelled else None
 
     @property
     def shadow_accuracy(self) -> float | None:
-        """Share of the labelled inputs on which the shadow was right."""
         return (self.both_correct + self.only_shadow_correct) / self.labelled if self.labelled else None
 
     def of_candidate(self) -> Comparison:
-        """The candidate, which is the shadow, with the live model."""
         return Comparison("candidate", "live model", self)
 
     def of_new_live(self) -> Comparison:
-        """The new live model with the previous one, which is the shadow."""
         swapped = replace(
             self,
             only_live_correct=self.only_shadow_correct,
@@ -93,5 +78,4 @@ class Comparison:
 
     @property
     def answered(self) -> int:
-        """Inputs that both answered."""
         return max(0, self.tally.answered)

@@ -14,14 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from device_client.core.policy import TrialLimits
-from device_client.core.trial.hypotheses import (
-    HypothesisResult,
-    Subject,
-    compare_accuracy,
-    compare_answers,
-    compare_confidence,
-    compare_latency,
-)
+from device_client.core.trial import hypotheses
+from device_client.core.trial.hypotheses import HypothesisResult, Subject
 from device_client.core.trial.tally import Comparison, Tally
 
 LOST: Final = "the inputs have drifted away from what the live model knows, so that agreement with it says little"
@@ -30,17 +24,13 @@ DecidedBy = Subject | Literal["errors", "inferences", "deadline"]
 
 @dataclass(frozen=True, slots=True)
 class TrialVerdict:
-    """Whether the new model may serve, why, and what decided.
-
-    `decided_by`: "deadline" means not enough evidence. `e_equal`, `e_worse`: e-values
-    against "as good as the old one" and "worse than allowed", where those were tested.
-    """
+    """Whether the new model may serve, why, and what decided."""
 
     allowed: bool
     reason: str
-    decided_by: DecidedBy
-    e_equal: float | None = None
-    e_worse: float | None = None
+    decided_by: DecidedBy  # "deadline": not enough evidence
+    e_equal: float | None = None  # e-value against "as good as the old one", where tested
+    e_worse: float | None = None  # against "worse than allowed"
 
 
 def judge_shadow(tally: Tally, elapsed_s: float, limits: TrialLimits) -> TrialVerdict | None:
@@ -75,9 +65,8 @@ def judge_probation(
     """Whether the new live model may stay; None while probation lasts.
 
     `beside`: a previous model shadows it. `by_labels`: accuracy decided before the
-    swap, so that disagreement, which may be why it is better, is no reason to roll
-    back. `lost`: neither is it where the inputs have drifted away from the previous
-    model; agreement still counts for the new one.
+    swap: disagreement, which may be why it is better, does not roll back. `lost`: nor
+    where the previous model does not know these inputs; agreement still counts.
     """
     if tally.live_errors > limits.errors_max:
         reason = f"{tally.live_errors} of {tally.live_inferences} inferences failed on probation"
@@ -107,21 +96,14 @@ def judge_probation(
 
 
 def _likeness(models: Comparison, limits: TrialLimits, *, may_be_agreement: bool) -> Subject | None:
-    """What measures "as good": accuracy from the first label on; agreement after the
-    wait.
-    """
+    """What measures "as good": accuracy from the first label on."""
     if models.tally.labelled:
         return "accuracy"
     return "agreement" if may_be_agreement else None
 
 
-def _weigh(
-    models: Comparison, limits: TrialLimits, likeness: Subject | None, *, lost: bool = False
-) -> TrialVerdict | None:
-    """One bad result rejects; good ones in all tests, with likeness, adopt.
-
-    `lost`: the old model does not know these inputs: disagreement does not reject.
-    """
+def _weigh(models: Comparison, limits: TrialLimits, likeness: Subject | None, *, lost: bool) -> TrialVerdict | None:
+    """One bad result rejects; good ones in all tests, with likeness, adopt."""
     results = _compare(models, limits, likeness)
     harmless = {"agreement", "confidence"} if lost else set()
     refusing = next((each for each in results if each.refuses and each.subject not in harmless), None)
@@ -135,12 +117,12 @@ def _weigh(
 def _compare(models: Comparison, limits: TrialLimits, likeness: Subject | None) -> list[HypothesisResult]:
     results = []
     if likeness == "accuracy":
-        results.append(compare_accuracy(models, limits))
+        results.append(hypotheses.compare_accuracy(models, limits))
     if likeness == "agreement":
-        results.append(compare_answers(models, limits))
+        results.append(hypotheses.compare_answers(models, limits))
         if any(models.tally.confidence_drops):
-            results.append(compare_confidence(models, limits))
-    return [*results, compare_latency(models, limits)]
+            results.append(hypotheses.compare_confidence(models, limits))
+    return [*results, hypotheses.compare_latency(models, limits)]
 
 
 def _drawn(allowed: bool, result: HypothesisResult) -> TrialVerdict:
@@ -158,7 +140,6 @@ def _hangs(new: str, under_way_s: float) -> str:
 def _undecided(
     models: Comparison, elapsed_s: float, limits: TrialLimits, likeness: Subject | None, allowed: bool, choice: str
 ) -> TrialVerdict:
-    """The deadline's verdict, with the evidence so far."""
     so_far = f"not enough evidence in {elapsed_s:.0f} s"
     if not models.answered:
         return TrialVerdict(allowed, f"{so_far}, no input that both answered; the settings say to {choice}", "deadline")

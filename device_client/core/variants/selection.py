@@ -27,9 +27,8 @@ class VariantSelection:
 
 
 def select(policy: Policy, goal: Goal, readings: Readings, *, margin: float = 1.0) -> VariantSelection | str:
-    """The variant of the goal's version to take here, or why there is none.
+    """The file still here on a way back; the best that fits; or why there is none.
 
-    On a way back it is the one whose file is still here; otherwise the best that fits.
     `margin`: how many times over the memory that a variant needs must be free.
     """
     return _way_back(policy, goal) or _best(policy, goal, readings, margin)
@@ -91,7 +90,6 @@ def unfit(variant: Variant, policy: Policy) -> str:
 
 
 def _problem(variant: Variant, policy: Policy, readings: Readings) -> str:
-    """Why this variant does not fit here; or empty."""
     requires = variant.requires
     budget_bytes, free_bytes = policy.memory_budget_bytes, readings.memory_free_bytes
     if budget_bytes is None and not isinstance(free_bytes, Unknown):

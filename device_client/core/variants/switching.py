@@ -111,12 +111,9 @@ def _better(policy: Policy, state: State, goal: Goal, live: Installed) -> Varian
 def _assign(policy: Policy, state: State, goal: Goal, reason: str, now_s: float) -> Step:
     refits = state.device.refits + 1
     state = state.enters(Phase.ASSIGNED, reason, now_s, target=None, refit=reason, refits=refits).waits_until(now_s)
-    state = state.with_moment(
-        assigned=Assigned(goal.version, goal.attempt, now_s),
-        history=replace(state.moment.history, allowed_since_s=None),
-        recheck=VariantRecheck(now_s + _pause_s(policy, state.device)),
-    )
-    return state, (TakeReadings(),)
+    assigned, history = Assigned(goal.version, goal.attempt, now_s), replace(state.moment.history, allowed_since_s=None)
+    recheck = VariantRecheck(now_s + _pause_s(policy, state.device))
+    return state.with_moment(assigned=assigned, history=history, recheck=recheck), (TakeReadings(),)
 
 
 def _pause_s(policy: Policy, device: Device) -> float:
