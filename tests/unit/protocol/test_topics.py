@@ -94,7 +94,7 @@ def test_a_bad_name_never_reaches_a_topic(bad: str) -> None:
 
 
 def test_a_bad_name_is_shown_with_what_may_be_used() -> None:
-    with pytest.raises(BadName, match=r"device 'Pi\.1' cannot be part of a topic") as refusal:
+    with pytest.raises(BadName, match=r"device 'Pi\.1'") as refusal:
         check_name("Pi.1", "device")
     assert "a-z" in refusal.value.hint
 

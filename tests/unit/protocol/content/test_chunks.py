@@ -84,14 +84,14 @@ def test_the_same_bytes_are_cut_the_same_way_twice(tmp_path: Path) -> None:
 
 def test_an_empty_file_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "empty.tflite").write_bytes(b"")
-    with pytest.raises(BadInput, match=r"empty\.tflite has 0 bytes"):
+    with pytest.raises(BadInput, match=r"empty\.tflite\b.*\b0\b"):
         cut(tmp_path / "empty.tflite")
 
 
 def test_a_file_beyond_the_limit_is_refused_without_reading_it(tmp_path: Path) -> None:
     with (tmp_path / "huge").open("wb") as file:
         file.truncate(BLOB_MAX_BYTES + 1)
-    with pytest.raises(BadInput, match="huge has 2,000,000,001 bytes"):
+    with pytest.raises(BadInput, match=r"huge .*2,000,000,001"):
         cut(tmp_path / "huge")
 
 
@@ -104,7 +104,7 @@ def test_a_chunk_that_lies_is_refused_and_remembers_what_was_asked_for() -> None
 
 @pytest.mark.parametrize("size_bytes", [0, 1, HASH_BYTES - 1, HASH_BYTES + 1, CHUNK_BYTES + HASH_BYTES])
 def test_a_list_of_an_impossible_length_is_refused(size_bytes: int) -> None:
-    with pytest.raises(BlobDamaged, match=f"{size_bytes} bytes"):
+    with pytest.raises(BlobDamaged, match=rf"\b{size_bytes}\b"):
         children(b"x" * size_bytes)
 
 
@@ -121,7 +121,7 @@ def test_a_list_of_an_impossible_length_is_refused(size_bytes: int) -> None:
     ],
 )
 def test_a_signed_depth_that_does_not_fit_the_size_is_refused(size_bytes: int, depth: int) -> None:
-    with pytest.raises(BlobDamaged, match=f"depth {depth} cannot hold {size_bytes:,} bytes"):
+    with pytest.raises(BlobDamaged, match=rf"\b{depth}\b.*\b{size_bytes:,}\b"):
         check_shape(Tree(root=a_hash(), depth=depth, size_bytes=size_bytes))
 
 

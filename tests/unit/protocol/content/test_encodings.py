@@ -51,7 +51,7 @@ def test_more_bytes_than_were_signed_are_never_written(tmp_path: Path, kind: str
     content = WEIGHTS + WEIGHTS
     packed = content if kind == RAW else packed_by_us(tmp_path, content)
     plain = io.BytesIO()
-    with pytest.raises(BlobDamaged, match=r"unpacks to more than .*200,000 bytes"):
+    with pytest.raises(BlobDamaged, match="200,000"):
         decode(kind, io.BytesIO(packed), plain, sha256=name(WEIGHTS), size_bytes=len(WEIGHTS))
     assert len(plain.getvalue()) <= len(WEIGHTS)
 
@@ -60,7 +60,7 @@ def test_more_bytes_than_were_signed_are_never_written(tmp_path: Path, kind: str
 def test_other_bytes_of_the_right_length_are_refused(tmp_path: Path, kind: str) -> None:
     content = WEIGHTS[:-1] + b"!"
     packed = content if kind == RAW else packed_by_us(tmp_path, content)
-    with pytest.raises(BlobDamaged, match="other bytes than were signed"):
+    with pytest.raises(BlobDamaged, match=rf"{kind} .*{name(WEIGHTS)[:12]}\D*$"):
         unpacked(kind, packed)
 
 
@@ -85,7 +85,7 @@ def test_a_window_that_would_not_fit_a_small_board_is_refused() -> None:
 
 
 def test_an_unknown_encoding_is_refused_by_name() -> None:
-    with pytest.raises(BlobDamaged, match="does not know the encoding 'brotli'"):
+    with pytest.raises(BlobDamaged, match="'brotli'"):
         unpacked("brotli", WEIGHTS)
 
 

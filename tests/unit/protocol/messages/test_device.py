@@ -6,6 +6,7 @@ import json
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from pydantic import ValidationError
 
 from protocol.errors import BadInput, ContractDiffers
 from protocol.messages.base import TEXT_MAX, Line
@@ -44,25 +45,25 @@ def test_fields_of_a_newer_writer_pass(message: Line) -> None:
 @pytest.mark.parametrize("message", EVERY, ids=lambda message: type(message).__name__)
 def test_another_major_is_refused_by_its_number(message: Line) -> None:
     newer = json.loads(message.to_line()) | {"v": 2}
-    with pytest.raises(BadInput, match="of format 2 cannot be read here: this EdgeFerry knows format 1"):
+    with pytest.raises(BadInput, match=r"\b2\b.*\b1\b"):
         type(message).from_line(json.dumps(newer).encode())
 
 
 def test_another_major_is_refused_by_its_number_even_when_nothing_else_of_it_is_understood() -> None:
-    with pytest.raises(BadInput, match="a status of format 7 cannot be read"):
+    with pytest.raises(BadInput, match=r"status\b.*\b7\b"):
         Status.from_line(b'{"v":7,"wholly":"different"}')
 
 
 @pytest.mark.parametrize("line", [b"", b"{", b"[]", b"null", b"\xff", b'{"v":1}', b"[" * 16_000, b'{"v":"x"}'])
 def test_what_is_no_message_is_refused_in_few_words(line: bytes) -> None:
     for message in (Presence, Status, Feedback, Outcome, Wants):
-        with pytest.raises(BadInput, match=f"not a {message.__name__.lower()}: ") as refusal:
+        with pytest.raises(BadInput, match=f"{message.__name__.lower()}: ") as refusal:
             message.from_line(line)
         assert len(str(refusal.value)) < 350
 
 
 def test_a_message_over_the_limit_is_not_parsed() -> None:
-    with pytest.raises(BadInput, match=f"{LINE_MAX_BYTES + 1} bytes is over the limit of {LINE_MAX_BYTES}"):
+    with pytest.raises(BadInput, match=rf"\b{LINE_MAX_BYTES + 1}\b.*\b{LINE_MAX_BYTES}\b"):
         Status.from_line(b"{" * (LINE_MAX_BYTES + 1))
 
 
@@ -119,7 +120,7 @@ def test_times_go_out_in_utc_and_come_back_the_same() -> None:
 )
 def test_a_time_without_a_zone_or_out_of_range_is_refused(at: str) -> None:
     status = json.loads(a_status().to_line()) | {"at": at}
-    with pytest.raises(BadInput, match="not a status: at"):
+    with pytest.raises(BadInput, match=r": at\b"):
         Status.from_line(json.dumps(status).encode())
 
 
@@ -138,17 +139,18 @@ def test_absent_figures_are_left_out() -> None:
 )
 def test_a_window_of_feedback_that_cannot_be_is_refused(field: str, value: object) -> None:
     feedback = json.loads(a_feedback().to_line()) | {field: value}
-    with pytest.raises(BadInput, match=f"not a feedback: {field}"):
+    with pytest.raises(BadInput, match=rf": {field}\b"):
         Feedback.from_line(json.dumps(feedback).encode())
 
 
 def test_a_message_cannot_be_changed_after_it_was_made() -> None:
-    with pytest.raises(ValueError, match="frozen"):
+    with pytest.raises(ValidationError) as refusal:
         a_status().reason = "another"
+    assert refusal.value.errors()[0]["type"] == "frozen_instance"
 
 
 def test_two_variants_of_one_name_are_refused() -> None:
-    with pytest.raises(ValueError, match="two variants have the same name"):
+    with pytest.raises(ValueError, match=r"variants .*same"):
         a_manifest(variants=[a_variant("int8"), a_variant("int8")])
 
 
@@ -171,14 +173,14 @@ def test_a_successor_may_rename_tensors_but_not_reshape_them() -> None:
         outputs=contract.outputs,
     )
     contract.check_successor(renamed)
-    with pytest.raises(ContractDiffers, match=r"input 0 is float32 \[1, 785\] where earlier versions have float32"):
+    with pytest.raises(ContractDiffers, match=r"input 0 .*\b785\b"):
         contract.check_successor(a_contract(features=785))
-    with pytest.raises(ContractDiffers, match="2 inputs where earlier versions have 1"):
+    with pytest.raises(ContractDiffers, match=r"\b2 inputs .*\b1\b"):
         contract.check_successor(Contract(inputs=contract.inputs * 2, outputs=contract.outputs))
     int8 = Contract(inputs=contract.inputs, outputs=(Tensor(name="scores", shape=(1, 10), dtype="int8"),))
-    with pytest.raises(ContractDiffers, match="output 0 is int8") as refusal:
+    with pytest.raises(ContractDiffers, match=r"output 0 .*int8") as refusal:
         contract.check_successor(int8)
-    assert "another model" in refusal.value.hint
+    assert refusal.value.hint
 
 
 def test_the_time_of_the_builders_is_noon() -> None:

@@ -105,5 +105,5 @@ def test_a_plan_survives_the_wire() -> None:
 )
 def test_a_plan_with_a_wrong_field_is_refused_and_the_field_named(field: str, value: object) -> None:
     plan = a_plan().model_dump(mode="json") | {field: value}
-    with pytest.raises(BadInput, match=f"not a plan: {field}"):
+    with pytest.raises(BadInput, match=rf": {field}\b"):
         Plan.from_line(json.dumps(plan).encode())

@@ -115,7 +115,7 @@ def test_a_hundred_megabytes_cost_no_memory(line: tuple[socket.socket, PacketSiz
 def test_a_length_without_end_breaks_the_connection(line: tuple[socket.socket, PacketSizeGuard]) -> None:
     sender, guard = line
     sender.sendall(b"\x30\xff\xff\xff\xff\xff")
-    with pytest.raises(ConnectionError, match="length cannot be read"):
+    with pytest.raises(ConnectionError, match="length"):
         guard.recv(1)
     assert isinstance(guard.failure, ConnectionError)
 
@@ -123,7 +123,7 @@ def test_a_length_without_end_breaks_the_connection(line: tuple[socket.socket, P
 def test_a_long_packet_that_is_no_message_breaks_the_connection(line: tuple[socket.socket, PacketSizeGuard]) -> None:
     sender, guard = line
     sender.sendall(b"\x90" + length(LIMIT_BYTES + 1))
-    with pytest.raises(ConnectionError, match="1001 bytes that is no message"):
+    with pytest.raises(ConnectionError, match="1001"):
         guard.recv(1)
 
 

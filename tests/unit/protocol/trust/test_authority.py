@@ -41,7 +41,7 @@ def test_a_first_release_of_a_model_without_the_targets_key_names_it() -> None:
     keys = KeyRing()
     authority = an_authority(keys=keys)
     keys.lose("targets")
-    with pytest.raises(MissingPart, match="targets role"):
+    with pytest.raises(MissingPart, match=r"\btargets\b"):
         a_bundle(authority=authority)
 
 
@@ -96,9 +96,9 @@ def test_a_publisher_that_only_renews_keeps_a_fleet_for_years() -> None:
 
 
 def test_a_threshold_above_the_number_of_keys_is_refused() -> None:
-    with pytest.raises(BadInput, match="2 signatures are asked for the root role, which has 1 keys"):
+    with pytest.raises(BadInput, match=r"\b2\b.*\broot\b.*\b1\b"):
         an_authority(root_threshold=2)
-    with pytest.raises(BadInput, match="3 signatures are asked for the timestamp role, which has 2 keys"):
+    with pytest.raises(BadInput, match=r"\b3\b.*\btimestamp\b.*\b2\b"):
         an_authority().rotate("timestamp", some_keys(2), NOON, threshold=3)
 
 

@@ -138,7 +138,7 @@ def test_rollback_to_an_older_bundle_is_refused_by_name() -> None:
     authority, first, second, _ = two_announcements()
     device = Device(authority.root)
     device.accepts(second)
-    device.refuses(first, BundleReplayed, "older than what was accepted before: timestamp 2 where 3 was accepted")
+    device.refuses(first, BundleReplayed, "timestamp 2 .*3")
     assert device.accepts(second).plan.sequence == 2
 
 
@@ -154,7 +154,7 @@ def test_rollback_by_a_thief_of_the_timestamp_key_is_refused() -> None:
     editor = MetadataEditor(old_files, authority.signers, Lifetimes(), NOON)
     editor.sign_timestamp()
     forged = replace(authority, metadata=editor.files)._bundle("digits", target_files(older, manifests_of(older)))
-    device.refuses(forged, BundleReplayed, "snapshot 2 where 3 was accepted")
+    device.refuses(forged, BundleReplayed, "snapshot 2 .*3")
 
 
 def test_rollback_by_a_thief_of_the_snapshot_and_timestamp_keys_is_refused() -> None:
@@ -162,20 +162,20 @@ def test_rollback_by_a_thief_of_the_snapshot_and_timestamp_keys_is_refused() -> 
     device = Device(authority.root)
     device.accepts(second)
     forged = resealed(authority, {"model-digits.json": file_of(first, "model-digits")[1]}, older)
-    device.refuses(forged, BundleReplayed, "model-digits 1 where 2 was accepted")
+    device.refuses(forged, BundleReplayed, "model-digits 1 .*2")
 
 
 def test_freeze_on_an_expired_timestamp_is_refused_when_the_clock_is_right() -> None:
     authority, bundle = a_bundle()
     device = Device(authority.root)
-    device.refuses(bundle, BundleExpired, "has expired: timestamp", now=NOON + 31 * DAY)
+    device.refuses(bundle, BundleExpired, "timestamp", now=NOON + 31 * DAY)
 
 
 def test_freeze_on_a_bundle_accepted_before_is_refused_when_the_clock_is_right() -> None:
     authority, bundle = a_bundle()
     device = Device(authority.root)
     device.accepts(bundle)
-    device.refuses(bundle, BundleExpired, "has expired: timestamp", now=NOON + 31 * DAY)
+    device.refuses(bundle, BundleExpired, "timestamp", now=NOON + 31 * DAY)
 
 
 def test_a_device_without_a_clock_takes_an_expired_bundle_and_says_that_it_did_not_check() -> None:
@@ -196,7 +196,7 @@ def test_a_device_without_a_clock_still_refuses_a_rollback() -> None:
     authority, first, second, _ = two_announcements()
     device = Device(authority.root)
     device.accepts(second, clock_trusted=False)
-    device.refuses(first, BundleReplayed, "timestamp 2 where 3", clock_trusted=False)
+    device.refuses(first, BundleReplayed, "timestamp 2 .*3", clock_trusted=False)
 
 
 def test_mix_and_match_of_two_honest_bundles_is_refused() -> None:
@@ -205,13 +205,13 @@ def test_mix_and_match_of_two_honest_bundles_is_refused() -> None:
         with_file(second, "model-digits", file_of(first, "model-digits")[1]),
         lambda parts: parts.update(targets=json.loads(first)["targets"]),
     )
-    Device(authority.root).refuses(mixed, SignatureRefused, "altered, or mixed from two")
+    Device(authority.root).refuses(mixed, SignatureRefused, "altered")
 
 
 def test_mix_and_match_of_an_old_snapshot_under_a_new_timestamp_is_refused() -> None:
     authority, first, second, _ = two_announcements()
     Device(authority.root).refuses(
-        with_file(second, "snapshot", file_of(first, "snapshot")[1]), SignatureRefused, "altered, or mixed from two"
+        with_file(second, "snapshot", file_of(first, "snapshot")[1]), SignatureRefused, "altered"
     )
 
 
@@ -219,13 +219,13 @@ def test_an_old_plan_beside_new_metadata_is_refused() -> None:
     authority, first, second, _ = two_announcements()
     old_plan = json.loads(first)["targets"]["digits/plan.json"]
     forged = edited(second, lambda parts: parts["targets"].update({"digits/plan.json": old_plan}))
-    Device(authority.root).refuses(forged, SignatureRefused, "altered, or mixed from two")
+    Device(authority.root).refuses(forged, SignatureRefused, "altered")
 
 
 def test_a_wrong_key_is_refused() -> None:
     ours, _ = a_bundle()
     _, theirs = a_bundle()
-    Device(ours.root).refuses(theirs, SignatureRefused, "not signed by keys that are trusted: timestamp")
+    Device(ours.root).refuses(theirs, SignatureRefused, "timestamp .*0/")
 
 
 def test_a_wrong_key_is_refused_for_every_role() -> None:
@@ -244,7 +244,7 @@ def test_a_wrong_key_is_refused_for_every_role() -> None:
             forged = replace(authority, metadata=editor.files)._bundle("digits", target_files(plan, manifests_of(plan)))
         else:
             forged = resealed(authority, {f"{role}.json": forged_file}, plan)
-        Device(authority.root).refuses(forged, SignatureRefused, f"not signed by keys that are trusted: {role}")
+        Device(authority.root).refuses(forged, SignatureRefused, f"{role} .*0/")
     assert Device(authority.root).accepts(bundle).sequence == 1
 
 
@@ -255,7 +255,7 @@ def test_a_threshold_that_is_not_met_is_refused() -> None:
     one_signature = without_signatures(authority.metadata["model-digits.json"], keep=1)
     forged = resealed(authority, {"model-digits.json": one_signature}, a_plan())
     device = Device(authority.root)
-    device.refuses(forged, SignatureRefused, "model-digits was signed by 1/2 keys")
+    device.refuses(forged, SignatureRefused, "model-digits .*1/2")
     _, renewed = authority.renew({"digits": bundle}, NOON)
     assert device.accepts(renewed["digits"]).sequence == 1
 
@@ -266,7 +266,7 @@ def test_a_new_root_below_the_old_roots_threshold_is_refused() -> None:
     authority, bundle = a_bundle(authority=founded.rotate("timestamp", some_keys(), NOON))
     forged = with_file(bundle, "2.root", without_signatures(authority.metadata["2.root.json"], keep=1))
     device = Device(founded.root)
-    device.refuses(forged, SignatureRefused, "root was signed by 1/2 keys")
+    device.refuses(forged, SignatureRefused, "root .*1/2")
     assert device.accepts(bundle).sequence == 1
 
 
@@ -274,7 +274,7 @@ def test_a_bundle_of_100_mb_is_refused_before_a_byte_of_it_is_parsed() -> None:
     huge = b'{"v":1,"model":"' + b"x" * 100_000_000
     device = Device(an_authority().root)
     tracemalloc.start()
-    device.refuses(huge, BundleMalformed, "over the limit of 65536")
+    device.refuses(huge, BundleMalformed, "65536")
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak_bytes < 1_000_000
@@ -302,7 +302,7 @@ def test_keys_that_a_rotation_retired_are_worth_nothing_afterwards() -> None:
     device = Device(founded.root)
     device.accepts(renewed["digits"])
     _, by_the_thief = authority.renew({"digits": old_bundle}, NOON + DAY)
-    device.refuses(by_the_thief["digits"], SignatureRefused, "not signed by keys that are trusted: timestamp")
+    device.refuses(by_the_thief["digits"], SignatureRefused, "timestamp .*0/")
 
 
 @pytest.mark.parametrize("role", ["root", "targets", "snapshot", "timestamp", "model-digits"])
@@ -327,7 +327,7 @@ def test_a_lost_timestamp_key_can_be_replaced_but_a_lost_root_key_cannot() -> No
     rotated = authority.rotate("timestamp", some_keys(), NOON)
     assert a_bundle(a_plan(sequence=2), authority=rotated)[1]
     keys.lose("root")
-    with pytest.raises(MissingPart, match="root role needs 1 of its keys"):
+    with pytest.raises(MissingPart, match=r"\broot\b.*\b1\b"):
         rotated.rotate("root", some_keys(), NOON)
 
 
@@ -336,7 +336,7 @@ def test_a_registry_restored_from_an_old_backup_reaches_its_fleet_again_with_new
     authority, third = a_bundle(a_plan("1.2.0", sequence=3), authority=backup)
     device = Device(authority.root)
     device.accepts(third)
-    device.refuses(second, BundleReplayed, "timestamp 3 where 4 was accepted")
+    device.refuses(second, BundleReplayed, "timestamp 3 .*4")
     restored = backup.rotate("timestamp", some_keys(), NOON).rotate("snapshot", some_keys(), NOON)
     _, bundle = a_bundle(a_plan("1.0.0", sequence=4), authority=restored)
     assert device.accepts(bundle).sequence == 4
@@ -355,7 +355,7 @@ def test_one_altered_byte_of_a_signed_file_is_refused(path: str) -> None:
 def test_unsigned_metadata_is_refused(role: str) -> None:
     authority, bundle = a_bundle()
     forged = with_file(bundle, role, without_signatures(file_of(bundle, role)[1]))
-    Device(authority.root).refuses(forged, SignatureRefused, "signed by 0/1 keys|altered")
+    Device(authority.root).refuses(forged, SignatureRefused, "0/1|altered")
 
 
 def test_the_role_of_another_model_cannot_sign_for_this_one() -> None:
@@ -373,15 +373,15 @@ def test_the_role_of_another_model_cannot_sign_for_this_one() -> None:
     signed_by_other = metadata.to_bytes(JSONSerializer(compact=True))
     device = Device(authority.root)
     as_digits = resealed(authority, {"model-digits.json": signed_by_other}, evil)
-    device.refuses(as_digits, SignatureRefused, "not signed by keys that are trusted: model-digits")
+    device.refuses(as_digits, SignatureRefused, "model-digits .*0/")
     as_other = resealed(authority, {"model-other.json": signed_by_other}, evil)
-    device.refuses(as_other, SignatureRefused, "altered, or mixed from two")
+    device.refuses(as_other, SignatureRefused, "altered")
 
 
 def test_the_bundle_of_another_model_on_this_topic_is_refused() -> None:
     authority, bundle = a_bundle(a_plan(model="other"))
     device = Device(authority.root)
-    device.refuses(bundle, SignatureRefused, "'other' stands where 'digits' is announced")
+    device.refuses(bundle, SignatureRefused, "'other' .*'digits'")
     relabelled = edited(bundle, lambda parts: parts.update(model="digits"))
     with pytest.raises(Untrusted):
         device.accepts(relabelled)
@@ -391,14 +391,14 @@ def test_the_bundle_of_another_model_on_this_topic_is_refused() -> None:
 def test_a_file_that_nobody_signed_is_refused_even_beside_a_good_plan() -> None:
     authority, bundle = a_bundle()
     forged = edited(bundle, lambda parts: parts["targets"].update({"digits/manifest-9.9.9.json": "{}"}))
-    Device(authority.root).refuses(forged, SignatureRefused, "nobody who may sign for it has signed")
+    Device(authority.root).refuses(forged, SignatureRefused, r"manifest-9\.9\.9")
 
 
 @pytest.mark.parametrize("missing", ["digits/plan.json", "digits/manifest-1.0.0.json"])
 def test_a_bundle_that_lacks_a_file_is_refused(missing: str) -> None:
     authority, bundle = a_bundle()
     forged = edited(bundle, lambda parts: parts["targets"].pop(missing))
-    Device(authority.root).refuses(forged, BundleMalformed, f"lacks {missing}")
+    Device(authority.root).refuses(forged, BundleMalformed, missing)
 
 
 @pytest.mark.parametrize("role", ["timestamp", "snapshot", "targets", "model-digits"])
@@ -406,7 +406,7 @@ def test_a_bundle_that_lacks_metadata_is_refused(role: str) -> None:
     authority, bundle = a_bundle()
     name, _ = file_of(bundle, role)
     forged = edited(bundle, lambda parts: parts["metadata"].pop(name))
-    Device(authority.root).refuses(forged, BundleMalformed, f"{name} is not in the bundle")
+    Device(authority.root).refuses(forged, BundleMalformed, name)
 
 
 @pytest.mark.parametrize("junk", [b"", b"null", b"{}", b"\xff\xfe", b"[" * 60_000, b'{"v":1,"model":"../x"}'])
@@ -421,7 +421,7 @@ def test_metadata_nested_without_end_is_refused() -> None:
 
 def test_a_bundle_of_a_newer_format_is_refused_by_its_number() -> None:
     newer = json.dumps({"v": 2, "envelope": "something new"}).encode()
-    Device(an_authority().root).refuses(newer, BundleMalformed, "format 2")
+    Device(an_authority().root).refuses(newer, BundleMalformed, r"\b2\b")
 
 
 def test_a_signed_manifest_that_speaks_of_another_version_is_refused() -> None:
@@ -433,7 +433,7 @@ def test_a_signed_manifest_that_speaks_of_another_version_is_refused() -> None:
     editor.sign_targets(role_of("digits"), signed)
     editor.sign_snapshot()
     bundle = replace(authority, metadata=editor.files)._bundle("digits", files)
-    Device(authority.root).refuses(bundle, BundleMalformed, "manifest of digits 1.0.0 speaks of digits 2.0.0")
+    Device(authority.root).refuses(bundle, BundleMalformed, r"1\.0\.0 .*2\.0\.0")
 
 
 def test_a_full_disk_is_no_attack_and_changes_nothing() -> None:
@@ -442,7 +442,7 @@ def test_a_full_disk_is_no_attack_and_changes_nothing() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
     try:
-        with pytest.raises(NoRoom, match="a temporary file cannot be written"):
+        with pytest.raises(NoRoom):
             device.accepts(bundle)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

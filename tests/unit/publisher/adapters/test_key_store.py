@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -46,48 +47,48 @@ def test_a_root_key_in_a_safe_is_missed_by_name_and_only_when_needed(keys: KeySt
     authority = Authority.create(keys.signers, NOON)
     (keys.folder / "root.pem").rename(keys.folder.parent / "usb-stick.pem")
     authority, _ = a_bundle(authority=authority)
-    with pytest.raises(MissingPart, match="the key of the root role is not in") as refusal:
+    with pytest.raises(MissingPart, match=r"\broot\b") as refusal:
         keys.signers("root")
     assert "root.pem" in refusal.value.hint
-    with pytest.raises(MissingPart, match="root role needs 1 of its keys"):
+    with pytest.raises(MissingPart, match=r"\broot\b.*\b1\b"):
         authority.rotate("root", [keys.add("timestamp")], NOON)
 
 
 def test_a_key_that_others_can_read_is_refused_with_the_line_to_type(keys: KeyStore) -> None:
     path = keys.folder / "snapshot.pem"
     path.chmod(0o640)
-    with pytest.raises(BadSettings, match=r"snapshot\.pem can be read by others") as refusal:
+    with pytest.raises(BadSettings, match=r"snapshot\.pem") as refusal:
         keys.signers("snapshot")
     assert refusal.value.hint == f"type: chmod 600 '{path}'"
     path.chmod(0o600)
     keys.folder.chmod(0o755)
-    with pytest.raises(BadSettings, match="keys can be read by others") as refusal:
+    with pytest.raises(BadSettings, match=r"keys\b") as refusal:
         keys.signers("snapshot")
     assert refusal.value.hint == f"type: chmod 700 '{keys.folder}'"
 
 
 def test_a_file_that_is_no_key_is_named(keys: KeyStore) -> None:
     (keys.folder / "targets.pem").write_text("not a key")
-    with pytest.raises(BadSettings, match=r"targets\.pem is no private key"):
+    with pytest.raises(BadSettings, match=r"targets\.pem .*private key"):
         keys.signers("targets")
 
 
 def test_a_key_of_another_kind_is_named(keys: KeyStore) -> None:
     other = generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (keys.folder / "targets.pem").write_bytes(other)
-    with pytest.raises(BadSettings, match="not an Ed25519 key"):
+    with pytest.raises(BadSettings, match="Ed25519"):
         keys.signers("targets")
 
 
 def test_a_key_that_cannot_be_read_is_named(keys: KeyStore) -> None:
     (keys.folder / "targets.pem").unlink()
     (keys.folder / "targets.pem").mkdir(mode=0o700)
-    with pytest.raises(MissingPart, match=r"targets\.pem cannot be read: Is a directory"):
+    with pytest.raises(MissingPart, match=r"targets\.pem .*Is a directory"):
         keys.signers("targets")
 
 
 def test_a_missing_folder_of_keys_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(MissingPart, match="there are no keys at"):
+    with pytest.raises(MissingPart, match=re.escape(str(tmp_path / "keys"))):
         KeyStore(tmp_path / "keys").signers("root")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import resource
 import sqlite3
 import subprocess
@@ -35,7 +36,7 @@ def some_bytes(size_bytes: int, seed: str = "x") -> bytes:
 
 
 def test_a_folder_that_is_no_registry_is_refused_with_the_command_to_type(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="is no registry") as refusal:
+    with pytest.raises(BadInput) as refusal:
         Registry.open(tmp_path)
     assert "publisher init" in refusal.value.hint
 
@@ -44,13 +45,13 @@ def test_a_registry_is_not_made_twice_but_one_whose_making_was_killed_is_finishe
     Registry.create(tmp_path).close()
     with Registry.create(tmp_path) as finished:
         finished.announcements.save_metadata(an_authority().metadata)
-    with pytest.raises(BadInput, match="is a registry already"):
+    with pytest.raises(BadInput, match="registry already"):
         Registry.create(tmp_path)
 
 
 def test_a_registry_cannot_be_made_where_a_file_stands(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(BadInput, match="no registry can be made"):
+    with pytest.raises(BadInput, match=f"{tmp_path}/file/registry: Not a directory"):
         Registry.create(tmp_path / "file" / "registry")
 
 
@@ -79,12 +80,12 @@ def test_a_blob_added_again_repairs_a_damaged_copy(registry: Registry) -> None:
 
 
 def test_a_missing_file_is_named(registry: Registry, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"nowhere\.tflite cannot be read"):
+    with pytest.raises(BadInput, match=r"nowhere\.tflite"):
         registry.blobs.add_file(tmp_path / "nowhere.tflite")
 
 
 def test_a_hash_that_is_none_reaches_no_file(registry: Registry) -> None:
-    with pytest.raises(BadName, match="not a SHA-256"):
+    with pytest.raises(BadName, match=r"'\.\./keys/root\.pem'"):
         registry.blobs.path("../keys/root.pem")
 
 
@@ -92,11 +93,11 @@ def test_no_room_for_a_blob_is_an_error_and_leaves_nothing(registry: Registry) -
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
-        with pytest.raises(NoRoom, match="no room to write in") as refusal:
+        with pytest.raises(NoRoom, match=re.escape(str(registry.folder / "blobs"))) as refusal:
             registry.blobs.add_bytes(some_bytes(200_000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert "free some space" in refusal.value.hint
+    assert refusal.value.hint
     assert list((registry.folder / "blobs").iterdir()) == []
 
 
@@ -135,7 +136,7 @@ def test_every_list_of_chunks_is_uploaded_after_what_it_lists(registry: Registry
 
 def test_an_unknown_chunk_is_none_and_an_unknown_tree_an_error(registry: Registry) -> None:
     assert registry.chunks.read(a_hash()) is None
-    with pytest.raises(UnknownVersion, match="does not hold chunk"):
+    with pytest.raises(UnknownVersion, match=an_encoding().tree.root[:12]):
         registry.chunks.of_tree(an_encoding().tree.model_copy(update={"depth": 1}))
 
 
@@ -144,10 +145,10 @@ def test_a_blob_that_changed_on_disk_is_named(registry: Registry) -> None:
     pieces = cut(registry.blobs.path(sha256))
     registry.chunks.add(sha256, pieces)
     registry.blobs.path(sha256).write_bytes(some_bytes(100_000, "other"))
-    with pytest.raises(BlobDamaged, match=f"blobs/{sha256} no longer holds chunk {pieces.leaves[0].sha256[:12]}"):
+    with pytest.raises(BlobDamaged, match=f"blobs/{sha256} .*{pieces.leaves[0].sha256[:12]}"):
         registry.chunks.read(pieces.leaves[0].sha256)
     registry.blobs.path(sha256).unlink()
-    with pytest.raises(BlobDamaged, match="cannot be read: No such file"):
+    with pytest.raises(BlobDamaged, match=f"blobs/{sha256} .*No such file"):
         registry.chunks.read(pieces.leaves[0].sha256)
 
 
@@ -180,17 +181,17 @@ def test_versions_come_back_in_the_order_of_release(registry: Registry) -> None:
 def test_a_version_never_changes_but_the_same_again_is_no_error(registry: Registry) -> None:
     registry.versions.add(a_manifest("1.0.0"), {"seed": 1}, NOON)
     registry.versions.add(a_manifest("1.0.0"), {"seed": 1}, NOON + DAY)
-    with pytest.raises(VersionOccupied, match=r"digits 1\.0\.0 is released already"):
+    with pytest.raises(VersionOccupied, match=r"digits 1\.0\.0"):
         registry.versions.add(a_manifest("1.0.0", notes="another"), {}, NOON)
     assert registry.versions.manifest("digits", "1.0.0").notes == ""
 
 
 def test_an_unknown_version_names_the_known_ones(registry: Registry) -> None:
     registry.versions.add(a_manifest("1.0.0"), {}, NOON)
-    with pytest.raises(UnknownVersion, match=r"digits has no version 2\.0\.0") as refusal:
+    with pytest.raises(UnknownVersion, match=r"digits .*2\.0\.0") as refusal:
         registry.versions.manifest("digits", "2.0.0")
     assert refusal.value.hint == "there are: 1.0.0"
-    with pytest.raises(UnknownVersion, match="no model 'cats'") as refusal:
+    with pytest.raises(UnknownVersion, match="'cats'") as refusal:
         registry.versions.lineage("cats", "1.0.0")
     assert refusal.value.hint == "there are: digits"
     with pytest.raises(UnknownVersion):
@@ -246,7 +247,7 @@ def test_a_bundle_staged_while_another_was_being_sent_stays_to_be_sent(registry:
 def test_a_plan_that_does_not_come_after_the_last_is_not_staged(registry: Registry) -> None:
     authority, bundle = a_bundle(a_plan(sequence=5))
     registry.announcements.stage("digits", a_plan(sequence=5), bundle, authority.metadata)
-    with pytest.raises(BadInput, match="plan 5 of 'digits' does not come after plan 5"):
+    with pytest.raises(BadInput, match=r"5 of 'digits' .*5"):
         registry.announcements.stage("digits", a_plan(sequence=5), b"other", {})
     assert registry.announcements.bundle("digits") == bundle
     assert registry.announcements.metadata() == authority.metadata
@@ -255,7 +256,7 @@ def test_a_plan_that_does_not_come_after_the_last_is_not_staged(registry: Regist
 def test_a_renewal_of_what_was_never_announced_changes_nothing(registry: Registry) -> None:
     authority, bundle = a_bundle()
     registry.announcements.stage("digits", a_plan(), bundle, authority.metadata)
-    with pytest.raises(UnknownVersion, match="nothing is announced for model 'cats'"):
+    with pytest.raises(UnknownVersion, match="'cats'"):
         registry.announcements.stage_renewed({"digits": b"new", "cats": b"new"}, {})
     assert registry.announcements.bundle("digits") == bundle
     assert registry.announcements.metadata() == authority.metadata
@@ -331,7 +332,7 @@ def test_a_second_command_learns_which_one_holds_the_registry_until_that_one_die
         other.stdin.flush()
         assert other.stdout.readline() == "held\n"
         holders: list[str] = []
-        in_use = pytest.raises(Busy, match=rf"in use by publisher release \(process {other.pid}\)")
+        in_use = pytest.raises(Busy, match=rf"publisher release .*{other.pid}")
         with in_use, registry.lock(wait_s=0.3, on_wait=holders.append):
             pytest.fail("two commands hold the registry")
         assert holders == [f"publisher release (process {other.pid})"]
@@ -350,9 +351,9 @@ def test_the_lock_is_free_again_after_an_error(registry: Registry) -> None:
 def test_a_damaged_database_is_an_error_with_a_hint(tmp_path: Path) -> None:
     Registry.create(tmp_path).close()
     (tmp_path / "registry.db").write_bytes(b"no database at all" * 1000)
-    with pytest.raises(Damaged, match="is damaged: file is not a database") as refusal:
+    with pytest.raises(Damaged, match=r"registry\.db .*file is not a database") as refusal:
         Registry.open(tmp_path)
-    assert "backup" in refusal.value.hint
+    assert refusal.value.hint
 
 
 def test_a_database_with_a_torn_page_is_damaged(tmp_path: Path) -> None:
@@ -363,7 +364,7 @@ def test_a_database_with_a_torn_page_is_damaged(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[4096 * 2 :] = b"\xa5" * (len(content) - 4096 * 2)
     path.write_bytes(content)
-    with Registry.open(tmp_path) as registry, pytest.raises(Damaged, match="is damaged"):
+    with Registry.open(tmp_path) as registry, pytest.raises(Damaged, match=r"registry\.db .*malformed"):
         registry.versions.of_model("digits")
 
 
@@ -372,9 +373,9 @@ def test_a_registry_of_a_newer_program_is_left_alone(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "registry.db") as connection:
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     connection.close()
-    with pytest.raises(BadInput, match="written by a newer EdgeFerry") as refusal:
+    with pytest.raises(BadInput, match=rf"\b{len(MIGRATIONS) + 1}\b.*\b{len(MIGRATIONS)}\b") as refusal:
         Registry.open(tmp_path)
-    assert "upgrade" in refusal.value.hint
+    assert refusal.value.hint
 
 
 def test_a_database_without_room_says_so_and_keeps_what_it_had(tmp_path: Path) -> None:
@@ -386,7 +387,7 @@ def test_a_database_without_room_says_so_and_keeps_what_it_had(tmp_path: Path) -
             rows.execute("PRAGMA max_page_count = 1")
             rows.execute("INSERT INTO settings VALUES ('big', zeroblob(1000000))")
 
-    with pytest.raises(NoRoom, match="no room to write"):
+    with pytest.raises(NoRoom, match=r"registry\.db"):
         write_much()
     assert database.rows("SELECT * FROM settings") == []
     database.close()
@@ -396,7 +397,7 @@ def test_a_database_that_another_program_keeps_writing_is_busy(tmp_path: Path) -
     database = RegistryDatabase(tmp_path / "registry.db", create=True, busy_timeout_s=0.1)
     other = sqlite3.connect(tmp_path / "registry.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(Busy, match="another command keeps writing"), database.transaction():
+    with pytest.raises(Busy, match=r"registry\.db"), database.transaction():
         pytest.fail("two writers at once")
     assert database.rows("SELECT * FROM settings") == []
     other.close()

@@ -77,7 +77,7 @@ def test_numbers_are_written_with_their_unit() -> None:
         "1,200 chunks",
     )
     assert share(0.5, "--x") == 0.5
-    with pytest.raises(BadInput, match="no share"):
+    with pytest.raises(BadInput, match="--x nan"):
         share(float("nan"), "--x")
 
 

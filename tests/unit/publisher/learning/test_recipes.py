@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import re
 import struct
 import sys
 from pathlib import Path
@@ -100,7 +101,7 @@ def test_a_data_set_that_is_not_there_and_cannot_be_fetched_says_where_to_put_it
     monkeypatch.setitem(sys.modules, f"tf_keras.datasets.{name}", Unreachable(name))  # tests/integration fetch for real
     with pytest.raises(MissingPart) as refused:
         load_recipe(name)
-    assert f"the data set {name} is not in {datasets}" in refused.value.message
+    assert re.search(rf"\b{name}\b.*{re.escape(str(datasets))}", refused.value.message)
     assert file in refused.value.hint
     assert "KERAS_HOME" in refused.value.hint
 
@@ -112,14 +113,14 @@ def test_a_damaged_data_set_is_told_by_its_file(datasets: Path) -> None:
     put_fashion_mnist(datasets)
     (datasets / "fashion-mnist" / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"\0\0\x0d\x01"))
     for name, file in (("mnist", "mnist.npz"), ("fashion_mnist", "t10k-images-idx3-ubyte.gz")):
-        with pytest.raises(BadRecipe, match=f"the data set {name} in .* cannot be read") as refused:
+        with pytest.raises(BadRecipe, match=rf"\b{name}\b.*{re.escape(str(datasets))}") as refused:
             load_recipe(name)
         assert file in refused.value.hint
 
 
 def test_a_data_set_of_pickles_is_not_opened(datasets: Path) -> None:
     np.savez(datasets / "mnist.npz", x_train=np.array([{}], dtype=object))
-    with pytest.raises(FerryError, match="cannot be read: Object arrays"):
+    with pytest.raises(FerryError, match="Object arrays"):
         load_recipe("mnist")
 
 
