@@ -29,15 +29,14 @@ if TYPE_CHECKING:
 class EdgeModel:
     """One model of a device. Thread-safe; the installed version needs no broker.
 
-    Updates of the whole device run on one background thread of this process from the
-    first `EdgeModel` of the device to the last. A second process raises Busy.
+    Updates run on one background thread, which the device's `EdgeModel`s share.
     """
 
     def __init__(self, config: str | Path, model: str | None = None) -> None:
-        """Read `config`, a device.toml; `model` is needed when the device has several.
+        """`config`: a device.toml. `model`: needed when the device has several.
 
-        Raises BadSettings (also when this process runs the device with other settings),
-        Busy, MissingPart.
+        Raises BadSettings (also if this process runs the device with other settings),
+        Busy if another process runs the device, MissingPart.
         """
         settings = load(Path(config))
         names = [section.name for section in settings.models]
@@ -70,15 +69,13 @@ class EdgeModel:
 
     @property
     def version(self) -> str | None:
-        """The version that serves now."""
         return self._serving.version
 
     def hold(self, reason: str) -> None:
         """Let no update begin and no other version serve, until `release_hold`.
 
-        Survives a restart. A version on probation stays there, and may be rolled back.
-        On a full disk the hold works without its reason. Raises NoRoom or BadInput when
-        the file cannot be made.
+        Survives a restart; a version on probation may be rolled back. NoRoom or
+        BadInput if the file cannot be made; on a full disk it may lack its reason.
         """
         try:
             self._hold.write_text(reason + "\n", encoding="utf-8")
@@ -94,10 +91,7 @@ class EdgeModel:
             raise os_error(refused, f"the hold {self._hold} cannot be removed") from None
 
     def close(self) -> None:
-        """Close the model; with the last one of the device, updates end.
-
-        A second call does nothing.
-        """
+        """Close the model; with the last one of the device, updates end."""
         self._shared.close()
 
     def __enter__(self) -> Self:

@@ -1,7 +1,6 @@
 """A ready-made application: predicts rows of a file at a steady rate, and labels some.
 
-The file is an .npz with `x`, inputs of the contract's shape, and optionally `y`, their
-true classes. It is repeated until the end.
+The .npz has `x`, inputs of the contract's shape, and optionally `y`, true classes.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class Recording:
 
     @classmethod
     def read(cls, path: Path) -> Recording:
-        """Read an .npz. Raises BadInput that names the file and the fault."""
+        """Raises BadInput that names the file and the fault."""
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 if "x" not in arrays:
@@ -68,7 +67,6 @@ def replay(
     stop: threading.Event,
     count: ReplayCounts,
 ) -> None:
-    """Predict until `stop`; errors are counted."""
     every = max(1, round(1 / label_share)) if label_share > 0 and recording.y is not None else 0
     unlabelled: list[tuple[Prediction, int]] = []
     due_s = time.monotonic()

@@ -6,12 +6,9 @@ FerryError 1
 ├── Untrusted 3: BundleMalformed, SignatureRefused, BundleReplayed, BundleExpired
 ├── Damaged 4: ChunkDamaged, BlobDamaged
 ├── BrokerTrouble 5: BrokerUnreachable, BrokerRefused
-├── GateFailed 6
-├── Busy 7
-├── NoRoom 8
-└── MissingPart 9
+└── GateFailed 6, Busy 7, NoRoom 8, MissingPart 9
 
-Subclasses share the exit code. `message` is the fault, `hint` how to correct it.
+`message` is the fault, `hint` how to correct it.
 """
 
 from __future__ import annotations

@@ -1,12 +1,10 @@
 """Detects an upward shift of the mean of a stream of numbers. Pure and deterministic.
 
 Page's cumulative sum (E. S. Page, "Continuous inspection schemes", Biometrika 41, 1954,
-100-115) adds up by how much each number exceeds the reference mean plus a slack, and
-never falls below zero; drift is reported when it reaches a limit. An unknown reference
-is learnt from the first numbers, as in the Page-Hinkley test (D. V. Hinkley, "Inference
-about the change-point from cumulative sum tests", Biometrika 58, 1971, 509-523). Two
-changes let a device also see the end of drift: the reference is fixed once learnt, and
-the sum does not grow past its limit. See docs/FEEDBACK.md.
+100-115). A reference that is not given is learnt from the first numbers (D. V. Hinkley,
+"Inference about the change-point from cumulative sum tests", Biometrika 58, 1971,
+509-523). So that the end of drift is seen too, the learnt reference stays fixed, and
+the sum does not exceed its limit. See docs/FEEDBACK.md.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ LEARN: Final = 200  # numbers from which the reference is learnt where it is not
 
 @dataclass(frozen=True, slots=True)
 class DriftState:
-    """A detector's state; `count`, `mean` and `squares` are of its reference."""
+    """`count`, `mean` and `squares` are of the reference."""
 
     sum: float
     drifting: bool
@@ -55,7 +53,6 @@ class PageHinkley:
         return self._sum / LIMIT if self._count == LEARN else None
 
     def state(self) -> DriftState:
-        """The state, for another detector of the stream to resume from."""
         return DriftState(self._sum, self.drifting, self._count, self._mean, self._squares)
 
     def resume(self, known: DriftState) -> None:
@@ -69,7 +66,6 @@ class PageHinkley:
             self._std = max(math.sqrt(known.squares / known.count), self._std_floor)
 
     def update(self, number: float) -> float | None:
-        """Add a number and return `score`."""
         if self._count < LEARN:
             self._learn(number)
             return None

@@ -48,7 +48,6 @@ class DriftStateStore:
             self.put(each)
 
     def get(self, version: str, variant: str) -> DriftStates | None:
-        """The states of a version, if it was served recently."""
         return self._states.get((version, variant))
 
     def put(self, states: DriftStates) -> None:
@@ -60,5 +59,4 @@ class DriftStateStore:
             del self._states[next(iter(self._states))]
 
     def to_json(self) -> bytes | None:
-        """All states; None if there are none."""
         return _JSON.dump_json(tuple(self._states.values())) if self._states else None

@@ -24,7 +24,6 @@ class FeedbackWindow:
 
 
 def to_message(window: FeedbackWindow, device: str, model: str, event_id: str) -> Feedback:
-    """The message of a window: under 1 KB for ten classes."""
     return Feedback(
         device=device,
         model=model,

@@ -1,9 +1,7 @@
 """A token bucket over processor time, which bounds how much a shadow may use.
 
-Each run is charged its average cost in advance and corrected afterwards, so that queued
-runs cannot overdraw the budget. Whether an input is accepted depends on the clock and
-on the cost of earlier runs, never on the input or its answers: the sample is fair to
-both models. Reads no clock; times are arguments.
+A run is charged its average cost in advance and corrected later. Acceptance depends on
+clock and cost, never on the input or answers: the sample is fair to both models.
 """
 
 from __future__ import annotations

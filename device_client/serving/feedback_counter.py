@@ -46,10 +46,7 @@ class FeedbackCounter:
         distance: tuple[float, float] | None = None,
         known: DriftStates | None = None,
     ) -> None:
-        """`distance`: its mean and standard deviation over the training set, if known.
-
-        `known`: the detectors' states from when this version was last served here.
-        """
+        """`distance`: mean and deviation in training. `known`: states to resume."""
         self.version = version
         self.variant = variant
         self._labels = tuple(labels)
@@ -91,26 +88,22 @@ class FeedbackCounter:
                 self._detect(self._distance, measured.distance / 1_000)
 
     def compare(self, agreed: bool) -> None:
-        """Count an input that a shadow answered too."""
         with self._lock:
             self._sums[5] += 1
             self._sums[6] += agreed
 
     def fail(self, count: int = 1) -> None:
-        """Count inputs that got no answer."""
         with self._lock:
             self._sums[0] += count
             self._sums[1] += count
 
     def label(self, correct: bool) -> None:
-        """Count a true label for an earlier answer."""
         with self._lock:
             self._sums[2] += 1
             self._sums[3] += correct
 
     @property
     def inferences(self) -> int:
-        """Inputs since the last `take`."""
         return self._sums[0]
 
     @property
@@ -126,13 +119,11 @@ class FeedbackCounter:
 
     @property
     def drift_states(self) -> DriftStates:
-        """The detectors' states, to be resumed later."""
         with self._lock:
             distance = self._distance.state() if self._distance else None
             return DriftStates(self.version, self.variant, self._doubt.state(), distance)
 
     def sums(self) -> FeedbackSums:
-        """The counts so far."""
         with self._lock:
             return self._snapshot()
 

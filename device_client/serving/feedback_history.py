@@ -32,7 +32,6 @@ class FeedbackHistory:
         self._recent: tuple[FeedbackWindow, ...] = ()  # replaced as a whole: `quality` reads it without a lock
 
     def open(self, model: ModelFile) -> FeedbackCounter:
-        """A counter for a model whose drift detectors resume from their last states."""
         self._recent = ()
         trained = model.statistics
         return FeedbackCounter(
@@ -45,7 +44,6 @@ class FeedbackHistory:
         )
 
     def retire(self, counter: FeedbackCounter) -> None:
-        """Keep the counter of a swapped-out model for last counts and late labels."""
         self._drift_states.put(counter.drift_states)
         self._retired.append(counter)
 
@@ -61,13 +59,11 @@ class FeedbackHistory:
         return window
 
     def drift_states(self, live: FeedbackCounter | None) -> bytes | None:
-        """The drift states of all recent versions as JSON; None before the first."""
         if live:
             self._drift_states.put(live.drift_states)
         return self._drift_states.to_json()
 
     def quality(self, live: FeedbackCounter) -> Quality | None:
-        """How well the live model did lately; None before its first inference."""
         served = (live.version, live.variant)
         closed = [window.sums for window in self._recent if (window.version, window.variant) == served]
         sums = reduce(operator.add, closed, live.sums())

@@ -22,10 +22,7 @@ class InterpreterPool:
     def __init__(
         self, file: ModelFile, *, size_max: int, size: int = 1, threads: int = 1, delegates: Sequence[Delegate] = ()
     ) -> None:
-        """Open and warm up `size` interpreters; more on demand, up to `size_max`.
-
-        Raises BadModel.
-        """
+        """Open and warm up `size` interpreters, later more. Raises BadModel."""
         self.file = file
         self.form = AnswerFormat(file.contract)
         self._threads, self._delegates = threads, delegates
@@ -36,7 +33,6 @@ class InterpreterPool:
         self.size = len(self._idle)
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
-        """Run the model on inputs (n, ...). Raises BadModel when the runtime fails."""
         model = self._acquire()
         try:
             return model.run(inputs)
@@ -82,7 +78,6 @@ class InterpreterPool:
             self._waiting.popleft().put(model)
 
     def _stop_growing(self, failure: FerryError) -> None:
-        """After one more could not be opened, as for lack of memory."""
         with self._lock:
             self.size -= 1
             self._size_max = self.size

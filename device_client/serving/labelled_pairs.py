@@ -18,25 +18,21 @@ class _Pair:
 class LabelledPairs:
     """Takes answers and label of an input in any order. Not thread-safe."""
 
-    def __init__(self, pairs_max: int = PAIRS_MAX) -> None:
-        self._pairs_max = pairs_max
+    def __init__(self) -> None:
         self._pairs: dict[int, _Pair] = {}
         self.labelled = self.both_correct = self.only_live_correct = self.only_shadow_correct = 0
 
     def add(self, id_: int, live: int | None) -> None:
-        """Begin a pair with the live model's class."""
         self._pairs.setdefault(id_, _Pair(live))
-        while len(self._pairs) > self._pairs_max:
+        while len(self._pairs) > PAIRS_MAX:
             del self._pairs[next(iter(self._pairs))]
 
     def answer(self, id_: int, shadow: int) -> None:
-        """Add the shadow's class."""
         if pair := self._pairs.get(id_):
             pair.shadow = shadow
             self._count_if_complete(id_, pair)
 
     def label(self, id_: int, truth: int) -> None:
-        """Add the true class."""
         if pair := self._pairs.get(id_):
             pair.truth = truth
             self._count_if_complete(id_, pair)

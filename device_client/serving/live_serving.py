@@ -1,8 +1,6 @@
 """Serves the live model in the application's process: predict, label, swap, shadow.
 
-A prediction reads `_state` once and runs wholly on that model. A swap prepares the new
-model beside it and then replaces the reference; the runtime closes the old model with
-its last prediction. Decides nothing about updates.
+A prediction reads `_state` once and runs wholly on that model; a swap replaces it.
 """
 
 from __future__ import annotations
@@ -39,11 +37,7 @@ SAMPLE_EVERY: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class _ServingState:
-    """The active model and its counters; replaced as a whole.
-
-    `feedback` counts latencies; `cpu`, processor time since the swap or the shadow's
-    start. `started_s`: of the prediction in progress, by thread.
-    """
+    """Replaced as a whole. `feedback` counts latencies, `cpu` processor time."""
 
     live: InterpreterPool
     feedback: FeedbackCounter
@@ -93,8 +87,7 @@ class LiveServing:
     def predict(self, x: ArrayLike | Sequence[ArrayLike]) -> Prediction:
         """Answer one input, or a batch with one more dimension in front.
 
-        Several inputs are a list of arrays. Raises BadInput for `x` outside the
-        contract, MissingPart without a model, BadModel when the runtime fails.
+        Raises BadInput outside the contract, MissingPart without a model, or BadModel.
         """
         state = self._state
         if state is None:
@@ -119,17 +112,14 @@ class LiveServing:
         finally:
             del state.started_s[thread]
         cpu_s, latency_s = self._cpu_s() - cpu_started_s, self._clock_s() - started_s
-        if not batched:
-            return self._answer(state, inputs, outputs, 0, 1, latency_s, cpu_s)
         each_s, each_cpu_s = latency_s / count, cpu_s / count
         parts = [self._answer(state, inputs, outputs, at, count, each_s, each_cpu_s) for at in range(count)]
-        return batch_of(parts, outputs)
+        return batch_of(parts, outputs) if batched else parts[0]
 
     def label(self, prediction: Prediction | int, true_class: int | str) -> bool:
-        """Give the true class of an input, by its prediction or the id of a recent one.
+        """Give the true class of an input; False when it can no longer be counted.
 
-        False when it can no longer be counted, or when the model does not choose
-        between classes. Raises BadInput for a class that the model does not know.
+        Raises BadInput for a class that the model does not know.
         """
         chosen, state = self._recent.find(prediction), self._state
         if chosen is None or state is None:
@@ -143,28 +133,21 @@ class LiveServing:
 
     @property
     def version(self) -> str | None:
-        """The live version; None before the first."""
         state = self._state
         return state.live.file.version if state else None
 
     @property
     def contract(self) -> Contract | None:
-        """The live model's inputs and outputs; None before the first."""
         state = self._state
         return state.live.file.contract if state else None
 
     def wait_ready(self, timeout_s: float | None = None) -> bool:
-        """Wait for a live model; False if there is none after `timeout_s`."""
         return self._ready.wait(timeout_s)
 
     # Called by the service
 
     def swap(self, model: ModelFile) -> None:
-        """Open and warm up a model, then make it live. On BadModel the old one stays.
-
-        Stops the shadow, which was compared with the old one; the tally starts from
-        zero.
-        """
+        """Stops the shadow too, as it was compared with the old model."""
         with self._changing:
             before = self._state
             pool = InterpreterPool(
@@ -183,10 +166,7 @@ class LiveServing:
                 before.shadow.stop()
 
     def start_shadow(self, model: ModelFile, share: float = 1.0) -> None:
-        """Run this model too on a `share` of the inputs; the tally starts from zero.
-
-        Replaces the current shadow. Raises BadModel, or MissingPart without live model.
-        """
+        """Replace the shadow. Raises MissingPart without a live model."""
         with self._changing:
             state = self._state
             if state is None:
@@ -206,7 +186,6 @@ class LiveServing:
                 state.shadow.stop()
 
     def stop_shadow(self) -> None:
-        """Stop the shadow, if there is one."""
         with self._changing:
             state = self._state
             if state and state.shadow:
@@ -214,7 +193,7 @@ class LiveServing:
                 state.shadow.stop()
 
     def tally(self) -> Tally:
-        """The counts since the shadow started, or the swap; latencies in CPU time."""
+        """Latencies are processor time."""
         state = self._state
         if state is None:
             return Tally()
@@ -233,23 +212,16 @@ class LiveServing:
         )
 
     def take_window(self, *, at_least: int) -> FeedbackWindow | None:
-        """Close the feedback window, or return None when it has fewer inferences.
-
-        A version that was swapped out comes first, however little it counted since.
-        """
+        """A version that was swapped out comes first, whatever it counted since."""
         with self._changing:
             return self._history.take(self._state.feedback if self._state else None, at_least)
 
     def drift_states(self) -> bytes | None:
-        """The drift states, to resume after a restart; None before the first model."""
         with self._changing:
             return self._history.drift_states(self._state.feedback if self._state else None)
 
     def quality(self) -> Quality | None:
-        """How well the live model did recently; None before its first inference.
-
-        Accuracy and agreement need at least twenty inputs.
-        """
+        """None before its first inference; accuracy and agreement need 20 inputs."""
         state = self._state
         return self._history.quality(state.feedback) if state else None
 

@@ -59,7 +59,7 @@ class AnswerFormat:
         self._dtype = np.dtype(tensor.dtype)
 
     def arrange(self, x: ArrayLike | Sequence[ArrayLike]) -> tuple[list[Array], bool]:
-        """The inputs as arrays (n, ...) of the contract's types; whether it is a batch.
+        """The inputs as arrays (n, ...) of the contract's types; whether a batch.
 
         Raises BadInput that names what is expected and what was given.
         """
@@ -93,10 +93,7 @@ class AnswerFormat:
 
 
 def agree(ours: Sequence[Array], theirs: Sequence[Array], form: AnswerFormat, tolerance: float) -> bool:
-    """Whether two answers have one top class, or else values within the tolerance.
-
-    `tolerance` is a share of the value, and an absolute difference near zero.
-    """
+    """Whether the top classes are equal, or else all values within `tolerance`."""
     ours_top, theirs_top = form.top_class(ours[0])[0], form.top_class(theirs[0])[0]
     if ours_top is not None:
         return ours_top == theirs_top
@@ -104,16 +101,11 @@ def agree(ours: Sequence[Array], theirs: Sequence[Array], form: AnswerFormat, to
 
 
 def finite(outputs: Sequence[Array]) -> bool:
-    """Whether every value is a finite number."""
     return finite_array(outputs[0]) if len(outputs) == 1 else all(finite_array(each) for each in outputs)
 
 
 def finite_array(array: Array) -> bool:
-    """Whether every value of one array, of any numeric type, is finite.
-
-    The sum of squares takes a third of the time, and keeps NaN and infinity. Only if it
-    overflows is each value checked.
-    """
+    """Whether all values are finite; a sum of squares keeps NaN and infinity."""
     if array.size <= _DOT_MAX:
         flat = array.ravel()
         if math.isfinite(flat.dot(flat)):
@@ -174,7 +166,6 @@ def _arranged(given: Any, tensor: Tensor, name: str) -> tuple[Array, bool]:
 
 
 def _check_range(array: Array, tensor: Tensor, name: str) -> None:
-    """Refuse an integer that the tensor's type would silently wrap around."""
     if np.dtype(tensor.dtype).kind not in "iu" or not array.size:
         return
     bounds = np.iinfo(tensor.dtype)

@@ -9,11 +9,9 @@ from protocol.messages.manifest import Contract
 
 
 class Predictor(Protocol):
-    """Answers one input at a time."""
-
     @property
     def contract(self) -> Contract | None:
-        """What the live model takes and gives; None before the first."""
+        """None before the first model."""
 
     def predict(self, x: Any) -> Prediction:
         """Run the live model on one input. Raises FerryError."""

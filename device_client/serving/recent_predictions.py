@@ -30,18 +30,13 @@ class RecentPredictions:
         self._ring: list[ChosenClass | None] = [None] * PREDICTIONS_MAX
 
     def next_id(self) -> int:
-        """A new prediction id."""
         return next(self._ids)
 
     def add(self, id_: int, top: int, counter: FeedbackCounter) -> None:
-        """Remember the class of a prediction; the oldest one is dropped."""
         self._ring[id_ % PREDICTIONS_MAX] = ChosenClass(id_, top, counter)
 
     def find(self, prediction: object) -> ChosenClass | None:
-        """The class of a `Prediction`, however old, or of a recent id.
-
-        None where there is none, or it was dropped. Raises BadInput for anything else.
-        """
+        """The class of a `Prediction` or recent id; None if unknown, or BadInput."""
         if isinstance(prediction, int | np.integer):
             chosen = self._ring[int(prediction) % PREDICTIONS_MAX]
             return chosen if chosen and chosen.id == prediction else None

@@ -1,9 +1,7 @@
 """Runs a second model on a sample of the live inputs, and compares its answers.
 
-The application never waits: an input is copied into a short queue, or skipped when the
-queue is full or the CPU budget used up. A background thread of low priority runs the
-model, and its errors are counted and go no further. Latencies are processor time, since
-that thread is often kept waiting.
+The application never waits: an input is copied into a queue, or skipped when the queue
+is full or the budget used up. Errors of the model are counted and go no further.
 """
 
 from __future__ import annotations
@@ -39,20 +37,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ShadowSettings:
-    """What a shadow may use, and how two answers are compared.
+    """A model is slow on an input when its time is over both `slow_…` bounds."""
 
-    `cpu_percent`: of one core, on average. `tolerance`: between values, see `agree`. A
-    model is slow on an input when it takes more processor time than `slow_ratio` times
-    the other's, and more than `slow_floor_ms`.
-    """
-
-    cpu_percent: float = 100.0
-    tolerance: float = 0.05
-    slow_ratio: float = 4.0
+    cpu_percent: float = 100.0  # of one core, on average
+    tolerance: float = 0.05  # between values, see `agree`
+    slow_ratio: float = 4.0  # times the other model's processor time
     slow_floor_ms: float = 20.0
 
     def slow(self, cpu_s: float, other_cpu_s: float) -> bool:
-        """Whether the first model was slow compared with the other."""
         return cpu_s > max(self.slow_floor_ms / 1_000, self.slow_ratio * other_cpu_s)
 
 
@@ -83,9 +75,8 @@ class Shadow:
     ) -> None:
         """Open the model; `live` counts agreement for feedback. Raises BadModel.
 
-        `cpu_s`: processor time of the calling thread; each of the runtime's `threads`
-        is assumed to use as much. `share`: of the inputs to sample, over 0 to 1; the
-        CPU budget may make it less, and rare inputs are all sampled.
+        `cpu_s`: processor time of the calling thread. `share`: of the inputs to sample,
+        0 to 1; rare inputs are all sampled.
         """
         self._pool = InterpreterPool(file, size_max=1, threads=threads, delegates=delegates)
         self._cpu_s, self._clock_s = cpu_s, clock_s
@@ -106,10 +97,7 @@ class Shadow:
         self._thread.start()
 
     def offer(self, id_: int, inputs: Sequence[Array], answer: Sequence[Array], top: int | None, cpu_s: float) -> None:
-        """Queue a copy of an input (batch of 1) and its live answer, if it is sampled.
-
-        `cpu_s`: the live model's processor time.
-        """
+        """Queue a copy of an input (batch of 1) and its live answer, if sampled."""
         now_s = self._clock_s()
         chosen = id_ * GOLDEN_RATIO % 1.0 < self._share or now_s >= self._sampled_at_s + RARE_S
         if self._stopped or not chosen or self._queue.full() or (charged_s := self._budget.charge(now_s)) is None:
@@ -126,7 +114,6 @@ class Shadow:
             self._pairs.add(id_, top)
 
     def label(self, id_: int, truth: int) -> None:
-        """Count the true class of an input, if it was sampled."""
         with self._lock:
             self._pairs.label(id_, truth)
 

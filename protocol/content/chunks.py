@@ -1,8 +1,7 @@
 """Splits a blob into a tree of chunks, each named by its hash.
 
-The list of a large blob's hashes would not fit into the bundle, so it is a chunk
-itself, and so is the list of several lists. Only the root hash is signed; every other
-chunk is verified by the hash in its parent.
+The list of a blob's hashes is a chunk itself, and so is a list of lists; only the root
+hash is signed.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """The sums of a feedback window, their addition, and the figures that follow. Pure.
 
-A device counts into `FeedbackSums`, and `message_fields` writes them into a `Feedback`
-message; `merge` adds two messages by way of their sums, so there is one addition.
-Counts and histograms are whole numbers: any order and grouping gives the same result.
-`drift` and `drifting` are no sums; the worse one is kept.
+Sums are whole numbers: any order and grouping gives the same result. `drift` and
+`drifting` are no sums; the worse one is kept.
 
 Latency bucket k, 0 ≤ k ≤ 95, counts from 2^(k/4) up to, not including, 2^((k+1)/4) µs;
 bucket 0 also faster ones, bucket 95 those over 14 s. A percentile is read at its

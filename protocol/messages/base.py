@@ -56,8 +56,6 @@ Utc = Annotated[
 
 
 class Frozen(BaseModel):
-    """A part of a message."""
-
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="null")
 
 

@@ -26,9 +26,7 @@ class Presence(Line):
     device: Name
     online: bool
     at: Utc | None = Field(default=None, description="absent in a last will, which is written in advance")
-    session: str = Field(
-        max_length=64, description="distinguishes a late will of an old session from messages of the current one"
-    )
+    session: str = Field(max_length=64, description="distinguishes a late will of an old session from current messages")
     client: str = Field(default="", max_length=64)
     runtime: str = Field(default="", max_length=64)
     models: tuple[Name, ...] = ()
@@ -128,9 +126,7 @@ class Sample(Frozen):
     level_squares: int = Field(default=0, ge=0)
     levels: tuple[int, ...] = Field(default=(), max_length=32, description="number of levels in each bin")
     distance_sum: int = Field(default=0, ge=0)
-    entropy_sum: int | None = Field(
-        default=None, ge=0, description="of the answers; absent where they are no distributions"
-    )
+    entropy_sum: int | None = Field(default=None, ge=0, description="of the answers, where they are distributions")
 
 
 class Feedback(Line):
@@ -140,19 +136,13 @@ class Feedback(Line):
     version: Version
     inferences: int = Field(ge=0)
     errors: int = Field(default=0, ge=0)
-    accuracy: float | None = Field(
-        default=None, ge=0, le=1, description="share of the labelled inferences that were correct"
-    )
+    accuracy: float | None = Field(default=None, ge=0, le=1, description="share of `labelled` that were correct")
     latency_ms_p95: float | None = Field(default=None, ge=0)
     latency_ms_p50: float | None = Field(default=None, ge=0)
     latency_ms_p99: float | None = Field(default=None, ge=0)
     confidence_mean: float | None = None
-    agreement: float | None = Field(
-        default=None, ge=0, le=1, description="share of the compared inferences with the same answer"
-    )
-    drift: float | None = Field(
-        default=None, ge=0, le=1, description="the highest score of the detectors in this window"
-    )
+    agreement: float | None = Field(default=None, ge=0, le=1, description="share of `compared` with the same answer")
+    drift: float | None = Field(default=None, ge=0, le=1, description="highest score of a detector in this window")
     drifting: bool | None = Field(default=None, description="whether a detector reported drift in this window")
     input_shift: float | None = Field(default=None, description="mean level, in standard deviations")
     entropy_bits: float | None = Field(default=None, ge=0, description="entropy of `classes`")
@@ -161,13 +151,9 @@ class Feedback(Line):
     compared: int = Field(default=0, ge=0, description="inputs that a shadow also answered")
     agreed: int = Field(default=0, ge=0, description="compared inputs with the same answer")
     classes: dict[str, int] = Field(default_factory=dict, description="number of answers by class")
-    latency_histogram: dict[str, int] = Field(
-        default_factory=dict, description="count by logarithmic bucket; see PROTOCOL.md"
-    )
+    latency_histogram: dict[str, int] = Field(default_factory=dict, description="count by bucket; see PROTOCOL.md")
     confidence_sum: float = 0.0
-    confidence_histogram: tuple[int, ...] = Field(
-        default=(), max_length=100, description="bins of equal width from 0 to 1"
-    )
+    confidence_histogram: tuple[int, ...] = Field(default=(), max_length=100, description="equally wide bins, 0 to 1")
     sample: Sample | None = None
     device: Name
     variant: Name | None = None

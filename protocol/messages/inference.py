@@ -62,15 +62,11 @@ class InferenceResponse(Line):
         serialization_alias="class",
         description="the top class of a classifier",
     )
-    confidence: Figure | None = Field(
-        default=None, ge=0, le=1, description="of the top class, if the outputs are probabilities"
-    )
+    confidence: Figure | None = Field(default=None, ge=0, le=1, description="of the top class, if a probability")
     version: Version | None = None
     variant: Name | None = None
     latency_ms: Figure | None = Field(default=None, ge=0, description="of the prediction")
-    waited_ms: Figure | None = Field(
-        default=None, ge=0, description="from the request's arrival to the start of its prediction"
-    )
+    waited_ms: Figure | None = Field(default=None, ge=0, description="from the request's arrival to its prediction")
     label_counted: bool | None = Field(default=None, description="whether the label was counted as feedback")
     outputs: tuple[Any, ...] | None = Field(
         default=None,

@@ -87,9 +87,7 @@ class Measured(Frozen):
 
     accuracy: float | None = Field(default=None, ge=0, le=1, description="on the test set")
     accuracy_samples: int = Field(default=0, ge=0)
-    agreement: float | None = Field(
-        default=None, ge=0, le=1, description="share of answers that are the same as the float32 parent's"
-    )
+    agreement: float | None = Field(default=None, ge=0, le=1, description="share of answers like the float32 parent's")
     latency_ms_p50: float | None = Field(default=None, ge=0)
     latency_ms_p95: float | None = Field(default=None, ge=0)
 

@@ -59,15 +59,11 @@ class Plan(Line):
     model: Name
     sequence: int = Field(ge=1, description="increases with every edit; a device never accepts a lower one")
     rules: tuple[Rule, ...] = Field(
-        default=(),
-        max_length=200,
-        description="the first that matches applies; without one, a device keeps its version",
+        default=(), max_length=200, description="the first match applies; without one, a device keeps its version"
     )
     hold: bool = Field(default=False, description="devices that have not swapped yet do not")
     urgency: Urgency = "routine"
-    spread_s: int = Field(
-        default=0, ge=0, le=7 * 86_400, description="each device first waits a share of this that depends on its name"
-    )
+    spread_s: int = Field(default=0, ge=0, le=7 * 86_400, description="each device first waits a share, by its name")
     created: Utc
     history: tuple[RolloutStage, ...] = Field(default=(), max_length=50)
 

@@ -54,7 +54,6 @@ class BrokerUrl:
 
     @property
     def address(self) -> str:
-        """`host:port`, for messages."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def __str__(self) -> str:

@@ -1,7 +1,6 @@
 """The port to a broker. No MQTT library is named here.
 
-An implementation never calls back into its owner: it passes events to the sink it was
-given (usually a queue), from any thread. `paho_link` is the real one.
+An implementation passes events to its sink (usually a queue), from any thread.
 """
 
 from __future__ import annotations

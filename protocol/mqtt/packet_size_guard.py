@@ -51,7 +51,6 @@ class PacketSizeGuard:
             raise
 
     def take_skipped(self) -> list[SkippedMessage]:
-        """The messages skipped since the last call."""
         skipped, self._skipped = self._skipped, []
         return skipped
 

@@ -1,12 +1,9 @@
 """One MQTT connection, and the one module that imports paho-mqtt.
 
 paho's own loop is not used, as it waits by select(), which ends at 1,024 descriptors.
-
-Incoming messages are bounded twice. MQTT 5 brokers are given the limit and hold longer
-messages back (mosquitto 2.0.11 counts each of them at QoS 1 as in flight for ever:
-after twenty, only QoS 0 arrives until the next connection). MQTT 3.1.1 has no such
-limit, and paho reads a packet whole; `packet_size_guard` skips longer messages below
-paho, so that they cost time but no memory, and logs their topic.
+MQTT 5 brokers hold messages over our limit back (mosquitto 2.0.11 counts each at QoS 1
+as in flight for ever: after twenty, only QoS 0 arrives until the next connection). With
+MQTT 3.1.1, `packet_size_guard` skips them below paho, which reads a packet whole.
 """
 
 from __future__ import annotations
@@ -122,7 +119,6 @@ class PahoConnection:
                 self._transfer(selector, self._guard, min(_SELECT_MAX_S, max(0.0, until_s - now_s)))
 
     def _transfer(self, selector: selectors.BaseSelector, guard: PacketSizeGuard, timeout_s: float) -> None:
-        """Wait for the network or the wakeup, then read and write what there is."""
         write = selectors.EVENT_WRITE if self._client.want_write() else 0
         selector.modify(guard, selectors.EVENT_READ | write)
         ready = selector.select(0 if guard.pending() else timeout_s)

@@ -1,8 +1,7 @@
 """The `Link` to a real broker: keeps one connection after another until it is stopped.
 
-A background thread does all network I/O; the methods only queue, and the sink receives
-events. Each connection is a new clean session: unacknowledged messages are kept here,
-so receipts survive reconnects and the fallback from MQTT 5 to 3.1.1.
+A background thread does all network I/O. Each connection is a clean session: receipts
+and unacknowledged messages are kept here, also across the fallback to MQTT 3.1.1.
 """
 
 from __future__ import annotations
@@ -34,10 +33,8 @@ __all__ = ["PACKET_MAX_BYTES", "Backoff", "MqttLink", "TlsFiles", "Will"]
 class MqttLink:
     """A `Link` to one broker; after `stop` it cannot be started again.
 
-    Each failed attempt emits Disconnected, `final` when only a person can help;
-    attempts continue all the same. Calls are sent in order, except that later calls
-    overtake publishes which wait for the broker's acknowledgements. Without a
-    connection, all calls but publishes at QoS 1 are dropped.
+    Each failed attempt emits Disconnected. Later calls overtake publishes that wait for
+    acknowledgements. Offline, all calls but publishes at QoS 1 are dropped.
     """
 
     def __init__(
@@ -92,11 +89,10 @@ class MqttLink:
             self._sink = None
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool, correlation: bytes = b"") -> int:
-        """Queue a message; return its receipt.
+        """At QoS 1 the message is sent until it is Delivered or Refused, once.
 
-        At QoS 1 it is sent until it is Delivered or Refused, once. At QoS 0 it is sent
-        if there is a connection, and no event follows. Raises BadName for a topic and
-        BadInput for a payload that brokers would refuse each time.
+        At QoS 0 no event follows. Raises BadName or BadInput for what brokers would
+        refuse each time.
         """
         _check_topic(topic)
         if packet_size_bytes(topic, payload, correlation) > PACKET_MAX_BYTES:

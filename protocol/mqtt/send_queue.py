@@ -1,7 +1,6 @@
 """The calls of a link's owner that are not sent yet, in order. Thread-safe, no I/O.
 
-Publishes at QoS 1 stay until they are acknowledged, over any number of connections.
-Everything else is bounded, and dropped when the connection ends.
+Publishes at QoS 1 stay until acknowledged; all else is dropped with the connection.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Publishes at QoS 1 without acknowledgement, in order. Pure; not thread-safe.
 
-Unbounded on purpose, as a publish at QoS 1 must not be lost. The owner bounds what it
-publishes (a device's outbox is on disk, a publisher's upload waits for receipts).
+Unbounded on purpose, as none must be lost; the owner bounds what it publishes.
 """
 
 from __future__ import annotations

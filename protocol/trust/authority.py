@@ -1,8 +1,7 @@
 """The publisher's side of trust: all metadata of one registry as an immutable value.
 
-No I/O and no clock: metadata is a mapping of bytes, `now` is an argument, and signers
-are requested by role when needed, so that the root key may be kept offline. How a role
-is signed: `metadata_editor`. The device's side: `verification`.
+No I/O and no clock. Signers are requested by role when needed, so that the root key may
+be kept offline. How a role is signed: `metadata_editor`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Packs and unpacks the bundle: a model's signed announcement in one retained message.
 
-Metadata and targets are JSON strings, because signatures are over exact bytes. An
-unpacked bundle is not trusted: see `verification`. Signing: see `authority`.
+Its parts are JSON strings, as signatures are over exact bytes; unpacking trusts none.
 """
 
 from __future__ import annotations
@@ -73,10 +72,7 @@ def manifest_path(model: str, version: str) -> str:
 
 
 def target_files(plan: Plan, manifests: Iterable[Manifest]) -> dict[str, bytes]:
-    """The files to sign, by target path: the plan, and each manifest that it names.
-
-    Raises BadInput when the plan names a version without a manifest of this model.
-    """
+    """The files to sign, by target path. Raises BadInput for a lacking manifest."""
     by_version = {manifest.version: manifest for manifest in manifests if manifest.model == plan.model}
     missing = [version for version in plan.versions() if version not in by_version]
     if missing:

@@ -1,8 +1,7 @@
 """The device's side of trust: verifies a bundle against the enrolled root.
 
-python-tuf's client defends against rollback, freeze and mix-and-match attacks, and
-follows rotations. This module runs it on the bundle instead of a network, changes
-nothing itself, and translates its errors.
+Runs python-tuf's client, which defends against rollback, freeze and mix-and-match
+attacks, on the bundle instead of a network. Changes nothing itself.
 """
 
 from __future__ import annotations
