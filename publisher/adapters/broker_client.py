@@ -31,7 +31,7 @@ _START_ONE: Final = "start one with scripts/broker, or name another: --broker mq
 
 @dataclass(frozen=True, slots=True)
 class RetainedMessage:
-    """A message to retain; an empty payload clears its topic."""
+    """An empty payload clears its topic."""
 
     topic: str
     payload: bytes

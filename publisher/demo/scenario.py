@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -143,22 +144,19 @@ class _Scenario:
 
     def good_release(self) -> None:
         self._narrate("\n1.0.0: a first model, trained on scikit-learn's handwritten digits.")
-        released = self._release("1.0.0", epochs=12)
-        self._narrate(_describe(released))
+        self._release("1.0.0", epochs=12)
         self._wait(lambda: self._observer.devices("adopted", "1.0.0") >= len(DEVICES), "adopt 1.0.0")
         self._narrate("Every device fetched it, reproduced its golden outputs and adopted it.")
 
     def better_release(self) -> None:
         self._narrate("\n1.1.0: the same network, trained longer, while the devices answer.")
-        released = self._release("1.1.0", epochs=40)
-        self._narrate(_describe(released))
+        self._release("1.1.0", epochs=40)
         self._wait(lambda: self._observer.devices("adopted", "1.1.0") >= len(DEVICES), "adopt 1.1.0")
         self._narrate("It ran beside 1.0.0 on live inputs first, then took over; every device adopted it.")
 
     def bad_release(self) -> None:
         self._narrate("\n1.2.0: a bad one: trained on scrambled labels, forced past the accuracy gate.")
-        released = self._release("1.2.0", epochs=12, scramble_labels=True)
-        self._narrate(_describe(released))
+        self._release("1.2.0", epochs=12, scramble_labels=True)
         self._wait(lambda: self._observer.devices("rejected", "1.2.0") >= len(DEVICES), "refuse 1.2.0")
         reason = self._observer.rejection_reason()
         self._narrate(f'Every device refused it, and says why: "{reason}".')
@@ -176,16 +174,12 @@ class _Scenario:
         findings.feedback, findings.event = observer.last_feedback, observer.last_refusal
         findings.refusal = observer.rejection_reason()
 
-    def _release(self, version: str, *, epochs: int, scramble_labels: bool = False) -> Released:
+    def _release(self, version: str, *, epochs: int, scramble_labels: bool = False) -> None:
         self._processes.check_alive()
         request = ReleaseRequest(MODEL, version, force=scramble_labels, notes="demo")
-        return release(
-            self._context,
-            request,
-            lambda progress: build_from_recipe(
-                self._recipe, epochs=epochs, scramble_labels=scramble_labels, on_progress=progress
-            ),
-        )
+        build = partial(build_from_recipe, self._recipe, epochs=epochs, scramble_labels=scramble_labels)
+        released = release(self._context, request, lambda progress: build(on_progress=progress))
+        self._narrate(_describe(released))
 
     def _wait(self, condition: Callable[[], bool], what: str) -> None:
         if self._observer.wait_until(condition, timeout_s=WAIT_S, meanwhile=self._processes.check_alive):

@@ -204,14 +204,10 @@ class BrokerConnection(asyncio.Protocol):
     def _pump(self) -> None:
         while self._queue and self._writable and not self._is_delayed and self._transport:
             item = self._queue[0]
-            if isinstance(item, Delivery):
-                if item.qos and len(self._in_flight) >= self._in_flight_max():
-                    break
-                self._queue.popleft()
-                self._transport.write(self._encoded(item))
-            else:
-                self._queue.popleft()
-                self._transport.write(item)
+            if isinstance(item, Delivery) and item.qos and len(self._in_flight) >= self._in_flight_max():
+                break
+            self._queue.popleft()
+            self._transport.write(self._encoded(item) if isinstance(item, Delivery) else item)
         if self._transport and not self._transport.is_reading() and len(self._queue) < self._hub.settings.queue_max:
             self._transport.resume_reading()
 

@@ -1,8 +1,4 @@
-"""Faults to inject: lost, repeated, late and damaged messages, broken connections.
-
-Decides only. Over real sockets the seed fixes the sequence of decisions, not which
-packet meets which decision.
-"""
+"""Draws faults to inject. Over sockets a seed fixes the draws, not the packets hit."""
 
 from __future__ import annotations
 

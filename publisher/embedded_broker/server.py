@@ -1,8 +1,4 @@
-"""`EmbeddedBroker`: runs a hub on a loopback port in its own thread.
-
-Retained messages are in memory and gone after `stop`. There is no TLS and no ACL: use
-mosquitto for those.
-"""
+"""`EmbeddedBroker`: a hub on a loopback port, in its own thread. No TLS, no ACLs."""
 
 from __future__ import annotations
 

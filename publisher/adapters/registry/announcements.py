@@ -1,8 +1,7 @@
 """Plans and their signed bundles: one per model, staged here, then marked as announced.
 
 A plan, its bundle and the metadata that signs it change in one transaction: after a
-kill, either the old or the new announcement is stored. `pending` returns those that the
-broker may not have yet.
+kill, either the old or the new announcement is stored.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Files named by the SHA-256 of their bytes, in one folder.
-
-A file is written under a temporary name, flushed and renamed, so that a name never
-stands for half a file.
-"""
+"""Files named by their SHA-256; renamed when complete, so none is ever half a file."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Where the bytes of each chunk are: a slice of a blob, or a row with a list of hashes.
-
-The bytes are checked against their hash on every read.
-"""
+"""Where the bytes of each chunk are; they are checked against their hash when read."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""`Registry`: a registry on disk, with one attribute per table.
-
-For example `registry.versions.manifest("digits", "1.0.0")`. Every method that changes
-a table is one transaction.
-"""
+"""`Registry`: one attribute per table; each change of a table is a transaction."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Which chunks each broker acknowledged.
-
-A hint that saves work, never a proof: a broker may have lost them since.
-"""
+"""The chunks each broker acknowledged: a hint, as it may have lost them since."""
 
 from __future__ import annotations
 

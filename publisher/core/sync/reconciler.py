@@ -104,7 +104,10 @@ class Reconciler:
     renew_check_at_s: float = 0.0
 
 
-def step(state: Reconciler, event: ReconcileEvent, now_s: float) -> tuple[Reconciler, tuple[ReconcileEffect, ...]]:
+Step = tuple[Reconciler, tuple[ReconcileEffect, ...]]  # the next state, and the effects to perform
+
+
+def step(state: Reconciler, event: ReconcileEvent, now_s: float) -> Step:
     match event:
         case BrokerJoined():
             return replace(state, joined=True, compare_at_s=now_s + COMPARE_EVERY_S, answered={}), (Compare(),)
@@ -121,9 +124,7 @@ def step(state: Reconciler, event: ReconcileEvent, now_s: float) -> tuple[Reconc
             return replace(state, compare_at_s=min(state.compare_at_s, now_s + COMPARE_AGAIN_S)), ()
 
 
-def _answer_wants(
-    state: Reconciler, sha256s: tuple[str, ...], now_s: float
-) -> tuple[Reconciler, tuple[ReconcileEffect, ...]]:
+def _answer_wants(state: Reconciler, sha256s: tuple[str, ...], now_s: float) -> Step:
     last_s = state.answered.get
     fresh = tuple(sha for sha in dict.fromkeys(sha256s) if now_s - last_s(sha, float("-inf")) >= WANT_COOLDOWN_S)
     if not fresh or not state.joined:
@@ -134,9 +135,7 @@ def _answer_wants(
     return replace(state, answered=answered), (PutChunks(fresh),)
 
 
-def _tick(
-    state: Reconciler, signature_left: float, unannounced: tuple[str, ...], now_s: float
-) -> tuple[Reconciler, tuple[ReconcileEffect, ...]]:
+def _tick(state: Reconciler, signature_left: float, unannounced: tuple[str, ...], now_s: float) -> Step:
     effects: list[ReconcileEffect] = []
     if state.joined and unannounced:
         effects.append(PutModels(unannounced))

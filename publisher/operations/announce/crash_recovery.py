@@ -1,7 +1,4 @@
-"""`locked`: the registry's lock; its holder first completes what a kill left.
-
-A release without a stored plan is undone; a plan that was stored is announced.
-"""
+"""`locked`: the registry's lock; its holder undoes or completes what a kill left."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Builds the ladder of a recipe or Keras file, and writes it to a folder.
-
-Needs no registry and no broker.
-"""
+"""Writes the ladder of a recipe or Keras file; needs no registry and no broker."""
 
 from __future__ import annotations
 
