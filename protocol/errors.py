@@ -17,6 +17,8 @@ from typing import ClassVar
 
 
 class FerryError(Exception):
+    """An error that a person can understand and act upon."""
+
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, hint: str = "") -> None:
@@ -103,6 +105,8 @@ class BlobDamaged(Damaged):
 
 
 class BrokerTrouble(FerryError):
+    """The broker cannot be used."""
+
     exit_code = 5
 
 
@@ -115,6 +119,8 @@ class BrokerRefused(BrokerTrouble):
 
 
 class GateFailed(FerryError):
+    """A release that did not pass a gate."""
+
     exit_code = 6
 
 
