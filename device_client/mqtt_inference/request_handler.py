@@ -58,8 +58,9 @@ class RequestHandler:
     def _predict(self, request: InferenceRequest, since_s: float) -> InferenceResponse:
         contract = self._predictor.contract
         if contract is None:
-            missing = f"no version of {self._model} is installed on {self._device} yet"
-            raise MissingPart(missing, hint="its status tells when one is")
+            raise MissingPart(  # not by a variable: docs/MESSAGES.md is made from what is raised
+                f"no version of {self._model} is installed on {self._device} yet", hint="its status tells when one is"
+            )
         x = arrange(request.x, contract)
         begun_s = self._clock_s()
         prediction = self._predictor.predict(x)
