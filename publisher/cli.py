@@ -58,7 +58,6 @@ class LazyPublisherCommand(LazyCommand):
         super().__init__(name, f"publisher.commands.{target}", text, cls=PublisherCommand, help=text)
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """Import the command with plain errors, then parse the arguments."""
         with plain_errors(verbose="-v" in args or "--verbose" in args):
             command = self.loaded
         return command.make_context(info_name, args, parent, **extra)
@@ -72,7 +71,6 @@ def make_group() -> TyperGroup:
 
 
 def main() -> None:
-    """The entry point."""
     make_group()(prog_name="publisher")
 
 

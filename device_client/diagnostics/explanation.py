@@ -1,7 +1,6 @@
 """Explains why a device does not update: state, status log, new readings.
 
-Pure; `explanation_text` renders the result. Conditions are evaluated by the functions
-of the core that decide about updates, so that the limits shown are those in force.
+Pure. The core evaluates the conditions, so the limits shown are those in force.
 """
 
 from __future__ import annotations
@@ -70,15 +69,14 @@ class Explanation:
 
 
 def explain(snapshot: Snapshot) -> Explanation:
-    wanted = (
-        snapshot.device.plan.assign(snapshot.policy.device, snapshot.policy.groups) if snapshot.device.plan else None
-    )
+    plan, policy = snapshot.device.plan, snapshot.policy
+    wanted = plan.assign(policy.device, policy.groups) if plan else None
     pending = wanted is not None and not _settled(snapshot, wanted)
     results = _conditions(snapshot) if pending else ()
     obstacle, advice = _obstacle(snapshot, wanted, results)
     headline = obstacle or _on_course(snapshot, wanted)
     return Explanation(
-        model=snapshot.policy.model,
+        model=policy.model,
         stuck=bool(obstacle),
         headline=headline,
         facts=_facts(snapshot, wanted, headline),
@@ -116,19 +114,17 @@ def _obstacle(
         return "", ()
     refusal = device.refused(wanted.version, wanted.attempt)
     if refusal is not None:
-        again = f"publisher pin {model} {wanted.version} {snapshot.policy.device}"
-        return f"{wanted.version} was refused here: {refusal.reason}", (
-            "release a better version",
-            f"to have it tried once more all the same: {again}",
-        )
+        pin = f"publisher pin {model} {wanted.version} {snapshot.policy.device}"
+        advice = ("release a better version", f"to have it tried once more all the same: {pin}")
+        return f"{wanted.version} was refused here: {refusal.reason}", advice
     if device.phase is Phase.DEFERRED and device.reason == HELD:
         return HELD, (f"publisher rollout resume {model}",)
-    if device.phase is Phase.DEFERRED and device.reason.startswith(f"no variant of {wanted.version}"):
-        return f"{wanted.version} waits: {device.reason}", (UNFIT,)
-    if device.phase is Phase.DEFERRED:
-        return f"{wanted.version} waits: {device.reason}", objections or (PASSED,)
+    waits = f"{wanted.version} waits: {device.reason}"
     if device.phase is Phase.STALLED:
-        return f"{wanted.version} waits: {device.reason}", ("publisher serve",)
+        return waits, ("publisher serve",)
+    if device.phase is Phase.DEFERRED:
+        unfit = device.reason.startswith(f"no variant of {wanted.version}")
+        return waits, (UNFIT,) if unfit else objections or (PASSED,)
     return "", ()
 
 
@@ -152,17 +148,11 @@ def _conditions(snapshot: Snapshot) -> tuple[ConditionResult, ...]:
     device, policy, entry = snapshot.device, snapshot.policy, snapshot.entry
     goal = goal_of(policy, device)
     choice = select(policy, goal, snapshot.readings) if goal else ""
-    round_trip_ms, throughput_bytes_s = (entry.round_trip_ms, entry.throughput_bytes_s) if entry else (None, None)
-    query = ConditionQuery(
-        replace(
-            snapshot.readings,
-            round_trip_ms=NOT_ASKED if round_trip_ms is None else round_trip_ms,
-            throughput_bytes_s=NOT_ASKED if throughput_bytes_s is None else throughput_bytes_s,
-        ),
-        policy.thresholds,
-        needs(goal, choice) if goal and isinstance(choice, VariantSelection) else Needs(),
-        frozenset(entry.crossed if entry else ()),
-    )
+    measured = (entry.round_trip_ms, entry.throughput_bytes_s) if entry else (None, None)
+    round_trip_ms, throughput_bytes_s = (NOT_ASKED if each is None else each for each in measured)
+    readings = replace(snapshot.readings, round_trip_ms=round_trip_ms, throughput_bytes_s=throughput_bytes_s)
+    needed = needs(goal, choice) if goal and isinstance(choice, VariantSelection) else Needs()
+    query = ConditionQuery(readings, policy.thresholds, needed, frozenset(entry.crossed if entry else ()))
     urgent = goal is not None and goal.urgent
     safety = [_evaluate(condition, "safety", query, waived=False) for condition in SAFETY]
     return (*safety, *(_evaluate(condition, "comfort", query, waived=urgent) for condition in COMFORT))

@@ -15,7 +15,6 @@ MARKS: Final = {True: "ok", False: "no"}
 
 
 def lines(device: str, answer: Explanation, now: datetime, zone: tzinfo, width: int = 80) -> Iterator[str]:
-    """The page, line by line."""
     yield from _wrapped(f"{device} / {answer.model}: ", answer.headline, width, indent=2)
     yield ""
     for label, fact in answer.facts.items():
@@ -68,6 +67,4 @@ def labelled(label: str, text: str, width: int, *, mark: str = "") -> Iterator[s
 
 
 def _wrapped(head: str, text: str, width: int, *, indent: int) -> list[str]:
-    return textwrap.wrap(
-        f"{head}{text}", width, subsequent_indent=" " * indent, break_on_hyphens=False, drop_whitespace=True
-    )
+    return textwrap.wrap(f"{head}{text}", width, subsequent_indent=" " * indent, break_on_hyphens=False)

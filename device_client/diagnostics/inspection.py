@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from device_client.adapters.storage.journal import StoredModel, holder, read_stored
+from device_client.adapters.storage.journal import holder, read_stored
 from device_client.core.conditions.readings import Readings
+from device_client.core.log_entry import LogEntry
 from device_client.core.state import Device
 from device_client.diagnostics.explanation import Snapshot
 from device_client.engine.status_log import read_entry
@@ -20,22 +21,19 @@ from protocol.messages.base import first_error
 
 def saved_device(settings: DeviceSettings, model: str) -> Device:
     """The saved state of a model, or that of a device that never ran."""
-    return _device(read_stored(settings.state / JOURNAL, model), model)
+    return _read(settings, model)[0]
 
 
 def snapshot(settings: DeviceSettings, model: str, readings: Readings, now: datetime) -> Snapshot:
     """Everything that explains a model's state. Raises BadInput."""
     section = next(section for section in settings.models if section.name == model)
-    journal = settings.state / JOURNAL
-    seen = read_stored(journal, model)
-    device, entry = _device(seen, model), read_entry(seen.log_entry)
-    return Snapshot(settings.policy(section), device, entry, readings, holder(journal), now)
+    device, entry = _read(settings, model)
+    return Snapshot(settings.policy(section), device, entry, readings, holder(settings.state / JOURNAL), now)
 
 
 def summary(settings: DeviceSettings, model: str) -> dict[str, Any]:
     """The facts of one model, for people and programs."""
-    seen = read_stored(settings.state / JOURNAL, model)
-    device, entry = _device(seen, model), read_entry(seen.log_entry)
+    device, entry = _read(settings, model)
     next_check = entry.status.next_check if entry else None
     wanted = device.plan.assign(settings.device, settings.groups) if device.plan else None
     return {
@@ -53,11 +51,13 @@ def summary(settings: DeviceSettings, model: str) -> dict[str, Any]:
     }
 
 
-def _device(seen: StoredModel, model: str) -> Device:
+def _read(settings: DeviceSettings, model: str) -> tuple[Device, LogEntry | None]:
+    seen = read_stored(settings.state / JOURNAL, model)
     try:
-        return Device() if seen.state is None else Device.model_validate_json(seen.state)
+        device = Device() if seen.state is None else Device.model_validate_json(seen.state)
     except ValidationError as invalid:
         raise BadInput(
             f"what this device remembers of {model} cannot be read: {first_error(invalid)}",
             hint="a newer client may have written it: install that version again",
         ) from None
+    return device, read_entry(seen.log_entry)

@@ -1,7 +1,6 @@
 """Keeps a bundle that was rejected for a temporary reason, and says when to retry it.
 
-A full temporary folder and a wrong clock are faults of this device, not of the bundle,
-and the broker does not send it again until the next connection.
+The broker sends it again at the next connection only.
 """
 
 from __future__ import annotations

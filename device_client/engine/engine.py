@@ -1,7 +1,6 @@
 """The engine of one model: step the core, save, then perform the effects.
 
-It has no thread, clock or socket of its own: `EventLoop` gives it events and messages,
-and the simulation runs the same code. Only here do effects meet the adapters.
+It has no thread, clock or socket: `EventLoop` or the simulation gives it events.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Performs the core's file effects on one model's store; each returns an event.
+"""Performs the core's file effects on one model's store; disk errors become events.
 
-Disk errors become events and are never raised. A failed update of the `current` link
-is retried here, as the core need not know of it.
+A failed update of the `current` link is retried here, unknown to the core.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
 """The status log: what `device-client why` reads in the journal beside the state.
 
-One entry per model: the published status, since when it has been so, and the link.
 Informative only: nothing is decided by it, and a full disk merely costs the entry.
 """
 
@@ -102,10 +101,7 @@ def _link(entry: LogEntry) -> tuple[bool, bool, str]:
 
 
 def _differ(status: Status, moment: Moment, old: LogEntry) -> bool:
-    """Whether more has changed than times, progress and round trip.
-
-    Called at every event, so it compares before building a new entry.
-    """
+    """Whether more has changed than times, progress and round trip."""
     due = old.status.next_check
     if (status.next_check is None) != (due is None) or (due is not None and status.at > due + OVERDUE):
         return True

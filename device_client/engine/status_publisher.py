@@ -1,7 +1,4 @@
-"""Publishes the status and the wants of one model, and writes its outcomes.
-
-A status is published when it differs from the last one; outcomes go through the outbox.
-"""
+"""Publishes the status and the wants of one model, and writes its outcomes."""
 
 from __future__ import annotations
 

@@ -58,10 +58,7 @@ def read_id(payload: bytes) -> str | int | None:
 
 
 def arrange(x: Any, contract: Contract) -> Array | list[Array]:
-    """Bring the input of a request into the contract's shape and order.
-
-    What does not fit is left to the serving to reject. Raises BadInput.
-    """
+    """Arrange inputs by the contract; the serving rejects others. Raises BadInput."""
     tensors = contract.inputs
     given = _by_name(x, tensors) if isinstance(x, dict) else [x] if len(tensors) == 1 else x
     if not isinstance(given, list) or len(given) != len(tensors):
@@ -115,10 +112,7 @@ def _is_plain(topic: str) -> bool:
 
 
 def _by_name(x: dict[str, Any], tensors: Sequence[Tensor]) -> list[Any]:
-    """The inputs in the model's order.
-
-    A name is the contract's, with or without TensorFlow's prefix and suffix.
-    """
+    """The inputs in the model's order, named with or without TensorFlow's prefix."""
     found = [x.get(tensor.name, x.get(_plain_name(tensor))) for tensor in tensors]
     if len(x) != len(tensors) or any(each is None for each in found):
         raise BadInput(f"the model takes {_names(tensors)}; x has {', '.join(sorted(x)) or 'nothing'}")

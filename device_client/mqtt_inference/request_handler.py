@@ -1,8 +1,4 @@
-"""Answers the requests of one model, and counts labels that come later.
-
-It has no queue, topic or thread: `RequestWorker` has those. Every request gets a
-response.
-"""
+"""Answers the requests of one model, and counts labels that come later."""
 
 from __future__ import annotations
 
@@ -36,24 +32,21 @@ class RequestHandler:
         try:
             request = read_request(payload)
         except BadInput as refused:
-            return self.error_response("bad_question", refused, payload)
+            return self.error_response("bad_question", refused, read_id(payload))
         try:
             if request.x is None and request.id is not None and request.label is not None:
                 return self._label_earlier(request.id, request.label)
             return self._predict(request, since_s)
         except MissingPart as missing:
-            return self._error_response("no_model", missing, request.id)
+            return self.error_response("no_model", missing, request.id)
         except BadModel as failed:
-            return self._error_response("failed", failed, request.id)
+            return self.error_response("failed", failed, request.id)
         except BadInput as refused:
-            return self._error_response("bad_question", refused, request.id)
+            return self.error_response("bad_question", refused, request.id)
         except Exception:
             # a request that triggers a bug must not end the worker
             log.exception("%s: a request could not be answered", self._model)
-            return self._error_response("failed", "the device could not answer; its log says why", request.id)
-
-    def error_response(self, kind: ErrorKind, error: FerryError | str, payload: bytes) -> InferenceResponse:
-        return self._error_response(kind, error, read_id(payload))
+            return self.error_response("failed", "the device could not answer; its log says why", request.id)
 
     def _predict(self, request: InferenceRequest, since_s: float) -> InferenceResponse:
         contract = self._predictor.contract
@@ -100,9 +93,6 @@ class RequestHandler:
         if len(self._predictions) > REMEMBERED_MAX:
             del self._predictions[next(iter(self._predictions))]
 
-    def _error_response(
-        self, kind: ErrorKind, error: FerryError | str, request_id: ShortValue | None
-    ) -> InferenceResponse:
-        return InferenceResponse(
-            id=request_id, error=str(error), error_kind=kind, device=self._device, model=self._model
-        )
+    def error_response(self, kind: ErrorKind, error: FerryError | str, id_: ShortValue | None) -> InferenceResponse:
+        """A response with the id of the request, if that is known."""
+        return InferenceResponse(id=id_, error=str(error), error_kind=kind, device=self._device, model=self._model)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from device_client.mqtt_inference.request import response_topic
+from device_client.mqtt_inference.request import read_id, response_topic
 from device_client.mqtt_inference.request_handler import RequestHandler
 from protocol.errors import BadInput
 from protocol.mqtt.link import ReplyTo
@@ -109,7 +109,7 @@ class RequestWorker:
             response = self._handler.handle(request.payload, request.since_s)
         except BadInput as refused:
             topic, correlation = self._output, b""
-            response = self._handler.error_response("bad_question", refused, request.payload)
+            response = self._handler.error_response("bad_question", refused, read_id(request.payload))
         self._publish(topic, response.to_line(), correlation)
 
     def _reject(self, request: _WaitingRequest) -> None:
@@ -120,5 +120,5 @@ class RequestWorker:
         reason = f"more than {WAITING_MAX} questions wait here; ask less often, or await each answer before the next"
         with contextlib.suppress(BadInput):  # a response topic that is not allowed
             topic = response_topic(request.reply_to, self._output, self._root)
-            response = self._handler.error_response("overloaded", reason, request.payload)
+            response = self._handler.error_response("overloaded", reason, read_id(request.payload))
             self._publish(topic, response.to_line(), request.correlation)

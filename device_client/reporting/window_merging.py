@@ -1,7 +1,6 @@
 """Merges feedback windows in the outbox to make room; every count stays exact.
 
-Pure: returns which to merge, and the journal does it. Each round halves the number of
-windows in the older half first, so older windows cover more time than newer ones.
+Pure. Each round halves the older half first, so older windows cover more time.
 """
 
 from __future__ import annotations

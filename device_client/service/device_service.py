@@ -1,6 +1,4 @@
-"""The composition root of a device: builds journal, stores, servings, engines and link
-from the settings, and runs them on one thread.
-"""
+"""The composition root of a device: builds its parts and runs them on one thread."""
 
 from __future__ import annotations
 
@@ -25,7 +23,6 @@ from device_client.adapters.sensors.device_sensors import DeviceSensors
 from device_client.adapters.storage.file_store import FileStore
 from device_client.adapters.storage.journal import Journal
 from device_client.adapters.swap_hook import SwapHook
-from device_client.core.events import Event
 from device_client.engine.engine import Engine
 from device_client.mqtt_inference.event_router import EventRouter
 from device_client.mqtt_inference.request_handler import RequestHandler
@@ -53,10 +50,7 @@ log = logging.getLogger(__name__)
 
 
 class DeviceService:
-    """One device in this process.
-
-    `servings`: the live models by name, for applications; any thread may use them.
-    """
+    """One device in this process; any thread may use its `servings`."""
 
     def __init__(self, settings: DeviceSettings) -> None:
         """Raises BadSettings, MissingPart (no runtime), Busy (another process)."""
@@ -139,8 +133,7 @@ class DeviceService:
         loop.attach(link, engines, self.servings)
         for name in (section.name for section in settings.models if section.mqtt_inference):
             handler = RequestHandler(settings.device, name, self.servings[name])
-            respond = partial(_publish_response, link)
-            self._workers.append(RequestWorker(settings.device, name, topics, handler, respond))
+            self._workers.append(RequestWorker(settings.device, name, topics, handler, partial(_respond, link)))
         router.attach(link, self._workers)
         return loop
 
@@ -169,7 +162,8 @@ class DeviceService:
             clock=self._clock,
             on_swap=self._swap_observer(section),
         )
-        return Engine(self.settings.policy(section), adapters, topics, partial(self._post, model))
+        policy = self.settings.policy(section)
+        return Engine(policy, adapters, topics, lambda event: self._inbox.put(Posted(model, event)))
 
     def _session(self) -> str:
         """An id of this run: its number, and digits in case that was not saved."""
@@ -188,20 +182,13 @@ class DeviceService:
         self._swap_hooks.append(hook)
         return hook.notify
 
-    def _post(self, model: str, event: Event) -> None:
-        self._inbox.put(Posted(model, event))
-
     def _verify(self, model: str, bundle: bytes, trusted: Mapping[str, bytes]) -> Accepted:
-        synchronised = self._sensors.clock_synchronised() is True
-        now = self._clock.utc()
+        now, synchronised = self._clock.utc(), self._sensors.clock_synchronised() is True
         return verify(bundle, model=model, root=self._root, trusted=trusted, now=now, clock_trusted=synchronised)
 
 
 def check_delegates_of(models: Iterable[ModelSection]) -> None:
-    """Raise BadSettings when a delegate cannot be loaded.
-
-    Without it a model would be proved on other hardware than it serves on.
-    """
+    """Raises BadSettings: without a delegate, trials would use other hardware."""
     for section in models:
         try:
             check_delegates(section.runtime_delegates())
@@ -219,7 +206,7 @@ def client_name() -> str:
         return "edgeferry"
 
 
-def _publish_response(link: MqttLink, topic: str, payload: bytes, correlation: bytes) -> None:
+def _respond(link: MqttLink, topic: str, payload: bytes, correlation: bytes) -> None:
     # a refused publish at QoS 1 would be repeated forever
     link.publish(topic, payload, qos=0, retain=False, correlation=correlation)
 

@@ -1,7 +1,6 @@
 """The event loop of a device: engines, link, outbox, and the routing between them.
 
-`EventLoop` is passive, so that the simulation can run it on virtual time; `drive` is
-the loop itself. All calls come from one thread.
+`EventLoop` is passive, for the simulation's virtual time; `drive` is the loop itself.
 """
 
 from __future__ import annotations

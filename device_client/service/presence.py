@@ -68,10 +68,7 @@ class RoundTrip:
 
 
 class ReadBack:
-    """Checks that the broker returns what the device publishes.
-
-    Under MQTT 3.1.1 a broker acknowledges a publish that its access rules forbid.
-    """
+    """Finds publishes that access rules forbid: MQTT 3.1.1 acknowledges these too."""
 
     def __init__(self) -> None:
         self._awaited: set[str] = set()
@@ -85,11 +82,8 @@ class ReadBack:
         self._awaited = set()
 
     def seen(self, topic: str, *, retained: bool) -> bool:
-        """Whether this message is the first that proves its topic.
-
-        A retained one proves nothing: it may be older than the access rules.
-        """
-        if retained or topic not in self._awaited:
+        """Whether this message is the first that proves its topic."""
+        if retained or topic not in self._awaited:  # a retained one may be older than the rules
             return False
         self._awaited.remove(topic)
         return True

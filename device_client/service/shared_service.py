@@ -1,6 +1,6 @@
-"""Shares one `DeviceService` among the users of a state folder in this process.
+"""Shares one `DeviceService` among the `EdgeModel`s of a state folder.
 
-Each `EdgeModel` of a device is a user. The first starts it, the last closes it.
+The first starts it, the last closes it.
 """
 
 from __future__ import annotations
