@@ -31,10 +31,10 @@ the fetch on, probation starts its clock again. A candidate under which the proc
 too often is rejected or rolled back.
 
 **Repeated and late events are harmless**, as MQTT delivers at least once and power may
-go between saving and doing. An event without a row for the phase changes nothing; one
-about another file than that in the record of the phase (`phases.records`), an older
-plan or the same one neither. Every effect may be repeated; receivers count an outcome
-by its id. `TimePassed` may be early: a reaction checks its own due time.
+go between saving and doing. Nothing is changed by an event without a row for the
+phase, one about another file than the record of the phase names (`phases.records`), an
+older plan, or the same plan again. Every effect may be repeated; receivers count an
+outcome by its id. `TimePassed` may be early: a reaction checks its own due time.
 
 **Invariants** (tests/property/test_core_walk.py): what is live is lost only if its file
 cannot be opened; a refused version never goes live; files of installed versions are

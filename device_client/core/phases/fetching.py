@@ -5,22 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from device_client.core import effects as do
 from device_client.core import events
 from device_client.core.conditions.conditions import ConditionQuery, Needs, judge
 from device_client.core.download import chunk_scheduler as download
 from device_client.core.download import throughput
 from device_client.core.download.chunk_scheduler import Download
-from device_client.core.effects import (
-    Effects,
-    FinishBlob,
-    OpenBlob,
-    RecheckBlob,
-    SendWants,
-    Step,
-    StopTrial,
-    SweepChunks,
-    TakeReadings,
-)
+from device_client.core.effects import Effects, Step
 from device_client.core.phases import probation, proving
 from device_client.core.phases.records import Fetching
 from device_client.core.policy import Policy
@@ -47,7 +38,7 @@ def blob_opened(policy: Policy, state: State, fetch: Fetching, event: events.Blo
     state = _measured(state, throughput.started(state.moment.seen.throughput, now_s))
     if not event.missing:
         size_bytes, encoding = _expected(fetch.target, event.sha256)
-        return state.with_moment(activity=blob), (FinishBlob(event.sha256, size_bytes, encoding),)
+        return state.with_moment(activity=blob), (do.FinishBlob(event.sha256, size_bytes, encoding),)
     return _request(policy, state, blob, now_s)
 
 
@@ -74,7 +65,7 @@ def blob_broken(policy: Policy, state: State, fetch: Fetching, event: events.Blo
 def disk_failed(policy: Policy, state: State, fetch: Fetching, event: events.DiskFailed, now_s: float) -> Step:
     """No room: wait for it; the live model is not touched."""
     state = state.enters(Phase.DEFERRED, event.reason, now_s).waits_until(now_s + NO_ROOM_RECHECK_S)
-    return state, (StopTrial(),)
+    return state, (do.StopTrial(),)
 
 
 def chunk_kept(policy: Policy, state: State, fetch: Fetching, event: events.ChunkKept, now_s: float) -> Step:
@@ -82,7 +73,7 @@ def chunk_kept(policy: Policy, state: State, fetch: Fetching, event: events.Chun
     blob = download.kept(fetch.download, event.sha256)
     state = _measured(state, throughput.kept_one(state.moment.seen.throughput, now_s))
     if blob.nothing_missing:
-        return state.with_moment(activity=blob), (RecheckBlob(blob.sha256),)
+        return state.with_moment(activity=blob), (do.RecheckBlob(blob.sha256),)
     return _request(policy, state, blob, now_s)
 
 
@@ -111,7 +102,7 @@ def time_passed(policy: Policy, state: State, fetch: Fetching, event: events.Tim
     state, effects = _request(policy, state, fetch.download, now_s)
     at_s = state.moment.seen.at_s
     if at_s is None or now_s >= at_s + policy.readings_fresh_s:
-        return state, (*effects, TakeReadings())
+        return state, (*effects, do.TakeReadings())
     return state, effects
 
 
@@ -123,7 +114,7 @@ def readings_taken(policy: Policy, state: State, fetch: Fetching, event: events.
     if verdict.allowed:
         return state, ()
     state = state.enters(Phase.DEFERRED, f"download interrupted: {verdict.reason}", now_s)
-    return state.waits_until(now_s + policy.readings_fresh_s), (StopTrial(),)
+    return state.waits_until(now_s + policy.readings_fresh_s), (do.StopTrial(),)
 
 
 def _is_at_hand(device: Device, target: Target) -> bool:
@@ -132,7 +123,7 @@ def _is_at_hand(device: Device, target: Target) -> bool:
 
 def _open(state: State, target: Target, sha256: str) -> Step:
     size_bytes, encoding = _expected(target, sha256)
-    return state.with_moment(activity=Download(sha256)), (OpenBlob(sha256, size_bytes, encoding),)
+    return state.with_moment(activity=Download(sha256)), (do.OpenBlob(sha256, size_bytes, encoding),)
 
 
 def _expected(target: Target, sha256: str) -> tuple[int, Encoding]:
@@ -151,8 +142,8 @@ def _request(policy: Policy, state: State, blob: Download, now_s: float) -> Step
     blob, request = download.schedule(blob, now_s, policy.download)
     if request.stalled:
         return _stall(policy, state, blob, now_s)
-    sweep: Effects = (SweepChunks(request.sweep),) if request.sweep else ()
-    wants: Effects = (SendWants(request.wants),) if request.wants else ()
+    sweep: Effects = (do.SweepChunks(request.sweep),) if request.sweep else ()
+    wants: Effects = (do.SendWants(request.wants),) if request.wants else ()
     return state.with_moment(activity=blob), sweep + wants
 
 
@@ -163,4 +154,4 @@ def _stall(policy: Policy, state: State, blob: Download, now_s: float) -> Step:
         " `publisher serve` puts them back"
     )
     state = state.enters(Phase.STALLED, reason, now_s).waits_until(now_s + policy.download.stalled_retry_s)
-    return state, (StopTrial(),)
+    return state, (do.StopTrial(),)
