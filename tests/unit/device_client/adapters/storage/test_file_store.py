@@ -199,7 +199,7 @@ def test_lists_of_lists_are_walked_too(store: FileStore, source: Path) -> None:
 
 
 def test_a_tree_whose_depth_does_not_fit_its_size_is_refused(store: FileStore) -> None:
-    with pytest.raises(BlobDamaged, match="depth 2 cannot hold 10 bytes"):
+    with pytest.raises(BlobDamaged, match=r"\b2\b.*\b10\b"):
         store.open_partial(Tree(root="a" * 64, depth=2, size_bytes=10))
     assert list((store.folder / "partial").iterdir()) == []
 
@@ -207,7 +207,7 @@ def test_a_tree_whose_depth_does_not_fit_its_size_is_refused(store: FileStore) -
 def test_a_list_of_the_wrong_length_is_refused(store: FileStore) -> None:
     short_list = bytes(64)
     store.open_partial(Tree(root=chunks.name(short_list), depth=1, size_bytes=5 * CHUNK_BYTES))
-    with pytest.raises(BlobDamaged, match="wrong place"):
+    with pytest.raises(BlobDamaged, match=rf"{chunks.name(short_list)[:12]} .*\b64\b"):
         store.keep(chunks.name(short_list), short_list)
 
 
@@ -227,7 +227,7 @@ def test_an_encoding_that_unpacks_to_more_than_was_signed_is_stopped(store: File
     blob = Blob(source, bytes(3_000_000), ZSTD)
     store.open_partial(blob.cut.tree)
     fetch(store, blob)
-    with pytest.raises(BlobDamaged, match=r"more than .*1,000 bytes"):
+    with pytest.raises(BlobDamaged, match=r"\b1,000\b"):
         store.finish(blob.encoding, blob.sha256, 1_000)
     assert list((store.folder / "partial").iterdir()) == []
 
@@ -283,7 +283,7 @@ def test_what_a_power_cut_left_half_written_is_cleaned_up(store: FileStore) -> N
 
 def test_room_that_is_not_there_is_refused_before_the_first_byte(store: FileStore, source: Path) -> None:
     blob = Blob(source, random_bytes(CHUNK_BYTES))
-    with pytest.raises(NoRoom, match=r"[\d,]+ bytes are needed in .*, [\d,]+ are free"):
+    with pytest.raises(NoRoom, match=r"\b10,000,[\d,]+ .*\b[\d,]+ "):
         store.open_partial(blob.cut.tree, decoded_bytes=10**16)
     assert list((store.folder / "partial").iterdir()) == []
 

@@ -108,7 +108,7 @@ def test_a_second_process_is_told_who_is_there(journal: Journal) -> None:
         [sys.executable, "-c", program, str(journal.path)], cwd=PROJECT, capture_output=True, text=True, check=False
     )
     assert (run.returncode, run.stderr) == (7, "")
-    assert f"process {os.getpid()} already runs" in run.stdout
+    assert str(os.getpid()) in run.stdout
 
 
 def test_the_same_process_cannot_hold_it_twice(journal: Journal) -> None:
@@ -216,14 +216,14 @@ def test_a_journal_of_a_newer_client_is_refused_and_kept(path: Path) -> None:
     database = sqlite3.connect(path)
     database.execute("PRAGMA user_version = 99")
     database.close()
-    with pytest.raises(FerryError, match=r"newer client \(format 99\)"):
+    with pytest.raises(FerryError, match=r"\b99\b"):
         Journal(path)
     assert path.exists()
 
 
 def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(BadInput, match="file"):
+    with pytest.raises(BadInput, match=r"/file .*File exists"):
         Journal(tmp_path / "file" / "journal.db")
     (tmp_path / "journal.db").mkdir()
     with pytest.raises(BadInput, match="unable to open database file"):
@@ -234,7 +234,7 @@ def test_a_journal_that_may_not_grow_says_so(path: Path) -> None:
     journal = Journal(path)
     journal.save("digits", b"small")
     journal._database.write(lambda tables: tables.execute("PRAGMA max_page_count = 12"))  # a disk of twelve pages
-    with pytest.raises(NoRoom, match="disk is full"):
+    with pytest.raises(NoRoom, match="full"):
         journal.save("digits", bytes(1_000_000))
     assert journal.load("digits") == b"small"
     journal.close()
@@ -332,10 +332,10 @@ def test_a_disk_that_cannot_be_written_still_tells_what_was_known_and_is_written
     journal = Journal(path)
     assert (journal.load("digits"), journal.trusted("digits"), journal.waiting()) == (b"known", {"root.json": b"r"}, [])
     for _ in range(2):
-        with pytest.raises(NoRoom, match=f"the disk is {trouble}") as refused:
+        with pytest.raises(NoRoom, match=trouble) as refused:
             journal.save("digits", b"new")
         assert refused.value.hint
-        with pytest.raises(NoRoom, match=f"the disk is {trouble}"):
+        with pytest.raises(NoRoom, match=trouble):
             journal.next_session()
     assert journal.load("digits") == b"known"
     if ballast is None:
@@ -352,10 +352,10 @@ def test_a_first_start_on_a_full_disk_is_refused_with_the_way_out(small_disk: Pa
     path = small_disk / "state" / "journal.db"
     path.parent.mkdir()
     fill(small_disk)
-    with pytest.raises(NoRoom, match="the disk is full"):
+    with pytest.raises(NoRoom, match="full"):
         Journal(path)
     remount(small_disk, "ro")
-    with pytest.raises(NoRoom, match="the disk is read-only"):
+    with pytest.raises(NoRoom, match="read-only"):
         Journal(path)
 
 
