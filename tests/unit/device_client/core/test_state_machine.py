@@ -182,7 +182,7 @@ def test_a_waiting_device_checks_again_when_it_is_time_and_not_before(phase: Pha
 def test_new_readings_are_weighed_at_once(phase: Phase) -> None:
     life = in_phase(phase)
     life.reads(battery_percent=3.0)
-    assert (life.phase, life.device.reason) == (Phase.DEFERRED, "battery 3 % is under 30 %")
+    assert (life.phase, "battery 3 %" in life.device.reason) == (Phase.DEFERRED, True)
     life.reads()
     assert life.phase is Phase.FETCHING
 
@@ -199,7 +199,7 @@ def test_a_device_waits_its_own_share_of_the_spread() -> None:
     plan = a_plan(NEW, sequence=2, spread_s=600)
     life.trusts(plan)
     life.reads()
-    assert life.device.reason == "starts in its own slot of the 600 s spread"
+    assert "600 s" in life.device.reason
     delay_s = plan.start_delay_s("pi-1")
     assert life.state.moment.next_check_s == pytest.approx(life.now_s + delay_s)
     life.waits(delay_s)
@@ -295,7 +295,7 @@ def test_a_battery_that_runs_low_interrupts_the_download_and_it_resumes_later() 
     life.misses("a")
     assert life.reads(cpu_percent=99.0) == ()  # comfort is asked before, not during
     assert life.reads(battery_percent=4.0) == (do.StopTrial(),)
-    assert life.device.reason == "download interrupted: battery 4 % is under 30 %"
+    assert "battery 4 %" in life.device.reason
     life.waits(60.0)
     life.reads()
     assert life.phase is Phase.FETCHING
@@ -332,7 +332,7 @@ def test_a_candidate_that_fails_its_proof_never_goes_live() -> None:
     life = in_phase(Phase.PROVING)
     effects = life.proves(passed=False, reason="output 3 differs by 0.4")
     assert (life.phase, life.live, life.previous) == (Phase.REJECTED, OLD, None)
-    assert life.device.reason == "2.0.0 was refused: output 3 differs by 0.4; 1.0.0 stays"
+    assert all(datum in life.device.reason for datum in ("2.0.0", "output 3 differs by 0.4", "1.0.0"))
     assert effects[0] == do.StopTrial()
     assert only(do.Swap, effects) == []
     assert only(do.KeepOnly, effects)[0].sha256s == (an_installed(OLD).variant.sha256,)
@@ -367,7 +367,7 @@ def test_a_model_that_disappoints_on_probation_is_rolled_back_without_a_byte() -
     life = in_phase(Phase.PROBATION)
     effects = life.counts(live_errors=50)
     assert (life.phase, life.live, life.previous) == (Phase.ROLLED_BACK, OLD, None)
-    assert life.device.reason == "2.0.0 was rolled back to 1.0.0: 50 of 200 inferences failed on probation"
+    assert all(datum in life.device.reason for datum in ("2.0.0", "1.0.0", "50 of 200"))
     assert only(do.Swap, effects) == [do.Swap(an_installed(OLD))]
     assert only(do.OpenBlob, effects) == []
     assert life.outcomes == [("rolled_back", NEW, 1)]

@@ -55,7 +55,7 @@ def test_a_window_holds_its_minutes_also_over_midnight(window: TimeWindow, minut
 def test_outside_the_windows_nothing_begins_and_the_next_opening_is_told() -> None:
     decision = decide(Periodic(windows=(NIGHT, TimeWindow(13 * 60, 14 * 60))), an_occasion())
     assert not decision.begin
-    assert decision.reason == "outside the update windows; the next opens at 13:00 local time"
+    assert "13:00" in decision.reason
     assert decision.next_check_s == 10_000.0 + 3_600.0
     assert not decision.checked
 

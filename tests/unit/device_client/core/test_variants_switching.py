@@ -293,7 +293,7 @@ def test_where_every_variant_is_too_slow_the_device_says_so_and_looks_again() ->
         _proves_slow(life, latency_ms=8.0)
     life.reads(memory_free_bytes=900 * MB)
     assert (life.phase, life.live) == (Phase.DEFERRED, None)
-    assert life.device.reason.startswith(f"no variant of {NEW} fits this device: float32 takes 8 ms on this device")
+    assert all(datum in life.device.reason for datum in (NEW, "float32 takes 8 ms"))
     assert wake_s(life.policy, life.state) is not None
 
 
@@ -330,7 +330,7 @@ def test_less_memory_than_even_the_smaller_variant_needs_is_waited_out() -> None
     life.looks_twice(free_mb=15)
     life.reads(memory_free_bytes=15 * MB)
     assert (life.phase, life.variant) == (Phase.DEFERRED, "float32")
-    assert life.device.reason == "free memory 15 MB is under 20 MB"
+    assert "15 MB" in life.device.reason
 
 
 def test_an_unknown_memory_is_no_reason_for_a_larger_variant() -> None:

@@ -47,7 +47,7 @@ def test_a_root_key_in_a_safe_is_missed_by_name_and_only_when_needed(keys: KeySt
     authority = Authority.create(keys.signers, NOON)
     (keys.folder / "root.pem").rename(keys.folder.parent / "usb-stick.pem")
     authority, _ = a_bundle(authority=authority)
-    with pytest.raises(MissingPart, match=r"\broot\b") as refusal:
+    with pytest.raises(MissingPart, match="root role") as refusal:
         keys.signers("root")
     assert "root.pem" in refusal.value.hint
     with pytest.raises(MissingPart, match=r"\broot\b.*\b1\b"):
@@ -62,7 +62,7 @@ def test_a_key_that_others_can_read_is_refused_with_the_line_to_type(keys: KeySt
     assert refusal.value.hint == f"type: chmod 600 '{path}'"
     path.chmod(0o600)
     keys.folder.chmod(0o755)
-    with pytest.raises(BadSettings, match=r"keys\b") as refusal:
+    with pytest.raises(BadSettings) as refusal:
         keys.signers("snapshot")
     assert refusal.value.hint == f"type: chmod 700 '{keys.folder}'"
 
@@ -88,7 +88,7 @@ def test_a_key_that_cannot_be_read_is_named(keys: KeyStore) -> None:
 
 
 def test_a_missing_folder_of_keys_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(MissingPart, match=re.escape(str(tmp_path / "keys"))):
+    with pytest.raises(MissingPart, match=rf"no keys .*{re.escape(str(tmp_path / 'keys'))}"):
         KeyStore(tmp_path / "keys").signers("root")
 
 

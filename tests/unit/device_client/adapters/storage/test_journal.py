@@ -234,7 +234,7 @@ def test_a_journal_that_may_not_grow_says_so(path: Path) -> None:
     journal = Journal(path)
     journal.save("digits", b"small")
     journal._database.write(lambda tables: tables.execute("PRAGMA max_page_count = 12"))  # a disk of twelve pages
-    with pytest.raises(NoRoom, match="full"):
+    with pytest.raises(NoRoom, match="full: "):
         journal.save("digits", bytes(1_000_000))
     assert journal.load("digits") == b"small"
     journal.close()
@@ -332,10 +332,10 @@ def test_a_disk_that_cannot_be_written_still_tells_what_was_known_and_is_written
     journal = Journal(path)
     assert (journal.load("digits"), journal.trusted("digits"), journal.waiting()) == (b"known", {"root.json": b"r"}, [])
     for _ in range(2):
-        with pytest.raises(NoRoom, match=trouble) as refused:
+        with pytest.raises(NoRoom, match=f"{trouble}: ") as refused:
             journal.save("digits", b"new")
         assert refused.value.hint
-        with pytest.raises(NoRoom, match=trouble):
+        with pytest.raises(NoRoom, match=f"{trouble}: "):
             journal.next_session()
     assert journal.load("digits") == b"known"
     if ballast is None:
@@ -352,10 +352,10 @@ def test_a_first_start_on_a_full_disk_is_refused_with_the_way_out(small_disk: Pa
     path = small_disk / "state" / "journal.db"
     path.parent.mkdir()
     fill(small_disk)
-    with pytest.raises(NoRoom, match="full"):
+    with pytest.raises(NoRoom, match="full: "):
         Journal(path)
     remount(small_disk, "ro")
-    with pytest.raises(NoRoom, match="read-only"):
+    with pytest.raises(NoRoom, match="read-only: "):
         Journal(path)
 
 
