@@ -6,9 +6,11 @@ An MQTT library reads packets whole, and only MQTT 5 lets a client announce a li
 from __future__ import annotations
 
 import socket
+import ssl
 from dataclasses import dataclass
 from typing import Final
 
+_TRY_LATER: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)  # no failure of the connection
 _PUBLISH: Final = 3
 _HEADER_MAX_BYTES: Final = 5  # one of type, at most four of length
 _PIECE_BYTES: Final = 65_536
@@ -44,7 +46,7 @@ class PacketSizeGuard:
         """Read like a socket: up to `size` bytes, none at the end. Raises OSError."""
         try:
             return self._recv(size)
-        except BlockingIOError:
+        except _TRY_LATER:
             raise
         except OSError as failed:
             self.failure = failed
@@ -110,7 +112,7 @@ class PacketSizeGuard:
     def send(self, data: bytes | bytearray) -> int:
         try:
             return self._sock.send(data)
-        except BlockingIOError:
+        except _TRY_LATER:
             raise
         except OSError as failed:
             self.failure = failed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import tracemalloc
 from collections.abc import Iterator
@@ -132,3 +133,23 @@ def test_the_end_of_the_stream_is_told_as_a_socket_does(line: tuple[socket.socke
     sender.sendall(publish("a", b"x" * 2_000)[:-1])
     sender.shutdown(socket.SHUT_WR)
     assert guard.recv(1) == b""
+
+
+class WaitingSocket(socket.socket):
+    """A TLS socket with nothing to read and no room to write."""
+
+    def recv(self, *_: object) -> bytes:
+        raise ssl.SSLWantReadError
+
+    def send(self, *_: object) -> int:
+        raise ssl.SSLWantWriteError
+
+
+def test_a_tls_socket_that_must_wait_has_not_failed() -> None:
+    with WaitingSocket() as waiting:
+        guard = PacketSizeGuard(waiting, LIMIT_BYTES)
+        with pytest.raises(ssl.SSLWantReadError):
+            guard.recv(1)
+        with pytest.raises(ssl.SSLWantWriteError):
+            guard.send(PING)
+        assert guard.failure is None, "a later loss of the connection would be reported as trouble with TLS"
