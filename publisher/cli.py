@@ -59,7 +59,7 @@ class LazyPublisherCommand(LazyCommand):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         with plain_errors(verbose="-v" in args or "--verbose" in args):
-            command = self.loaded
+            command = self.command
         return command.make_context(info_name, args, parent, **extra)
 
 

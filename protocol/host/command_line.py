@@ -27,7 +27,7 @@ class LazyCommand(TyperCommand):
         self._target, self._attributes = target, attributes
 
     @cached_property
-    def loaded(self) -> Any:
+    def command(self) -> Any:
         """The real command."""
         module, _, attribute = self._target.partition(":")
         app = typer.Typer(add_completion=False)
@@ -36,7 +36,7 @@ class LazyCommand(TyperCommand):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Parse the arguments with the real command, which the context then invokes."""
-        return self.loaded.make_context(info_name, args, parent, **extra)
+        return self.command.make_context(info_name, args, parent, **extra)
 
 
 def command_group(

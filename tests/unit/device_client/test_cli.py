@@ -247,7 +247,7 @@ def test_help_loads_neither_numpy_nor_a_runtime() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_summary_of_a_command_is_how_its_own_help_begins(name: str) -> None:
-    text = make_group().commands[name].loaded.help  # type: ignore[attr-defined] # a LazyCommand
+    text = make_group().commands[name].command.help  # type: ignore[attr-defined] # a LazyCommand
     assert " ".join(text.partition("\n\n")[0].split()) == COMMANDS[name][1]
 
 

@@ -24,7 +24,7 @@ def commands() -> dict[str, LazyCommand]:
 
 @pytest.mark.parametrize(("name", "lazy"), commands().items(), ids=str)
 def test_the_help_of_a_command_is_the_one_of_the_table(name: str, lazy: LazyCommand) -> None:
-    assert lazy.loaded.help == lazy.help, name
+    assert lazy.command.help == lazy.help, name
 
 
 @pytest.mark.parametrize("words", [("--json", "-v", "pin"), ("pin", "--json", "-v"), ("--json", "pin", "-v")])
