@@ -1,7 +1,4 @@
-"""Keeps a bundle that was rejected for a temporary reason, and says when to retry it.
-
-The broker sends it again at the next connection only.
-"""
+"""Keeps and retries bundles refused for a passing reason; brokers do not resend it."""
 
 from __future__ import annotations
 

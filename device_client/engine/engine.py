@@ -157,10 +157,7 @@ class Engine:
             self._perform(effect)
 
     def _serve_unsaved(self, event: happened.Event, effects: do.Effects) -> None:
-        """Serve an installed model although its event waits for the disk.
-
-        Only at a start and after a lost file: no new version begins to serve unsaved.
-        """
+        """Serve an installed, never a new, model while its event waits for the disk."""
         device = self.state.device
         match event:
             case happened.Started():

@@ -1,7 +1,4 @@
-"""Loads and saves the persistent state of one model: device, metadata, outcomes.
-
-Writes only what has changed, because flash memory wears out.
-"""
+"""Loads and saves the state of one model; only what changed, to spare flash memory."""
 
 from __future__ import annotations
 

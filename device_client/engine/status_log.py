@@ -65,10 +65,7 @@ def read_entry(line: bytes | None) -> LogEntry | None:
 
 
 def next_entry(before: LogEntry | None, status: Status, moment: Moment) -> LogEntry:
-    """The entry after `before`; changes are dated by `status.at`.
-
-    In a first entry every `since` is None, as nothing was observed before it.
-    """
+    """The entry after `before`, dated by `status.at`; a first one has no `since`."""
     now, readings = status.at, moment.seen.readings
     was = before or LogEntry(status=status, link_up=moment.link.up)
     last, live = was.status, (status.installed_version, status.variant)

@@ -30,21 +30,16 @@ class Store(Protocol):
         """
 
     def keep(self, sha256: str, payload: bytes) -> bool:
-        """Check a chunk and write it to the open partial.
+        """Write a chunk to the partial; False when it is there or not of the tree.
 
-        Returns False when it is already there or not part of the tree. Raises
-        ChunkDamaged when the bytes do not match the hash, NoRoom when the disk is full,
-        BlobDamaged when the signed tree is malformed.
+        Raises ChunkDamaged, NoRoom, or BlobDamaged when the signed tree is malformed.
         """
 
     def held(self) -> Held:
         """What the open partial is still missing, without reading it again."""
 
     def finish(self, encoding: Encoding, sha256: str, size_bytes: int) -> None:
-        """Decode the complete partial into a whole file, durably.
-
-        Raises NoRoom, or BlobDamaged after deleting the partial.
-        """
+        """Decode the partial durably. Raises NoRoom, or BlobDamaged and deletes it."""
 
     def has(self, sha256: str) -> bool:
         """Whether the whole file exists and its bytes, read again, have this hash."""

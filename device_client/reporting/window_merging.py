@@ -25,10 +25,7 @@ class Merged:
 
 
 def make_room(waiting: Sequence[OutboxEntry], free_bytes: int) -> list[Merged]:
-    """Pairs to merge in one round, oldest first, until so much is freed.
-
-    `waiting`: feedback that was never sent, oldest first.
-    """
+    """Pairs of unsent windows to merge in one round, oldest first, to free so much."""
     half = len(waiting) // 2
     return _pairs(waiting[:half], free_bytes) or _pairs(waiting, free_bytes)
 
