@@ -89,7 +89,7 @@ def test_every_command_in_the_text_exists_with_its_options(where: str, span: str
     while words and words[0] in getattr(command, "commands", {}):
         command = command.commands[words.pop(0)]
     assert not hasattr(command, "commands"), f"{where}: {span} names no command"
-    command = getattr(command, "loaded", command)  # a lazy one has no options
+    command = getattr(command, "command", command)  # a lazy one has no options
     known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     assert {word for word in words if word.startswith("-")} <= known, where
 
