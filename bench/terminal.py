@@ -1,6 +1,8 @@
-"""Draws README's picture of a terminal, docs/images/demo.svg: what `scripts/demo` prints, without its lines of JSON.
+"""Draws README's picture of a terminal, docs/images/demo.svg: what `scripts/demo`
+prints, without its lines of JSON.
 
-`scripts/bench terminal` runs the demo, in about a minute; `scripts/bench terminal FILE` takes its output from a file.
+`scripts/bench terminal` runs the demo, in about a minute; `scripts/bench terminal FILE`
+takes its output from a file.
 """
 
 from __future__ import annotations

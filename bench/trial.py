@@ -77,7 +77,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Rates over many trials. `median_inputs`: to a verdict, of those that reached one."""
+    """Rates over many trials. `median_inputs`: to a verdict, if one was reached."""
 
     adopted: float
     refused: float

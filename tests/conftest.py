@@ -1,4 +1,5 @@
-"""For every test: a clean environment, the broker program, work done once for all workers.
+"""For every test: a clean environment, the broker program, work done once for all
+workers.
 
 Builders of domain objects are in tests/builders.py.
 """
@@ -43,7 +44,8 @@ def mosquitto_program() -> Path:
 
 @pytest.fixture(scope="session")
 def once_per_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
-    """Give `once_per_run(name, make)`: a folder that `make` filled, shared by all workers.
+    """Give `once_per_run(name, make)`: a folder that `make` filled, shared by all
+    workers.
 
     The first worker calls `make(folder)`, the others wait. Treat it as read-only.
     """

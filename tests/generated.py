@@ -1,4 +1,6 @@
-"""Helpers of the modules that write documentation from the code: tables, attribute docstrings, files that changed."""
+"""Helpers of the modules that write documentation from the code: tables, attribute
+docstrings, files that changed.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def wrapped(markdown: str) -> str:
-    """The same with its paragraphs wrapped; headings, tables and comments stay as they are."""
+    """The same with its paragraphs wrapped; headings, tables and comments stay as they
+    are.
+    """
     blocks = markdown.split("\n\n")
     return "\n\n".join(block if block.lstrip("\n").startswith(("#", "|", "<!--")) else _fill(block) for block in blocks)
 
@@ -33,7 +37,9 @@ def _fill(paragraph: str) -> str:
 
 
 def attribute_docstrings(kind: type) -> dict[str, str]:
-    """The string literal below each annotated attribute of a class, by the attribute's name."""
+    """The string literal below each annotated attribute of a class, by the attribute's
+    name.
+    """
     (node,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(node, ast.ClassDef)
     return {
@@ -48,7 +54,9 @@ def attribute_docstrings(kind: type) -> dict[str, str]:
 
 
 def write(documents: Mapping[str, str]) -> None:
-    """Write the documents, by their path in the project, that changed, and print their paths."""
+    """Write the documents, by their path in the project, that changed, and print their
+    paths.
+    """
     for name, text in documents.items():
         path = PROJECT / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:

@@ -1,8 +1,10 @@
-"""Writes the generated part of docs/MESSAGES.md: what to do about each condition, and every error with its hint.
+"""Writes the generated part of docs/MESSAGES.md: what to do about each condition, and
+every error with its hint.
 
-`python -m tests.messages_page` rewrites it; tests/test_docs_messages.py fails when it is out of date. Conditions are
-those of `device_client.diagnostics.remedies`. Errors are the calls of the classes of `protocol.errors` that the source
-has; what a message is filled with is shown as `…`.
+`python -m tests.messages_page` rewrites it; tests/test_docs_messages.py fails when it
+is out of date. Conditions are those of `device_client.diagnostics.remedies`. Errors are
+the calls of the classes of `protocol.errors` that the source has; what a message is
+filled with is shown as `…`.
 """
 
 from __future__ import annotations
@@ -51,7 +53,9 @@ class Message:
 
 
 def messages_page() -> str:
-    """The whole of docs/MESSAGES.md: the page as it is, with its generated part made anew."""
+    """The whole of docs/MESSAGES.md: the page as it is, with its generated part made
+    anew.
+    """
     before, _, rest = (PROJECT / PAGE).read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     found = messages()
@@ -127,7 +131,9 @@ def _span(text: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """A hint as Markdown: what it puts between backticks stays, what would be markup does not."""
+    """A hint as Markdown: what it puts between backticks stays, what would be markup
+    does not.
+    """
     parts = _line(text).split("`")
     return "`".join(re.sub(r"([<*_\[])", r"\\\1", part) if at % 2 == 0 else part for at, part in enumerate(parts))
 

@@ -1,7 +1,9 @@
-"""Writes docs/SETTINGS.md from the classes of `device.toml` and the options of the publisher.
+"""Writes docs/SETTINGS.md from the classes of `device.toml` and the options of the
+publisher.
 
-`python -m tests.settings_page` rewrites it; tests/test_docs_settings.py fails when it is out of date. Names, types,
-ranges and defaults are pydantic's, units are the endings of the names, meanings the docstrings below the attributes.
+`python -m tests.settings_page` rewrites it; tests/test_docs_settings.py fails when it
+is out of date. Names, types, ranges and defaults are pydantic's, units are the endings
+of the names, meanings the docstrings below the attributes.
 """
 
 from __future__ import annotations

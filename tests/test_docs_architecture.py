@@ -1,4 +1,6 @@
-"""docs/ARCHITECTURE.md agrees with the tree, with the layers in pyproject.toml, and with the phases of the core."""
+"""docs/ARCHITECTURE.md agrees with the tree, with the layers in pyproject.toml, and
+with the phases of the core.
+"""
 
 from __future__ import annotations
 

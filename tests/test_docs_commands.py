@@ -1,4 +1,5 @@
-"""Every command on the pages is one: it is given to the program's own parser. Links lead somewhere.
+"""Every command on the pages is one: it is given to the program's own parser. Links
+lead somewhere.
 
 The road that README tells by hand is walked for real in tests/integration/test_docs.py.
 """
@@ -61,7 +62,9 @@ def test_every_command_on_a_page_would_run(where: str, words: list[str]) -> None
 
 
 def _parse(command: Any, name: str, arguments: list[str]) -> None:
-    """Have click read the words down to the last command; it raises UsageError for what it does not know."""
+    """Have click read the words down to the last command; it raises UsageError for what
+    it does not know.
+    """
     context = command.make_context(name, list(arguments))
     if hasattr(command, "commands"):
         rest = [*context._protected_args, *context.args]  # where click keeps the name of the command below
@@ -69,7 +72,9 @@ def _parse(command: Any, name: str, arguments: list[str]) -> None:
 
 
 def spans() -> Iterator[tuple[str, str]]:
-    """Commands in the running text, such as `publisher rollout show MODEL`; names in capitals stand for something."""
+    """Commands in the running text, such as `publisher rollout show MODEL`; names in
+    capitals stand for something.
+    """
     for each in PAGES:
         for span in re.findall(r"`((?:publisher|device-client) [^`]+)`", each.prose):
             for alternative in _spelled_out(span):
@@ -112,7 +117,9 @@ def fences() -> list[Fence]:
 
 @pytest.mark.parametrize("fence", fences(), ids=lambda fence: f"{fence.page}:{fence.line}")
 def test_a_block_is_no_wider_than_readers_see(fence: Fence) -> None:
-    """A block is not folded; prose is. README is read at 80 columns, the other pages in a browser."""
+    """A block is not folded; prose is. README is read at 80 columns, the other pages in
+    a browser.
+    """
     widest = max(len(line) for line in fence.text.splitlines())
     assert widest <= (WIDTH if fence.page == "README.md" else 120)
 
@@ -125,7 +132,9 @@ def test_readme_is_a_page_or_two() -> None:
 
 @pytest.mark.parametrize("each", PAGES, ids=lambda each: each.name)
 def test_prose_is_wrapped_at_88_columns(each: Page) -> None:
-    """Tables, pictures and what cannot be broken, such as a link or a quotation, may be wider."""
+    """Tables, pictures and what cannot be broken, such as a link or a quotation, may be
+    wider.
+    """
     lines = [line for line in each.prose.splitlines() if not line.startswith(("|", "!["))]
     assert [line for line in lines if len(line) > 88 and " " in re.sub("`[^`]+`", "", line.lstrip("*- "))] == []
 

@@ -1,4 +1,6 @@
-"""docs/FEEDBACK.md, and docs/PROTOCOL.md of feedback, agree with the code: tables and numbers."""
+"""docs/FEEDBACK.md, and docs/PROTOCOL.md of feedback, agree with the code: tables and
+numbers.
+"""
 
 from __future__ import annotations
 

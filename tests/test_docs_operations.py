@@ -1,4 +1,6 @@
-"""docs/RELEASES.md, KEYS.md and BACKUPS.md say what the programs do: gates, lifetimes, key rotation, recovery."""
+"""docs/RELEASES.md, KEYS.md and BACKUPS.md say what the programs do: gates, lifetimes,
+key rotation, recovery.
+"""
 
 from __future__ import annotations
 

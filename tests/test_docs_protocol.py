@@ -1,4 +1,4 @@
-"""docs/PROTOCOL.md says what the programs do: tables, examples and numbers are tried."""
+"""docs/PROTOCOL.md says what the programs do: tables, examples, numbers."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ def test_every_example_of_a_message_is_one(example: Fence) -> None:
 
 
 def _unfolded(example: Fence) -> str:
-    """The one line that stands on the wire; a page may fold it anywhere, also within a text."""
+    """The one line that stands on the wire; a page may fold it anywhere, also within a
+    text.
+    """
     return example.text.replace("\n", "")
 
 

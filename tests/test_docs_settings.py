@@ -1,4 +1,6 @@
-"""docs/SETTINGS.md is what the generator writes, and the settings it shows are the ones that a device reads."""
+"""docs/SETTINGS.md is what the generator writes, and the settings it shows are the ones
+that a device reads.
+"""
 
 from __future__ import annotations
 

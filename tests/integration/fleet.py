@@ -130,7 +130,9 @@ def a_device(
 
 
 def toml(top: Mapping[str, Any], sections: Mapping[str, Mapping[str, Any]]) -> str:
-    """Settings as text; TOML reads numbers, texts, lists and booleans as JSON writes them."""
+    """Settings as text; TOML reads numbers, texts, lists and booleans as JSON writes
+    them.
+    """
     lines = [f"{key} = {json.dumps(value)}" for key, value in top.items()]
     for name, section in sections.items():
         lines += ["", f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in section.items())]

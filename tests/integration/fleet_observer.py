@@ -85,7 +85,7 @@ class FleetObserver:
         within_s: float = WITHIN_S,
         while_: Callable[[], bool] = lambda: True,
     ) -> Facts:
-        """Return the first message of a kind since a mark; fail when `while_` is false."""
+        """The first message of a kind since a mark; fail once `while_` is false."""
 
         def fits(message: DeviceMessage) -> bool:
             return message.kind is kind and device in (None, message.device) and where(message.says)

@@ -57,7 +57,9 @@ class Doom:
     ever_held: dict[str, bytes] = field(default_factory=dict)
 
     def live(self, releases: tuple[str, ...]) -> None:
-        """Install the first version, then die repeatedly on the way to each of the others."""
+        """Install the first version, then die repeatedly on the way to each of the
+        others.
+        """
         try:
             self._live(releases)
         finally:
@@ -79,9 +81,11 @@ class Doom:
         assert self.process.stop() == 0, self.process.stderr
 
     def die(self, process: Process, stage: str, version: str, since: int) -> None:
-        """Kill a little after a stage of the update, or a later one; check what is left.
+        """Kill a little after a stage of the update, or a later one; check what is
+        left.
 
-        The first time at once, so that each stage has its death on a machine of any speed.
+        The first time at once, so that each stage has its death on a machine of any
+        speed.
         """
         later = STAGES[STAGES.index(stage) :]
         self.observer.wait(

@@ -73,7 +73,9 @@ class Scene:
         return self.observer.mark()
 
     def environment(self) -> dict[str, str]:
-        """The shell's: our Python first, and the broker's port in the clients' settings."""
+        """The shell's: our Python first, and the broker's port in the clients'
+        settings.
+        """
         here = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         more = {"XDG_CONFIG_HOME": str(self.shell), "BROKER_PORT": str(self.broker.port)}
         return {**os.environ, **more, "PATH": here}

@@ -1,4 +1,5 @@
-"""README's by-hand section, run with its own lines, a real mosquitto and a device process.
+"""README's by-hand section, run with its own lines, a real mosquitto and a device
+process.
 
 The lines are read from the page. Only what a page cannot know comes from the
 environment: the broker's port, and a shorter probation.

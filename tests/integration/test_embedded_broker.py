@@ -1,4 +1,4 @@
-"""The embedded broker beyond the link's contract: many and bad clients, faults, start."""
+"""The embedded broker beyond the link's contract: bad clients, faults, start."""
 
 from __future__ import annotations
 

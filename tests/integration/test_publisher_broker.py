@@ -1,4 +1,4 @@
-"""`BrokerClient`: complete results over connections that break, and refusals as errors."""
+"""`BrokerClient`: complete results over connections that break; refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The smart strategy on real digits that drift, with a real device but for clock and broker."""
+"""The smart strategy on real digits that drift, with a real device but for clock and
+broker.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,7 @@ class Story:
         self.row = len(self.stream.x) - UPRIGHT.inputs
 
     def lives(self, inputs: int, until: Callable[[Status], bool] = lambda _: False) -> list[Status]:
-        """Predict so many inputs, or until a status differs; return the new statuses."""
+        """Predict n inputs, or until a status differs; return the new statuses."""
         since = len(self.room.statuses)
         for _ in range(inputs):
             self.row += 1

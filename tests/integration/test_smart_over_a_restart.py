@@ -1,4 +1,5 @@
-"""The smart strategy in a real process, without labels: what is usual outlives a restart.
+"""The smart strategy in a real process, without labels: what is usual outlives a
+restart.
 
 Inputs that drifted overnight raise the need for the update in the morning.
 """

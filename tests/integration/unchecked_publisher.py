@@ -1,4 +1,5 @@
-"""A publisher that checks nothing: it signs and uploads what a test gives it, however hostile.
+"""A publisher that checks nothing: it signs and uploads what a test gives it, however
+hostile.
 
 A device must reject by itself what the real publisher would not release.
 """

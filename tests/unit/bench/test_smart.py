@@ -1,4 +1,5 @@
-"""The picture of the smart strategy: its stream drifts as it says, and what a device lived through is drawn and told.
+"""The picture of the smart strategy: its stream drifts as it says, and what a device
+lived through is drawn and told.
 
 That a device lives so is held by tests/integration/test_smart_on_drifting_inputs.py.
 """

@@ -1,4 +1,4 @@
-"""What a program may import from `publisher`, and that importing it loads no library."""
+"""What a program may import from `publisher`, and that importing loads nothing."""
 
 from __future__ import annotations
 

@@ -28,7 +28,9 @@ LINEAGE: dict[str, Any] = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A registry with two trainings of digits, one of them a version, and one of fields."""
+    """A registry with two trainings of digits, one of them a version, and one of
+    fields.
+    """
     init(tmp_path / "registry", topic_root="edgeferry", now=NOON)
     with Registry.open(tmp_path / "registry") as registry:
         registry.trainings.add("digits", LINEAGE, {"float32": "b" * 64}, NOON)
