@@ -3,7 +3,7 @@ has one meaning.
 
 The words come from a review of the whole tree; docs/ARCHITECTURE.md has the
 glossary. A word that is still a term of the field somewhere (`link`, `memory`, `fleet`,
-`trial`, `session`, `blobs`, `codec`) is not in the list.
+`trial`, `blobs`) is not in the list.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ NOT_NAMES: Final = frozenset(
     re.findall(
         r"\w+",
         """
-    allowance asked belief bell brought choice clerk climber complaint compressing continuing cuts desk
+    allowance asked belief bell brought choice clerk climber codec complaint compressing continuing cuts desk
     exchange folder frameworks herald housekeeping keeper living loaded look making misbehaviour niceness
     office ownership pace patience patient pattern processor program questions quiet reception record refit
-    replies room second_look sequential sharing shelf shortening showing signing spread standing station
+    replies room second_look sequential session sharing shelf shortening showing signing spread standing station
     steering supply surroundings timetable trial_words tune upkeep voice watching way why why_page windows
     wire witness workshop
     """,

@@ -90,10 +90,12 @@ def _known(reading: float | Unknown) -> float | None:
 
 def _is_urgent(new: LogEntry, old: LogEntry) -> bool:
     """Whether people wait for the change; such changes are rare."""
-    return any(getattr(new.status, name) != getattr(old.status, name) for name in URGENT) or _link(new) != _link(old)
+    return any(getattr(new.status, name) != getattr(old.status, name) for name in URGENT) or _link_state(
+        new
+    ) != _link_state(old)
 
 
-def _link(entry: LogEntry) -> tuple[bool, bool, str]:
+def _link_state(entry: LogEntry) -> tuple[bool, bool, str]:
     return entry.link_up, bool(entry.link_trouble), entry.notice
 
 

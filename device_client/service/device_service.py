@@ -110,7 +110,7 @@ class DeviceService:
 
     def _assemble(self) -> EventLoop:
         settings, topics = self.settings, Topics(self.settings.topic_root)
-        session = self._session()
+        session = self._new_session_id()
         identity = Identity(settings.device, session, client_name(), runtime_name())
         round_trip = RoundTrip()
         reporter = FeedbackReporter(
@@ -165,7 +165,7 @@ class DeviceService:
         policy = self.settings.policy(section)
         return Engine(policy, adapters, topics, lambda event: self._inbox.put(Posted(model, event)))
 
-    def _session(self) -> str:
+    def _new_session_id(self) -> str:
         """An id of this run: its number, and digits in case that was not saved."""
         try:
             number = self.journal.next_session()

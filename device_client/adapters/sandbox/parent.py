@@ -40,11 +40,11 @@ class TrialProcess:
     def __init__(self, command: Sequence[str] = CHILD, *, delegates: Sequence[Delegate] = ()) -> None:
         self._command = tuple(command)
         self._delegates = tuple(delegates)
-        self._trial: _Trial | None = None
+        self._trial: _RunningTrial | None = None
 
     def start(self, order: ProofOrder, done: OnDone) -> None:
         self.stop()
-        self._trial = _Trial(self._command, order, self._delegates, done)
+        self._trial = _RunningTrial(self._command, order, self._delegates, done)
         try:
             Thread(target=self._trial.run, name="trial", daemon=True).start()
         except RuntimeError as no_thread:  # the system's limit on threads
@@ -56,13 +56,13 @@ class TrialProcess:
             self._trial = None
 
 
-class _Memory(BaseModel):
+class _MemoryReport(BaseModel):
     """The part of each message that tells how much memory the child has used."""
 
     memory_peak_bytes: int = Field(ge=0, le=2**53)
 
 
-class _Trial:
+class _RunningTrial:
     """One child, on one thread: the kernel kills it when that thread is gone."""
 
     def __init__(
@@ -103,7 +103,7 @@ class _Trial:
 
     def _proof(self, ended: Ended) -> Proof:
         lines = ended.stdout.splitlines()
-        reported = _last(_Memory, lines)
+        reported = _last(_MemoryReport, lines)
         peak_bytes = max(reported.memory_peak_bytes if reported else 0, ended.memory_peak_bytes) or None
         end = ChildEnd(round(ended.wall_s, 3), ended.description[:_ENDED_MAX_CHARS], peak_bytes)
         return replace(_judge(self._order, ended, lines), child=end)

@@ -43,12 +43,12 @@ def proof_limits(policy: Policy, manifest: Manifest, variant: Variant, readings:
     if room_bytes is not None and room_bytes < need_bytes <= policy.trial.proof_memory_max_bytes:
         need, free = size_text(need_bytes), size_text(room_bytes + RESERVE_BYTES)
         return f"the proof of {variant.name} takes up to {need} of memory, {free} are free"
-    memory_max_bytes, memory_by = _memory(policy, variant, room_bytes)
-    wall_max_s, wall_by = _wall(policy, manifest, variant)
+    memory_max_bytes, memory_by = _memory_limit(policy, variant, room_bytes)
+    wall_max_s, wall_by = _wall_limit(policy, manifest, variant)
     return ProofLimits(memory_max_bytes, wall_max_s, memory_by, wall_by)
 
 
-def _memory(policy: Policy, variant: Variant, room_bytes: int | None) -> tuple[int, str]:
+def _memory_limit(policy: Policy, variant: Variant, room_bytes: int | None) -> tuple[int, str]:
     measured_bytes, ceiling = variant.requires.memory_bytes, policy.trial.proof_memory_max_bytes
     bounds = [(ceiling, "proof_memory_max_bytes allows no more")]
     if room_bytes is not None:
@@ -59,7 +59,7 @@ def _memory(policy: Policy, variant: Variant, room_bytes: int | None) -> tuple[i
     return min(bounds)
 
 
-def _wall(policy: Policy, manifest: Manifest, variant: Variant) -> tuple[float, str]:
+def _wall_limit(policy: Policy, manifest: Manifest, variant: Variant) -> tuple[float, str]:
     measured_ms, limits = variant.measured.latency_ms_p95, policy.trial
     ceiling = (limits.proof_wall_max_s, "proof_wall_max_s allows no more")
     if measured_ms is None or policy.delegated:
