@@ -16,7 +16,7 @@ class Backoff:
 
     wait_min_s: float = 0.5
     wait_max_s: float = 60.0
-    refused_wait_s: float = 60.0  # after wrong credentials, until somebody corrects them
+    refused_wait_s: float = 60.0  # after wrong credentials, until they are corrected
     connect_timeout_s: float = 10.0
     connack_timeout_s: float = 10.0
     flush_timeout_s: float = 2.0  # for queued messages, at stop

@@ -25,7 +25,7 @@ from protocol.trust.bundle import Bundle, manifest_path, plan_path, role_of, sig
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NOTHING_CHANGED: Final = "nothing was changed"
-_CHECK_WRITERS: Final = "nothing was changed; look at who may write to the topic, or enroll the device anew"
+_CHECK_WRITERS: Final = "nothing was changed; look at who may write to the topic, or enroll the device again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def _checked_targets(updater: Updater, parts: Bundle) -> dict[str, bytes]:
     for path, content in targets.items():
         signed = updater.get_targetinfo(path)
         if signed is None:
-            raise SignatureRefused(f"nobody who may sign for it has signed {path}", hint=_CHECK_WRITERS)
+            raise SignatureRefused(f"no key that may sign for {path} has signed it", hint=_CHECK_WRITERS)
         signed.verify_length_and_hashes(content)
     return targets
 

@@ -22,9 +22,9 @@ def init(ctx: CommandContext) -> None:
     text = (
         f"made the registry {made.folder}\n"
         f"keys: {', '.join(path.name for path in made.keys)} in {made.folder / 'keys'}\n"
-        "Back the folder up now, the keys above all: who has them speaks to your fleet,\n"
-        "and without them nobody does. root.pem is needed only to replace keys: best kept\n"
-        "away from this machine.\n"
+        "Back the folder up now, the keys above all: anyone who has them controls\n"
+        "your fleet, and without them it cannot be updated. root.pem is needed only to\n"
+        "replace keys: best kept away from this machine.\n"
         "next: publisher enroll DEVICE --out FOLDER\n"
         "      publisher release digits --version 1.0.0"
     )

@@ -22,7 +22,7 @@ FromVersion = Annotated[
     str | None, typer.Option("--from", metavar="VERSION", help="go on from this version", show_default="from scratch")
 ]
 NewCalibration = Annotated[
-    bool, typer.Option("--new-calibration", help="draw the samples for int8 anew, not those of the version before")
+    bool, typer.Option("--new-calibration", help="draw new samples for int8, not those of the version before")
 ]
 RECIPE: Final = "digits"
 

@@ -87,7 +87,7 @@ def manifest_view(shown: Manifest, audience: Iterable[str]) -> RenderableType:
         for index, tensor in enumerate(listed)
     ]
     lines = [f"{shown.model} {shown.version}, made {shown.created:%Y-%m-%d %H:%M} UTC"]
-    lines += [f"goes to: {'; '.join(audience) or 'nobody'}"]
+    lines += [f"goes to: {'; '.join(audience) or 'no device'}"]
     lines += [f"notes: {shown.notes}"] if shown.notes else []
     lines += [f"forced past: {shown.forced}"] if shown.forced else []
     lines += [f"labels: {', '.join(shown.labels[:20])}{' …' if len(shown.labels) > 20 else ''}"] if shown.labels else []

@@ -178,7 +178,7 @@ def test_inputs_that_changed_draw_the_set_anew_and_the_reason_is_kept(x: Floats,
     drawn = choose_calibration(x.astype(np.float32), KeptCalibration("1.0.0", start.calibration))
     assert (drawn.version, drawn.anew) == (None, f"its samples have another {what} than those of 1.0.0")
     lines = list(describe_new_calibration({"calibration_anew": drawn.anew}))
-    assert lines == [f"the calibration set is drawn anew: {drawn.anew}"]
+    assert lines == [f"a new calibration set is drawn: {drawn.anew}"]
 
 
 def test_the_last_version_that_has_a_set_hands_it_on_with_the_name_of_whose_it_is(

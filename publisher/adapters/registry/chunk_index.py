@@ -83,4 +83,4 @@ class ChunkIndex:
 
 
 def _damaged(message: str) -> BlobDamaged:
-    return BlobDamaged(message, hint="bring the file back from your backup, or release the version anew")
+    return BlobDamaged(message, hint="bring the file back from your backup, or release the model as a new version")

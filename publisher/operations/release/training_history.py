@@ -82,7 +82,7 @@ def kept_calibration(registry: Registry, model: str, version: str | None = None)
 
 def describe_new_calibration(lineage: Mapping[str, Any]) -> Iterator[str]:
     if lineage.get("calibration_anew"):
-        yield f"the calibration set is drawn anew: {lineage['calibration_anew']}"
+        yield f"a new calibration set is drawn: {lineage['calibration_anew']}"
 
 
 def describe_new_networks(lineage: Mapping[str, Any]) -> Iterator[str]:
