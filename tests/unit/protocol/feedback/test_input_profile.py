@@ -34,6 +34,7 @@ def mean_profile(profile: Profile, x: Float32) -> tuple[float, float]:
     ) / 1_000
 
 
+@pytest.mark.heavy
 def test_the_training_set_looks_like_itself(digits: tuple[Float32, Float32], statistics: InputStatistics) -> None:
     level, distance = mean_profile(Profile(784, statistics), digits[0])
     assert level == pytest.approx(0.0, abs=0.01)
@@ -41,6 +42,7 @@ def test_the_training_set_looks_like_itself(digits: tuple[Float32, Float32], sta
     assert sum(statistics.levels) == statistics.samples == 1_300
 
 
+@pytest.mark.heavy
 def test_held_out_digits_look_alike_and_changed_ones_do_not(
     digits: tuple[Float32, Float32], statistics: InputStatistics
 ) -> None:
@@ -55,6 +57,7 @@ def test_held_out_digits_look_alike_and_changed_ones_do_not(
     assert mean_profile(profile, np.zeros_like(held_out))[0] < -8, "a lens that is covered"
 
 
+@pytest.mark.heavy
 def test_they_travel_in_the_manifest_in_half_a_kilobyte(statistics: InputStatistics) -> None:
     manifest = a_manifest(input_statistics=statistics)
     assert type(manifest).from_line(manifest.to_line()).input_statistics == statistics
@@ -66,6 +69,7 @@ def test_without_statistics_a_level_is_the_plain_mean() -> None:
     assert (sample.level, sample.distance) == (250, 0)
 
 
+@pytest.mark.heavy
 def test_statistics_of_inputs_of_another_size_are_passed_over(statistics: InputStatistics) -> None:
     assert Profile(4, statistics).measure(np.ones(4, np.float32)).level == 1_000
 

@@ -218,6 +218,7 @@ def test_held_back_data_is_written_for_a_device_to_replay(tmp_path: Path) -> Non
         assert np.array_equal(written["y"], recipe.data.y_test)
 
 
+@pytest.mark.heavy
 def test_recipes_are_imported_and_digits_loaded_without_tensorflow() -> None:
     program = """
 import sys
