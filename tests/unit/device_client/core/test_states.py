@@ -57,6 +57,7 @@ def test_each_row_has_a_name_of_its_own() -> None:
     assert sorted(set(names)) == sorted(names)
 
 
+@pytest.mark.heavy
 def test_the_tables_in_the_pages_are_made_from_the_code() -> None:
     for path, text in documents().items():
         assert (PROJECT / path).read_text(encoding="utf-8") == text, f"type: {COMMAND}"

@@ -81,6 +81,7 @@ def test_renewing_signs_everything_that_runs_out_soon_but_the_root() -> None:
     ).sequence
 
 
+@pytest.mark.heavy
 def test_a_publisher_that_only_renews_keeps_a_fleet_for_years() -> None:
     authority, bundle = a_bundle()
     trusted: dict[str, bytes] = {}
