@@ -32,6 +32,7 @@ STDERR_MAX_BYTES: Final = 4_096  # of the end; what comes before is dropped
 RESULT_MAX_BYTES: Final = 16_777_216
 _READ_BYTES: Final = 65_536
 _PR_SET_PDEATHSIG: Final = 1
+_LIMIT_TRIES: Final = 5
 _JOB: Final = "job.json"
 _RESULT: Final = "result.json"
 
@@ -267,7 +268,14 @@ def memory_peak_bytes() -> int | None:
 
 def set_limit(what: int, value: int, pid: int = 0, *, hard: int | None = None) -> None:
     """Limit a process, 0 being this one; to exceed its hard limit is a privilege."""
-    _, highest = resource.prlimit(pid, what)
     wanted = (value, value if hard is None else hard)
-    soft, hard = wanted if highest == resource.RLIM_INFINITY else (min(each, highest) for each in wanted)
-    resource.prlimit(pid, what, (soft, hard))
+    for _ in range(_LIMIT_TRIES):
+        _, highest = resource.prlimit(pid, what)
+        with contextlib.suppress(PermissionError):  # it has just lowered the limit itself: read it again
+            resource.prlimit(pid, what, wanted if highest == resource.RLIM_INFINITY else _at_most(wanted, highest))
+            return
+    raise PermissionError(f"the limit {what} of process {pid} cannot be set to {value}")
+
+
+def _at_most(limits: tuple[int, int], highest: int) -> tuple[int, int]:
+    return min(limits[0], highest), min(limits[1], highest)

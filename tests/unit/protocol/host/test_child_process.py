@@ -213,3 +213,10 @@ def test_a_job_dies_with_its_parent(folder: Path) -> None:
         no_reader = select.poll()
         no_reader.register(pipe, select.POLLERR)
         assert no_reader.poll(WAIT_S * 1000) != []
+
+
+def test_a_child_that_lowers_its_own_limit_meanwhile_is_limited_all_the_same() -> None:
+    lowering = "import resource\nfor most in range(900, 30, -1):\n  resource.setrlimit(7, (most, most))"
+    for _ in range(20):  # reading and setting a limit is not one step
+        ended = Child([sys.executable, "-S", "-c", lowering], limits=Limits(900_000_000, 60)).wait(WAIT_S)
+        assert ended.returncode == 0, ended.stderr
