@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import select
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import BadModel, MissingPart
-from protocol.host.child_process import STDERR_MAX_BYTES, Child, Ended, JobFailed, Limits, Stopped, run_job
+from protocol.host.child_process import STDERR_MAX_BYTES, Child, Ended, JobFailed, Limits, Stopped, run_job, set_limit
 
 WAIT_S = 60.0  # for a busy machine
 LIMITS = Limits(memory_bytes=500_000_000, cpu_s=30)
@@ -191,6 +192,7 @@ def test_a_job_without_a_result_fails_with_how_its_child_ended(folder: Path) -> 
 
 
 PARENT = """
+import resource
 import sys
 from pathlib import Path
 from protocol.errors import BadModel
@@ -216,7 +218,12 @@ def test_a_job_dies_with_its_parent(folder: Path) -> None:
 
 
 def test_a_child_that_lowers_its_own_limit_meanwhile_is_limited_all_the_same() -> None:
-    lowering = "import resource\nfor most in range(900, 30, -1):\n  resource.setrlimit(7, (most, most))"
-    for _ in range(20):  # reading and setting a limit is not one step
-        ended = Child([sys.executable, "-S", "-c", lowering], limits=Limits(900_000_000, 60)).wait(WAIT_S)
-        assert ended.returncode == 0, ended.stderr
+    lowering = (
+        "import resource, time\n"
+        "for most in range(3_000, 1_000, -1):\n  resource.setrlimit(7, (most, most)); time.sleep(1e-4)"
+    )
+    with subprocess.Popen([sys.executable, "-S", "-c", lowering], stderr=subprocess.PIPE, text=True) as child:
+        while child.poll() is None:  # reading and setting a limit is not one step
+            set_limit(resource.RLIMIT_NOFILE, 1_000_000, child.pid)
+        assert child.stderr is not None
+        assert child.returncode == 0, child.stderr.read()
