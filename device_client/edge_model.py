@@ -3,7 +3,7 @@
 from device_client import EdgeModel
 
 with EdgeModel("device.toml") as model:
-    prediction = model.predict(x)  # never waits for an update
+    prediction = model.predict(x)  # also while an update goes on
     model.label(prediction, 7)     # once the true class is known
 """
 

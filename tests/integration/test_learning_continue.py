@@ -167,7 +167,7 @@ def test_a_version_that_starts_afresh_keeps_the_set_too_and_says_whose_it_is(rec
     other = replace(recipe, data=replace(recipe.data, x_train=recipe.data.x_train[::-1] ** 1.1))
     again = train(other, epochs=1, kept=kept)
     assert choose_calibration(other.data.x_train, None).version is None
-    assert (again.calibration.version, again.calibration.anew) == ("1.0.0", "")
+    assert (again.calibration.version, again.calibration.redrawn_because) == ("1.0.0", "")
     assert np.array_equal(again.calibration.samples, start.calibration)
     assert lineage_of(again)["calibration_of"] == "1.0.0"
 
@@ -176,9 +176,9 @@ def test_a_version_that_starts_afresh_keeps_the_set_too_and_says_whose_it_is(rec
 def test_inputs_that_changed_draw_the_set_anew_and_the_reason_is_kept(x: Floats, what: str, start: WarmStart) -> None:
     assert start.calibration is not None
     drawn = choose_calibration(x.astype(np.float32), KeptCalibration("1.0.0", start.calibration))
-    assert (drawn.version, drawn.anew) == (None, f"its samples have another {what} than those of 1.0.0")
-    lines = list(describe_new_calibration({"calibration_anew": drawn.anew}))
-    assert lines == [f"a new calibration set is drawn: {drawn.anew}"]
+    assert (drawn.version, drawn.redrawn_because) == (None, f"its samples have another {what} than those of 1.0.0")
+    lines = list(describe_new_calibration({"calibration_anew": drawn.redrawn_because}))
+    assert lines == [f"a new calibration set is drawn: {drawn.redrawn_because}"]
 
 
 def test_the_last_version_that_has_a_set_hands_it_on_with_the_name_of_whose_it_is(

@@ -27,7 +27,7 @@ class KeptCalibration:
 class Calibration:
     samples: Floats
     version: str | None = None  # the earlier one they were drawn for
-    anew: str = ""  # why an earlier set was not kept
+    redrawn_because: str = ""  # why an earlier set was not kept
 
 
 def choose_calibration(x_train: Floats, kept: KeptCalibration | None) -> Calibration:
@@ -37,7 +37,7 @@ def choose_calibration(x_train: Floats, kept: KeptCalibration | None) -> Calibra
     if kept is None:
         return Calibration(fresh)
     if changed := _changed(kept.samples, fresh):
-        return Calibration(fresh, anew=f"its samples have another {changed} than those of {kept.version}")
+        return Calibration(fresh, redrawn_because=f"its samples have another {changed} than those of {kept.version}")
     return Calibration(kept.samples, kept.version)
 
 

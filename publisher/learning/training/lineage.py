@@ -88,9 +88,9 @@ def lineage_of_keras(
 
 
 def _calibrated(calibration: Calibration) -> dict[str, Any]:
-    """The version a calibration set was drawn for, and why it was drawn anew, if so."""
+    """The version a calibration set was drawn for, and why it replaced one, if so."""
     facts = {"calibration_of": calibration.version}
-    return facts | {"calibration_anew": calibration.anew} if calibration.anew else facts
+    return facts | {"calibration_anew": calibration.redrawn_because} if calibration.redrawn_because else facts
 
 
 def hash_of(path: Path) -> str:
