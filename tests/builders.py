@@ -18,9 +18,10 @@ from device_client.core.state import Connection, Device, Installed, Moment, Phas
 from device_client.core.state import State as CoreState
 from device_client.core.trial.tally import Tally
 from protocol.errors import MissingPart
+from protocol.messages.contract import Contract, Tensor
 from protocol.messages.device import Evidence, Feedback, Outcome, Presence, State, Status, Wants
 from protocol.messages.inference import InferenceResponse, ShortValue
-from protocol.messages.manifest import Contract, Encoding, Golden, Manifest, Measured, Tensor, Tree, Variant
+from protocol.messages.manifest import Encoding, Golden, Manifest, Measured, Tree, Variant
 from protocol.messages.plan import Plan, Rule
 from protocol.trust.authority import Authority
 

@@ -16,8 +16,8 @@ from pydantic import BaseModel, ValidationError
 from device_client.adapters.runtime.tflite import Array
 from device_client.serving.prediction import Prediction, finite
 from protocol.errors import BadInput, BadModel
+from protocol.messages.contract import Contract, Tensor
 from protocol.messages.inference import OUTPUT_VALUES_MAX, REQUEST_MAX_BYTES, InferenceRequest, ShortValue
-from protocol.messages.manifest import Contract, Tensor
 from protocol.mqtt.link import ReplyTo
 
 REPLY_TOPIC_MAX: Final = 256  # characters

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from device_client.core.events import ChildEnd
-from protocol.messages.manifest import Contract
+from protocol.messages.contract import Contract
 
 
 @dataclass(frozen=True, slots=True)

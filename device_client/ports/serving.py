@@ -10,7 +10,8 @@ from device_client.core.conditions.model_quality import Quality
 from device_client.core.state import Installed
 from device_client.core.trial.tally import Tally
 from device_client.feedback.window import FeedbackWindow
-from protocol.messages.manifest import Contract, InputStatistics
+from protocol.messages.contract import Contract
+from protocol.messages.manifest import InputStatistics
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from threading import Lock
 
 from device_client.adapters.runtime.tflite import Array, OpenModel, open_model
 from device_client.ports.serving import Delegate, ModelFile
+from device_client.serving.input_format import InputFormat
 from device_client.serving.prediction import AnswerFormat
 from protocol.errors import BadModel, ContractDiffers, FerryError
 
@@ -25,6 +26,7 @@ class InterpreterPool:
         """Open and warm up `size` interpreters, later more. Raises BadModel."""
         self.file = file
         self.form = AnswerFormat(file.contract)
+        self.input_format = InputFormat(file.contract)
         self._threads, self._delegates = threads, delegates
         self._size_max = size_max
         self._lock = Lock()  # for the number of interpreters, and the queue of waiting threads

@@ -28,7 +28,7 @@ from device_client.serving.recent_predictions import RecentPredictions
 from device_client.serving.shadow import Shadow, ShadowSettings
 from protocol.errors import BadInput, MissingPart
 from protocol.feedback.input_profile import Profile
-from protocol.messages.manifest import Contract
+from protocol.messages.contract import Contract
 
 __all__ = ["LiveServing", "Prediction"]  # what an application sees comes from one place
 
@@ -96,7 +96,7 @@ class LiveServing:
             raise MissingPart("no model is installed yet", hint="wait_ready() waits for the first one")
         started_s = self._clock_s()
         try:
-            inputs, batched = state.live.form.arrange(x)
+            inputs, batched = state.live.input_format.arrange(x)
         except BadInput:
             state.feedback.fail()  # not the model's fault: counted as feedback, but not in the tally
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from device_client.serving.prediction import Prediction
-from protocol.messages.manifest import Contract
+from protocol.messages.contract import Contract
 
 
 class Predictor(Protocol):

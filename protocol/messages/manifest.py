@@ -6,8 +6,8 @@ from typing import Annotated, Final
 
 from pydantic import Field, model_validator
 
-from protocol.errors import ContractDiffers
 from protocol.messages.base import Figure, Frozen, Line, Name, Sha256, Text, Utc, Version
+from protocol.messages.contract import Contract
 
 CHUNK_BYTES: Final = 61_440  # 60 KiB: with its topic under every broker's 64 KB
 BLOB_MAX_BYTES: Final = 2_000_000_000
@@ -31,39 +31,6 @@ class Encoding(Frozen):
     kind: str = Field(max_length=32, description="raw, zstd; later tensor-delta")
     tree: Tree
     base_sha256: Sha256 | None = Field(default=None, description="the file that a delta is applied to")
-
-
-class Tensor(Frozen):
-    """An input or output. First dimension: batch, 1. Range: of the training set."""
-
-    name: str = Field(max_length=200)
-    shape: tuple[int, ...] = Field(max_length=8)
-    dtype: str = Field(default="float32", max_length=16)
-    value_min: float | None = None
-    value_max: float | None = None
-
-
-class Contract(Frozen):
-    """Inputs and outputs, the same for every version of a model."""
-
-    inputs: tuple[Tensor, ...] = Field(min_length=1, max_length=16)
-    outputs: tuple[Tensor, ...] = Field(min_length=1, max_length=16)
-
-    def check_successor(self, other: Contract) -> None:
-        """Raise ContractDiffers if `other` breaks an application of this contract.
-
-        Shapes and types count; names do not, as converters rename tensors.
-        """
-        for side, ours, theirs in (("input", self.inputs, other.inputs), ("output", self.outputs, other.outputs)):
-            if len(ours) != len(theirs):
-                raise ContractDiffers(f"{len(theirs)} {side}s where earlier versions have {len(ours)}")
-            for index, (old, new) in enumerate(zip(ours, theirs, strict=True)):
-                if (old.shape, old.dtype) != (new.shape, new.dtype):
-                    raise ContractDiffers(
-                        f"{side} {index} is {new.dtype} {list(new.shape)} where earlier versions"
-                        f" have {old.dtype} {list(old.shape)}",
-                        hint="release it as another model, or bring the model back to the old shape",
-                    )
 
 
 class Golden(Frozen):

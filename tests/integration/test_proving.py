@@ -23,7 +23,8 @@ from device_client.adapters.runtime.tflite import open_model
 from device_client.adapters.sandbox.parent import CHILD, TrialProcess
 from device_client.core.trial.proof_limits import ProofLimits, proof_limits
 from device_client.ports.proof import NotTried, Proof, ProofOrder
-from protocol.messages.manifest import Contract, Requirements
+from protocol.messages.contract import Contract
+from protocol.messages.manifest import Requirements
 from tests.builders import a_manifest, a_policy, a_variant, fit_readings
 from tests.integration import models
 
@@ -450,7 +451,7 @@ from pathlib import Path
 from queue import Queue
 from device_client.adapters.sandbox.parent import TrialProcess
 from device_client.ports.proof import ProofOrder
-from protocol.messages.manifest import Contract
+from protocol.messages.contract import Contract
 told = Queue()
 contract = Contract.model_validate_json(sys.argv[1])
 order = ProofOrder(Path("model"), Path("golden"), "float32", 0.02, contract, 2_000_000_000, 60.0)
@@ -464,7 +465,7 @@ import json, sys, time
 from pathlib import Path
 from device_client.adapters.sandbox.parent import TrialProcess
 from device_client.ports.proof import ProofOrder
-from protocol.messages.manifest import Contract
+from protocol.messages.contract import Contract
 contract = Contract.model_validate_json(sys.argv[2])
 order = ProofOrder(Path(sys.argv[1]), Path(sys.argv[3]), "float32", 0.02, contract, 200_000_000, 600.0)
 TrialProcess().start(order, print)

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from device_client.adapters.runtime.tflite import open_model
 from protocol.content import chunks
 from protocol.content.encodings import RAW, ZSTD, ZSTD_WINDOW_MAX_BYTES
-from protocol.messages.manifest import Contract, Encoding, Golden, Manifest, Measured, Requirements, Variant
+from protocol.messages.contract import Contract
+from protocol.messages.manifest import Encoding, Golden, Manifest, Measured, Requirements, Variant
 from protocol.messages.plan import Plan, Rule
 from protocol.mqtt.broker_url import BrokerUrl
 from protocol.mqtt.link import Connected, Delivered

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from device_client.adapters.runtime.self_test_model import self_test_model
 from device_client.ports.serving import Delegate
 from protocol.errors import BadModel, MissingPart
-from protocol.messages.manifest import Contract, Tensor
+from protocol.messages.contract import Contract, Tensor
 
 Array = NDArray[Any]  # the values of a tensor
 _MAGIC: Final = b"TFL3"  # at byte 4 of every TensorFlow Lite file

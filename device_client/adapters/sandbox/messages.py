@@ -6,7 +6,7 @@ from pydantic import Field
 
 from device_client.ports.serving import Delegate
 from protocol.messages.base import Frozen
-from protocol.messages.manifest import Contract
+from protocol.messages.contract import Contract
 
 
 class TrialJob(Frozen):

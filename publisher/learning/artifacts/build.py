@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from protocol.messages.manifest import Contract, InputStatistics, Measured, Requirements
+from protocol.messages.contract import Contract
+from protocol.messages.manifest import InputStatistics, Measured, Requirements
 from publisher.core.release.gates import Figures
 from publisher.core.release.pareto import Selection
 from publisher.learning.compression.ladder import Ladder, build_ladder, build_recipe_ladder, count_steps

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from protocol.errors import BadInput, BadRecipe
-from protocol.messages.manifest import Contract
+from protocol.messages.contract import Contract
 from publisher.learning.data.dataset import Array, Floats, Labels, validate_classes, validate_samples
 
 

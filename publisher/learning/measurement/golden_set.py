@@ -14,7 +14,8 @@ from typing import Final
 import numpy as np
 
 from protocol.errors import BadModel
-from protocol.messages.manifest import GOLDEN_MAX_BYTES, Contract
+from protocol.messages.contract import Contract
+from protocol.messages.manifest import GOLDEN_MAX_BYTES
 from publisher.learning.data.dataset import Floats, Labels
 from publisher.learning.data.npz_data import UserData
 from publisher.learning.measurement.sandbox import Ran, run

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from protocol.errors import BadModel
 from protocol.messages.base import first_error
-from protocol.messages.manifest import BLOB_MAX_BYTES, Contract, Tensor
+from protocol.messages.contract import Contract, Tensor
+from protocol.messages.manifest import BLOB_MAX_BYTES
 from publisher.learning.measurement.sandbox import examine
 
 NAME_MAX_CHARS: Final = 200  # what a manifest holds

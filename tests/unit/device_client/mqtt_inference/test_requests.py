@@ -14,10 +14,11 @@ from device_client.mqtt_inference.event_router import EventRouter
 from device_client.mqtt_inference.request import arrange, read_id, read_request, response_fields, response_topic
 from device_client.mqtt_inference.request_handler import REMEMBERED_MAX, RequestHandler
 from device_client.mqtt_inference.request_worker import WAITING_MAX, RequestWorker
-from device_client.serving.prediction import AnswerFormat, Prediction
+from device_client.serving.input_format import InputFormat
+from device_client.serving.prediction import Prediction
 from protocol.errors import BadInput, BadModel, FerryError, MissingPart
+from protocol.messages.contract import Contract, Tensor
 from protocol.messages.inference import OUTPUT_VALUES_MAX, InferenceResponse
-from protocol.messages.manifest import Contract, Tensor
 from protocol.mqtt.link import Connected, Disconnected, LinkEvent, Received, ReplyTo
 from protocol.topics import LINE_AIM_BYTES, LINE_MAX_BYTES, Topics
 from tests.unit.device_client.service.test_event_loop import RecordingLink
@@ -101,7 +102,7 @@ def test_other_inputs_are_refused_with_what_the_model_takes(x: Any, told: str) -
 @pytest.mark.parametrize("x", [[1, 2, 3], [[1, 2], [3]], "four", None, [None] * 4, 5])
 def test_what_has_not_the_numbers_goes_to_the_serving_which_names_the_shape(x: Any) -> None:
     with pytest.raises(BadInput, match=r"inhomogeneous|float32 of shape \(2, 2\)"):
-        AnswerFormat(ONE).arrange(arrange(x, ONE))
+        InputFormat(ONE).arrange(arrange(x, ONE))
 
 
 # --- where an answer goes

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from protocol.errors import BadInput, ContractDiffers
 from protocol.messages.base import TEXT_MAX, Line
+from protocol.messages.contract import Contract, Tensor
 from protocol.messages.device import WANTS_MAX, Feedback, Outcome, Presence, Status, Wants
-from protocol.messages.manifest import Contract, Manifest, Tensor
+from protocol.messages.manifest import Manifest
 from protocol.topics import LINE_AIM_BYTES, LINE_MAX_BYTES
 from tests.builders import (
     NOON,

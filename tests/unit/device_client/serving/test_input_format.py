@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from device_client.serving.prediction import AnswerFormat
+from device_client.serving.input_format import InputFormat
 from protocol.errors import BadInput
-from protocol.messages.manifest import Contract, Tensor
+from protocol.messages.contract import Contract, Tensor
 
 OUTPUT = Tensor(name="o", shape=(1, 2), dtype="float32")
 
 
-def a_form(*dtypes: str) -> AnswerFormat:
+def a_form(*dtypes: str) -> InputFormat:
     inputs = tuple(Tensor(name=f"i{at}", shape=(1, 2), dtype=dtype) for at, dtype in enumerate(dtypes))
-    return AnswerFormat(Contract(inputs=inputs, outputs=(OUTPUT,)))
+    return InputFormat(Contract(inputs=inputs, outputs=(OUTPUT,)))
 
 
 BEYOND: list[tuple[str, Any, str]] = [

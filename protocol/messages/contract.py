@@ -1,0 +1,70 @@
+"""What an application may rely on: a model's inputs, outputs and task."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydantic import Field
+
+from protocol.errors import ContractDiffers
+from protocol.messages.base import Figure, Frozen, Text
+
+DIMENSIONS_MAX: Final = 8
+FREE: Final = -1  # in a shape: a size that each run may choose, within the bounds
+
+
+class Tensor(Frozen):
+    """An input or output in the model's own type.
+
+    First dimension: the batch, 1 unless the model fixes another. -1: a free size,
+    within `size_min` and `size_max`. Range: of the training set.
+    """
+
+    name: str = Field(max_length=200)
+    shape: tuple[int, ...] = Field(max_length=DIMENSIONS_MAX)
+    dtype: str = Field(default="float32", max_length=16, description="numpy's name, or string")
+    value_min: float | None = None
+    value_max: float | None = None
+    scale: float = Field(default=0.0, ge=0, description="real = scale * (stored - zero_point); 0: not quantized")
+    zero_point: int = 0
+    size_min: tuple[int, ...] = Field(
+        default=(), max_length=DIMENSIONS_MAX, description="per dimension; if any is free"
+    )
+    size_max: tuple[int, ...] = Field(default=(), max_length=DIMENSIONS_MAX)
+    role: str = Field(default="", max_length=32, description="of an output in its task: boxes, classes, scores …")
+    spread: Figure | None = Field(default=None, ge=0, description="deviation of its real values on the golden set")
+
+
+class TaskDeclaration(Frozen):
+    """What the model is for, which tells what an answer is and when two are alike."""
+
+    name: str = Field(max_length=32, description="classification, detection, … scores; see docs/TASKS.md")
+    form: str = Field(default="", max_length=32, description="of the answer, such as softmax, multi_label, sigmoid")
+    threshold: float | None = Field(default=None, description="of a score from which it counts")
+    reason: Text = Field(default="", description="given, or how it was guessed")
+
+
+class Contract(Frozen):
+    """Inputs, outputs and task, the same for every version of a model."""
+
+    inputs: tuple[Tensor, ...] = Field(min_length=1, max_length=16)
+    outputs: tuple[Tensor, ...] = Field(min_length=1, max_length=16)
+    task: TaskDeclaration | None = Field(default=None, description="none: by the shapes, as before there were tasks")
+    signature: str = Field(default="", max_length=200, description="of several in the file; empty: the first")
+    stateful: bool = Field(default=False, description="an answer depends on the inputs before it")
+
+    def check_successor(self, other: Contract) -> None:
+        """Raise ContractDiffers if `other` breaks an application of this contract.
+
+        Shapes and types count; names do not, as converters rename tensors.
+        """
+        for side, ours, theirs in (("input", self.inputs, other.inputs), ("output", self.outputs, other.outputs)):
+            if len(ours) != len(theirs):
+                raise ContractDiffers(f"{len(theirs)} {side}s where earlier versions have {len(ours)}")
+            for index, (old, new) in enumerate(zip(ours, theirs, strict=True)):
+                if (old.shape, old.dtype) != (new.shape, new.dtype):
+                    raise ContractDiffers(
+                        f"{side} {index} is {new.dtype} {list(new.shape)} where earlier versions"
+                        f" have {old.dtype} {list(old.shape)}",
+                        hint="release it as another model, or bring the model back to the old shape",
+                    )

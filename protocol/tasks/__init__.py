@@ -1,0 +1,1 @@
+"""What models are for: answers, truths, and when two answers are alike."""

@@ -1,0 +1,21 @@
+"""Which task a contract declares; without one, what devices assumed before tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from protocol.messages.contract import Contract
+from protocol.tasks.classification import Classification
+from protocol.tasks.scores import Scores
+from protocol.tasks.task import Task
+
+TASKS: Final[dict[str, Callable[[Contract], Task]]] = {"classification": Classification}
+
+
+def task_of(contract: Contract) -> Task:
+    """The declared task; a task of a newer version is read as plain scores."""
+    if contract.task is None:
+        first = contract.outputs[0].shape
+        return Classification(contract) if len(first) == 2 and first[1] >= 2 else Scores(contract)
+    return TASKS.get(contract.task.name, Scores)(contract)
