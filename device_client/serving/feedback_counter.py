@@ -49,7 +49,7 @@ class FeedbackCounter:
         """`distance`: mean and deviation in training. `known`: states to resume."""
         self.version = version
         self.variant = variant
-        self._labels = tuple(labels)
+        self._labels = _distinct(labels)
         self._lock = Lock()
         self._doubt = PageHinkley(std_floor=DOUBT_STD_FLOOR)
         self._distance = PageHinkley(*distance, std_floor=DISTANCE_STD_FLOOR) if distance else None
@@ -192,5 +192,15 @@ class FeedbackCounter:
         named: Counter[str] = Counter()
         for index, count in self._classes.items():
             known = index < len(self._labels)
-            named[self._labels[index][:CLASS_NAME_MAX] if known else str(index)] += count
+            named[self._labels[index] if known else str(index)] += count
         return dict(named)
+
+
+def _distinct(labels: Sequence[str]) -> tuple[str, ...]:
+    """Short names; a class without one, or with that of another, shows its number."""
+    short = [label[:CLASS_NAME_MAX] for label in labels]
+    uses = Counter(short)
+    return tuple(
+        name if name and uses[name] == 1 else f"{name[: CLASS_NAME_MAX - 9]} ({index})" if name else str(index)
+        for index, name in enumerate(short)
+    )

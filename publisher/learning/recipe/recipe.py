@@ -19,10 +19,11 @@ import numpy as np
 
 from protocol.errors import BadRecipe
 from publisher.learning.data.dataset import Array, Data, four_arrays, validate_data
-from publisher.learning.data.labels import LABELS_MAX, validate_labels
+from publisher.learning.data.labels import validate_labels
 from publisher.learning.recipe.train_settings import TrainSettings, settings_from
 from publisher.learning.recipe.user_code import run_file, run_user_code
 
+NUMBERED_MAX: Final = 2_000  # classes that are named by their number
 BUILT_IN_FOLDER: Final = Path(__file__).parents[2] / "recipes"
 NETWORK_SIGNATURE: Final = "() -> tf_keras.Model"
 
@@ -128,5 +129,5 @@ def _function(module: ModuleType, path: Path, name: str, signature: str) -> Call
 
 
 def _numbers(classes: int) -> tuple[str, ...]:
-    """Default class names; empty where a manifest cannot hold that many."""
-    return tuple(str(index) for index in range(classes)) if classes <= LABELS_MAX else ()
+    """Default class names; empty where they would only take room."""
+    return tuple(str(index) for index in range(classes)) if classes <= NUMBERED_MAX else ()
