@@ -11,13 +11,17 @@ from protocol.messages.base import Figure, Frozen, Text
 
 DIMENSIONS_MAX: Final = 8
 FREE: Final = -1  # in a shape: a size that each run may choose, within the bounds
+BATCH_MAX: Final = 64  # rows; a longer first dimension is time or another axis of one input
 
 
 class Tensor(Frozen):
     """An input or output in the model's own type.
 
-    First dimension: the batch, 1 unless the model fixes another. -1: a free size,
-    within `size_min` and `size_max`. Range: of the training set.
+    `shape`: the file's, with 1 for a free batch, and -1 for any other free size, within
+    `size_min` and `size_max` for inputs; see `Contract` for its first dimension.
+    `name`: the file's, or the signature's. Range: of the training set, real numbers.
+    `dtype` float32 of a quantized tensor without `scale`: devices convert, as they did
+    before contracts told a model's own types.
     """
 
     name: str = Field(max_length=200)
@@ -45,13 +49,34 @@ class TaskDeclaration(Frozen):
 
 
 class Contract(Frozen):
-    """Inputs, outputs and task, the same for every version of a model."""
+    """Inputs, outputs and task, the same for every version of a model.
+
+    Applications, golden sets and tasks see rows (`row_shape`). A first dimension of 1
+    is the batch, and no part of a row. So is another size of up to 64 that all tensors
+    of a contract begin with: a runtime fills such a fixed batch with copies of the last
+    row. Any other tensor is a row as a whole, as are free numbers of boxes.
+
+    Order: the file's; with `signature` by the signature's names, sorted. `stateful`:
+    every row of a golden set, and every stream, begins at the file's initial state.
+    """
 
     inputs: tuple[Tensor, ...] = Field(min_length=1, max_length=16)
     outputs: tuple[Tensor, ...] = Field(min_length=1, max_length=16)
     task: TaskDeclaration | None = Field(default=None, description="none: by the shapes, as before there were tasks")
     signature: str = Field(default="", max_length=200, description="of several in the file; empty: the first")
     stateful: bool = Field(default=False, description="an answer depends on the inputs before it")
+
+    @property
+    def batch(self) -> int:
+        """How many rows one run of the file takes: 1, or a fixed batch."""
+        tensors = (*self.inputs, *self.outputs)
+        firsts = {tensor.shape[0] if len(tensor.shape) > 1 else 1 for tensor in tensors}
+        first = firsts.pop()
+        return first if not firsts and 1 < first <= BATCH_MAX else 1
+
+    def row_shape(self, tensor: Tensor) -> tuple[int, ...]:
+        """Shape of a tensor of this contract for one input, without the batch."""
+        return tensor.shape[1:] if tensor.shape[:1] == (self.batch,) else tensor.shape
 
     def check_successor(self, other: Contract) -> None:
         """Raise ContractDiffers if `other` breaks an application of this contract.

@@ -184,5 +184,27 @@ def test_a_successor_may_rename_tensors_but_not_reshape_them() -> None:
     assert refusal.value.hint
 
 
+@pytest.mark.parametrize(
+    ("shapes", "batch", "rows"),
+    [
+        (((1, 8), (1, 3)), 1, ((8,), (3,))),
+        (((4, 8), (4, 3)), 4, ((8,), (3,))),  # a fixed batch
+        (((1, 8), (-1, 2)), 1, ((8,), (-1, 2))),  # a free number of boxes
+        (((1, 8), (0, 2)), 1, ((8,), (0, 2))),  # the same, as older publishers wrote it
+        (((15_600,), (1, 521)), 1, ((15_600,), (521,))),  # a waveform without a batch
+        (((4,), (4,)), 1, ((4,), (4,))),
+        (((128, 2), (128, 2)), 1, ((128, 2), (128, 2))),
+        (((), ()), 1, ((), ())),
+    ],
+)
+def test_a_row_is_a_tensor_without_the_batch(
+    shapes: tuple[tuple[int, ...], ...], batch: int, rows: tuple[tuple[int, ...], ...]
+) -> None:
+    tensors = [Tensor(name="t", shape=shape) for shape in shapes]
+    contract = Contract(inputs=tuple(tensors[:1]), outputs=tuple(tensors[1:]))
+    assert contract.batch == batch
+    assert tuple(contract.row_shape(tensor) for tensor in tensors) == rows
+
+
 def test_the_time_of_the_builders_is_noon() -> None:
     assert a_status().at == NOON
