@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 from pydantic import Field
 
@@ -10,8 +10,11 @@ from protocol.errors import ContractDiffers
 from protocol.messages.base import Figure, Frozen, Text
 
 DIMENSIONS_MAX: Final = 8
+SPREADS_MAX: Final = 64
 FREE: Final = -1  # in a shape: a size that each run may choose, within the bounds
 BATCH_MAX: Final = 64  # rows; a longer first dimension is time or another axis of one input
+
+Spread = Annotated[Figure, Field(ge=0)]
 
 
 class Tensor(Frozen):
@@ -22,6 +25,8 @@ class Tensor(Frozen):
     `name`: the file's, or the signature's. Range: of the training set, real numbers.
     `dtype` float32 of a quantized tensor without `scale`: devices convert, as they did
     before contracts told a model's own types.
+    `spread`: deviation of real values at one place from row to row; one for each of the
+    last dimension where that is at most 64, as units may differ, else one for all.
     """
 
     name: str = Field(max_length=200)
@@ -36,7 +41,11 @@ class Tensor(Frozen):
     )
     size_max: tuple[int, ...] = Field(default=(), max_length=DIMENSIONS_MAX)
     role: str = Field(default="", max_length=32, description="of an output in its task: boxes, classes, scores …")
-    spread: Figure | None = Field(default=None, ge=0, description="deviation of its real values on the golden set")
+    spread: tuple[Spread, ...] = Field(
+        default=(),
+        max_length=SPREADS_MAX,
+        description="root mean square deviation on the golden set",
+    )
 
 
 class TaskDeclaration(Frozen):
@@ -46,6 +55,10 @@ class TaskDeclaration(Frozen):
     form: str = Field(default="", max_length=32, description="of the answer, such as softmax, multi_label, sigmoid")
     threshold: float | None = Field(default=None, description="of a score from which it counts")
     reason: Text = Field(default="", description="given, or how it was guessed")
+
+    @property
+    def title(self) -> str:
+        return f"{self.name} {self.form}".strip()
 
 
 class Contract(Frozen):
@@ -81,8 +94,10 @@ class Contract(Frozen):
     def check_successor(self, other: Contract) -> None:
         """Raise ContractDiffers if `other` breaks an application of this contract.
 
-        Shapes and types count; names do not, as converters rename tensors.
+        Shapes, types and task count, and the roles of outputs where both declare them;
+        names do not, as converters rename tensors.
         """
+        self._check_task(other)
         for side, ours, theirs in (("input", self.inputs, other.inputs), ("output", self.outputs, other.outputs)):
             if len(ours) != len(theirs):
                 raise ContractDiffers(f"{len(theirs)} {side}s where earlier versions have {len(ours)}")
@@ -93,3 +108,18 @@ class Contract(Frozen):
                         f" have {old.dtype} {list(old.shape)}",
                         hint="release it as another model, or bring the model back to the old shape",
                     )
+
+    def _check_task(self, other: Contract) -> None:
+        if not self.task or not other.task:
+            return
+        if (self.task.name, self.task.form) != (other.task.name, other.task.form):
+            raise ContractDiffers(
+                f"its task is {other.task.title} where earlier versions have {self.task.title}",
+                hint=f"if it is the same, give --task {self.task.title.replace(' ', ':')}",
+            )
+        ours, theirs = [each.role for each in self.outputs], [each.role for each in other.outputs]
+        if any(ours) and any(theirs) and ours != theirs:
+            raise ContractDiffers(
+                f"its outputs are {', '.join(theirs)} where earlier versions have {', '.join(ours)}",
+                hint="bring the outputs back to the old order",
+            )

@@ -7,12 +7,13 @@ batch dimension. Methods are pure and raise nothing for any finite outputs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Outputs = Sequence[Array]
+NO_GROUP: Final = -1  # of an answer that names no class: nothing found, nothing present
 
 
 class Task(Protocol):
@@ -33,7 +34,7 @@ class Task(Protocol):
         """The class that feedback counts and its confidence (0-1), if any."""
 
     def groups(self, outputs: Outputs) -> tuple[int, ...]:
-        """The classes that a trial must see one by one; (0,) without any."""
+        """The classes that a trial must see one by one; NO_GROUP for none."""
 
     def truth(self, given: Any, labels: Sequence[str]) -> Any:
         """A label as given by an application, checked. Raises BadInput."""
@@ -46,3 +47,9 @@ class Task(Protocol):
 
     def figure(self, answers: Sequence[Outputs], truths: Sequence[Any]) -> float:
         """`measure` over a whole test set, 0 to 1."""
+
+
+def mean_fit(task: Task, answers: Sequence[Outputs], truths: Sequence[Any]) -> float:
+    """The mean of `fit` over a test set; 0 for an empty one."""
+    fits = [task.fit(each, truth) for each, truth in zip(answers, truths, strict=True)]
+    return sum(fits) / len(fits) if fits else 0.0

@@ -1,0 +1,87 @@
+"""A vector that is near others of the same kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from protocol.errors import BadInput
+from protocol.messages.contract import Contract
+from protocol.tasks.outputs import Others, role_index, spread_of
+from protocol.tasks.task import NO_GROUP, Array, Outputs
+from protocol.tasks.truths import real_values
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingAnswer:
+    vector: Array
+
+
+class Embedding:
+    """Recall at 1: the share whose nearest other vector, by cosine, is of its kind.
+
+    Two answers are alike by their Euclidean distance over that of two answers to
+    different inputs, so that a model which always says the same is alike to nothing.
+    Source: Jegou, Douze and Schmid, "Product quantization for nearest neighbor search",
+    IEEE TPAMI 33 (2011).
+    """
+
+    name = "embedding"
+    measure = "recall at 1"
+
+    def __init__(self, contract: Contract) -> None:
+        self._at = role_index(contract, "vector")
+        self._spread = spread_of(contract.outputs[self._at])
+        self._size = int(np.prod(contract.outputs[self._at].shape[1:]))
+        self._others = Others(contract.outputs, frozenset({self._at}))
+
+    def answer(self, outputs: Outputs) -> EmbeddingAnswer:
+        return EmbeddingAnswer(outputs[self._at].ravel())
+
+    def top(self, outputs: Outputs) -> tuple[int | None, float | None]:
+        return None, None
+
+    def groups(self, outputs: Outputs) -> tuple[int, ...]:
+        return (NO_GROUP,)
+
+    def truth(self, given: Any, labels: Sequence[str]) -> Array:
+        """The vector that would have been right, as of a larger model."""
+        values = real_values(given).ravel()
+        if self._size > 0 and values.size != self._size:
+            raise BadInput(f"the truth of an embedding is a vector of {self._size} values, not {values.size}")
+        return values
+
+    def fit(self, outputs: Outputs, truth: Array) -> float:
+        given = outputs[self._at]
+        return self._close(truth.reshape(given.shape) if truth.size == given.size else truth, given)
+
+    def alike(self, ours: Outputs, theirs: Outputs) -> float:
+        return min(self._close(ours[self._at], theirs[self._at]), self._others.alike(ours, theirs))
+
+    def figure(self, answers: Sequence[Outputs], truths: Sequence[Any]) -> float:
+        """`truths`: the kinds, of which each has to occur twice to count."""
+        vectors = np.asarray([each[self._at].ravel() for each in answers], np.float64)
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        kinds = np.asarray(truths)
+        likeness = vectors @ vectors.T
+        np.fill_diagonal(likeness, -np.inf)
+        counted = np.asarray([(kinds == kind).sum() > 1 for kind in kinds])
+        if not counted.any():
+            return 0.0
+        return float((kinds[likeness.argmax(axis=1)] == kinds)[counted].mean())
+
+    def _close(self, ours: Array, theirs: Array) -> float:
+        if ours.shape != theirs.shape:
+            return 0.0
+        apart = float(np.linalg.norm((np.asarray(ours, np.float64) - theirs).ravel()))
+        return max(0.0, 1.0 - apart / self._usually_apart(ours))
+
+    def _usually_apart(self, ours: Array) -> float:
+        """The distance of answers to different inputs: two deviations in each value."""
+        if self._spread is None:
+            return float(np.linalg.norm(ours.ravel())) or 1.0
+        each = np.broadcast_to(self._spread, ours.shape)
+        return float(np.sqrt(2.0 * np.sum(each * each)))
