@@ -88,7 +88,7 @@ class InterpreterPool:
     def _open(self) -> OpenModel:
         model = open_model(self.file.path, self._threads, self._delegates)
         try:
-            self.file.contract.check_successor(model.contract)
+            self.file.contract.check_file(model.contract)
         except ContractDiffers as differs:
             raise BadModel(f"{self.file.version} is not what its manifest says: {differs.message}") from None
         model.warm_up()

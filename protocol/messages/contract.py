@@ -21,7 +21,8 @@ class Tensor(Frozen):
     """An input or output in the model's own type.
 
     `shape`: the file's, with 1 for a free batch, and -1 for any other free size, within
-    `size_min` and `size_max` for inputs; see `Contract` for its first dimension.
+    `size_min` and `size_max` for inputs; see `Contract` for its first dimension. A size
+    that is free in the file and given here is what the file is resized to.
     `name`: the file's, or the signature's. Range: of the training set, real numbers.
     `dtype` float32 of a quantized tensor without `scale`: devices convert, as they did
     before contracts told a model's own types.
@@ -70,7 +71,8 @@ class Contract(Frozen):
     row. Any other tensor is a row as a whole, as are free numbers of boxes.
 
     Order: the file's; with `signature` by the signature's names, sorted. `stateful`:
-    every row of a golden set, and every stream, begins at the file's initial state.
+    every sequence of a golden set, and every stream, begins at the initial state that
+    a file has when it is opened, and at no other time for certain.
     """
 
     inputs: tuple[Tensor, ...] = Field(min_length=1, max_length=16)
@@ -94,20 +96,24 @@ class Contract(Frozen):
     def check_successor(self, other: Contract) -> None:
         """Raise ContractDiffers if `other` breaks an application of this contract.
 
-        Shapes, types and task count, and the roles of outputs where both declare them;
-        names do not, as converters rename tensors.
+        Shapes, types and task count, and the roles of outputs where both declare them.
+        Names count only as an order: converters rename tensors, but the same names in
+        another order are inputs or outputs that were swapped.
         """
         self._check_task(other)
-        for side, ours, theirs in (("input", self.inputs, other.inputs), ("output", self.outputs, other.outputs)):
-            if len(ours) != len(theirs):
-                raise ContractDiffers(f"{len(theirs)} {side}s where earlier versions have {len(ours)}")
+        for side, ours, theirs in self._sides(other):
+            _check_names(side, ours, theirs)
             for index, (old, new) in enumerate(zip(ours, theirs, strict=True)):
-                if (old.shape, old.dtype) != (new.shape, new.dtype):
+                if (old.shape, old.dtype) != (new.shape, new.dtype) or not _covers(new, old):
                     raise ContractDiffers(
-                        f"{side} {index} is {new.dtype} {list(new.shape)} where earlier versions"
-                        f" have {old.dtype} {list(old.shape)}",
+                        f"{side} {index} is {described(new)} where earlier versions have {described(old)}",
                         hint="release it as another model, or bring the model back to the old shape",
                     )
+        if self.stateful != other.stateful:
+            raise ContractDiffers(
+                f"it {_keeps(other)} state between inputs where earlier versions {'do' if self.stateful else 'do not'}",
+                hint="release it as another model: an application calls the two in different ways",
+            )
 
     def _check_task(self, other: Contract) -> None:
         if not self.task or not other.task:
@@ -123,3 +129,77 @@ class Contract(Frozen):
                 f"its outputs are {', '.join(theirs)} where earlier versions have {', '.join(ours)}",
                 hint="bring the outputs back to the old order",
             )
+
+    def check_file(self, file: Contract) -> None:
+        """Raise ContractDiffers if a file with these tensors cannot serve this.
+
+        A size that is free in the file fits any; float32 fits a quantized tensor, whose
+        numbers the device converts.
+        """
+        for side, ours, theirs in self._sides(file):
+            for index, (declared, found) in enumerate(zip(ours, theirs, strict=True)):
+                if not _serves(declared, found):
+                    raise ContractDiffers(
+                        f"{side} {index} of the file is {described(found)}, its contract says {described(declared)}"
+                    )
+
+    def renamed(self, other: Contract) -> tuple[str, ...]:
+        """What `other` names or quantizes differently, each as a sentence."""
+        found = []
+        for side, ours, theirs in self._sides(other):
+            for index, (old, new) in enumerate(zip(ours, theirs, strict=True)):
+                if bare_name(old.name) != bare_name(new.name):
+                    found.append(f"{side} {index} is named {new.name!r}, before {old.name!r}")
+                if (old.scale, old.zero_point) != (new.scale, new.zero_point):
+                    before, now = (f"{each.scale:.6g} * (stored - {each.zero_point})" for each in (old, new))
+                    found.append(f"{side} {index} holds {now}, before {before}")
+        return tuple(found)
+
+    def _sides(self, other: Contract) -> tuple[tuple[str, tuple[Tensor, ...], tuple[Tensor, ...]], ...]:
+        sides = (("input", self.inputs, other.inputs), ("output", self.outputs, other.outputs))
+        for side, ours, theirs in sides:
+            if len(ours) != len(theirs):
+                raise ContractDiffers(f"{len(theirs)} {side}s where earlier versions have {len(ours)}")
+        return sides
+
+
+def described(tensor: Tensor) -> str:
+    """Type and shape with the bounds of free sizes: float32 [1, 32-512, 3]."""
+    lows, highs = tensor.size_min, tensor.size_max
+    bounded = len(lows) == len(highs) == len(tensor.shape)
+    sizes = [
+        str(size) if size != FREE else f"{lows[axis]}-{highs[axis]}" if bounded else "any"
+        for axis, size in enumerate(tensor.shape)
+    ]
+    return f"{tensor.dtype} [{', '.join(sizes)}]"
+
+
+def bare_name(name: str) -> str:
+    """Without what TensorFlow puts around the name of a signature's tensor."""
+    return name.removeprefix("serving_default_").removesuffix(":0")
+
+
+def _check_names(side: str, ours: tuple[Tensor, ...], theirs: tuple[Tensor, ...]) -> None:
+    before, now = [bare_name(each.name) for each in ours], [bare_name(each.name) for each in theirs]
+    if before != now and sorted(before) == sorted(now):
+        raise ContractDiffers(
+            f"its {side}s are {', '.join(now)} where earlier versions have {', '.join(before)}: they were swapped",
+            hint=f"convert it with its {side}s in the old order",
+        )
+
+
+def _covers(new: Tensor, old: Tensor) -> bool:
+    """True if every size that `old` allows is allowed by `new`."""
+    lower = all(a <= b for a, b in zip(new.size_min, old.size_min, strict=False))
+    return lower and all(a >= b for a, b in zip(new.size_max, old.size_max, strict=False))
+
+
+def _serves(declared: Tensor, found: Tensor) -> bool:
+    converted = declared.dtype == "float32" and bool(found.scale)
+    if (declared.dtype != found.dtype and not converted) or len(declared.shape) != len(found.shape):
+        return False
+    return all(theirs in {ours, FREE} for ours, theirs in zip(declared.shape, found.shape, strict=True))
+
+
+def _keeps(contract: Contract) -> str:
+    return "keeps" if contract.stateful else "keeps no"

@@ -42,7 +42,7 @@ def _try(job: TrialJob) -> TrialReport:
     _limit_memory(job.memory_max_bytes)
     _begin("opening the file")
     model = open_model(Path(job.model), delegates=job.delegates)
-    contract.check_successor(model.contract)
+    contract.check_file(model.contract)
     _begin("running the golden set")
     return _compare(model, golden, job.tolerance)
 
