@@ -239,7 +239,7 @@ def _store_variant(registry: Registry, built: BuiltVariant) -> Variant:
 
 
 def _encodings(registry: Registry, sha256: str) -> tuple[Encoding, ...]:
-    """Raw, and zstd if that saves enough."""
+    """Raw, which every device reads, and zstd if that saves enough."""
     plain = registry.blobs.path(sha256)
     with TemporaryDirectory(prefix="edgeferry-") as folder:
         packed = Path(folder) / sha256

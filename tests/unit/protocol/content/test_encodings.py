@@ -12,7 +12,7 @@ import pytest
 import zstandard
 
 from protocol.content.chunks import name
-from protocol.content.encodings import RAW, ZSTD, decode, encode_zstd, known_here
+from protocol.content.encodings import LARGE_BYTES, RAW, ZSTD, decode, encode_zstd, known_here
 from protocol.errors import BlobDamaged
 from protocol.messages.manifest import cheapest
 from tests.builders import a_hash, an_encoding
@@ -44,6 +44,24 @@ def test_an_encoding_that_saves_too_little_is_not_made(tmp_path: Path) -> None:
     (tmp_path / "plain").write_bytes(os.urandom(100_000))
     assert not encode_zstd(tmp_path / "plain", tmp_path / "packed")
     assert not (tmp_path / "packed").exists()
+
+
+def test_a_large_file_is_not_sent_twice_for_a_tenth_and_a_small_one_is(tmp_path: Path) -> None:
+    for size_bytes, made in ((LARGE_BYTES + 1, False), (100_000, True)):
+        (tmp_path / "plain").write_bytes(os.urandom(size_bytes - size_bytes // 10) + bytes(size_bytes // 10))
+        assert encode_zstd(tmp_path / "plain", tmp_path / "packed") is made
+
+
+def test_a_large_file_that_halves_gives_the_same_bytes_on_one_processor_and_on_all(tmp_path: Path) -> None:
+    content = b"".join(os.urandom(1_000) + bytes(1_000) for _ in range(LARGE_BYTES // 1_500))
+    on_all = packed_by_us(tmp_path, content)
+    processors = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(processors)})
+    try:
+        assert packed_by_us(tmp_path, content) == on_all
+    finally:
+        os.sched_setaffinity(0, processors)
+    assert unpacked(ZSTD, on_all, of=content) == content
 
 
 @pytest.mark.parametrize("kind", [RAW, ZSTD])
