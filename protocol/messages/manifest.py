@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from protocol.messages.base import Figure, Frozen, Line, Name, Sha256, Text, Utc, Version
 from protocol.messages.contract import Contract
+from protocol.messages.preprocessing import DeclaredPreprocessing
 
 CHUNK_BYTES: Final = 61_440  # 60 KiB: with its topic under every broker's 64 KB
 BLOB_MAX_BYTES: Final = 2_000_000_000
@@ -100,6 +101,9 @@ class Manifest(Line):
     golden: Golden
     variants: tuple[Variant, ...] = Field(min_length=1, max_length=32)
     input_statistics: InputStatistics | None = None
+    preprocessing: DeclaredPreprocessing | None = Field(
+        default=None, description="from what an application gives to the contract's inputs; none: they are the same"
+    )
     forced: Text = Field(default="", description="the gate that was overridden for this release, with its numbers")
 
     @model_validator(mode="after")

@@ -11,9 +11,11 @@ from device_client.core.goal import Goal
 from device_client.core.policy import Policy
 from device_client.core.state import Finding, Installed
 from protocol.messages.manifest import Encoding, Manifest, Variant, cheapest
+from protocol.messages.preprocessing import FEATURE, NewerPreprocessing, unknown_part
 from protocol.sizes import size_text
 
 RUNTIME: Final = "tflite"  # `requires.runtime`; stands for both names of the runtime
+FEATURES: Final = (RUNTIME, FEATURE)  # what `requires.runtime` may hold, joined by "+"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,10 @@ def choose(
     golden = cheapest(manifest.golden.encodings, policy.known_encodings, bases)
     if golden is None:
         return f"version {manifest.version}: this client knows none of the encodings of the golden set"
+    if isinstance(manifest.preprocessing, NewerPreprocessing):
+        return (
+            f"version {manifest.version} needs {unknown_part(manifest.preprocessing)}, which this client does not know"
+        )
     problems: list[str] = []
     fitting: list[tuple[Variant, Encoding]] = []
     for variant in manifest.variants:
@@ -96,8 +102,10 @@ def _problem(variant: Variant, policy: Policy, readings: Readings) -> str:
         budget_bytes = free_bytes // 2
     if policy.variant and variant.name != policy.variant:
         return f"{variant.name} is not {policy.variant}, the only one that the settings allow"
-    if requires.runtime != RUNTIME:
-        return f"{variant.name} needs the runtime {requires.runtime}, this client has {RUNTIME}"
+    if not set(requires.runtime.split("+")).issubset(FEATURES):
+        return (
+            f"{variant.name} needs the runtime {requires.runtime}, this client has {'+'.join(sorted(FEATURES)[::-1])}"
+        )
     if budget_bytes is not None and requires.memory_bytes > budget_bytes:
         need, budget = size_text(requires.memory_bytes), size_text(budget_bytes)
         return f"{variant.name} needs {need} of memory, {budget} may be used"

@@ -10,6 +10,7 @@ from device_client.core.policy import Policy
 from device_client.core.state import Phase
 from device_client.core.variants.selection import VariantSelection, choose
 from protocol.messages.manifest import Manifest, Requirements, Variant
+from protocol.messages.preprocessing import InputPreprocessing, PictureInput, Preprocessing
 from tests.builders import a_golden, a_hash, a_manifest, a_plan, a_policy, a_variant, an_encoding, fit_readings
 from tests.life import Life
 
@@ -150,3 +151,15 @@ def test_a_variant_in_unknown_encodings_only_does_not_fit() -> None:
 def test_a_golden_set_in_unknown_encodings_is_said_of_the_version() -> None:
     golden = a_golden().model_copy(update={"encodings": (an_encoding("g", kind="quantum"),)})
     assert "none of the encodings of the golden set" in refusal(a_manifest("2.0.0", golden=golden))
+
+
+def test_a_preprocessing_that_this_client_knows_is_no_obstacle() -> None:
+    prepared = a_variant("float32", requires=Requirements(runtime="tflite+preprocessing"))
+    declared = Preprocessing(inputs=(InputPreprocessing(raw=PictureInput()),))
+    assert chosen(a_manifest(variants=[prepared], preprocessing=declared)).variant is prepared
+
+
+def test_a_newer_preprocessing_is_refused_by_its_step_before_anything_is_fetched() -> None:
+    newer = {"inputs": [{"raw": {"kind": "picture"}, "steps": [{"step": "rotate", "degrees": 90}]}]}
+    manifest = Manifest.from_line(a_manifest("2.0.0", preprocessing=newer).to_line())
+    assert "2.0.0 needs the preprocessing step rotate" in refusal(manifest)

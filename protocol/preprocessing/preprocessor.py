@@ -1,0 +1,82 @@
+"""From what an application gives to what a model takes.
+
+preprocessor = Preprocessor(manifest.preprocessing, manifest.contract)
+raw, batched = preprocessor.arrange(picture)
+inputs = preprocessor.apply(raw)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.errors import BadInput
+from protocol.messages.contract import Contract, Tensor
+from protocol.messages.preprocessing import ArrayInput, AudioInput, InputPreprocessing, Preprocessing, Raw
+from protocol.preprocessing import numbers
+from protocol.preprocessing.pipeline import Operation, compiled, first_form, fitted
+from protocol.preprocessing.raw_input import arrange_raw, split
+
+Array = NDArray[Any]
+
+
+class Preprocessor:
+    """The preprocessing of one version. Thread-safe; the same bits everywhere."""
+
+    def __init__(self, preprocessing: Preprocessing, contract: Contract) -> None:
+        """Raises BadInput if the steps do not lead to the contract's inputs."""
+        tensors = contract.inputs
+        if len(preprocessing.inputs) != len(tensors):
+            raise BadInput(
+                f"the preprocessing is for {len(preprocessing.inputs)} inputs, the model takes {len(tensors)}",
+                hint="give one entry for each input of the model, in its order",
+            )
+        self._names = [tensor.name for tensor in tensors]
+        self.raws = [_raw(each, tensor) for each, tensor in zip(preprocessing.inputs, tensors, strict=True)]
+        self._operations = [
+            _operations(each, raw, tensor)
+            for each, raw, tensor in zip(preprocessing.inputs, self.raws, tensors, strict=True)
+        ]
+
+    def arrange(self, x: Any) -> tuple[list[Array], bool]:
+        """Raw inputs as arrays (n, …), and whether `x` is a batch. Raises BadInput."""
+        arranged = [arrange_raw(each, raw) for each, raw in zip(split(x, self._names), self.raws, strict=True)]
+        if len({(batched, len(array)) for array, batched in arranged}) > 1:
+            raise BadInput(f"the inputs are batches of unlike length: {[len(array) for array, _ in arranged]}")
+        return [array for array, _ in arranged], arranged[0][1]
+
+    def apply(self, raw: list[Array]) -> list[Array]:
+        """Arrays (n, …) as the model takes them, of what `arrange` gave."""
+        return [_applied(each, operations) for each, operations in zip(raw, self._operations, strict=True)]
+
+
+def _raw(declared: InputPreprocessing, tensor: Tensor) -> Raw:
+    return declared.raw or ArrayInput(dtype=tensor.dtype, shape=tensor.shape[1:])  # type: ignore[arg-type] # pydantic checks it
+
+
+def _operations(declared: InputPreprocessing, raw: Raw, tensor: Tensor) -> list[Operation]:
+    form, operations = first_form(raw), list[Operation]()
+    if isinstance(raw, AudioInput):
+        operations.append(numbers.as_samples)
+    for step in declared.steps:
+        operation, form = compiled(step, form)
+        operations.append(operation)
+    if form.dtype != tensor.dtype:
+        raise BadInput(
+            f"the preprocessing of {tensor.name} ends with {form.dtype}, the model takes {tensor.dtype}",
+            hint=f'end it with a step cast to "{tensor.dtype}"',
+        )
+    return [*operations, fitted(form, tensor.shape[1:])]
+
+
+def _applied(batch: Array, operations: list[Operation]) -> Array:
+    made = [_through(each, operations) for each in batch]
+    return made[0][np.newaxis] if len(made) == 1 else np.stack(made)
+
+
+def _through(value: Array, operations: list[Operation]) -> Array:
+    for operation in operations:
+        value = operation(value)
+    return value
