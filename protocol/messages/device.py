@@ -53,6 +53,7 @@ class Status(Line):
 class Evidence(Frozen):
     """The figures behind an outcome; those that were not measured are absent.
 
+    `…_agreement`, `…_accuracy`: shares, or means where an answer can be right in part.
     `…_decided_by`: the question that decided; `deadline` is "not enough evidence".
     `…_e_equal`, `…_e_worse`: evidence against the new model being as good as the old
     one, and against it being worse than allowed; 1 is none. `…_only_right`: labelled
@@ -79,6 +80,9 @@ class Evidence(Frozen):
     live_only_right: int | None = None
     confidence_drop: Figure | None = None
     live_drifting: bool | None = None
+    answers_compared: int | None = Field(default=None, description="classes of the live model, judged one by one")
+    answers_unseen: int | None = Field(default=None, description="of these, those given before, but not in the trial")
+    sealed_inputs: int | None = Field(default=None, description="earlier inputs that the candidate answered too")
     shadow_decided_by: Name | None = None
     shadow_e_equal: Figure | None = None
     shadow_e_worse: Figure | None = None

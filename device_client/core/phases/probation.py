@@ -64,6 +64,7 @@ def probation_counted(policy: Policy, state: State, probation: Probation, event:
         beside=device.previous is not None,
         by_labels=device.evidence.shadow_decided_by == "accuracy",
         lost=bool(device.evidence.live_drifting),
+        shown=device.evidence.shadow_decided_by in ("accuracy", "agreement"),
     )
     if verdict is None:
         return state, ()

@@ -5,7 +5,9 @@ allow one; `hypotheses` says how strongly they speak. Labels, where there are an
 decide: a candidate that is right more often may disagree. Without labels, agreement and
 confidence decide, which can only show that the candidate is alike, not that it is
 better; when the live model's inputs have drifted, disagreement with it does not reject
-the candidate. At the deadline without a verdict, the settings say what follows.
+the candidate. Likeness says nothing where the live model always answers the same, nor
+of a class that it gave no input: then there is not enough evidence. At the deadline
+without a verdict, the settings say what follows.
 """
 
 from __future__ import annotations
@@ -61,12 +63,14 @@ def judge_probation(
     beside: bool = True,
     by_labels: bool = False,
     lost: bool = False,
+    shown: bool = False,
 ) -> TrialVerdict | None:
     """Whether the new live model may stay; None while probation lasts.
 
     `beside`: a previous model shadows it. `by_labels`: accuracy decided before the
     swap: disagreement, which may be why it is better, does not roll back. `lost`: nor
     where the previous model does not know these inputs; agreement still counts.
+    `shown`: before the swap it gave every answer, and need not again.
     """
     if tally.live_errors > limits.errors_max:
         reason = f"{tally.live_errors} of {tally.live_inferences} inferences failed on probation"
@@ -76,9 +80,9 @@ def judge_probation(
     models, late = tally.of_new_live(), elapsed_s >= limits.probation_deadline_s
     waits_for_labels = by_labels or elapsed_s < limits.labels_wait_s
     likeness = _likeness(models, limits, may_be_agreement=not waits_for_labels)
-    verdict = _weigh(models, limits, likeness, lost=lost)
+    verdict = _weigh(models, limits, likeness, lost=lost, shown=shown)
     if verdict is None and late and likeness != "agreement" and not by_labels:
-        verdict = _weigh(models, limits, "agreement", lost=lost)
+        verdict = _weigh(models, limits, "agreement", lost=lost, shown=shown)
     if verdict is not None and not verdict.allowed:
         return verdict
     if elapsed_s < limits.probation_min_s and not late:
@@ -102,14 +106,17 @@ def _likeness(models: Comparison, limits: TrialLimits, *, may_be_agreement: bool
     return "agreement" if may_be_agreement else None
 
 
-def _weigh(models: Comparison, limits: TrialLimits, likeness: Subject | None, *, lost: bool) -> TrialVerdict | None:
+def _weigh(
+    models: Comparison, limits: TrialLimits, likeness: Subject | None, *, lost: bool, shown: bool = False
+) -> TrialVerdict | None:
     """One bad result rejects; good ones in all tests, with likeness, adopt."""
     results = _compare(models, limits, likeness)
-    harmless = {"agreement", "confidence"} if lost else set()
+    harmless = {"agreement", "each_answer", "confidence"} if lost and likeness != "accuracy" else set()
     refusing = next((each for each in results if each.refuses and each.subject not in harmless), None)
     if refusing is not None:
         return _drawn(False, refusing)
-    if likeness is None or not all(each.accepts for each in results):
+    needless = {"each_answer", "variety"} if shown else set()
+    if likeness is None or not all(each.accepts for each in results if each.subject not in needless):
         return None
     return _drawn(True, results[0])
 
@@ -118,8 +125,12 @@ def _compare(models: Comparison, limits: TrialLimits, likeness: Subject | None) 
     results = []
     if likeness == "accuracy":
         results.append(hypotheses.compare_accuracy(models, limits))
+        results += hypotheses.compare_accuracy_of_each_answer(models, limits)
     if likeness == "agreement":
         results.append(hypotheses.compare_answers(models, limits))
+        results += hypotheses.compare_each_answer(models, limits)
+        if models.tally.contrasts:
+            results.append(hypotheses.compare_variety(models, limits))
         if any(models.tally.confidence_drops):
             results.append(hypotheses.compare_confidence(models, limits))
     return [*results, hypotheses.compare_latency(models, limits)]
@@ -143,6 +154,7 @@ def _undecided(
     so_far = f"not enough evidence in {elapsed_s:.0f} s"
     if not models.answered:
         return TrialVerdict(allowed, f"{so_far}, no input that both answered; the settings say to {choice}", "deadline")
-    result = _compare(models, limits, likeness or "agreement")[0]
+    results = _compare(models, limits, likeness or "agreement")
+    result = next((each for each in results if not each.accepts), results[0])
     reason = f"{so_far}, {result.figures}; the settings say to {choice}"
     return TrialVerdict(allowed, reason, "deadline", result.e_equal, result.e_worse)
