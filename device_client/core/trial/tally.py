@@ -18,7 +18,7 @@ DROP_BINS: Final = 21  # of a difference of confidences, -1 to 1, in tenths
 class AnswerCount:
     """The inputs that a model answered with one class; `name`: for people.
 
-    `alike`: how alike the other model's answer was, 0 where it lacks the class. `drops`:
+    `alike`: how alike the other answer was, 0 where it lacks the class. `drops`:
     of labelled ones, how much better the live model's answer fits than the shadow's.
     """
 
