@@ -17,6 +17,7 @@ NAMES = (
     "digits-float32",  # 784 -> 32 -> 10, softmax
     "level-float32",  # 4 -> 8 -> 1, no classes
     "pair-float32",  # two inputs (4 and 2), two outputs (3 and 1)
+    "sparse",  # a 1 x 1 convolution, 9 of 10 weights zero, stored sparsely without block maps
     "big",  # 784 -> 500 -> 10: 1.6 MB that do not compress, so that an upload takes many chunks
 )
 
@@ -43,7 +44,7 @@ def _write(folder: Path) -> None:
         layers += [keras.layers.Dense(size, "relu") for size in sizes[1:-1]]
         return keras.Sequential([*layers, keras.layers.Dense(sizes[-1], last)])
 
-    def write(name: str, network: object, samples: Any = None, edges: object = None) -> None:
+    def write(name: str, network: object, samples: Any = None, edges: object = None, *, sparse: bool = False) -> None:
         converter = lite.TFLiteConverter.from_keras_model(network)
         if samples is not None:
             converter.optimizations = [lite.Optimize.DEFAULT]
@@ -51,6 +52,8 @@ def _write(folder: Path) -> None:
             converter.target_spec.supported_ops = [lite.OpsSet.TFLITE_BUILTINS_INT8]
         if edges is not None:
             converter.inference_input_type = converter.inference_output_type = edges
+        if sparse:
+            converter.optimizations = [lite.Optimize.EXPERIMENTAL_SPARSITY]
         (folder / f"{name}.tflite").write_bytes(converter.convert())
 
     flowers = dense((4, 8, 3), "softmax", seed=1)
@@ -67,6 +70,24 @@ def _write(folder: Path) -> None:
     pair = keras.Model([one, two], [keras.layers.Dense(3, "softmax")(joined), keras.layers.Dense(1)(joined)])
     write("pair-float32", pair)
     write("big", dense((784, 500, 10), "softmax", seed=5))
+    write("sparse", keras.Sequential([keras.layers.Input((8, 8, 32), 1), _sparse_layer(keras, rng)]), sparse=True)
+    _leave_out_block_maps(folder / "sparse.tflite")
+
+
+def _sparse_layer(keras: Any, rng: Any) -> Any:
+    kernel = rng.normal(size=(1, 1, 32, 64)) * (rng.random((1, 1, 32, 64)) > 0.9)
+    return keras.layers.Conv2D(64, 1, use_bias=False, kernel_initializer=lambda *_, **__: kernel.astype("float32"))
+
+
+def _leave_out_block_maps(path: Path) -> None:
+    """As MediaPipe's converter does; TensorFlow's writes empty ones."""
+    from tensorflow.lite.tools import flatbuffer_utils  # only in this process
+
+    model = flatbuffer_utils.read_model(str(path))
+    for tensor in model.subgraphs[0].tensors:
+        if tensor.sparsity is not None:
+            tensor.sparsity.blockMap = None
+    flatbuffer_utils.write_model(model, str(path))
 
 
 if __name__ == "__main__":

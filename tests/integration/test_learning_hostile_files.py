@@ -13,6 +13,7 @@ import pytest
 from protocol.errors import BadModel
 from publisher.learning.artifacts.build import build_from_tflite
 from publisher.learning.measurement.inspection import Inspection, inspect
+from publisher.learning.measurement.sandbox import run
 from publisher.learning.quiet_tensorflow import silence_tensorflow
 from publisher.learning.tensorflow_import import load_tensorflow, load_tf_keras
 from tests.integration import models
@@ -96,6 +97,13 @@ def test_a_model_that_kills_its_runtime_is_told_with_the_signal() -> None:
     deadly = b"\xf0\xff\xff\x7fTFL3" + bytes(500)  # its root lies two gigabytes behind its end
     with pytest.raises(BadModel, match="deadly cannot be run: it ends the runtime with SIG"):
         inspect(deadly, name="deadly")
+
+
+def test_sparse_weights_are_read_and_their_zeros_counted(tiny_models: Path) -> None:
+    sparse = (tiny_models / "sparse.tflite").read_bytes()
+    assert inspect(sparse, name="sparse.tflite").contract.outputs[0].shape == (1, 8, 8, 64)
+    ran = run(sparse, [np.zeros((1, 8, 8, 32), np.float32)], "sparse.tflite")
+    assert ran.sparsity == pytest.approx(0.9, abs=0.03)
 
 
 def test_a_model_of_integers_outside_is_refused_with_the_way_out(tiny_models: Path) -> None:

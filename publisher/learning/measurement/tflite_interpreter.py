@@ -71,8 +71,8 @@ class Interpreter:
         zeros = count = 0
         for tensor in self._weights():
             values = self._inner.get_tensor(tensor["index"])
-            zeros += int((values == tensor["zero"]).sum())
-            count += values.size
+            zeros += tensor["values"] - values.size + int((values == tensor["zero"]).sum())
+            count += tensor["values"]
         return zeros / count if count else 0.0
 
     def _weights(self) -> list[dict[str, Any]]:
@@ -127,35 +127,34 @@ def _described(tensor: dict[str, Any]) -> dict[str, Any]:
 
 def _graph(inner: Any) -> list[dict[str, Any]]:
     """Operations with inputs and outputs, by a private API that both runtimes have."""
-    tensors = {
-        tensor["index"]: {
-            "index": tensor["index"],
-            "dtype": np.dtype(tensor["dtype"]).name,
-            "dimensions": len(tensor["shape"]),
-            "scale": _scale(tensor),
-            "zero": _zero(tensor),
-        }
-        for tensor in inner.get_tensor_details()
-    }
+    ops = inner._get_ops_details()
+    tensors = {index: _held(inner, index) for op in ops for index in (*op["inputs"], *op["outputs"]) if index >= 0}
     return [
         {
             "name": op["op_name"],
             "inputs": [tensors[index] for index in op["inputs"] if index in tensors],
             "outputs": [tensors[index] for index in op["outputs"] if index in tensors],
         }
-        for op in inner._get_ops_details()
+        for op in ops
     ]
 
 
-def _scale(tensor: dict[str, Any]) -> float:
-    scales = tensor["quantization_parameters"]["scales"]
-    return float(scales[0]) if len(scales) == 1 else 0.0
+def _held(inner: Any, index: int) -> dict[str, Any]:
+    """What `get_tensor_details` tells of a tensor, except how sparse weights are kept.
 
-
-def _zero(tensor: dict[str, Any]) -> int:
-    """The stored number that means zero; the same for all channels of weights."""
-    zeros = tensor["quantization_parameters"]["zero_points"]
-    return int(zeros[0]) if len(zeros) else 0
+    Asked for that of weights without a block map, as in MediaPipe's detectors, the
+    runtime reads through a null pointer.
+    """
+    wrapper, at = inner._interpreter, (int(index), 0)
+    scales, zeros, _ = wrapper.TensorQuantizationParameters(*at)
+    return {
+        "index": int(index),
+        "dtype": np.dtype(wrapper.TensorType(*at)).name,
+        "dimensions": len(wrapper.TensorSize(*at)),
+        "values": int(np.prod(wrapper.TensorSize(*at))),  # a sparse constant stores fewer
+        "scale": float(scales[0]) if len(scales) == 1 else 0.0,
+        "zero": int(zeros[0]) if len(zeros) else 0,  # means zero; the same for all channels of weights
+    }
 
 
 def _slack(graph: list[dict[str, Any]], output: int) -> float:
