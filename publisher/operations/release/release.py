@@ -1,7 +1,10 @@
 """Releases a version: build, check contract and gates, store, sign, upload, announce.
 
-A release that is stopped is undone by the next command until its plan is stored, and
-completed after that (see `announce.crash_recovery`).
+The registry is locked to check the request, not while the version is built, and again
+from the second check on. Of two releases of the same version, the later one is refused
+then; of two versions of a model, the later one follows the other, and is compared with
+it. A release that is stopped is undone by the next command until its plan is stored,
+and completed after that (see `announce.crash_recovery`).
 """
 
 from __future__ import annotations
@@ -75,23 +78,30 @@ class Released:
 
 def release(context: PublisherContext, request: ReleaseRequest, build: Build) -> Released:
     """Raises VersionOccupied, BrokerRefused, MissingPart, BadModel, GateFailed."""
-    registry = context.registry
     with locked(context):
-        _check_version_is_free(registry, request)
-        check_topic_is_ours(context, request.model)
-        _prepare_keys(registry, request.model)
-        with context.progress.bar("making the variants") as on_progress:
-            built = build(on_progress)
-        _record_training(context, request.model, built)
-        _check_contract(registry, request, built)
-        missed = _check_gates(context, request, built)
-        with releasing(registry, request.model, request.version):
-            context.progress.report(f"storing {request.model} {request.version}")
-            manifest = _store(context, request, built, missed)
-            registry.versions.add(manifest, built.lineage, manifest.created)
-            plan = _next_plan(context, request)
-            staged = stage(context, plan)
-        return Released(manifest, plan, announce(context, staged), built.accuracy, missed)
+        _check_version_is_free(context.registry, request)
+        _check_can_announce(context, request.model)
+        known = context.registry.versions.of_model(request.model)
+    with context.progress.bar("making the variants") as on_progress:
+        built = build(on_progress)
+    _record_training(context, request.model, built)
+    with locked(context):
+        _check_still_free(context, request, known)
+        _check_can_announce(context, request.model)
+        return _commit(context, request, built)
+
+
+def _commit(context: PublisherContext, request: ReleaseRequest, built: BuiltVersion) -> Released:
+    registry = context.registry
+    _check_contract(registry, request, built)
+    missed = _check_gates(context, request, built)
+    with releasing(registry, request.model, request.version):
+        context.progress.report(f"storing {request.model} {request.version}")
+        manifest = _store(context, request, built, missed)
+        registry.versions.add(manifest, built.lineage, manifest.created)
+        plan = _next_plan(context, request)
+        staged = stage(context, plan)
+    return Released(manifest, plan, announce(context, staged), built.accuracy, missed)
 
 
 def check_request(context: PublisherContext, request: ReleaseRequest) -> None:
@@ -130,6 +140,25 @@ def _check_version_is_free(registry: Registry, request: ReleaseRequest) -> None:
             f"{request.model} {request.version} is released already, and a version never changes",
             hint="choose the next number",
         )
+
+
+def _check_still_free(context: PublisherContext, request: ReleaseRequest, known: list[str]) -> None:
+    """Check against what other commands released while this version was built."""
+    model, version = request.model, request.version
+    meanwhile = [each for each in context.registry.versions.of_model(model) if each not in known]
+    if version in meanwhile:
+        raise VersionOccupied(
+            f"another command released {model} {version} while this one was being made, and a version never changes",
+            hint="choose the next number",
+        )
+    if meanwhile:
+        context.progress.report(f"{model} {', '.join(meanwhile)} was released meanwhile, and {version} comes after it")
+
+
+def _check_can_announce(context: PublisherContext, model: str) -> None:
+    """Raises BrokerRefused, MissingPart."""
+    check_topic_is_ours(context, model)
+    _prepare_keys(context.registry, model)
 
 
 def _prepare_keys(registry: Registry, model: str) -> None:
