@@ -21,7 +21,7 @@ from protocol.errors import MissingPart
 from protocol.messages.contract import Contract, Tensor
 from protocol.messages.device import Evidence, Feedback, Outcome, Presence, State, Status, Wants
 from protocol.messages.inference import InferenceResponse, ShortValue
-from protocol.messages.manifest import Encoding, Golden, Manifest, Measured, Tree, Variant
+from protocol.messages.manifest import Encoding, Golden, Manifest, Measured, Tree, Variant, VersionFile
 from protocol.messages.plan import Plan, Rule
 from protocol.trust.authority import Authority
 
@@ -82,6 +82,12 @@ def a_golden(of: str = "golden", *, samples: int = 16, size_bytes: int = 20_000)
     """A golden set."""
     encodings = (an_encoding(of, size_bytes=size_bytes),)
     return Golden(sha256=a_hash(of), size_bytes=size_bytes, samples=samples, encodings=encodings)
+
+
+def a_version_file(name: str = "anchors.npy", *, of: str = "", size_bytes: int = 5_000) -> VersionFile:
+    """A file beside the model; `of` makes the hashes of different versions differ."""
+    encodings = (an_encoding(f"{name} {of}", size_bytes=size_bytes),)
+    return VersionFile(name=name, sha256=a_hash(f"{name} {of}"), size_bytes=size_bytes, encodings=encodings)
 
 
 def a_manifest(

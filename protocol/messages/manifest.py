@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from protocol.messages.base import Figure, Frozen, Line, Name, Sha256, Text, Utc, Version
 from protocol.messages.contract import Contract
@@ -14,7 +14,11 @@ CHUNK_BYTES: Final = 61_440  # 60 KiB: with its topic under every broker's 64 KB
 BLOB_MAX_BYTES: Final = 2_000_000_000
 TREE_MAX_DEPTH: Final = 2  # 1,920 hashes to a chunk: depth 1 reaches 118 MB, depth 2 reaches 226 GB
 GOLDEN_MAX_BYTES: Final = 4_000_000
+FILES_MAX: Final = 32  # of a version: three versions with all of them fit into one bundle
+MODEL_FILE: Final = "model.tflite"  # the name of the model beside the files of its version
+LABELS_FILE: Final = "labels.txt"  # the name of its labels there
 
+FileName = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_][0-9A-Za-z_.+-]{0,79}$")]
 Size = Annotated[int, Field(ge=0, le=BLOB_MAX_BYTES)]
 
 
@@ -73,6 +77,15 @@ class Variant(Frozen):
     encodings: tuple[Encoding, ...] = Field(min_length=1, max_length=16)
 
 
+class VersionFile(Frozen):
+    """A file beside the model, such as thresholds, a tokenizer or a second model."""
+
+    name: FileName
+    sha256: Sha256
+    size_bytes: Size
+    encodings: tuple[Encoding, ...] = Field(min_length=1, max_length=16)
+
+
 class InputStatistics(Frozen):
     """The first input over the training set, to detect drift. See FEEDBACK.md.
 
@@ -96,13 +109,19 @@ class Manifest(Line):
     version: Version
     created: Utc
     notes: Text = ""
-    labels: tuple[str, ...] = Field(default=(), max_length=2000)
+    labels: tuple[str, ...] = Field(default=(), max_length=2000, description="empty where they travel as a file")
     contract: Contract
     golden: Golden
     variants: tuple[Variant, ...] = Field(min_length=1, max_length=32)
     input_statistics: InputStatistics | None = None
     preprocessing: DeclaredPreprocessing | None = Field(
         default=None, description="from what an application gives to the contract's inputs; none: they are the same"
+    )
+    files: tuple[VersionFile, ...] = Field(
+        default=(), max_length=FILES_MAX, description="what belongs to the version beside the model"
+    )
+    labels_file: FileName | None = Field(
+        default=None, description="which of the files has the labels: UTF-8, a name a line; a device reads up to 8 MB"
     )
     forced: Text = Field(default="", description="the gate that was overridden for this release, with its numbers")
 
@@ -113,13 +132,27 @@ class Manifest(Line):
             raise ValueError("two variants have the same name")
         return self
 
+    @model_validator(mode="after")
+    def _files_differ(self) -> Manifest:
+        names = [file.name.lower() for file in self.files]  # as some file systems compare them
+        if len(set(names)) != len(names):
+            raise ValueError("two files have the same name")
+        if MODEL_FILE in names:
+            raise ValueError(f"{MODEL_FILE} is the name of the model itself")
+        if self.labels_file is not None and self.file(self.labels_file) is None:
+            raise ValueError(f"the labels are in {self.labels_file}, which is none of the files")
+        return self
+
     def variant(self, name: str) -> Variant | None:
         return next((variant for variant in self.variants if variant.name == name), None)
 
+    def file(self, name: str) -> VersionFile | None:
+        return next((file for file in self.files if file.name == name), None)
+
     def trees(self) -> tuple[Tree, ...]:
         """The blobs that the broker must have for this version."""
-        golden = tuple(encoding.tree for encoding in self.golden.encodings)
-        return golden + tuple(encoding.tree for variant in self.variants for encoding in variant.encodings)
+        encoded: tuple[Golden | VersionFile | Variant, ...] = (self.golden, *self.files, *self.variants)
+        return tuple(encoding.tree for each in encoded for encoding in each.encodings)
 
 
 def cheapest(encodings: tuple[Encoding, ...], known: frozenset[str], bases: frozenset[str]) -> Encoding | None:

@@ -94,14 +94,21 @@ def show(
             _show_model(ctx, show_model(context, model))
             return
         found = show_version(context, model, version)
-    facts = {**json_output.of_manifest(found.manifest), "audience": list(found.audience), "lineage": found.lineage}
-    ctx.show(facts, lambda: Group(tables.manifest_view(found.manifest, found.audience), Text(lines(found.lineage))))
+    facts = {
+        **json_output.of_manifest(found.manifest, found.labels),
+        "audience": list(found.audience),
+        "lineage": found.lineage,
+    }
+    ctx.show(
+        facts,
+        lambda: Group(tables.manifest_view(found.manifest, found.labels, found.audience), Text(lines(found.lineage))),
+    )
 
 
 def _show_model(ctx: CommandContext, shown: ModelShown) -> None:
     facts = {
         "plan": None if shown.plan is None else json_output.of_plan(shown.plan),
-        "versions": [json_output.of_manifest(manifest) for manifest in shown.versions],
+        "versions": [json_output.of_manifest(*version) for version in zip(shown.versions, shown.labels, strict=True)],
         "trainings": [
             json_output.of_training(record, shown.released_as.get(record.number)) for record in shown.trainings
         ],

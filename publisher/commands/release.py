@@ -16,7 +16,7 @@ from protocol.sizes import size_text
 from publisher.commands.common_options import CommandContext
 from publisher.commands.model_file_options import ModelFileOptions
 from publisher.commands.train import RECIPE, Epochs, FromVersion, Model, NewCalibration, ScrambleLabels, Seed
-from publisher.commands.value_parsers import counted, duration_s, share
+from publisher.commands.value_parsers import counted, duration_s, named_paths, share
 from publisher.core.release.gates import MAX_DROP, Gates
 from publisher.core.rollout.audience import Audience
 from publisher.learning.quiet_tensorflow import show_tensorflow_output
@@ -30,6 +30,7 @@ from publisher.operations.release.release import (
     release,
     selecting,
 )
+from publisher.operations.release.stored_files import FilesRequest
 from publisher.operations.release.train import Training, build_version, continued
 from publisher.views import json_output, tables
 
@@ -51,6 +52,14 @@ class Release:
     labels: Annotated[
         str | None,
         typer.Option(help="the classes of a model file: a file with one name a line, or a,b,c", show_default="unknown"),
+    ] = None
+    file: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=PATH: a file that travels with the model; may be given again", show_default=False),
+    ] = None
+    drop_file: Annotated[
+        list[str] | None,
+        typer.Option(help="a file of the version before that this one lacks; may be given again", show_default=False),
     ] = None
     trust_code: Annotated[
         bool, typer.Option("--trust-code", help="open a Keras file that holds Python code, which can do anything")
@@ -111,6 +120,7 @@ class Release:
             ),
             self.notes,
             self.force,
+            FilesRequest(named_paths(self.file or (), "--file"), tuple(self.drop_file or ()), self.from_version),
         )
 
     def _training(self) -> Training:
@@ -146,7 +156,7 @@ def _variant_names(text: str | None) -> tuple[str, ...]:
 def _show(ctx: CommandContext, released: Released, audience: str) -> None:
     manifest, uploaded = released.manifest, released.uploaded
     facts = {
-        **json_output.of_manifest(manifest),
+        **json_output.of_manifest(manifest, released.labels),
         "accuracy": released.accuracy,
         "audience": audience,
         "plan_sequence": released.plan.sequence,

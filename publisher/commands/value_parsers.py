@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from protocol.errors import BadInput
@@ -24,6 +26,19 @@ def share(value: float | None, flag: str) -> float | None:
     if value is not None and not 0 <= value <= 1:
         raise BadInput(f"{flag} {value:g} is no share", hint="such as 0.9; it is from 0 to 1")
     return value
+
+
+def named_paths(given: Sequence[str], flag: str) -> dict[str, Path]:
+    """Read texts of the form NAME=PATH. Raises BadInput."""
+    named: dict[str, Path] = {}
+    for text in given:
+        name, equals, path = text.partition("=")
+        if not (name and equals and path):
+            raise BadInput(f"{flag} {text!r} is not NAME=PATH", hint=f"such as {flag} anchors.npy=out/anchors.npy")
+        if name in named:
+            raise BadInput(f"{flag} names {name} twice", hint="leave one of them out")
+        named[name] = Path(path)
+    return named
 
 
 def counted(number: int, what: str) -> str:

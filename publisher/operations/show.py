@@ -11,6 +11,7 @@ from protocol.messages.plan import Plan
 from publisher.core.release.reproducibility import TrainingRecord
 from publisher.operations.announce.plan_announcement import current_plan
 from publisher.operations.context import PublisherContext
+from publisher.operations.release.stored_files import read_labels_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class VersionShown:
     """One version, how it was made, and which audiences the plan gives it to."""
 
     manifest: Manifest
+    labels: tuple[str, ...]
     lineage: dict[str, Any]
     audience: tuple[str, ...]
 
@@ -32,6 +34,7 @@ class ModelShown:
 
     model: str
     versions: tuple[Manifest, ...]
+    labels: tuple[tuple[str, ...], ...]
     plan: Plan | None
     trainings: tuple[TrainingRecord, ...] = ()
     released_as: Mapping[int, str] = field(default_factory=dict)
@@ -41,7 +44,8 @@ def show_version(context: PublisherContext, model: str, version: str) -> Version
     versions, plan = context.registry.versions, context.registry.announcements.plan(model)
     manifest = versions.manifest(model, version)
     rules = [rule for rule in plan.rules if rule.version == version] if plan else []
-    return VersionShown(manifest, versions.lineage(model, version), tuple(rule.describe() for rule in rules))
+    labels, lineage = read_labels_of(context.registry, manifest), versions.lineage(model, version)
+    return VersionShown(manifest, labels, lineage, tuple(rule.describe() for rule in rules))
 
 
 def show_model(context: PublisherContext, model: str) -> ModelShown:
@@ -49,9 +53,11 @@ def show_model(context: PublisherContext, model: str) -> ModelShown:
     trainings = tuple(registry.trainings.of_model(model))
     plan = registry.announcements.plan(model) if trainings else current_plan(context, model)
     names = versions.of_model(model)
+    manifests = tuple(versions.manifest(model, version) for version in names)
     return ModelShown(
         model,
-        tuple(versions.manifest(model, version) for version in names),
+        manifests,
+        tuple(read_labels_of(registry, manifest) for manifest in manifests),
         plan,
         trainings,
         _released_as(trainings, {version: versions.lineage(model, version) for version in names}),

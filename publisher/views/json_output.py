@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,8 +12,8 @@ from publisher.core.fleet.fleet_table import Row, summary
 from publisher.core.release.reproducibility import TrainingRecord
 
 
-def of_manifest(manifest: Manifest) -> dict[str, Any]:
-    """A version, without what only a device needs."""
+def of_manifest(manifest: Manifest, labels: Sequence[str]) -> dict[str, Any]:
+    """A version, without what only a device needs. `labels`: wherever they are."""
     variants = {
         variant.name: {
             "precision": variant.precision,
@@ -31,7 +31,15 @@ def of_manifest(manifest: Manifest) -> dict[str, Any]:
         "created": manifest.created.isoformat(),
         "notes": manifest.notes,
         "forced": manifest.forced,
-        "labels": list(manifest.labels),
+        "labels": list(labels),
+        "files": {
+            file.name: {
+                "size_bytes": file.size_bytes,
+                "sha256": file.sha256,
+                "encodings": {encoding.kind: encoding.tree.size_bytes for encoding in file.encodings},
+            }
+            for file in manifest.files
+        },
         "contract": manifest.contract.model_dump(mode="json", exclude_none=True),
         "golden_samples": manifest.golden.samples,
         "variants": variants,

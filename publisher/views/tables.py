@@ -16,6 +16,7 @@ from publisher.core.fleet.fleet_table import Row, summary
 from publisher.core.release.reproducibility import TrainingRecord
 
 TRAININGS_SHOWN: Final = 10
+LABELS_SHOWN: Final = 20
 _STYLES = {
     "committed": "green", "rejected": "red", "rolled_back": "red", "stalled": "red", "deferred": "yellow",
     "fetching": "cyan", "proving": "cyan", "shadowing": "cyan", "probation": "cyan",
@@ -80,7 +81,7 @@ def training_table(records: Sequence[TrainingRecord], released_as: Mapping[int, 
     return table
 
 
-def manifest_view(shown: Manifest, audience: Iterable[str]) -> RenderableType:
+def manifest_view(shown: Manifest, labels: Sequence[str], audience: Iterable[str]) -> RenderableType:
     tensors = [
         f"{side} {index}: {tensor.dtype} {list(tensor.shape)} {tensor.name}"
         for side, listed in (("input", shown.contract.inputs), ("output", shown.contract.outputs))
@@ -90,7 +91,9 @@ def manifest_view(shown: Manifest, audience: Iterable[str]) -> RenderableType:
     lines += [f"goes to: {'; '.join(audience) or 'no device'}"]
     lines += [f"notes: {shown.notes}"] if shown.notes else []
     lines += [f"forced past: {shown.forced}"] if shown.forced else []
-    lines += [f"labels: {', '.join(shown.labels[:20])}{' …' if len(shown.labels) > 20 else ''}"] if shown.labels else []
+    more = f" … ({len(labels):,} in all)" if len(labels) > LABELS_SHOWN else ""
+    lines += [f"labels: {', '.join(labels[:LABELS_SHOWN])}{more}"] if labels else []
+    lines += [f"file: {file.name}, {size_text(file.size_bytes)}" for file in shown.files]
     return Group(*(Text(line) for line in (*lines, *tensors)), variant_table(shown))
 
 

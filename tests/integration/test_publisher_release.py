@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import stat
 import tomllib
+import zipfile
 from pathlib import Path
 
 from protocol.topics import Topics
@@ -246,3 +248,49 @@ def test_a_fleet_of_another_registry_is_left_alone(tmp_path: Path, broker: Mosqu
         assert accepted.plan.versions() == ("1.0.0",)
         seen.put_all([RetainedMessage(TOPICS.desired("flowers"), b"")])  # cleared, as the hint says
     ours.run("release", "flowers", "--version", "7.0.0", "--tflite", flowers)
+
+
+def test_files_travel_with_the_model_and_are_handed_on(publisher: PublisherCli, flowers: Path, tmp_path: Path) -> None:
+    anchors, tokens = tmp_path / "a.npy", tmp_path / "t.json"
+    anchors.write_bytes(bytes(range(256)) * 800)
+    tokens.write_text('["a"]')
+    release = ("release", "flowers", "--tflite", flowers, "--json", "--version")
+    files = ("--file", f"anchors.npy={anchors}", "--file", f"tokens.json={tokens}")
+    first = publisher.run_here(*release, "1.0.0", *files, "--labels", "rose,tulip,rose")
+    sizes = {name: file["size_bytes"] for name, file in first.json["files"].items()}
+    assert sizes == {"anchors.npy": 204_800, "tokens.json": 5}
+    tokens.write_text('["b"]')
+    second = publisher.run_here(*release, "1.1.0", "--file", f"tokens.json={tokens}")
+    assert "as in the version before: anchors.npy" in second.err
+    assert second.json["files"]["anchors.npy"] == first.json["files"]["anchors.npy"]
+    assert second.json["files"]["tokens.json"] != first.json["files"]["tokens.json"]
+    assert second.json["labels"] == ["rose", "tulip", "rose"]
+    with connect(publisher.url) as broker:
+        accepted = announced(broker, "flowers", publisher.enrolled_root())
+        assert accepted is not None
+        trees = [encoding.tree for file in accepted.manifests["1.1.0"].files for encoding in file.encodings]
+        broker.put_all(RetainedMessage(TOPICS.chunk(tree.root), b"") for tree in trees)
+        assert len(missing_chunks(broker, accepted)) >= len(trees)
+        third = publisher.run_here(*release, "1.2.0", "--drop-file", "tokens.json")
+        publisher.run_here("prune")
+        accepted = announced(broker, "flowers", (publisher.folder / "pi-1" / "root.json").read_bytes())
+        assert accepted is not None
+        assert missing_chunks(broker, accepted) == []
+    assert list(third.json["files"]) == ["anchors.npy"]
+    assert "file: anchors.npy, 205 kB" in publisher.run_here("show", "flowers", "1.0.0").out
+
+
+def test_labels_in_a_model_file_are_used_and_thousands_of_them_travel_as_a_file(
+    publisher: PublisherCli, flowers: Path, tmp_path: Path
+) -> None:
+    described = tmp_path / "described.tflite"
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("labels.txt", "Zaunkönig\r\nwren\r\n" + "x" * 3_000)
+    described.write_bytes(flowers.read_bytes() + packed.getvalue())
+    released = publisher.run_here("release", "flowers", "--version", "1.0.0", "--tflite", described, "--json")
+    assert "3 labels are those in the model file's labels.txt" in released.err
+    assert released.json["labels"] == ["Zaunkönig", "wren", "x" * 3_000]
+    assert list(released.json["files"]) == ["labels.txt"]
+    given = publisher.run_here("release", "flowers", "--version", "1.1.0", "--tflite", described, "--labels", "a,b,c")
+    assert "model file's" not in given.err

@@ -68,7 +68,8 @@ class Versions:
         needed: set[str] = set()
         for line, lineage in self._database.rows("SELECT manifest, lineage FROM versions"):
             manifest = Manifest.from_line(bytes(line), max_bytes=BUNDLE_MAX_BYTES)
-            needed |= {manifest.golden.sha256, *(variant.sha256 for variant in manifest.variants)}
+            needed.add(manifest.golden.sha256)
+            needed |= {variant.sha256 for variant in manifest.variants} | {file.sha256 for file in manifest.files}
             needed |= {blob for tree in manifest.trees() for blob in chunks.blobs_of(tree)}
             needed |= set(_hashes(json.loads(lineage)))
         return needed

@@ -15,11 +15,12 @@ from publisher.core.release.pareto import Selection
 from publisher.learning.compression.ladder import Ladder, build_ladder, build_recipe_ladder, count_steps
 from publisher.learning.data.calibration import KeptCalibration
 from publisher.learning.data.input_statistics import input_statistics
-from publisher.learning.data.labels import check_fit
+from publisher.learning.data.labels import check_fit, fitting, found_labels
 from publisher.learning.data.npz_data import UserData, read_user_data, with_value_range
 from publisher.learning.measurement.evaluation import measure
 from publisher.learning.measurement.golden_set import Candidate, golden_inputs, make_golden_set
 from publisher.learning.measurement.inspection import Inspection, inspect, read_tflite
+from publisher.learning.measurement.litert_metadata import read_metadata
 from publisher.learning.progress import OnProgress, Steps, ignore_progress
 from publisher.learning.recipe.recipe import Recipe
 from publisher.learning.training.lineage import kept_files, lineage_of, lineage_of_file, lineage_of_rungs
@@ -121,7 +122,7 @@ def build_from_tflite(
     steps.begin(f"opening {path.name}")
     tflite = read_tflite(path)
     inspection = inspect(tflite, name=path.name)
-    check_fit(labels, inspection.contract.outputs[0].shape)
+    names, labels_from = _labels_of_file(labels, tflite, inspection.contract.outputs[0].shape)
     user_data = read_user_data(data, inspection.contract) if data is not None else None
     contract = inspection.contract if user_data is None else with_value_range(inspection.contract, user_data)
     steps.end("drawing the golden set")
@@ -133,14 +134,24 @@ def build_from_tflite(
     steps.end("measured")
     return BuiltVersion(
         contract=contract,
-        labels=tuple(labels),
+        labels=names,
         golden=golden.content,
         golden_samples=golden.samples,
         variants=(variant,),
         accuracy=measured.accuracy,
-        lineage=lineage_of_file(path, tflite, data),
+        lineage=lineage_of_file(path, tflite, data) | ({"labels_from": labels_from} if labels_from else {}),
         statistics=None if user_data is None else input_statistics(user_data.inputs[0]),
     )
+
+
+def _labels_of_file(given: Sequence[str], tflite: bytes, output_shape: Sequence[int]) -> tuple[tuple[str, ...], str]:
+    """The given labels, else those in the file's metadata; and what to say of them."""
+    if given:
+        labels = fitting(given, output_shape)
+        check_fit(labels, output_shape)
+        return labels, ""
+    metadata = read_metadata(tflite)
+    return found_labels(metadata.labels, metadata.labels_file, output_shape)
 
 
 def _build(ladder: Ladder, names: Sequence[str], steps: Steps) -> BuiltVersion:

@@ -17,7 +17,7 @@ from publisher.learning.conversion.keras_sandbox import convert_file, unopened
 from publisher.learning.data.calibration import Calibration, KeptCalibration, choose_calibration
 from publisher.learning.data.dataset import Data, Floats, Labels
 from publisher.learning.data.input_statistics import input_statistics
-from publisher.learning.data.labels import check_fit
+from publisher.learning.data.labels import check_fit, fitting
 from publisher.learning.data.npz_data import UserData, read_samples, read_user_data, with_value_range
 from publisher.learning.measurement.evaluation import measure
 from publisher.learning.measurement.golden_set import Candidate, GoldenSet, golden_inputs, make_golden_set
@@ -61,6 +61,7 @@ def build_from_keras(
     if user_data is not None:
         contract = with_value_range(contract, user_data)
         user_data = user_data.select(halves(len(user_data.inputs[0]))[1])
+    labels = fitting(labels, contract.outputs[0].shape)
     check_fit(labels, contract.outputs[0].shape)
     candidates = {
         name: Candidate(tflite, f"{name} of {path.name}", inspections[name].output_slack)
@@ -122,6 +123,7 @@ def trained_from_keras(
     if y is None or int(y.max()) >= classes:
         what = "has no y" if y is None else f"has the class {int(y.max())}, but the model knows {classes}, from 0"
         raise BadInput(f"{data.name} {what}", hint="give each sample its class: numpy.savez(FILE, x=…, y=…)")
+    labels = fitting(labels, network.output_shape)
     check_fit(labels, network.output_shape)
     calibrating, measuring = halves(len(x))
     recipe = Recipe(

@@ -76,6 +76,27 @@ def check_fit(labels: Sequence[str], output_shape: Sequence[int | None]) -> None
         )
 
 
+def fitting(labels: Sequence[str], output_shape: Sequence[int | None]) -> tuple[str, ...]:
+    """Labels for a classifier: without blank lines, where only so they fit."""
+    named = tuple(label for label in labels if label)
+    lacks = len(output_shape) == 2 and output_shape[1] == len(named)
+    return named if lacks else tuple(labels)
+
+
+def found_labels(labels: Sequence[str], file: str, output_shape: Sequence[int | None]) -> tuple[tuple[str, ...], str]:
+    """Labels that a model file carries, for want of others, and a line to report.
+
+    None where they do not fit the model's output; `file` is where they stood.
+    """
+    if not labels:
+        return (), ""
+    try:
+        check_fit(labels, output_shape)
+    except BadInput as unlike:
+        return (), f"the labels in the model file's {file} are not used: {unlike.message}; --labels gives others"
+    return tuple(labels), f"the {len(labels):,} labels are those in the model file's {file}; --labels gives others"
+
+
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()

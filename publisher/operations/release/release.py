@@ -11,17 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 from pydantic import ValidationError
 
-from protocol.content.chunks import cut
-from protocol.content.encodings import RAW, ZSTD, encode_zstd
 from protocol.errors import BadModel, GateFailed, UnknownVersion, VersionOccupied
 from protocol.messages.base import first_error
-from protocol.messages.manifest import Encoding, Golden, Manifest, Variant
+from protocol.messages.manifest import Golden, Manifest, Variant, VersionFile
 from protocol.messages.plan import Plan, Urgency
 from protocol.topics import check_name
 from protocol.trust.bundle import role_of
@@ -39,6 +35,16 @@ from publisher.operations.announce.upload import Uploaded, announce
 from publisher.operations.context import PublisherContext
 from publisher.operations.progress import OnProgress
 from publisher.operations.release import training_history as history
+from publisher.operations.release.stored_files import (
+    FilesRequest,
+    carried_files,
+    check_files,
+    encode,
+    read_labels_of,
+    store_files,
+    store_labels,
+    version_before,
+)
 
 Build = Callable[[OnProgress], BuiltVersion]
 SIGNING_ROLES: Final = ("targets", "snapshot", "timestamp")
@@ -63,6 +69,7 @@ class ReleaseRequest:
     gates: Gates = field(default_factory=Gates)
     notes: str = ""
     force: bool = False
+    files: FilesRequest = field(default_factory=FilesRequest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,7 @@ class Released:
     """What was released. `missed_gates` were overridden by `force`."""
 
     manifest: Manifest
+    labels: tuple[str, ...]
     plan: Plan
     uploaded: Uploaded
     accuracy: float | None
@@ -93,6 +101,7 @@ def release(context: PublisherContext, request: ReleaseRequest, build: Build) ->
 
 def _commit(context: PublisherContext, request: ReleaseRequest, built: BuiltVersion) -> Released:
     registry = context.registry
+    check_files(registry, request.model, request.files)  # others may have released meanwhile
     _check_contract(registry, request, built)
     missed = _check_gates(context, request, built)
     with releasing(registry, request.model, request.version):
@@ -101,13 +110,15 @@ def _commit(context: PublisherContext, request: ReleaseRequest, built: BuiltVers
         registry.versions.add(manifest, built.lineage, manifest.created)
         plan = _next_plan(context, request)
         staged = stage(context, plan)
-    return Released(manifest, plan, announce(context, staged), built.accuracy, missed)
+    labels = read_labels_of(registry, manifest)
+    return Released(manifest, labels, plan, announce(context, staged), built.accuracy, missed)
 
 
 def check_request(context: PublisherContext, request: ReleaseRequest) -> None:
     """Refuse a request that no build could satisfy. Raises BadName, BadInput."""
     check_name(request.model, "model")
     _check_version_is_free(context.registry, request)
+    check_files(context.registry, request.model, request.files)
     _next_plan(context, request)
 
 
@@ -128,6 +139,7 @@ def _record_training(context: PublisherContext, model: str, built: BuiltVersion)
         *lineage.get("not_done", ()),
         *history.describe_new_networks(lineage),
         *history.describe_new_calibration(lineage),
+        *filter(None, [lineage.get("labels_from")]),
     ):
         report(line)
     if lineage.get("source") == history.RECIPE:
@@ -231,6 +243,8 @@ def _manifest(
     context: PublisherContext, request: ReleaseRequest, built: BuiltVersion, missed: tuple[str, ...]
 ) -> Manifest:
     registry = context.registry
+    files, names = _store_files(context, request), built.labels or _labels_before(context, request)
+    labels = store_labels(registry, names)
     golden = registry.blobs.add_bytes(built.golden)
     for kept in built.kept:  # named by hash in the lineage
         registry.blobs.add_bytes(kept)
@@ -239,18 +253,38 @@ def _manifest(
         version=request.version,
         created=context.clock(),
         notes=request.notes,
-        labels=built.labels,
+        labels=() if labels else names,
         contract=built.contract,
         golden=Golden(
             sha256=golden,
             size_bytes=len(built.golden),
             samples=built.golden_samples,
-            encodings=_encodings(registry, golden),
+            encodings=encode(registry, golden),
         ),
         variants=tuple(_store_variant(registry, variant) for variant in built.variants),
         input_statistics=built.statistics,
+        files=(*files, labels) if labels else files,
+        labels_file=labels.name if labels else None,
         forced="; ".join(missed),
     )
+
+
+def _store_files(context: PublisherContext, request: ReleaseRequest) -> tuple[VersionFile, ...]:
+    registry = context.registry
+    carried = carried_files(registry, request.model, request.files)
+    if carried:
+        names = ", ".join(file.name for file in carried)
+        context.progress.report(f"as in the version before: {names} (--drop-file NAME leaves one out)")
+    return (*store_files(registry, request.files.given), *carried)
+
+
+def _labels_before(context: PublisherContext, request: ReleaseRequest) -> tuple[str, ...]:
+    """Those of the version before, which has the same classes, for one without any."""
+    before = version_before(context.registry, request.model, request.files)
+    labels = read_labels_of(context.registry, before) if before else ()
+    if labels:
+        context.progress.report(f"the {len(labels):,} labels are those of the version before; --labels gives others")
+    return labels
 
 
 def _store_variant(registry: Registry, built: BuiltVariant) -> Variant:
@@ -263,22 +297,5 @@ def _store_variant(registry: Registry, built: BuiltVariant) -> Variant:
         golden_tolerance=built.tolerance,
         requires=built.requires,
         measured=built.measured,
-        encodings=_encodings(registry, sha256),
+        encodings=encode(registry, sha256),
     )
-
-
-def _encodings(registry: Registry, sha256: str) -> tuple[Encoding, ...]:
-    """Raw, which every device reads, and zstd if that saves enough."""
-    plain = registry.blobs.path(sha256)
-    with TemporaryDirectory(prefix="edgeferry-") as folder:
-        packed = Path(folder) / sha256
-        kinds = {RAW: sha256}
-        if encode_zstd(plain, packed):
-            kinds[ZSTD] = registry.blobs.add_file(packed)
-    return tuple(_store_chunks(registry, kind, blob) for kind, blob in kinds.items())
-
-
-def _store_chunks(registry: Registry, kind: str, blob: str) -> Encoding:
-    chunked = cut(registry.blobs.path(blob))
-    registry.chunks.add(blob, chunked)
-    return Encoding(kind=kind, tree=chunked.tree)
