@@ -1,0 +1,136 @@
+"""The task of a release: as given, else guessed; and what each output is in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.errors import BadInput, BadModel
+from protocol.messages.contract import SPREADS_MAX, Contract, TaskDeclaration
+from protocol.tasks import classification, detection, keypoints
+from protocol.tasks.selection import TASKS
+from publisher.learning.tasks.guess import DETECTION_ROLES, guess
+from publisher.learning.tasks.outputs import Hints, SeenOutput, seen_model
+
+FORMS: Final[Mapping[str, Sequence[str]]] = {
+    "classification": tuple(classification.FORMS),
+    "detection": tuple(detection.FORMS),
+    "keypoints": tuple(keypoints.SIZES),
+    "segmentation": ("scores", "mask", "sigmoid"),
+}
+ROLES: Final[Mapping[str, Sequence[str]]] = {
+    "classification": ("scores",),
+    "detection": (*DETECTION_ROLES, "rows"),
+    "segmentation": ("mask",),
+    "keypoints": ("points", "presence"),
+    "regression": ("values",),
+    "embedding": ("vector",),
+}
+PATTERN: Final = re.compile(r"([a-z_]+)(?::([a-z0-9_]+))?(?:@(-?[0-9]+(?:\.[0-9]+)?))?")
+SYNTAX: Final = "give NAME[:FORM][@THRESHOLD], such as classification:multi_label@0.3"
+
+
+def parse_task(text: str) -> TaskDeclaration:
+    """Read "NAME[:FORM][@THRESHOLD]". Raises BadInput."""
+    found = PATTERN.fullmatch(text.strip())
+    if found is None:
+        raise BadInput(f"the task {text!r} cannot be read", hint=SYNTAX)
+    name, form, threshold = found.groups()
+    if name not in TASKS:
+        raise BadInput(f"there is no task {name!r}", hint=f"it is one of {', '.join(TASKS)}")
+    forms = FORMS.get(name, ())
+    if form and form not in forms:
+        way_out = f"it is one of {', '.join(forms)}" if forms else "leave the form out"
+        raise BadInput(f"{name} has no form {form!r}", hint=way_out)
+    value = None if threshold is None else float(threshold)
+    return TaskDeclaration(name=name, form=form or "", threshold=value, reason="given")
+
+
+def declare(
+    contract: Contract,
+    outputs: Sequence[NDArray[Any]],
+    hints: Hints,
+    given: TaskDeclaration | None = None,
+    roles: Sequence[str] = (),
+) -> Contract:
+    """The contract with task, roles and spreads.
+
+    `outputs`: of each the real values (samples, …) that golden inputs gave; none where
+    nothing could be run. `roles`: as given, one for each output. Raises BadInput for
+    what was given, BadModel for outputs that are not what their roles say.
+    """
+    seen = seen_model(contract, outputs, hints)
+    guessed = guess(seen)
+    task = guessed.task
+    if given is not None:
+        same = given.name == guessed.task.name and given.form in {"", guessed.task.form}
+        task = given.model_copy(update={"form": guessed.task.form}) if same else given
+        if same and given.threshold is None:
+            task = task.model_copy(update={"threshold": guessed.task.threshold})
+    chosen = tuple(roles) or (guessed.roles if task.name == guessed.task.name else ())
+    chosen = chosen or ("",) * len(contract.outputs)
+    _check_given(task, chosen, contract)
+    _check_values(chosen, seen.outputs)
+    tensors = tuple(
+        tensor.model_copy(update={"role": role, "spread": spread_of_values(outputs[at]) if at < len(outputs) else ()})
+        for at, (tensor, role) in enumerate(zip(contract.outputs, chosen, strict=True))
+    )
+    return contract.model_copy(update={"outputs": tensors, "task": task})
+
+
+def spread_of_values(values: NDArray[Any]) -> tuple[float, ...]:
+    """As `Tensor.spread`, of values (samples, …). Empty for none, or text."""
+    if values.dtype.kind not in "fiub" or not values.size:
+        return ()
+    real = values.astype(np.float64)
+    squares = np.square(real - real.mean(axis=0))
+    last = values.shape[-1] if values.ndim > 1 else 1
+    if 1 < last <= SPREADS_MAX:
+        return tuple(float(each) for each in np.sqrt(squares.reshape(-1, last).mean(axis=0)))
+    return (float(np.sqrt(squares.mean())),)
+
+
+def _check_given(task: TaskDeclaration, roles: Sequence[str], contract: Contract) -> None:
+    count = len(contract.outputs)
+    if len(roles) != count:
+        raise BadInput(f"{len(roles)} roles for {count} outputs", hint="give one for each, - for none")
+    allowed = ROLES.get(task.name, ())
+    for role in roles:
+        if role and role not in allowed:
+            way_out = f"it is one of {', '.join(allowed)}" if allowed else "leave the roles out"
+            raise BadInput(f"an output of {task.name} has no role {role!r}", hint=way_out)
+        if role and list(roles).count(role) > 1:
+            raise BadInput(f"two outputs have the role {role}", hint="give one for each, - for none")
+    if task.form == "boxes" and not {"boxes", "scores"} <= set(roles):
+        raise BadInput(
+            "which outputs are the boxes and the scores is not known",
+            hint="say it with --roles, such as --roles boxes,classes,scores,count",
+        )
+
+
+def _check_values(roles: Sequence[str], seen: Sequence[SeenOutput]) -> None:
+    """Refuse outputs that are not what their roles say, by rank and range."""
+    for at, (role, output) in enumerate(zip(roles, seen, strict=True)):
+        problem = _problem(role, output)
+        if problem:
+            raise BadModel(
+                f"output {at} ({output.title}) is declared as {role}, but {problem}",
+                hint="say with --roles what each output is, in their order, or with --task what the model is for",
+            )
+
+
+def _problem(role: str, output: SeenOutput) -> str:
+    size = int(np.prod([each for each in output.row if each > 0]))
+    if role == "boxes" and len(output.row) < 2:
+        return f"one has the shape {list(output.row)}"
+    if role == "count" and (size != 1 or (output.known and not output.whole)):
+        return "it is not one whole number"
+    if role == "classes" and output.known and not output.whole:
+        return "its values are no whole numbers"
+    if role == "points" and size % 2 and size % 3:
+        return f"{size} values are neither pairs nor triples"
+    return ""

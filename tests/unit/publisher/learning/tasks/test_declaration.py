@@ -1,0 +1,132 @@
+"""The task of a foreign model is guessed with a reason, or taken as given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from protocol.errors import BadInput, BadModel
+from protocol.messages.contract import Contract, Tensor
+from publisher.learning.tasks.declaration import declare, parse_task, spread_of_values
+from publisher.learning.tasks.outputs import Hints
+
+Array = NDArray[Any]
+RNG = np.random.default_rng(0)
+N = 12
+SHARES = RNG.dirichlet(np.ones(5), N)
+UNIT = RNG.uniform(0, 1, (N, 5))
+WIDE = RNG.normal(0, 9, (N, 5))
+BOXES, CLASSES = RNG.uniform(0, 1, (N, 10, 4)), RNG.integers(0, 90, (N, 10)).astype(float)
+SCORES, COUNT = RNG.uniform(0, 1, (N, 10)), np.full((N, 1), 10.0)
+WIDE63 = RNG.normal(0, 1, (N, 63))
+PICTURE = (1, 96, 96, 3)
+
+
+def a_contract(
+    outputs: list[Array], *, picture: bool = True, names: tuple[str, ...] = (), dtype: str = "float32"
+) -> Contract:
+    tensors = tuple(
+        Tensor(name=names[at] if names else f"o{at}", shape=(1, *each.shape[1:]), dtype=dtype)
+        for at, each in enumerate(outputs)
+    )
+    return Contract(inputs=(Tensor(name="x", shape=PICTURE if picture else (1, 8)),), outputs=tensors)
+
+
+GUESSES: list[tuple[list[Array], dict[str, Any], str]] = [
+    ([SHARES], {}, "classification softmax"),
+    ([UNIT], {}, "classification multi_label"),
+    ([WIDE], {}, "regression"),
+    ([WIDE], {"hints": Hints(labels=5)}, "classification softmax"),
+    ([WIDE], {"hints": Hints(classes=True)}, "classification softmax"),
+    ([WIDE], {"names": ("logits",)}, "classification softmax"),
+    ([RNG.uniform(0, 1, (N, 1))], {}, "classification sigmoid"),
+    ([RNG.normal(20, 5, (N, 1))], {}, "regression"),
+    ([RNG.normal(0, 1, (N, 128))], {}, "embedding"),
+    ([RNG.uniform(0, 1, (N, 6400, 85))], {}, "detection rows"),
+    ([RNG.normal(0, 1, (N, 84, 8400))], {}, "detection rows"),
+    ([RNG.normal(0, 1, (N, 6400, 85))], {"picture": False}, "scores"),
+    ([RNG.normal(0, 9, (N, 896, 16)), RNG.normal(-3, 2, (N, 896, 1))], {}, "detection anchors"),
+    ([BOXES, CLASSES, SCORES, COUNT], {}, "detection boxes"),
+    ([RNG.uniform(0, 1, (N, 96, 96, 1))], {}, "segmentation sigmoid"),
+    ([RNG.normal(0, 1, (N, 32, 32, 21))], {}, "segmentation scores"),
+    ([RNG.integers(0, 9, (N, 32, 32))], {"dtype": "int64"}, "segmentation mask"),
+    ([RNG.normal(0, 1, (N, 96, 96, 3))], {}, "scores"),
+    ([RNG.normal(0, 1, (N, 1, 17, 3))], {}, "keypoints scored"),
+    ([WIDE63, UNIT[:, :1], UNIT[:, :1], WIDE63], {"hints": Hints("hand_landmark.tflite")}, "keypoints 3d"),
+    ([SHARES, RNG.normal(0, 1, (N, 64))], {}, "classification softmax"),
+    ([WIDE, WIDE], {}, "scores"),
+    ([WIDE[:, :3], WIDE], {"picture": False}, "scores"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("outputs", "more", "title"), GUESSES)
+def test_a_task_is_guessed_with_its_reason(outputs: list[Array], more: dict[str, Any], title: str) -> None:
+    hints = more.pop("hints", Hints())
+    contract = declare(a_contract(outputs, **more), outputs, hints)
+    assert contract.task is not None
+    assert contract.task.title == title
+    assert contract.task.reason.startswith("guessed: ")
+    assert all(tensor.spread for tensor in contract.outputs)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 0, 3, 1), (3, 2, 1, 0)])
+def test_roles_of_a_detector_are_found_in_any_order(order: tuple[int, ...]) -> None:
+    outputs = [[BOXES, CLASSES, SCORES, COUNT][at] for at in order]
+    contract = declare(a_contract(outputs), outputs, Hints())
+    assert [tensor.role for tensor in contract.outputs] == [["boxes", "classes", "scores", "count"][at] for at in order]
+
+
+def test_given_roles_that_the_values_deny_are_refused() -> None:
+    outputs = [BOXES, SCORES, CLASSES, COUNT]
+    with pytest.raises(BadModel, match=r"output 1 .* declared as classes, but its values are no whole numbers"):
+        declare(a_contract(outputs), outputs, Hints(), roles=("boxes", "classes", "scores", "count"))
+
+
+@pytest.mark.parametrize(
+    "roles", [("boxes",), ("boxes", "boxes", "scores", "count"), ("head", "", "", ""), ("", "", "", "")]
+)
+def test_roles_that_cannot_be_are_refused(roles: tuple[str, ...]) -> None:
+    outputs = [BOXES, CLASSES, SCORES, COUNT]
+    with pytest.raises(BadInput):
+        declare(a_contract(outputs), outputs, Hints(), parse_task("detection:boxes"), roles)
+
+
+def test_a_detector_whose_roles_nobody_knows_is_refused() -> None:
+    with pytest.raises(BadInput, match="not known"):
+        declare(a_contract([WIDE, WIDE]), [WIDE, WIDE], Hints(), parse_task("detection:boxes"))
+
+
+def test_a_given_task_wins_and_keeps_what_was_guessed_of_it() -> None:
+    assert declare(a_contract([UNIT]), [UNIT], Hints(), parse_task("regression")).task.title == "regression"  # type: ignore[union-attr]
+    heads = [RNG.normal(0, 9, (N, 896, 16)), RNG.normal(-3, 2, (N, 896, 1))]
+    task = declare(a_contract(heads), heads, Hints(), parse_task("detection")).task
+    assert task is not None
+    assert (task.title, task.threshold, task.reason) == ("detection anchors", 0.0, "given")
+
+
+@pytest.mark.parametrize(
+    ("text", "title", "threshold"),
+    [("scores", "scores", None), ("classification:multi_label@0.3", "classification multi_label", 0.3)],
+)
+def test_a_task_is_read(text: str, title: str, threshold: float | None) -> None:
+    task = parse_task(text)
+    assert (task.title, task.threshold) == (title, threshold)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "telepathy", "detection:soft", "regression:linear", "scores@", "scores@1e", "a b"]
+)
+def test_a_task_that_is_none_is_refused_with_the_way_out(text: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        parse_task(text)
+    assert refused.value.hint
+
+
+def test_a_spread_is_by_column_where_units_may_differ() -> None:
+    values = np.stack([np.array([0.0, 10.0]), np.array([2.0, 30.0])])
+    assert spread_of_values(values) == (1.0, 10.0)
+    assert spread_of_values(np.zeros((4, 100))) == (0.0,)
+    assert spread_of_values(np.array(["a", "b"])) == ()
