@@ -20,6 +20,7 @@ from device_client.service.shared_service import SharedService
 from device_client.serving.live_serving import Prediction
 from device_client.settings.loader import load
 from protocol.errors import BadSettings
+from protocol.messages.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,6 +51,8 @@ class EdgeModel:
     def predict(self, x: NDArray[np.float32] | Sequence[NDArray[np.float32]]) -> Prediction:
         """Run the model on one input (the contract's shape, no batch axis) or a batch.
 
+        With `preprocessing`, an input is what its `raw` says, such as a uint8 picture.
+
         Raises BadInput for a shape or value that the model cannot take, BadModel when
         the runtime fails, MissingPart before the first version is installed.
         """
@@ -70,6 +73,14 @@ class EdgeModel:
     @property
     def version(self) -> str | None:
         return self._serving.version
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """What `predict` does with an input first, and the input that it expects.
+
+        None if it takes what the model takes, or before the first version.
+        """
+        return self._serving.preprocessing
 
     def hold(self, reason: str) -> None:
         """Let no update begin and no other version serve, until `release_hold`.

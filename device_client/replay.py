@@ -9,7 +9,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from zipfile import BadZipFile
 
 import numpy as np
@@ -33,9 +33,9 @@ class ReplayCounts:
 
 @dataclass(frozen=True)
 class Recording:
-    """The rows of a file: `x` (rows, …) float32, `y` (rows,) int64 or None."""
+    """The rows of a file: `x` (rows, …), `y` (rows,) int64 or None."""
 
-    x: NDArray[np.float32]
+    x: NDArray[Any]  # whole numbers, or float32
     y: NDArray[np.int64] | None
 
     @classmethod
@@ -45,7 +45,7 @@ class Recording:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 if "x" not in arrays:
                     raise BadInput(f"{path} has no array x", hint=_HINT)
-                x = np.asarray(arrays["x"], dtype=np.float32)
+                x = _as_given(arrays["x"])
                 y = np.atleast_1d(arrays["y"]).astype(np.int64) if "y" in arrays else None
         except FileNotFoundError:
             raise BadInput(f"there is no {path}", hint=_HINT) from None
@@ -56,6 +56,11 @@ class Recording:
         if len(x) == 0 or (y is not None and len(y) != len(x)):
             raise BadInput(f"{path} has {len(x)} inputs and {0 if y is None else len(y)} labels", hint=_HINT)
         return cls(np.ascontiguousarray(x), y)
+
+
+def _as_given(x: NDArray[Any]) -> NDArray[Any]:
+    """Whole numbers in their own type, others as float32."""
+    return x if x.dtype.kind in "iu" else np.asarray(x, dtype=np.float32)
 
 
 def replay(

@@ -38,6 +38,7 @@ class TrialEffects:
             wall_max_s=limits.wall_max_s,
             memory_by=limits.memory_by,
             wall_by=limits.wall_by,
+            preprocessing=target.manifest.preprocessing,
         )
         log.info(
             "%s: the proof of %s may take %.0f MB (%s) and %.0f s (%s)",

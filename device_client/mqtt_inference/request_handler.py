@@ -54,7 +54,7 @@ class RequestHandler:
             raise MissingPart(  # not by a variable: docs/MESSAGES.md is made from what is raised
                 f"no version of {self._model} is installed on {self._device} yet", hint="its status tells when one is"
             )
-        x = arrange(request.x, contract)
+        x = request.x if self._predictor.preprocessing else arrange(request.x, contract)
         begun_s = self._clock_s()
         prediction = self._predictor.predict(x)
         took_s = self._clock_s() - begun_s

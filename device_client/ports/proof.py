@@ -9,6 +9,7 @@ from typing import Protocol
 
 from device_client.core.events import ChildEnd
 from protocol.messages.contract import Contract
+from protocol.messages.preprocessing import NewerPreprocessing, Preprocessing
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class ProofOrder:
     wall_max_s: float
     memory_by: str = ""  # what sets the limit, for the reason of a rejection it causes
     wall_by: str = ""
+    preprocessing: Preprocessing | NewerPreprocessing | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from device_client.core.trial.tally import Tally
 from device_client.feedback.window import FeedbackWindow
 from protocol.messages.contract import Contract
 from protocol.messages.manifest import InputStatistics
+from protocol.messages.preprocessing import NewerPreprocessing, Preprocessing
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,14 @@ class ModelFile:
     contract: Contract
     labels: tuple[str, ...] = ()
     statistics: InputStatistics | None = None  # of the training set, for input drift
+    preprocessing: Preprocessing | NewerPreprocessing | None = None
 
     @classmethod
     def of(cls, model: Installed, path: Path) -> Self:
         manifest = model.manifest
         labels, statistics = manifest.labels, manifest.input_statistics
-        return cls(path, manifest.version, model.variant.name, manifest.contract, labels, statistics)
+        name, contract, preprocessing = model.variant.name, manifest.contract, manifest.preprocessing
+        return cls(path, manifest.version, name, contract, labels, statistics, preprocessing)
 
 
 class Serving(Protocol):

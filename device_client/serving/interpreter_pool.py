@@ -13,12 +13,20 @@ from device_client.ports.serving import Delegate, ModelFile
 from device_client.serving.input_format import InputFormat
 from device_client.serving.prediction import AnswerFormat
 from protocol.errors import BadModel, ContractDiffers, FerryError
+from protocol.preprocessing.preprocessor import preprocessor_of
 
 log = logging.getLogger(__name__)
 
 
+def _unchanged(inputs: list[Array]) -> list[Array]:
+    return inputs
+
+
 class InterpreterPool:
-    """Thread-safe. Needs no `close`: interpreters end with their last reference."""
+    """Thread-safe. Needs no `close`: interpreters end with their last reference.
+
+    `arrange` checks what an application gives, `prepare` makes of it what `run` takes.
+    """
 
     def __init__(
         self, file: ModelFile, *, size_max: int, size: int = 1, threads: int = 1, delegates: Sequence[Delegate] = ()
@@ -26,7 +34,10 @@ class InterpreterPool:
         """Open and warm up `size` interpreters, later more. Raises BadModel."""
         self.file = file
         self.form = AnswerFormat(file.contract)
-        self.input_format = InputFormat(file.contract)
+        preprocessor = preprocessor_of(file.preprocessing, file.contract)
+        self.arrange = (preprocessor or InputFormat(file.contract)).arrange
+        self.preprocessing = preprocessor.declared if preprocessor else None
+        self.prepare = preprocessor.apply if preprocessor else _unchanged
         self._threads, self._delegates = threads, delegates
         self._size_max = size_max
         self._lock = Lock()  # for the number of interpreters, and the queue of waiting threads

@@ -29,6 +29,7 @@ from device_client.serving.shadow import Shadow, ShadowSettings
 from protocol.errors import BadInput, MissingPart
 from protocol.feedback.input_profile import Profile
 from protocol.messages.contract import Contract
+from protocol.messages.preprocessing import Preprocessing
 
 __all__ = ["LiveServing", "Prediction"]  # what an application sees comes from one place
 
@@ -96,12 +97,13 @@ class LiveServing:
             raise MissingPart("no model is installed yet", hint="wait_ready() waits for the first one")
         started_s = self._clock_s()
         try:
-            inputs, batched = state.live.input_format.arrange(x)
+            raw, batched = state.live.arrange(x)
+            cpu_started_s = self._cpu_s()
+            inputs = state.live.prepare(raw)
         except BadInput:
             state.feedback.fail()  # not the model's fault: counted as feedback, but not in the tally
             raise
         count, thread = len(inputs[0]), threading.get_ident()
-        cpu_started_s = self._cpu_s()
         state.started_s[thread] = started_s
         try:
             outputs = state.live.run(inputs)
@@ -113,7 +115,7 @@ class LiveServing:
             del state.started_s[thread]
         cpu_s, latency_s = self._cpu_s() - cpu_started_s, self._clock_s() - started_s
         each_s, each_cpu_s = latency_s / count, cpu_s / count
-        parts = [self._answer(state, inputs, outputs, at, count, each_s, each_cpu_s) for at in range(count)]
+        parts = [self._answer(state, raw, inputs, outputs, at, count, each_s, each_cpu_s) for at in range(count)]
         return batch_of(parts, outputs) if batched else parts[0]
 
     def label(self, prediction: Prediction | int, true_class: int | str) -> bool:
@@ -140,6 +142,12 @@ class LiveServing:
     def contract(self) -> Contract | None:
         state = self._state
         return state.live.file.contract if state else None
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """What is done with an input before the live model takes it."""
+        state = self._state
+        return state.live.preprocessing if state else None
 
     def wait_ready(self, timeout_s: float | None = None) -> bool:
         return self._ready.wait(timeout_s)
@@ -239,6 +247,7 @@ class LiveServing:
     def _answer(
         self,
         state: _ServingState,
+        raw: Sequence[Array],
         inputs: Sequence[Array],
         outputs: Sequence[Array],
         at: int,
@@ -260,7 +269,7 @@ class LiveServing:
             entropy = None if confidence is None else entropy_millibits(row[0])
             state.feedback.observe_input(state.profile.measure(inputs[0][at].ravel()), entropy)
         if state.shadow:
-            state.shadow.offer(id_, [each[at : at + 1] for each in inputs], row, top, cpu_s)
+            state.shadow.offer(id_, [each[at : at + 1] for each in raw], row, top, cpu_s)
         label = None
         if top is not None:
             self._recent.add(id_, top, state.feedback)

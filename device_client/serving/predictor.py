@@ -6,12 +6,17 @@ from typing import Any, Protocol
 
 from device_client.serving.prediction import Prediction
 from protocol.messages.contract import Contract
+from protocol.messages.preprocessing import Preprocessing
 
 
 class Predictor(Protocol):
     @property
     def contract(self) -> Contract | None:
         """None before the first model."""
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """What `predict` does with an input first; None for nothing."""
 
     def predict(self, x: Any) -> Prediction:
         """Run the live model on one input. Raises FerryError."""

@@ -27,6 +27,7 @@ from device_client.serving.labelled_pairs import LabelledPairs
 from device_client.serving.prediction import agree, finite
 
 QUEUE_MAX: Final = 32  # inputs waiting; each is a copy
+QUEUE_MAX_BYTES: Final = 64_000_000
 NICE: Final = 10
 GOLDEN_RATIO: Final = (sqrt(5) - 1) / 2  # its multiples are spread evenly, and in step with no other period
 RARE_S: Final = 10.0  # inputs at longer intervals are all sampled: a share of so few would be too few
@@ -97,10 +98,10 @@ class Shadow:
         self._thread.start()
 
     def offer(self, id_: int, inputs: Sequence[Array], answer: Sequence[Array], top: int | None, cpu_s: float) -> None:
-        """Queue a copy of an input (batch of 1) and its live answer, if sampled."""
+        """Queue a copy of a raw input (batch of 1) and its live answer, if sampled."""
         now_s = self._clock_s()
         chosen = id_ * GOLDEN_RATIO % 1.0 < self._share or now_s >= self._sampled_at_s + RARE_S
-        if self._stopped or not chosen or self._queue.full() or (charged_s := self._budget.charge(now_s)) is None:
+        if self._stopped or not chosen or self._full_for(inputs) or (charged_s := self._budget.charge(now_s)) is None:
             return
         self._sampled_at_s = now_s
         copies, kept = [each.copy() for each in inputs], tuple(each.copy() for each in answer)
@@ -112,6 +113,11 @@ class Shadow:
             return
         with self._lock:
             self._pairs.add(id_, top)
+
+    def _full_for(self, inputs: Sequence[Array]) -> bool:
+        """By number, or by size: raw pictures may be large."""
+        waiting = self._queue.qsize()
+        return self._queue.full() or waiting * sum(each.nbytes for each in inputs) > QUEUE_MAX_BYTES
 
     def label(self, id_: int, truth: int) -> None:
         with self._lock:
@@ -168,7 +174,7 @@ class Shadow:
         """The answer and its processor time, charged before anything is counted."""
         self._run_started_s, cpu_started_s = self._clock_s(), self._cpu_s()
         try:
-            outputs = self._pool.run(sampled.inputs)
+            outputs = self._pool.run(self._pool.prepare(sampled.inputs))
         finally:
             cpu_s = self._cpu_s() - cpu_started_s
             self._run_started_s = None

@@ -12,9 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.errors import BadInput
+from protocol.errors import BadInput, BadModel
 from protocol.messages.contract import Contract, Tensor
-from protocol.messages.preprocessing import ArrayInput, AudioInput, InputPreprocessing, Preprocessing, Raw
+from protocol.messages.preprocessing import (
+    ArrayInput,
+    AudioInput,
+    InputPreprocessing,
+    NewerPreprocessing,
+    Preprocessing,
+    Raw,
+    unknown_part,
+)
 from protocol.preprocessing import numbers
 from protocol.preprocessing.pipeline import Operation, compiled, first_form, fitted
 from protocol.preprocessing.raw_input import arrange_raw, split
@@ -33,6 +41,7 @@ class Preprocessor:
                 f"the preprocessing is for {len(preprocessing.inputs)} inputs, the model takes {len(tensors)}",
                 hint="give one entry for each input of the model, in its order",
             )
+        self.declared = preprocessing
         self._names = [tensor.name for tensor in tensors]
         self.raws = [_raw(each, tensor) for each, tensor in zip(preprocessing.inputs, tensors, strict=True)]
         self._operations = [
@@ -50,6 +59,21 @@ class Preprocessor:
     def apply(self, raw: list[Array]) -> list[Array]:
         """Arrays (n, …) as the model takes them, of what `arrange` gave."""
         return [_applied(each, operations) for each, operations in zip(raw, self._operations, strict=True)]
+
+
+def preprocessor_of(declared: Preprocessing | NewerPreprocessing | None, contract: Contract) -> Preprocessor | None:
+    """What a manifest declares; None where inputs go to the model as they are.
+
+    Raises BadModel for steps that are not known here, or do not fit the contract.
+    """
+    if declared is None:
+        return None
+    if isinstance(declared, NewerPreprocessing):
+        raise BadModel(f"it needs {unknown_part(declared)}, which is not known here", hint="update EdgeFerry")
+    try:
+        return Preprocessor(declared, contract)
+    except BadInput as misfit:
+        raise BadModel(f"its preprocessing does not fit: {misfit.message}", hint=misfit.hint) from None
 
 
 def _raw(declared: InputPreprocessing, tensor: Tensor) -> Raw:

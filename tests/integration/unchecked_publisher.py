@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import zstandard
@@ -25,6 +25,7 @@ from protocol.content.encodings import RAW, ZSTD, ZSTD_WINDOW_MAX_BYTES
 from protocol.messages.contract import Contract
 from protocol.messages.manifest import Encoding, Golden, Manifest, Measured, Requirements, Variant
 from protocol.messages.plan import Plan, Rule
+from protocol.messages.preprocessing import NewerPreprocessing, Preprocessing
 from protocol.mqtt.broker_url import BrokerUrl
 from protocol.mqtt.link import Connected, Delivered
 from protocol.mqtt.paho_link import MqttLink
@@ -46,6 +47,7 @@ class Source:
     golden: bytes
     tolerance: float = 1e-3
     kinds: tuple[str, ...] = (RAW,)
+    preprocessing: Preprocessing | NewerPreprocessing | None = None
 
     @classmethod
     def of(cls, tflite: Path, *, kinds: tuple[str, ...] = (RAW,), golden_samples: int = GOLDEN_SAMPLES) -> Source:
@@ -56,7 +58,7 @@ class Source:
         return cls(tflite, model.contract, golden_of(inputs, model.run([inputs])[0]), kinds=kinds)
 
 
-def golden_of(inputs: Float32, answers: Float32) -> bytes:
+def golden_of(inputs: NDArray[Any], answers: Float32) -> bytes:
     """The golden set of a model with one input and output, for the variant float32."""
     archive = io.BytesIO()
     np.savez(archive, input_0=inputs, float32_output_0=answers)
@@ -107,6 +109,7 @@ class UncheckedPublisher:
             created=_now(),
             labels=tuple("0123456789"),
             contract=source.contract,
+            preprocessing=source.preprocessing,
             golden=Golden(
                 sha256=_sha256(golden),
                 size_bytes=len(source.golden),

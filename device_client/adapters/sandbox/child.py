@@ -12,11 +12,12 @@ import sys
 import time
 from pathlib import Path
 
-from device_client.adapters.runtime.tflite import OpenModel, check_delegates, check_runtime, open_model
+from device_client.adapters.runtime.tflite import Array, OpenModel, check_delegates, check_runtime, open_model
 from device_client.adapters.sandbox.golden_set import LoadedGoldenSet, load_golden
 from device_client.adapters.sandbox.messages import TrialActivity, TrialJob, TrialReport, used_more
 from protocol.errors import FerryError
 from protocol.host.child_process import die_with_parent, memory_peak_bytes, set_limit
+from protocol.preprocessing.preprocessor import Preprocessor, preprocessor_of
 
 
 def main() -> None:
@@ -35,6 +36,7 @@ def main() -> None:
 def _try(job: TrialJob) -> TrialReport:
     _begin("reading the golden set")
     contract = job.contract
+    preprocessor = preprocessor_of(job.preprocessing, contract)
     golden = load_golden(Path(job.golden), job.variant, len(contract.inputs), len(contract.outputs))
     _begin("starting the runtime")
     check_runtime()
@@ -44,16 +46,18 @@ def _try(job: TrialJob) -> TrialReport:
     model = open_model(Path(job.model), delegates=job.delegates)
     contract.check_file(model.contract)
     _begin("running the golden set")
-    return _compare(model, golden, job.tolerance)
+    return _compare(model, golden, job.tolerance, preprocessor)
 
 
-def _compare(model: OpenModel, golden: LoadedGoldenSet, tolerance: float) -> TrialReport:
+def _compare(
+    model: OpenModel, golden: LoadedGoldenSet, tolerance: float, preprocessor: Preprocessor | None
+) -> TrialReport:
     """Run every sample, up to the first one beyond the tolerance."""
-    model.run(golden.input(0))  # the first run prepares kernels; it is not timed
+    model.run(_prepared(golden.input(0), preprocessor))  # the first run prepares kernels; it is not timed
     largest, times_s = 0.0, []
     for sample in range(golden.samples):
         begun = time.perf_counter()
-        outputs = model.run(golden.input(sample))
+        outputs = model.run(_prepared(golden.input(sample), preprocessor))
         times_s.append(time.perf_counter() - begun)
         difference = golden.largest_difference(sample, outputs)
         if difference.error > tolerance:
@@ -66,6 +70,13 @@ def _compare(model: OpenModel, golden: LoadedGoldenSet, tolerance: float) -> Tri
     return TrialReport(
         passed=True, reason=reason, samples=golden.samples, max_error=largest, latency_ms_p50=round(p50_ms, 4)
     )
+
+
+def _prepared(raw: list[Array], preprocessor: Preprocessor | None) -> list[Array]:
+    """A golden sample, stored as an application gives it, as the model takes it."""
+    if preprocessor is None:
+        return raw
+    return preprocessor.apply(preprocessor.arrange(raw[0] if len(raw) == 1 else raw)[0])
 
 
 def _limit_memory(more_bytes: int) -> None:

@@ -7,6 +7,7 @@ from pydantic import Field
 from device_client.ports.serving import Delegate
 from protocol.messages.base import Frozen
 from protocol.messages.contract import Contract
+from protocol.messages.preprocessing import DeclaredPreprocessing
 
 
 class TrialJob(Frozen):
@@ -20,6 +21,7 @@ class TrialJob(Frozen):
     memory_max_bytes: int
     memory_by: str = ""
     delegates: tuple[Delegate, ...] = ()
+    preprocessing: DeclaredPreprocessing | None = None
     parent: int
 
 

@@ -144,6 +144,7 @@ def _job(order: ProofOrder, delegates: tuple[Delegate, ...]) -> str:
         memory_max_bytes=order.memory_max_bytes,
         memory_by=order.memory_by,
         delegates=delegates,
+        preprocessing=order.preprocessing,
         parent=os.getpid(),
     ).model_dump_json()
 

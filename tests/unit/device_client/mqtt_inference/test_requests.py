@@ -19,6 +19,7 @@ from device_client.serving.prediction import Prediction
 from protocol.errors import BadInput, BadModel, FerryError, MissingPart
 from protocol.messages.contract import Contract, Tensor
 from protocol.messages.inference import OUTPUT_VALUES_MAX, InferenceResponse
+from protocol.messages.preprocessing import Preprocessing
 from protocol.mqtt.link import Connected, Disconnected, LinkEvent, Received, ReplyTo
 from protocol.topics import LINE_AIM_BYTES, LINE_MAX_BYTES, Topics
 from tests.unit.device_client.service.test_event_loop import RecordingLink
@@ -195,6 +196,7 @@ class Oracle:
 
     def __init__(self) -> None:
         self.contract: Contract | None = ONE
+        self.preprocessing: Preprocessing | None = None
         self.failure: Exception | None = None
         self.gate = threading.Event()
         self.gate.set()
