@@ -33,6 +33,7 @@ class TrialEffects:
             golden=self._store.path(target.manifest.golden.sha256),
             variant=variant.name,
             tolerance=variant.golden_tolerance,
+            bounds=variant.golden_bounds,
             contract=target.manifest.contract,
             memory_max_bytes=limits.memory_max_bytes,
             wall_max_s=limits.wall_max_s,

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from device_client.core.events import ChildEnd
 from protocol.messages.contract import Contract
+from protocol.messages.manifest import GoldenBound
 from protocol.messages.preprocessing import NewerPreprocessing, Preprocessing
 
 
@@ -26,6 +27,7 @@ class ProofOrder:
     memory_by: str = ""  # what sets the limit, for the reason of a rejection it causes
     wall_by: str = ""
     preprocessing: Preprocessing | NewerPreprocessing | None = None
+    bounds: tuple[GoldenBound, ...] = ()  # of each output; none: `tolerance` for all
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,11 +39,16 @@ class Encoding(Frozen):
 
 
 class Golden(Frozen):
-    """The golden set, an .npz: `input_0` … and, per variant, `<variant>_output_0` …."""
+    """The golden set, an .npz: `input_0` … and, per variant, `<variant>_output_0` ….
+
+    Or, if it has a golden.json, an entry for each sample, step and tensor.
+    """
 
     sha256: Sha256
     size_bytes: int = Field(ge=1, le=GOLDEN_MAX_BYTES)
     samples: int = Field(ge=1, le=10_000)
+    steps: int = Field(default=1, ge=1, le=1_000, description="runs of a sample, from the initial state")
+    noise_samples: int | None = Field(default=None, ge=0, description="of random values rather than of data")
     encodings: tuple[Encoding, ...] = Field(min_length=1)
 
 
@@ -64,14 +69,29 @@ class Measured(Frozen):
     latency_ms_p95: float | None = Field(default=None, ge=0)
 
 
+class GoldenBound(Frozen):
+    """How far an output may be from the publisher's on a device.
+
+    The difference of a run is the largest of its real numbers; of strings, booleans and
+    integers without a scale, the share of values that differ.
+    """
+
+    tolerance: float = Field(ge=0)
+    outliers: float = Field(default=0.0, ge=0, le=1, description="share of runs that may exceed it; at least two")
+    ceiling: float | None = Field(default=None, ge=0, description="of such a run; none: any finite difference")
+
+
 class Variant(Frozen):
-    """One file of a version. All variants have float32 inputs and outputs."""
+    """One file of a version: in the contract's types, or quantized for its float32."""
 
     name: Name
     precision: str = Field(max_length=32)
     sha256: Sha256
     size_bytes: Size
     golden_tolerance: float = Field(default=0.02, ge=0, description="largest absolute difference of an output")
+    golden_bounds: tuple[GoldenBound, ...] = Field(
+        default=(), max_length=16, description="of each output; none: golden_tolerance for all"
+    )
     requires: Requirements = Requirements()
     measured: Measured = Measured()
     encodings: tuple[Encoding, ...] = Field(min_length=1, max_length=16)

@@ -6,18 +6,24 @@ candidate after. `parent` sets the other limits.
 
 from __future__ import annotations
 
-import math
 import resource
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
-from device_client.adapters.runtime.tflite import Array, OpenModel, check_delegates, check_runtime, open_model
-from device_client.adapters.sandbox.golden_set import LoadedGoldenSet, load_golden
+from device_client.adapters.runtime.tflite import Array, check_delegates, check_runtime, open_model
+from device_client.adapters.sandbox.comparison import OutputComparison
+from device_client.adapters.sandbox.golden_set import StoredGoldenSet, load_golden
 from device_client.adapters.sandbox.messages import TrialActivity, TrialJob, TrialReport, used_more
 from protocol.errors import FerryError
 from protocol.host.child_process import die_with_parent, memory_peak_bytes, set_limit
+from protocol.messages.manifest import GoldenBound
 from protocol.preprocessing.preprocessor import Preprocessor, preprocessor_of
+
+SAMPLE_COPIES: Final = 4  # as stored, unpacked, converted, and as the runtime gives it
+Run = Callable[[list[Array]], list[Array]]
 
 
 def main() -> None:
@@ -37,39 +43,64 @@ def _try(job: TrialJob) -> TrialReport:
     _begin("reading the golden set")
     contract = job.contract
     preprocessor = preprocessor_of(job.preprocessing, contract)
-    golden = load_golden(Path(job.golden), job.variant, len(contract.inputs), len(contract.outputs))
+    golden = load_golden(Path(job.golden), job.variant, contract)
     _begin("starting the runtime")
     check_runtime()
     check_delegates(job.delegates)
-    _limit_memory(job.memory_max_bytes)
+    _limit_memory(job.memory_max_bytes + SAMPLE_COPIES * golden.sample_bytes_max)
     _begin("opening the file")
     model = open_model(Path(job.model), delegates=job.delegates)
     contract.check_file(model.contract)
     _begin("running the golden set")
-    return _compare(model, golden, job.tolerance, preprocessor)
-
-
-def _compare(
-    model: OpenModel, golden: LoadedGoldenSet, tolerance: float, preprocessor: Preprocessor | None
-) -> TrialReport:
-    """Run every sample, up to the first one beyond the tolerance."""
-    model.run(_prepared(golden.input(0), preprocessor))  # the first run prepares kernels; it is not timed
-    largest, times_s = 0.0, []
-    for sample in range(golden.samples):
-        begun = time.perf_counter()
-        outputs = model.run(_prepared(golden.input(sample), preprocessor))
-        times_s.append(time.perf_counter() - begun)
-        difference = golden.largest_difference(sample, outputs)
-        if difference.error > tolerance:
-            error = difference.error if math.isfinite(difference.error) else None
-            reason = difference.description + ("" if error is None else f", allowed {tolerance:g}")
-            return TrialReport(passed=False, reason=reason, samples=sample + 1, max_error=error)
-        largest = max(largest, difference.error)
-    p50_ms = sorted(times_s)[len(times_s) // 2] * 1000
-    reason = f"{golden.samples} golden samples within {largest:.2g}, allowed {tolerance:g}; {p50_ms:.2g} ms each"
-    return TrialReport(
-        passed=True, reason=reason, samples=golden.samples, max_error=largest, latency_ms_p50=round(p50_ms, 4)
+    bounds = job.bounds or (GoldenBound(tolerance=job.tolerance),) * len(contract.outputs)
+    return _compare(
+        lambda raw: model.run(_prepared(raw, preprocessor)),
+        golden,
+        OutputComparison(bounds, contract.outputs, golden.samples * golden.steps),
     )
+
+
+def _compare(run: Run, golden: StoredGoldenSet, comparison: OutputComparison) -> TrialReport:
+    """Run every sample, up to the one that decides that the candidate is refused."""
+    run(golden.inputs(0)[0])  # the first run prepares kernels; it is not timed
+    times_s: list[float] = []
+    for sample in range(golden.samples):
+        refusal = _compare_sample(run, golden, sample, comparison, times_s)
+        if refusal:
+            return TrialReport(passed=False, reason=refusal, samples=sample + 1, max_error=comparison.largest)
+    p50_ms = sorted(times_s)[len(times_s) // 2] * 1000
+    return TrialReport(
+        passed=True,
+        reason=f"{_passed(golden, comparison)}; {p50_ms:.2g} ms each",
+        samples=golden.samples,
+        max_error=comparison.largest,
+        latency_ms_p50=round(p50_ms, 4),
+    )
+
+
+def _compare_sample(
+    run: Run, golden: StoredGoldenSet, sample: int, comparison: OutputComparison, times_s: list[float]
+) -> str:
+    """Run the steps of a sample; the reason of a refusal, or empty."""
+    expected = golden.expected(sample)
+    for step, inputs in enumerate(golden.inputs(sample)):
+        begun = time.perf_counter()
+        outputs = run(inputs)
+        times_s.append(time.perf_counter() - begun)
+        for index, values in enumerate(outputs):
+            seen = golden.seen(index, values)
+            refusal = comparison.refusal(sample, index, seen if expected is None else expected[step][index], seen)
+            if refusal:
+                return refusal
+    return ""
+
+
+def _passed(golden: StoredGoldenSet, comparison: OutputComparison) -> str:
+    counted = f"{golden.samples} golden samples"
+    if golden.expected(0) is None:
+        return f"{counted} give finite outputs, to which the publisher has none to compare"
+    allowed = max(bound.tolerance for bound in comparison.bounds)
+    return f"{counted} within {comparison.largest:.2g}, allowed {allowed:g}"
 
 
 def _prepared(raw: list[Array], preprocessor: Preprocessor | None) -> list[Array]:

@@ -7,6 +7,7 @@ from pydantic import Field
 from device_client.ports.serving import Delegate
 from protocol.messages.base import Frozen
 from protocol.messages.contract import Contract
+from protocol.messages.manifest import GoldenBound
 from protocol.messages.preprocessing import DeclaredPreprocessing
 
 
@@ -17,6 +18,7 @@ class TrialJob(Frozen):
     golden: str
     variant: str
     tolerance: float
+    bounds: tuple[GoldenBound, ...] = ()
     contract: Contract
     memory_max_bytes: int
     memory_by: str = ""

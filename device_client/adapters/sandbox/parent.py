@@ -140,6 +140,7 @@ def _job(order: ProofOrder, delegates: tuple[Delegate, ...]) -> str:
         golden=str(order.golden.absolute()),
         variant=order.variant,
         tolerance=order.tolerance,
+        bounds=order.bounds,
         contract=order.contract,
         memory_max_bytes=order.memory_max_bytes,
         memory_by=order.memory_by,

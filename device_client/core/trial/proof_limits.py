@@ -64,7 +64,8 @@ def _wall_limit(policy: Policy, manifest: Manifest, variant: Variant) -> tuple[f
     ceiling = (limits.proof_wall_max_s, "proof_wall_max_s allows no more")
     if measured_ms is None or policy.delegated:
         return ceiling
-    runs_s = SLOWNESS * (manifest.golden.samples + 1) * measured_ms / 1_000  # the first run prepares the kernels
+    runs = manifest.golden.samples * manifest.golden.steps
+    runs_s = SLOWNESS * (runs + 1) * measured_ms / 1_000  # the first run prepares the kernels
     limit = START_S + variant.size_bytes / OPENED_BYTES_S + runs_s
-    origin = f"its manifest says {measured_ms:.3g} ms a sample, of which there are {manifest.golden.samples}"
+    origin = f"its manifest says {measured_ms:.3g} ms a sample, of which there are {runs}"
     return min((round(limit, 1), origin), ceiling)
