@@ -5,6 +5,7 @@ No adapters, no clock of its own. Each step checks that the state survives its J
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from device_client.core.effects import Announce, Effect, Effects, TakeReadings
@@ -25,6 +26,7 @@ from device_client.core.state import Device, Phase, State
 from device_client.core.state_machine import step, wake_s
 from device_client.core.status import status_of
 from protocol.messages.device import Status
+from protocol.messages.manifest import Manifest
 from protocol.messages.plan import Plan
 from tests.builders import NOON, a_device, a_hash, a_manifest, a_plan, a_policy, a_state, a_tally, fit_readings
 
@@ -43,6 +45,7 @@ class Life:
         self.state: State = a_state(device or a_device(), link_up=True)
         self.asked: list[Effect] = []
         self.told: list[Status] = []
+        self.manifest: Callable[[str], Manifest] = a_manifest  # of the versions that a plan names
 
     @property
     def device(self) -> Device:
@@ -91,7 +94,7 @@ class Life:
 
     def trusts(self, plan: Plan) -> Effects:
         """This very plan is trusted."""
-        return self.sees(PlanTrusted(plan, {version: a_manifest(version) for version in plan.versions()}))
+        return self.sees(PlanTrusted(plan, {version: self.manifest(version) for version in plan.versions()}))
 
     def reads(self, **readings: Any) -> Effects:
         """The sensors are read."""

@@ -102,10 +102,17 @@ def may_begin(policy: Policy, goal: Goal, moment: Moment, now_s: float) -> tuple
 
 def needs(goal: Goal, selection: VariantSelection) -> Needs:
     """What the update takes: briefly, encoding and file are both on the disk."""
-    variant, transfer_bytes = selection.variant, selection.encoding.tree.size_bytes
+    variant, files = selection.variant, goal.manifest.files
+    sizes = {
+        sha256: encoding.tree.size_bytes + size_bytes
+        for sha256, size_bytes, encoding in (
+            (variant.sha256, variant.size_bytes, selection.encoding),
+            *((each.sha256, each.size_bytes, way) for each, way in zip(files, selection.file_encodings, strict=True)),
+        )
+    }
     live = goal.running if goal.other_variant else None
     return Needs(
-        disk_bytes=0 if variant.sha256 in goal.files else transfer_bytes + variant.size_bytes,
+        disk_bytes=sum(size_bytes for sha256, size_bytes in sizes.items() if sha256 not in goal.files),
         memory_bytes=variant.requires.memory_bytes,
         relieves=live is not None and live.takes_more_memory_than(variant),
     )
@@ -135,5 +142,6 @@ def _target(goal: Goal, selection: VariantSelection) -> Target:
         attempt=goal.attempt,
         plan_sequence=goal.plan.sequence,
         choice=selection.reason,
+        file_encodings=selection.file_encodings,
         recalled=goal.committed and not goal.other_variant,
     )

@@ -20,9 +20,9 @@ class Goal:
     rule: str
     manifest: Manifest
     live: Installed | None
-    running: Installed | None  # what is live, where it is this version
+    running: Installed | None  # what is live, where it is this version with all its files
     way_back: Installed | None  # the previous version, where it is this one and was committed
-    files: frozenset[str]  # SHA-256 of all installed variants
+    files: frozenset[str]  # SHA-256 of all that is installed
     findings: tuple[Finding, ...]
     committed: bool
     other_variant: bool  # another variant of `running` is wanted
@@ -47,9 +47,12 @@ def goal_of(policy: Policy, device: Device) -> Goal | None:
         rule=wanted.rule,
         manifest=manifest,
         live=live,
-        running=live if live is not None and live.version == version else None,
+        # an older client may have installed it without its files
+        running=live
+        if live is not None and live.version == version and live.manifest.files == manifest.files
+        else None,
         way_back=previous if previous is not None and previous.version == version and committed else None,
-        files=frozenset(installed.variant.sha256 for installed in device.installed()),
+        files=frozenset[str]().union(*(installed.files() for installed in device.installed())),
         findings=device.found(version, wanted.attempt),
         committed=committed,
         other_variant=bool(device.refit),

@@ -75,6 +75,10 @@ class Installed(Frozen):
     def version(self) -> str:
         return self.manifest.version
 
+    def files(self) -> frozenset[str]:
+        """SHA-256 of all its files on the disk."""
+        return frozenset({self.variant.sha256, *(file.sha256 for file in self.manifest.files)})
+
     def takes_more_memory_than(self, variant: Variant) -> bool:
         return self.variant.requires.memory_bytes > variant.requires.memory_bytes
 
@@ -93,6 +97,7 @@ class Target(Frozen):
     attempt: int
     plan_sequence: int
     choice: Text
+    file_encodings: tuple[Encoding, ...] = ()  # of the manifest's files, in their order
     recalled: bool = False  # committed on this device before; its file may still be here
     restarts: int = 0
 
@@ -179,9 +184,9 @@ class Device(Frozen):
 
     def files(self) -> tuple[str, ...]:
         """SHA-256 of the files that installed versions and the target need, sorted."""
-        files = {installed.variant.sha256 for installed in self.installed()}
+        files: set[str] = set().union(*(installed.files() for installed in self.installed()))
         if self.target is not None:
-            files |= {self.target.variant.sha256, self.target.manifest.golden.sha256}
+            files |= self.target.installed().files() | {self.target.manifest.golden.sha256}
         return tuple(sorted(files))
 
 

@@ -128,7 +128,7 @@ def _plan_trusted(policy: Policy, state: State, event: events.PlanTrusted, now_s
         notice = f"plan {event.plan.sequence} is older than plan {known.sequence} and was ignored"
         return state.with_moment(notice=notice), ()
     state = state.with_moment(notice="")
-    if known != event.plan:
+    if known != event.plan or state.device.manifests != event.manifests:  # an older client read less of them
         state = state.with_device(plan=event.plan, manifests=dict(event.manifests))
     return assignment.reconsider(policy, state, now_s)
 

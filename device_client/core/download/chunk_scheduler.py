@@ -18,6 +18,9 @@ class Download:
     """The download of one blob. `queue[at:]` was not requested yet in this round."""
 
     sha256: str
+    bytes_before: int = 0  # of the version's files that came before this one
+    bytes_of: int = 0  # of all of them; 0 for this one alone
+    size_bytes: int = 0
     queue: tuple[str, ...] = ()
     at: int = 0
     requested: tuple[tuple[str, float], ...] = ()  # chunk, deadline
@@ -31,8 +34,9 @@ class Download:
 
     @property
     def percent(self) -> float:
-        """Of the chunks kept, 0-100."""
-        return min(100.0, 100.0 * self.kept_chunks / max(1, self.total_chunks))
+        """Of the chunks kept, over all files of the version, 0-100."""
+        share = min(1.0, self.kept_chunks / max(1, self.total_chunks))
+        return 100.0 * (self.bytes_before + share * self.size_bytes) / self.bytes_of if self.bytes_of else 100.0 * share
 
     @property
     def nothing_missing(self) -> bool:

@@ -1,4 +1,4 @@
-"""FETCHING and STALLED: golden set and model come to the disk and are verified."""
+"""FETCHING and STALLED: golden set, files and model come to the disk, verified."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from device_client.core.phases.records import Fetching
 from device_client.core.policy import Policy
 from device_client.core.state import Device, Phase, State, Target
 from protocol.messages.device import Evidence
-from protocol.messages.manifest import Encoding
 
 NO_ROOM_RECHECK_S: Final = 600.0
 
@@ -26,8 +25,7 @@ def begin(state: State, target: Target, now_s: float, *, note: str = "") -> Step
     """Begin, or resume after a restart. `note`: ends the reason."""
     reason = f"fetching {target.version} ({target.choice}){note}"
     state = state.enters(Phase.FETCHING, reason, now_s, target=target)
-    first = target.variant.sha256 if _is_at_hand(state.device, target) else target.manifest.golden.sha256
-    return _open(state, target, first)
+    return _open(state, _wanted(state.device, target), 0)
 
 
 def blob_opened(policy: Policy, state: State, fetch: Fetching, event: events.BlobOpened, now_s: float) -> Step:
@@ -37,18 +35,19 @@ def blob_opened(policy: Policy, state: State, fetch: Fetching, event: events.Blo
     blob = download.opened(fetch.download, event.missing, event.kept_chunks, event.total_chunks)
     state = _measured(state, throughput.started(state.moment.seen.throughput, now_s))
     if not event.missing:
-        size_bytes, encoding = _expected(fetch.target, event.sha256)
-        return state.with_moment(activity=blob), (do.FinishBlob(event.sha256, size_bytes, encoding),)
+        return state.with_moment(activity=blob), _finish(state.device, fetch.target, event.sha256)
     return _request(policy, state, blob, now_s)
 
 
 def blob_ready(policy: Policy, state: State, fetch: Fetching, event: events.BlobReady, now_s: float) -> Step:
-    """A file is whole: after the golden set comes the model, then its proof."""
+    """A file is whole: after the last one, the model, comes its proof."""
     target = fetch.target
     if event.sha256 != fetch.download.sha256:
         return state, ()
-    if event.sha256 != target.variant.sha256:
-        return _open(state, target, target.variant.sha256)
+    wanted = _wanted(state.device, target)
+    following = next((at + 1 for at, each in enumerate(wanted) if each.sha256 == event.sha256), 0)
+    if following < len(wanted):
+        return _open(state, wanted, following)
     if _is_at_hand(state.device, target):  # it was proved here before: a way back does not wait for the broker
         state = state.with_device(evidence=Evidence())
         return probation.go_live(policy, state, target, "its file is still here", now_s)
@@ -121,15 +120,28 @@ def _is_at_hand(device: Device, target: Target) -> bool:
     return target.recalled and device.has_file(target.variant.sha256)
 
 
-def _open(state: State, target: Target, sha256: str) -> Step:
-    size_bytes, encoding = _expected(target, sha256)
-    return state.with_moment(activity=Download(sha256)), (do.OpenBlob(sha256, size_bytes, encoding),)
+def _wanted(device: Device, target: Target) -> tuple[do.OpenBlob, ...]:
+    """The files of a target in the order in which they are fetched, each once."""
+    manifest, variant = target.manifest, target.variant
+    golden = do.OpenBlob(manifest.golden.sha256, manifest.golden.size_bytes, target.golden_encoding)
+    files = (
+        do.OpenBlob(file.sha256, file.size_bytes, encoding)
+        for file, encoding in zip(manifest.files, target.file_encodings, strict=True)
+    )
+    model = do.OpenBlob(variant.sha256, variant.size_bytes, target.encoding)
+    first = () if _is_at_hand(device, target) else (golden,)
+    return tuple({each.sha256: each for each in (*first, *files, model)}.values())
 
 
-def _expected(target: Target, sha256: str) -> tuple[int, Encoding]:
-    if sha256 == target.variant.sha256:
-        return target.variant.size_bytes, target.encoding
-    return target.manifest.golden.size_bytes, target.golden_encoding
+def _open(state: State, wanted: tuple[do.OpenBlob, ...], at: int) -> Step:
+    sizes = [each.encoding.tree.size_bytes for each in wanted]
+    blob = Download(wanted[at].sha256, sum(sizes[:at]), sum(sizes), sizes[at])
+    return state.with_moment(activity=blob), (wanted[at],)
+
+
+def _finish(device: Device, target: Target, sha256: str) -> Effects:
+    found = (each for each in _wanted(device, target) if each.sha256 == sha256)
+    return tuple(do.FinishBlob(sha256, each.size_bytes, each.encoding) for each in found)
 
 
 def _measured(state: State, measured: throughput.Throughput) -> State:

@@ -45,6 +45,7 @@ def watch_again(policy: Policy, state: State, live: Installed, attempt: int, pla
         attempt=attempt,
         plan_sequence=plan_sequence,
         choice="it is installed",
+        file_encodings=tuple(file.encodings[0] for file in manifest.files),
     )
     status = f"{manifest.version} is live on probation: it was not yet found good, and the plan asks for it"
     state = state.enters(Phase.PROBATION, status, now_s, target=target, evidence=Evidence())

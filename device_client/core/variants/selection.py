@@ -20,12 +20,13 @@ FEATURES: Final = (RUNTIME, FEATURE)  # what `requires.runtime` may hold, joined
 
 @dataclass(frozen=True, slots=True)
 class VariantSelection:
-    """A variant, the two encodings to fetch, and why this one."""
+    """A variant, the encodings to fetch, and why this one."""
 
     variant: Variant
     encoding: Encoding
     golden_encoding: Encoding
     reason: str
+    file_encodings: tuple[Encoding, ...] = ()
 
 
 def select(policy: Policy, goal: Goal, readings: Readings, *, margin: float = 1.0) -> VariantSelection | str:
@@ -70,6 +71,10 @@ def choose(
         return (
             f"version {manifest.version} needs {unknown_part(manifest.preprocessing)}, which this client does not know"
         )
+    files = tuple(cheapest(file.encodings, policy.known_encodings, bases) for file in manifest.files)
+    unreadable = [file.name for file, encoding in zip(manifest.files, files, strict=True) if encoding is None]
+    if unreadable:
+        return f"version {manifest.version}: this client knows none of the encodings of {', '.join(unreadable)}"
     problems: list[str] = []
     fitting: list[tuple[Variant, Encoding]] = []
     for variant in manifest.variants:
@@ -82,7 +87,8 @@ def choose(
     if not fitting:
         return f"no variant of {manifest.version} fits this device: {'; '.join(problems)}"
     variant, encoding = min(fitting, key=lambda pair: _rank(policy, pair[0]))
-    return VariantSelection(variant, encoding, golden, _because(policy, variant, len(fitting), problems))
+    reason = _because(policy, variant, len(fitting), problems)
+    return VariantSelection(variant, encoding, golden, reason, tuple(filter(None, files)))
 
 
 def objection(policy: Policy, live: Installed) -> str:

@@ -59,7 +59,7 @@ def test_a_device_without_a_plan_says_so() -> None:
 def test_progress_is_told_while_a_blob_is_under_way_and_only_then() -> None:
     life = settled().goes_to(Phase.FETCHING)
     life.sees(BlobOpened(a_hash("golden of digits 2.0.0"), (a_hash("a"),), 2, 3))
-    assert said(life).update_percentage == 66.7
+    assert said(life).update_percentage == 26.7  # of 20 kB and 30 kB
     life.plans(OLD)
     assert said(life).update_percentage is None
 

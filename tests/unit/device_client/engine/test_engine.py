@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -546,9 +547,10 @@ def test_a_status_says_when_the_device_looks_again_and_a_promise_that_is_past_is
 
 
 def opened(room: EngineHarness, kept: int, total: int) -> None:
-    """The store has looked: this much is there."""
+    """The store has looked: this much is there of what is then the only file."""
     download = room.engine.state.moment.download
     assert download is not None
+    room.engine.state = room.engine.state.with_moment(activity=replace(download, bytes_of=0))
     missing = tuple(a_hash(f"chunk {number}") for number in range(kept, total))
     room.engine.handle(BlobOpened(download.sha256, missing, kept, total))
 
