@@ -50,7 +50,8 @@ def _entries(lineage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _shown(key: str, value: Any) -> str:
     if key == "history" and value:
         last = value[-1]
-        return f"{len(value)} epochs, the last at loss {last['loss']:.4f}, accuracy {last['accuracy']:.4f}"
+        figure = "" if last.get("accuracy") is None else f", accuracy {last['accuracy']:.4f}"
+        return f"{len(value)} epochs, the last at loss {last['loss']:.4f}{figure}"
     if key == "calibration_of" and value != NONE_MEANS[key]:
         return f"the set that was drawn for {value}"
     if key == "continued":

@@ -130,7 +130,7 @@ def test_one_technique_that_fails_stops_no_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow  # the converter takes seconds for each
-def test_layers_that_go_through_time_have_their_rungs_when_they_are_unrolled(tmp_path: Path) -> None:
+def test_layers_that_go_through_time_have_all_rungs_when_they_are_unrolled(tmp_path: Path) -> None:
     layers = "layers.Reshape((2, 6)), layers.LSTM(3, unroll=True, return_sequences=True), layers.GRU(3, unroll=True),"
     made = build_recipe_ladder(a_recipe(tmp_path, layers=layers, student="", epochs=1), ["dynamic", "int8"])
     assert ([rung.name for rung in made.rungs], made.impossible) == ([PARENT, "dynamic", "int8"], ())

@@ -201,11 +201,6 @@ def test_scrambled_labels_make_a_poor_model(digits: Recipe) -> None:
         ),
         (SUBCLASSED, "build_model() in other.py gave a Own, which is a subclassed model", "tf_keras.Model(inputs, out"),
         (
-            NETWORK.format(layers=f"tf_keras.layers.Reshape((2, 392)), tf_keras.layers.SimpleRNN(2), {SMALL}"),
-            "build_model() in other.py: the network has a loop over time steps that TensorFlow Lite",
-            "LSTM(..., unroll=True)",
-        ),
-        (
             NETWORK.format(layers=f"tf_keras.layers.Lambda({ERFINV}), {SMALL}"),
             "build_model() in other.py: the network needs Erfinv, which TensorFlow Lite does not have",
             "other operations",

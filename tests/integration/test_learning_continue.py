@@ -156,9 +156,9 @@ def test_the_calibration_set_is_the_parents_also_when_the_data_has_grown(recipe:
     grown = replace(recipe, data=more)
     assert start.calibration is not None
     assert np.array_equal(train(grown, epochs=1, start=start).calibration.samples, start.calibration)
-    assert not np.array_equal(choose_calibration(more.x_train, None).samples, start.calibration)
+    assert not np.array_equal(choose_calibration([more.x_train], None).samples, start.calibration)
     kept = KeptCalibration("1.0.0", start.calibration)
-    assert not np.array_equal(choose_calibration(data.x_train * 255, kept).samples, start.calibration)
+    assert not np.array_equal(choose_calibration([data.x_train * 255], kept).samples, start.calibration)
 
 
 def test_a_version_that_starts_afresh_keeps_the_set_too_and_says_whose_it_is(recipe: Recipe, start: WarmStart) -> None:
@@ -166,7 +166,7 @@ def test_a_version_that_starts_afresh_keeps_the_set_too_and_says_whose_it_is(rec
     kept = KeptCalibration("1.0.0", start.calibration)
     other = replace(recipe, data=replace(recipe.data, x_train=recipe.data.x_train[::-1] ** 1.1))
     again = train(other, epochs=1, kept=kept)
-    assert choose_calibration(other.data.x_train, None).version is None
+    assert choose_calibration([other.data.x_train], None).version is None
     assert (again.calibration.version, again.calibration.redrawn_because) == ("1.0.0", "")
     assert np.array_equal(again.calibration.samples, start.calibration)
     assert lineage_of(again)["calibration_of"] == "1.0.0"
@@ -175,7 +175,7 @@ def test_a_version_that_starts_afresh_keeps_the_set_too_and_says_whose_it_is(rec
 @pytest.mark.parametrize(("x", "what"), [(np.zeros((300, 5)) + np.arange(5), "range"), (np.zeros((300, 4)), "shape")])
 def test_inputs_that_changed_draw_the_set_anew_and_the_reason_is_kept(x: Floats, what: str, start: WarmStart) -> None:
     assert start.calibration is not None
-    drawn = choose_calibration(x.astype(np.float32), KeptCalibration("1.0.0", start.calibration))
+    drawn = choose_calibration([x.astype(np.float32)], KeptCalibration("1.0.0", start.calibration))
     assert (drawn.version, drawn.redrawn_because) == (None, f"its samples have another {what} than those of 1.0.0")
     lines = list(describe_new_calibration({"calibration_anew": drawn.redrawn_because}))
     assert lines == [f"a new calibration set is drawn: {drawn.redrawn_because}"]

@@ -14,10 +14,10 @@ from tflite_runtime.interpreter import Interpreter
 from protocol.errors import BadInput, BadRecipe
 from publisher.adapters.registry import Registry
 from publisher.learning.artifacts.build import BuiltVersion, build_from_recipe
-from publisher.learning.compression.distill import predict_probabilities
 from publisher.learning.compression.qat import make_quantization_aware
 from publisher.learning.recipe.network import build_network
 from publisher.learning.recipe.recipe import Recipe, load_recipe
+from publisher.learning.training.fine_tune import predict
 from publisher.learning.training.warm_start import WarmStart, put_weights, read_calibration, weights_npz
 from publisher.operations.release.training_history import describe_new_networks, warm_start
 from tests.builders import NOON, a_manifest
@@ -162,7 +162,7 @@ def test_a_kept_network_is_the_released_one(recipe: Recipe, start: WarmStart, fi
     put_weights(network, start, "build_model()", "pruned-80-clustered-qat")
     assert weights_npz(network) == start.networks["pruned-80-clustered-qat"]
     x = recipe.data.x_test[:100]
-    given, released = predict_probabilities(network, x), answers(tflite(first, "pruned-clustered-qat"), x)
+    given, released = predict(network, [x]), answers(tflite(first, "pruned-clustered-qat"), x)
     assert (given.argmax(axis=1) == released.argmax(axis=1)).mean() >= 0.98
 
 

@@ -14,6 +14,7 @@ from publisher.core.release.gates import Figures
 from publisher.core.release.pareto import Selection
 from publisher.learning.compression.ladder import Ladder, build_ladder, build_recipe_ladder, count_steps
 from publisher.learning.data.calibration import KeptCalibration
+from publisher.learning.data.dataset import Labels
 from publisher.learning.data.input_statistics import input_statistics
 from publisher.learning.data.labels import check_fit, fitting, found_labels
 from publisher.learning.data.npz_data import UserData, read_user_data, with_value_range
@@ -164,13 +165,13 @@ def _build(ladder: Ladder, names: Sequence[str], steps: Steps) -> BuiltVersion:
         rung.name: Candidate(rung.tflite, f"the variant {rung.name}", inspection.output_slack)
         for rung, inspection in zip(rungs, others, strict=True)
     }
-    held_back = UserData((trained.recipe.data.x_test,), trained.recipe.data.y_test)
+    held_back = UserData(tuple(trained.held_back([tensor.name for tensor in parent.contract.inputs])), _order(trained))
     inputs = golden_inputs(parent.contract, held_back, len(candidates), f"the recipe {trained.recipe.name}")
     golden = make_golden_set(candidates, inputs)
     kept = ladder.kept(list(candidates)) if trained.source == "recipe" else {}  # --from continues recipes only
     steps.end("drew the golden set")
     return BuiltVersion(
-        contract=parent.contract,
+        contract=parent.contract.model_copy(update={"task": trained.recipe.objective.declaration()}),
         labels=trained.recipe.labels,
         golden=golden.content,
         golden_samples=golden.samples,
@@ -180,6 +181,11 @@ def _build(ladder: Ladder, names: Sequence[str], steps: Steps) -> BuiltVersion:
         kept=(*kept_files(trained), *kept.values()),
         statistics=input_statistics(trained.recipe.data.x_train),
     )
+
+
+def _order(trained: TrainingResult) -> Labels | None:
+    """A class for each held-back sample, of which a golden set holds each."""
+    return trained.recipe.objective.order_by(trained.recipe.data.y_test)
 
 
 def _inspect(rung: Rung, trained: TrainingResult) -> Inspection:

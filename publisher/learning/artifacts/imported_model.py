@@ -144,7 +144,7 @@ def trained_from_keras(
         data_sha256=hash_of(data),
         recipe_sha256=recipe.sha256,
         versions=versions(),
-        calibration=choose_calibration(recipe.data.x_train, kept),
+        calibration=choose_calibration([recipe.data.x_train], kept),
         source="keras",
     )
 
@@ -161,7 +161,7 @@ def _calibration(data: Path, kept: KeptCalibration | None) -> Calibration | None
         x, _ = read_samples(data)
     except BadInput:
         return None  # checked against the model's contract later
-    return choose_calibration(x[halves(len(x))[0]], kept)
+    return choose_calibration([x[halves(len(x))[0]]], kept)
 
 
 def _tf_keras_network(path: Path, *, trust_code: bool) -> Any:

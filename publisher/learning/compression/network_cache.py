@@ -13,11 +13,12 @@ from publisher.learning.compression.distill import Study, distill
 from publisher.learning.compression.prune import prune
 from publisher.learning.compression.qat import make_quantization_aware, train_quantization_aware
 from publisher.learning.compression.weight_constraints import constraint_callback
+from publisher.learning.data.network_inputs import in_network_order
 from publisher.learning.progress import Steps
 from publisher.learning.recipe.network import build_student_network
 from publisher.learning.recipe.recipe import Recipe
 from publisher.learning.training.fine_tune import OnEpoch, TrainingJob, copy_network, fine_tune
-from publisher.learning.training.train import TrainingResult, accuracy_of, labels_to_learn
+from publisher.learning.training.train import TrainingResult, accuracy_of, truths_to_learn
 from publisher.learning.training.warm_start import WarmStart, check_fits, put_weights
 from publisher.learning.variants.schedule import Schedule
 from publisher.learning.variants.variant_spec import CLUSTERS, DISTILLED, STUDENT, TRAINED, NetworkSpec, variant_specs
@@ -135,13 +136,16 @@ class NetworkCache:
         return student
 
     def _distill(self, student: Any, job: TrainingJob) -> None:
-        settings = self._settings
-        distill(student, self._trained.model, job, temperature=settings.temperature, weight=settings.distill_weight)
+        recipe, settings = self._trained.recipe, self._settings
+        loss = recipe.objective.distillation_loss(settings.temperature, settings.distill_weight)
+        distill(student, self._trained.model, job, loss, recipe.objective.targets(job.y, recipe.data))
 
     def _job(self, spec: NetworkSpec, epochs: int, on_epoch: OnEpoch) -> TrainingJob:
+        recipe = self._trained.recipe
         return TrainingJob(
-            x=self._trained.recipe.data.x_train,
-            y=labels_to_learn(self._trained.recipe, self._trained.settings),
+            x=in_network_order(recipe.data.train, recipe.data.names, self._trained.model),
+            y=truths_to_learn(recipe, self._trained.settings),
+            loss=recipe.objective.loss,
             epochs=epochs,
             batch_size=self._settings.batch_size,
             learning_rate=self._schedule.learning_rate(spec),

@@ -9,8 +9,9 @@ from typing import Final
 from protocol.errors import FerryError
 from publisher.learning.compression.network_cache import NetworkCache
 from publisher.learning.conversion.tflite_converter import CONVERSIONS
-from publisher.learning.measurement.evaluation import Evaluation, evaluate, wire_bytes
+from publisher.learning.measurement.evaluation import wire_bytes
 from publisher.learning.measurement.inspection import inspect
+from publisher.learning.measurement.rung_evaluation import RungEvaluation, evaluate_rung
 from publisher.learning.progress import Steps
 from publisher.learning.tensorflow_import import load_tf_keras
 from publisher.learning.training.train import TrainingResult
@@ -28,7 +29,9 @@ class RungBuilder:
         self._trained = trained
         self._cache = cache
         self._steps = steps
-        self._parent: Evaluation | None = None
+        self._data = trained.recipe.data
+        self._scoring = trained.recipe.objective.scoring(self._data)
+        self._parent: RungEvaluation | None = None
 
     def build(self, spec: VariantSpec) -> Rung | ImpossibleRung:
         """Build a rung, or return why it is impossible. Raises for the parent."""
@@ -38,7 +41,7 @@ class RungBuilder:
             self._steps.begin(f"converting to {spec.name}")
             began_s = time.monotonic()
             load_tf_keras().backend.clear_session()  # else tensor names depend on earlier conversions
-            tflite = CONVERSIONS[spec.number_format](network, self._trained.calibration.samples)
+            tflite = CONVERSIONS[spec.number_format](network, self._trained.calibration.inputs)
             steps_done = 1
             self._steps.end(f"measuring {spec.name}")
             rung = self._measure(spec, tflite, began_s)
@@ -52,30 +55,32 @@ class RungBuilder:
             return ImpossibleRung(spec.name, spec.technique(), reason_of(error))
 
     def _measure(self, spec: VariantSpec, tflite: bytes, began_s: float) -> Rung:
-        data, title = self._trained.recipe.data, f"the rung {spec.name}"
+        title = f"the rung {spec.name}"
         inspection = inspect(tflite, name=title)
-        evaluation = evaluate(tflite, data.x_test, data.y_test, name=title)
+        tensors = [tensor.name for tensor in inspection.contract.inputs]
+        evaluation = evaluate_rung(
+            tflite, self._trained.held_back(tensors), self._data.y_test, self._scoring, name=title
+        )
         self._parent = parent = self._parent or evaluation
-        right, samples = _right(evaluation), evaluation.measured.accuracy_samples
-        low, high = wilson(right, samples)
-        measured = evaluation.measured
+        low, high = wilson(evaluation.figure * evaluation.samples, evaluation.samples)
+        ran = evaluation.ran
         return Rung(
             name=spec.name,
             technique=spec.technique(),
             precision=inspection.precision,
             tflite=tflite,
             wire_bytes=wire_bytes(tflite),
-            accuracy=right / samples,
+            accuracy=evaluation.figure,
             accuracy_low=low,
             accuracy_high=high,
-            accuracy_samples=samples,
-            accuracy_change=(right - _right(parent)) / samples,
-            agreement=float((evaluation.predictions == parent.predictions).mean()),
-            latency_ms_p50=measured.latency_ms_p50 or 0.0,
-            latency_ms_p95=measured.latency_ms_p95 or 0.0,
-            memory_bytes=evaluation.requires.memory_bytes,
-            memory_peak_bytes=evaluation.memory_peak_bytes,
-            sparsity=evaluation.sparsity,
+            accuracy_samples=evaluation.samples,
+            accuracy_change=evaluation.figure - parent.figure,
+            agreement=self._scoring.agreement(evaluation.output, parent.output),
+            latency_ms_p50=ran.latency_ms_p50,
+            latency_ms_p95=ran.latency_ms_p95,
+            memory_bytes=ran.memory_bytes,
+            memory_peak_bytes=ran.memory_peak_bytes,
+            sparsity=ran.sparsity,
             took_s=self._cache.took_s(spec.network) + time.monotonic() - began_s,
         )
 
@@ -90,7 +95,3 @@ def reason_of(error: Exception) -> str:
     words = " ".join(re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(error)).split())  # without TensorFlow's node names
     cut = words if len(words) <= REASON_MAX_CHARS else words[: REASON_MAX_CHARS - 1] + "…"
     return f"the technique failed: {cut or type(error).__name__}"
-
-
-def _right(evaluation: Evaluation) -> int:
-    return round((evaluation.measured.accuracy or 0.0) * evaluation.measured.accuracy_samples)

@@ -28,7 +28,7 @@ def conversion_error(failure: Exception) -> BadModel:
     if LISTS in operations:
         return BadModel(
             f"the network has a loop over time steps that TensorFlow Lite cannot run ({operations})",
-            hint="unroll its recurrent layers: LSTM(..., unroll=True), GRU(..., unroll=True)",
+            hint="make it of LSTM, GRU or RNN layers of tf_keras, or unroll it: unroll=True",
         )
     if operations:
         return BadModel(

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import numpy as np
-
 from protocol.errors import BadInput, BadModel
 from publisher.learning.conversion.tflite_converter import to_float32
+from publisher.learning.data.dataset import Floats
 from publisher.learning.measurement.inspection import inspect
 
 # networks of these always convert, and are not tried
 COMMON_LAYERS: Final = frozenset(
     ("InputLayer", "Dense", "Conv2D", "DepthwiseConv2D", "MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D",
-     "Flatten", "Reshape", "Dropout", "BatchNormalization", "ReLU", "Softmax")
+     "Flatten", "Reshape", "Dropout", "BatchNormalization", "ReLU", "Softmax", "Conv1D", "MaxPooling1D",
+     "GlobalAveragePooling1D", "UpSampling2D", "Concatenate", "Add")
 )  # fmt: skip
 COMMON_ACTIVATIONS: Final = frozenset((None, "linear", "relu", "sigmoid", "softmax", "tanh"))
-NO_CALIBRATION: Final = np.empty(0, np.float32)  # floats need none
+NO_CALIBRATION: Final[tuple[Floats, ...]] = ()  # floats need none
 
 
 def check_converts(network: Any, source: str, error: type[BadInput]) -> None:

@@ -12,11 +12,13 @@ from protocol.errors import BadModel, FerryError
 from protocol.host.child_process import serve_job
 from publisher.learning.conversion.keras_model_file import kind_of, open_network
 from publisher.learning.conversion.keras_sandbox import unopened
+from publisher.learning.conversion.recurrent_layers import with_loops
 from publisher.learning.conversion.tflite_converter import run_converter, run_int8_converter
 from publisher.learning.quiet_tensorflow import silence_tensorflow
 from publisher.learning.tensorflow_import import load_tensorflow
 
 ERROR_MAX_CHARS: Final = 600
+LOOP: Final = "WHILE"
 
 
 def work(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
@@ -49,7 +51,7 @@ def _write_int8(converter: Any, folder: Path) -> str:
     """Write `int8.tflite`, or return why it cannot be made although float32 could."""
     try:
         calibration = np.load(folder / "calibration.npy", allow_pickle=False)
-        (folder / "int8.tflite").write_bytes(run_int8_converter(converter, calibration))
+        (folder / "int8.tflite").write_bytes(run_int8_converter(converter, [calibration]))
     except BadModel as refused:
         return refused.message
     return ""
@@ -60,13 +62,17 @@ def _converters(path: Path, *, trust_code: bool) -> Callable[[], Any]:
     if kind_of(path) == "saved_model":  # from its graph: no layer is made, none of its code runs
         return lambda: load_tensorflow().lite.TFLiteConverter.from_saved_model(str(path))
     network = open_network(path, trust_code=trust_code)  # rejects most bad files before TensorFlow is loaded
-    return lambda: load_tensorflow().lite.TFLiteConverter.from_keras_model(network)
+    looped = with_loops(network)
+    return lambda: load_tensorflow().lite.TFLiteConverter.from_keras_model(looped)
 
 
 def _why_no_int8(folder: Path, float32: bytes) -> str:
     tf = load_tensorflow()
     with silence_tensorflow():
-        inputs = tf.lite.Interpreter(model_content=float32).get_input_details()
+        model = tf.lite.Interpreter(model_content=float32)
+        inputs, operations = model.get_input_details(), {op["op_name"] for op in model._get_ops_details()}
+    if LOOP in operations:  # the quantizer would end the process
+        return "it has loops, in which the converter finds no ranges"
     if len(inputs) != 1:
         return f"the model takes {len(inputs)} inputs, and ranges are found for one only"
     place = folder / "calibration.npy"

@@ -5,6 +5,7 @@ So little changes from one version to the next. Imports no TensorFlow.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,17 +26,27 @@ class KeptCalibration:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
+    """`samples` are of the first input; `more` of the others, drawn with them."""
+
     samples: Floats
     version: str | None = None  # the earlier one they were drawn for
     redrawn_because: str = ""  # why an earlier set was not kept
+    more: tuple[Floats, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[Floats, ...]:
+        return (self.samples, *self.more)
 
 
-def choose_calibration(x_train: Floats, kept: KeptCalibration | None) -> Calibration:
-    """The kept set while samples have its shape and range; else a new one."""
-    order = np.random.default_rng(SEED).permutation(len(x_train))  # the same for the same data
-    fresh: Floats = x_train[order[:SAMPLES]]
-    if kept is None:
-        return Calibration(fresh)
+def choose_calibration(inputs: Sequence[Floats], kept: KeptCalibration | None) -> Calibration:
+    """The kept set while samples have its shape and range; else a new one.
+
+    Only that of a network of one input is kept from version to version.
+    """
+    order = np.random.default_rng(SEED).permutation(len(inputs[0]))[:SAMPLES]  # the same for the same data
+    fresh, *more = (x[order] for x in inputs)
+    if kept is None or more:
+        return Calibration(fresh, more=tuple(more))
     if changed := _changed(kept.samples, fresh):
         return Calibration(fresh, redrawn_because=f"its samples have another {changed} than those of {kept.version}")
     return Calibration(kept.samples, kept.version)

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from protocol.errors import BadRecipe
+from publisher.learning.data.network_inputs import as_keras_takes, in_network_order
 from publisher.learning.recipe.recipe import Recipe
 from publisher.learning.recipe.user_code import run_user_code
 from publisher.learning.tensorflow_import import load_tf_keras
@@ -51,7 +52,7 @@ def _build(recipe: Recipe, build: Callable[[], Any], what: str, seed: int) -> An
         if not network.built:
             network.build((None, *recipe.data.features))
     _check_shapes(network, recipe, where)
-    _check_probabilities(network, recipe, what)
+    _check_output(network, recipe, what)
     return network
 
 
@@ -66,25 +67,44 @@ def _model_hint(returned: object) -> str:
 
 
 def _check_shapes(network: Any, recipe: Recipe, where: str) -> None:
-    input_shape, output_shape = network.input_shape, network.output_shape
-    wanted = (None, *recipe.data.features)
-    if isinstance(input_shape, tuple) and isinstance(input_shape[0], int):
+    data, objective = recipe.data, recipe.objective
+    for tensor, name, features in _inputs(network, recipe, where):
+        shape, wanted = tuple(tensor.shape), (None, *features)
+        if shape[0] is not None:
+            raise BadRecipe(
+                f"{where}: the network takes {shape[0]} samples at a time, no more and no fewer",
+                hint=f"leave the batch out: begin it with tf_keras.Input(shape={wanted[1:]})",
+            )
+        if not _fits(shape, wanted):
+            raise BadRecipe(
+                f"{where}: the network takes {_text(shape)}{name}, but load_data() gives samples of {list(wanted[1:])}",
+                hint=f"begin it with tf_keras.Input(shape={wanted[1:]})",
+            )
+    wanted = (None, *objective.output_shape(data))
+    if not isinstance(network.output_shape, tuple) or not _fits(network.output_shape, wanted):
         raise BadRecipe(
-            f"{where}: the network takes {input_shape[0]} samples at a time, no more and no fewer",
-            hint=f"leave the batch out: begin it with tf_keras.Input(shape={wanted[1:]})",
-        )
-    if not isinstance(input_shape, tuple) or not _fits(input_shape, wanted):
-        raise BadRecipe(
-            f"{where}: the network takes {_text(input_shape)}, but load_data() gives samples of {list(wanted[1:])}",
-            hint=f"begin it with tf_keras.Input(shape={wanted[1:]})",
-        )
-    if output_shape != (None, recipe.data.classes):
-        raise BadRecipe(
-            f"{where}: the network gives {_text(output_shape)}, but there are {recipe.data.classes} classes",
-            hint=f'end it with Dense({recipe.data.classes}, activation="softmax")',
+            f"{where}: the network gives {_text(network.output_shape)}, but {objective.wants(data)}",
+            hint=f"end it with {objective.last_layer(data)}",
         )
     if not network.trainable_weights:
         raise BadRecipe(f"{where}: the network has no weights to train", hint="add a layer, or set trainable = True")
+
+
+def _inputs(network: Any, recipe: Recipe, where: str) -> list[tuple[Any, str, tuple[int, ...]]]:
+    """The network's inputs, what to call them, and the shapes of their samples."""
+    data = recipe.data
+    names = list(network.input_names)
+    if len(names) != len(data.train) or (data.names and set(names) != set(data.names)):
+        given = ", ".join(data.names) or f"{len(data.train)}"
+        raise BadRecipe(
+            f"{where}: the network takes the inputs {', '.join(names)}, but load_data() gives {given}",
+            hint="give x as a dict of arrays by the names of the input layers: tf_keras.Input(…, name=…)",
+        )
+    features = dict(zip(data.names or names, (x.shape[1:] for x in data.train), strict=True))
+    return [
+        (tensor, f" as {name}" if len(names) > 1 else "", features[name])
+        for tensor, name in zip(network.inputs, names, strict=True)
+    ]
 
 
 def _fits(shape: tuple[int | None, ...], wanted: tuple[int | None, ...]) -> bool:
@@ -96,14 +116,8 @@ def _text(shape: object) -> str:
     return str(list(shape[1:])) if isinstance(shape, tuple) and one_tensor else f"more than one tensor: {shape}"
 
 
-def _check_probabilities(network: Any, recipe: Recipe, what: str) -> None:
-    """Devices report confidence, so the output must be probabilities."""
+def _check_output(network: Any, recipe: Recipe, what: str) -> None:
+    few = [x[:2] for x in in_network_order(recipe.data.train, recipe.data.names, network)]
     with run_user_code(recipe.path, f"the network of {what}"):
-        output = np.asarray(network(recipe.data.x_train[:2]))
-    sums = output.sum(axis=1)
-    if not (np.isfinite(output).all() and (output >= 0).all() and np.allclose(sums, 1, atol=1e-3)):
-        raise BadRecipe(
-            f"{what} in {recipe.path.name}: what the network gives are no probabilities"
-            f" (a row sums to {float(sums[0]):.3g})",
-            hint=f'end it with Dense({recipe.data.classes}, activation="softmax")',
-        )
+        output = np.asarray(network(as_keras_takes(few)))
+    recipe.objective.check_output(output, recipe.data, what, recipe.path.name)

@@ -1,8 +1,9 @@
 """Loads and checks a recipe: a Python file that defines data and network.
 
 It has `load_data() -> (x_train, y_train, x_test, y_test)` and `build_model() ->
-tf_keras.Model`; optionally `preprocess(x) -> x`, `build_student() -> tf_keras.Model`,
-`labels` and `train_settings`. An application, too, must apply `preprocess`.
+tf_keras.Model`; optionally `task`, `preprocess(x) -> x`, `build_student() ->
+tf_keras.Model`, `labels` and `train_settings`. An application, too, must apply
+`preprocess`.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from typing import Any, Final
 import numpy as np
 
 from protocol.errors import BadRecipe
-from publisher.learning.data.dataset import Array, Data, four_arrays, validate_data
+from publisher.learning.data.dataset import Data
 from publisher.learning.data.labels import validate_labels
+from publisher.learning.objectives.objective import Objective
+from publisher.learning.objectives.selection import CLASSIFICATION, objective_of
+from publisher.learning.recipe.recipe_data import validate_data
 from publisher.learning.recipe.train_settings import TrainSettings, settings_from
 from publisher.learning.recipe.user_code import run_file, run_user_code
 
-NUMBERED_MAX: Final = 2_000  # classes that are named by their number
 BUILT_IN_FOLDER: Final = Path(__file__).parents[2] / "recipes"
 NETWORK_SIGNATURE: Final = "() -> tf_keras.Model"
 
@@ -40,6 +43,7 @@ class Recipe:
     settings: TrainSettings
     build_model: Callable[[], Any]
     build_student: Callable[[], Any] | None = None
+    objective: Objective = CLASSIFICATION
 
 
 def load_recipe(spec: str | Path) -> Recipe:
@@ -53,16 +57,18 @@ def load_recipe(spec: str | Path) -> Recipe:
     )
     labels = validate_labels(getattr(module, "labels", ()), f"labels in {path.name}")
     settings = settings_from(getattr(module, "train_settings", {}), path.name)
-    data = _data(module, path, labels)
+    objective = objective_of(module.task, path.name) if _has(module, "task") else CLASSIFICATION
+    data = _data(module, path, labels, objective)
     return Recipe(
         name=path.stem,
         path=path,
         sha256=hashlib.sha256(source).hexdigest(),
         data=data,
-        labels=labels or _numbers(data.classes),
+        labels=labels or objective.labels(data),
         settings=settings,
         build_model=build_model,
         build_student=build_student,
+        objective=objective,
     )
 
 
@@ -86,28 +92,29 @@ def find_recipe(spec: str | Path) -> Path:
     return path
 
 
-def _data(module: ModuleType, path: Path, labels: tuple[str, ...]) -> Data:
-    load_data = _function(module, path, "load_data", "() -> (x_train, y_train, x_test, y_test)")
-    where = f"load_data() in {path.name}"
+def _data(module: ModuleType, path: Path, labels: tuple[str, ...], objective: Objective) -> Data:
+    load_data = _function(module, path, "load_data", f"() -> {objective.returned.partition('),')[0]})")
     with run_user_code(path, "load_data()"):
         returned = load_data()
-    x_train, y_train, x_test, y_test = four_arrays(returned, where)
-    if _has(module, "preprocess"):
-        preprocess = _function(module, path, "preprocess", "(x) -> x")
-        x_train, x_test = _preprocess(preprocess, x_train, path), _preprocess(preprocess, x_test, path)
-        where = f"load_data() and preprocess() in {path.name}"
-    return validate_data((x_train, y_train, x_test, y_test), labels, where)
+    if not _has(module, "preprocess"):
+        return validate_data(returned, objective, labels, f"load_data() in {path.name}")
+    preprocess = _function(module, path, "preprocess", "(x) -> x")
+
+    def prepared(x: Any) -> Any:
+        return _preprocess(preprocess, x, path)
+
+    return validate_data(returned, objective, labels, f"load_data() in {path.name}", prepared)
 
 
-def _preprocess(preprocess: Callable[..., object], x: Array, path: Path) -> Array:
+def _preprocess(preprocess: Callable[..., object], x: Any, path: Path) -> Any:
     with run_user_code(path, "preprocess()"):
         processed = preprocess(x)
-    if not isinstance(processed, np.ndarray):
+    if not isinstance(processed, np.ndarray) and (isinstance(x, np.ndarray) or type(processed) is not type(x)):
         raise BadRecipe(
             f"preprocess() in {path.name} gave a {type(processed).__name__}",
-            hint="return a numpy array, one row a sample",
+            hint="return a numpy array, one row a sample; or, if it was given several inputs, as many",
         )
-    if len(processed) != len(x):
+    if isinstance(x, np.ndarray) and isinstance(processed, np.ndarray) and len(processed) != len(x):
         raise BadRecipe(
             f"preprocess() in {path.name} made {len(processed)} samples of {len(x)}",
             hint="keep every sample there; drop those that are no good in load_data()",
@@ -126,8 +133,3 @@ def _function(module: ModuleType, path: Path, name: str, signature: str) -> Call
         what = f"has no {name}()" if found is None else f"has {name}, which is not a function"
         raise BadRecipe(f"{path.name} {what}", hint=f"add: def {name}{signature}")
     return found
-
-
-def _numbers(classes: int) -> tuple[str, ...]:
-    """Default class names; empty where they would only take room."""
-    return tuple(str(index) for index in range(classes)) if classes <= NUMBERED_MAX else ()

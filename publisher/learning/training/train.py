@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,13 +13,15 @@ import numpy as np
 from protocol.errors import BadRecipe
 from publisher.learning.conversion.dry_run import check_converts
 from publisher.learning.data.calibration import Calibration, KeptCalibration, choose_calibration
-from publisher.learning.data.dataset import Labels
+from publisher.learning.data.dataset import Array, Floats
+from publisher.learning.data.network_inputs import as_keras_takes, in_file_order, in_network_order
 from publisher.learning.progress import OnProgress, ignore_progress
 from publisher.learning.quiet_tensorflow import silence_tensorflow
 from publisher.learning.recipe.network import build_network, build_student_network
 from publisher.learning.recipe.recipe import Recipe
 from publisher.learning.recipe.train_settings import BOUNDS, TrainSettings
 from publisher.learning.tensorflow_import import load_tf_keras, versions
+from publisher.learning.training.fine_tune import predict
 from publisher.learning.training.warm_start import WarmStart, put_weights
 
 FEWER_EPOCHS: Final = 4  # a quarter of a training from scratch
@@ -29,12 +32,15 @@ LEARNING_RATE_MIN: Final = BOUNDS["learning_rate"][0]
 @dataclass(frozen=True, slots=True)
 class Epoch:
     loss: float
-    accuracy: float
+    accuracy: float | None = None  # None where the objective has no such metric
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingResult:
-    """A trained `tf_keras.Model`. `accuracy` is on the held-back set, by Keras."""
+    """A trained `tf_keras.Model`.
+
+    `accuracy` is the task's measure (0-1) on the held-back set, by Keras.
+    """
 
     model: Any
     recipe: Recipe
@@ -47,6 +53,11 @@ class TrainingResult:
     calibration: Calibration
     start: WarmStart | None = None
     source: str = "recipe"  # or "keras"
+
+    def held_back(self, tensors: Sequence[str]) -> list[Floats]:
+        """The held-back inputs in the order of a converted file's input tensors."""
+        data = self.recipe.data
+        return in_file_order(data.test, data.names or self.model.input_names, tensors)
 
     @property
     def parent(self) -> str | None:
@@ -88,7 +99,7 @@ def train(
         data_sha256=recipe.data.sha256(),
         recipe_sha256=recipe.sha256,
         versions=versions(),
-        calibration=_calibration(recipe, start, kept),
+        calibration=_calibration(recipe, network, start, kept),
         start=start,
     )
 
@@ -112,36 +123,38 @@ def settings_of(
     return settings.having(epochs=epochs, seed=seed, scramble_labels=scramble_labels)
 
 
-def _calibration(recipe: Recipe, start: WarmStart | None, kept: KeptCalibration | None) -> Calibration:
+def _calibration(recipe: Recipe, network: Any, start: WarmStart | None, kept: KeptCalibration | None) -> Calibration:
     if kept is None and start is not None and start.calibration is not None:
         kept = KeptCalibration(start.version, start.calibration)
-    return choose_calibration(recipe.data.x_train, kept)
+    return choose_calibration(in_network_order(recipe.data.train, recipe.data.names, network), kept)
 
 
 def _fit(network: Any, recipe: Recipe, settings: TrainSettings, on_progress: OnProgress) -> list[Epoch]:
     tf_keras = load_tf_keras()
+    metric = recipe.objective.metric
     history: list[Epoch] = []
 
     def end_epoch(index: int, logs: dict[str, float]) -> None:
-        epoch = Epoch(float(logs["loss"]), float(logs["accuracy"]))
+        epoch = Epoch(float(logs["loss"]), float(logs[metric]) if metric else None)
         if not math.isfinite(epoch.loss) or _broken(network):
             raise BadRecipe(
                 f"training {recipe.path.name} diverged in epoch {index + 1}: its weights or its loss are no numbers",
                 hint=f"lower learning_rate in train_settings (it is {settings.learning_rate:g}), or scale the data",
             )
         history.append(epoch)
-        what = f"epoch {index + 1} of {settings.epochs}: accuracy {epoch.accuracy:.3f} on the training data"
+        figure = f"loss {epoch.loss:.4g}" if epoch.accuracy is None else f"accuracy {epoch.accuracy:.3f}"
+        what = f"epoch {index + 1} of {settings.epochs}: {figure} on the training data"
         on_progress(index + 1, settings.epochs, what)
 
     with silence_tensorflow():
         network.compile(
             optimizer=tf_keras.optimizers.Adam(settings.learning_rate),
-            loss="sparse_categorical_crossentropy",
-            metrics=["accuracy"],
+            loss=recipe.objective.loss,
+            metrics=[metric] if metric else [],
         )
         network.fit(
-            recipe.data.x_train,
-            labels_to_learn(recipe, settings),
+            as_keras_takes(in_network_order(recipe.data.train, recipe.data.names, network)),
+            truths_to_learn(recipe, settings),
             epochs=settings.epochs,
             batch_size=settings.batch_size,
             verbose=0,
@@ -155,14 +168,15 @@ def _broken(network: Any) -> bool:
     return not all(np.isfinite(weight).all() for weight in network.get_weights())
 
 
-def labels_to_learn(recipe: Recipe, settings: TrainSettings) -> Labels:
-    """The classes of the training data, shuffled with `scramble_labels`."""
+def truths_to_learn(recipe: Recipe, settings: TrainSettings) -> Array:
+    """The truths of the training data, shuffled with `scramble_labels`."""
     if not settings.scramble_labels:
         return recipe.data.y_train
     return np.random.default_rng(settings.seed).permutation(recipe.data.y_train)
 
 
 def accuracy_of(network: Any, recipe: Recipe) -> float:
-    with silence_tensorflow():
-        output = network.predict(recipe.data.x_test, batch_size=256, verbose=0)
-    return float((output.argmax(axis=1) == recipe.data.y_test).mean())
+    """The task's measure on the held-back set."""
+    data = recipe.data
+    output = predict(network, in_network_order(data.test, data.names, network))
+    return float(recipe.objective.scoring(data).figure(output, data.y_test))

@@ -17,8 +17,9 @@ Z_95: Final = 1.959963984540054  # standard deviations either side of 95 % of a 
 class Rung:
     """A file and its figures. Shares are 0 to 1.
 
-    `accuracy_low` and `_high` are the 95 % Wilson interval; `accuracy_change` and
-    `agreement` compare with the float32 parent; `sparsity` is the share of zeros.
+    `accuracy` is the task's measure; `accuracy_low` and `_high` are its 95 % Wilson
+    interval; `accuracy_change` and `agreement` compare with the float32 parent;
+    `sparsity` is the share of zeros.
     `took_s` excludes the parent's training, and includes shared networks.
     """
 
@@ -76,12 +77,16 @@ class ImpossibleRung:
         return asdict(self)
 
 
-def wilson(right: int, samples: int) -> tuple[float, float]:
-    """The 95 % interval (low, high) of the share `right` / `samples` (Wilson 1927)."""
+def wilson(right: float, samples: int) -> tuple[float, float]:
+    """The 95 % interval (low, high) of the share `right` / `samples` (Wilson 1927).
+
+    `right` may be a sum of graded scores: of all scores from 0 to 1 with one mean,
+    zeros and ones spread most, so that the interval is not too narrow.
+    """
     if samples == 0:
         return 0.0, 1.0
     share, z2_n = right / samples, Z_95**2 / samples
     middle = (share + z2_n / 2) / (1 + z2_n)
     half = Z_95 * math.sqrt(share * (1 - share) / samples + z2_n / (4 * samples)) / (1 + z2_n)
-    low = 0.0 if right == 0 else max(0.0, middle - half)
-    return low, 1.0 if right == samples else min(1.0, middle + half)
+    low = 0.0 if right <= 0 else max(0.0, middle - half)
+    return low, 1.0 if right >= samples else min(1.0, middle + half)
