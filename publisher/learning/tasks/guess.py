@@ -42,7 +42,7 @@ def guess(model: SeenModel) -> Guess:
 
 
 def finished_boxes(model: SeenModel) -> Guess | None:
-    """Four model.outputs of boxes, two rows and a count, in whichever order."""
+    """Four outputs of boxes, two rows and a count, in whichever order."""
     if len(model.outputs) not in {3, 4}:
         return None
     boxes = [at for at, each in enumerate(model.outputs) if len(each.row) == 2 and each.row[1] == 4]
@@ -139,14 +139,14 @@ def vector(model: SeenModel) -> Guess | None:
     if size == 1:
         return _single(output, model.hints)
     if output.adds_up_to_one:
-        return _guess("classification", "softmax", f"its {size} model.outputs are shares that add up to 1")
+        return _guess("classification", "softmax", f"its {size} outputs are shares that add up to 1")
     if model.hints.classes or model.hints.labels == size or output.named(*CLASS_NAMES):
-        why = "the data has classes" if model.hints.classes else f"its {size} model.outputs are named as classes are"
-        why = f"there are {size} labels for its {size} model.outputs" if model.hints.labels == size else why
+        why = "the data has classes" if model.hints.classes else f"its {size} outputs are named as classes are"
+        why = f"there are {size} labels for its {size} outputs" if model.hints.labels == size else why
         several = output.in_unit_range and not model.hints.classes
         return _guess("classification", "multi_label" if several else "softmax", why)
     if output.in_unit_range:
-        return _guess("classification", "multi_label", f"its {size} model.outputs are each within 0 and 1")
+        return _guess("classification", "multi_label", f"its {size} outputs are each within 0 and 1")
     if output.named(*EMBEDDING_NAMES) or size >= EMBEDDING_MIN:
         return _guess("embedding", "", f"it gives {size} values that are no shares")
     return _guess("regression", "", f"it gives {size} values that are no shares")
