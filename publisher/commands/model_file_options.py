@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from protocol.errors import BadInput
+from protocol.messages.contract import Contract
 from publisher.learning.artifacts.build import build_from_tflite, build_from_trained
 from publisher.learning.artifacts.imported_model import build_from_keras, trained_from_keras
 from publisher.learning.data.labels import read_labels
+from publisher.learning.tasks.declaration import TaskRequest, parse_roles, parse_task
 from publisher.operations.release.release import Build
 from publisher.operations.release.train import Training
 
@@ -24,6 +26,8 @@ class ModelFileOptions:
     data: Path | None
     labels: str | None
     trust_code: bool
+    task: str | None = None
+    roles: str | None = None
 
     @property
     def flag(self) -> str | None:
@@ -34,7 +38,8 @@ class ModelFileOptions:
     def check(self, training_flags: Mapping[str, Any], variants: str | None) -> None:
         """Refuse options that do not go together. Raises BadInput."""
         if self.flag is None:
-            for name, value in (("--data", self.data), ("--labels", self.labels)):
+            given = {"--data": self.data, "--labels": self.labels, "--task": self.task, "--roles": self.roles}
+            for name, value in given.items():
                 if value is not None:
                     raise BadInput(f"{name} goes with --tflite or --keras", hint=f"a recipe has its own {name[2:]}")
         if self.tflite is not None and self.keras is not None:
@@ -49,18 +54,23 @@ class ModelFileOptions:
         if self.flag is not None:
             _check_unset({**training_flags, "--variants": variants if self.tflite else None}, self.flag)
         self._label_names()
+        self._task_request(None)
 
-    def build(self, training: Training) -> Build | None:
-        """None with a recipe. Uses variants and kept calibration of `training`."""
+    def build(self, training: Training, earlier: Contract | None = None) -> Build | None:
+        """None with a recipe. Uses variants and kept calibration of `training`.
+
+        `earlier`: contract of the version before, whose task goes on if none is given.
+        """
+        task = self._task_request(earlier)
         labels, tflite, keras, data = self._label_names(), self.tflite, self.keras, self.data
         if tflite is not None:
-            return lambda report: build_from_tflite(tflite, data=data, labels=labels, on_progress=report)
+            return lambda report: build_from_tflite(tflite, data=data, labels=labels, task=task, on_progress=report)
         if keras is None:
             return None
         trust, kept = self.trust_code, training.kept
         if data is None or not training.variants:
             return lambda report: build_from_keras(
-                keras, data=data, labels=labels, trust_code=trust, kept=kept, on_progress=report
+                keras, data=data, labels=labels, trust_code=trust, kept=kept, task=task, on_progress=report
             )
         return lambda report: build_from_trained(
             trained_from_keras(keras, data, labels=labels, trust_code=trust, kept=kept),
@@ -68,6 +78,13 @@ class ModelFileOptions:
             choose=training.choose,
             on_progress=report,
         )
+
+    def _task_request(self, earlier: Contract | None) -> TaskRequest:
+        roles = () if self.roles is None else parse_roles(self.roles)
+        if self.task is not None:
+            return TaskRequest(parse_task(self.task), roles)
+        before = earlier.task if earlier else None
+        return TaskRequest(before.model_copy(update={"reason": "as the version before"}) if before else None, roles)
 
     def _label_names(self) -> tuple[str, ...]:
         return () if self.labels is None else read_labels(self.labels)

@@ -27,6 +27,7 @@ from publisher.operations.release.release import (
     ReleaseRequest,
     RolloutRequest,
     check_request,
+    contract_before,
     release,
     selecting,
 )
@@ -52,6 +53,13 @@ class Release:
     labels: Annotated[
         str | None,
         typer.Option(help="the classes of a model file: a file with one name a line, or a,b,c", show_default="unknown"),
+    ] = None
+    task: Annotated[
+        str | None,
+        typer.Option(help="what a model file is for: NAME[:FORM][@THRESHOLD]", show_default="as before, or guessed"),
+    ] = None
+    roles: Annotated[
+        str | None, typer.Option(help="of its outputs, such as boxes,classes,scores,count", show_default="guessed")
     ] = None
     file: Annotated[
         list[str] | None,
@@ -88,7 +96,7 @@ class Release:
 
     def run(self, ctx: CommandContext) -> None:
         """Check everything that needs no broker, then release."""
-        file = ModelFileOptions(self.tflite, self.keras, self.data, self.labels, self.trust_code)
+        file = ModelFileOptions(self.tflite, self.keras, self.data, self.labels, self.trust_code, self.task, self.roles)
         file.check(self._training_flags(), self.variants)
         request, training = self._request(), self._training()
         if ctx.verbose:
@@ -98,10 +106,11 @@ class Release:
             training = continued(
                 training, context.registry, self.model, self.from_version, new_calibration=self.new_calibration
             )
+            before = contract_before(context.registry, self.model)
         with open_context(ctx.settings, ctx.progress(), broker=True) as context:
             if self.variants == AUTO:
                 training = replace(training, choose=selecting(context, request))
-            released = release(context, request, file.build(training) or partial(build_version, training))
+            released = release(context, request, file.build(training, before) or partial(build_version, training))
         _show(ctx, released, str(request.rollout.audience))
 
     def _request(self) -> ReleaseRequest:
@@ -167,4 +176,5 @@ def _show(ctx: CommandContext, released: Released, audience: str) -> None:
     head = f"released {manifest.model} {manifest.version} to {audience} (plan {released.plan.sequence})"
     sent = f"{counted(uploaded.chunks, 'chunk')} uploaded, {size_text(uploaded.size_bytes)}"
     tail = f"{sent}; watch it: publisher status --watch"
-    ctx.show(facts, lambda: Group(Text(head), tables.variant_table(manifest), Text(tail)))
+    task = [Text(line) for line in tables.task_lines(manifest.contract)]
+    ctx.show(facts, lambda: Group(Text(head), *task, tables.variant_table(manifest), Text(tail)))

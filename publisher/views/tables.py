@@ -9,9 +9,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from protocol.messages.contract import Contract
 from protocol.messages.manifest import Manifest
 from protocol.messages.plan import Plan
 from protocol.sizes import size_text
+from protocol.tasks.selection import task_of
 from publisher.core.fleet.fleet_table import Row, summary
 from publisher.core.release.reproducibility import TrainingRecord
 
@@ -84,6 +86,7 @@ def training_table(records: Sequence[TrainingRecord], released_as: Mapping[int, 
 def manifest_view(shown: Manifest, labels: Sequence[str], audience: Iterable[str]) -> RenderableType:
     tensors = [
         f"{side} {index}: {tensor.dtype} {list(tensor.shape)} {tensor.name}"
+        + (f", {tensor.role}" if tensor.role else "")
         for side, listed in (("input", shown.contract.inputs), ("output", shown.contract.outputs))
         for index, tensor in enumerate(listed)
     ]
@@ -94,7 +97,15 @@ def manifest_view(shown: Manifest, labels: Sequence[str], audience: Iterable[str
     more = f" … ({len(labels):,} in all)" if len(labels) > LABELS_SHOWN else ""
     lines += [f"labels: {', '.join(labels[:LABELS_SHOWN])}{more}"] if labels else []
     lines += [f"file: {file.name}, {size_text(file.size_bytes)}" for file in shown.files]
-    return Group(*(Text(line) for line in (*lines, *tensors)), variant_table(shown))
+    return Group(*(Text(line) for line in (*lines, *task_lines(shown.contract), *tensors)), variant_table(shown))
+
+
+def task_lines(contract: Contract) -> list[str]:
+    """What the model is for, and how it is measured; nothing for old versions."""
+    if contract.task is None:
+        return []
+    reason = f" ({contract.task.reason})" if contract.task.reason else ""
+    return [f"task: {contract.task.title}{reason}; measured by {task_of(contract).measure}"]
 
 
 def plan_view(current: Plan) -> RenderableType:

@@ -21,9 +21,11 @@ from publisher.learning.data.npz_data import UserData, read_user_data, with_valu
 from publisher.learning.measurement.evaluation import measure
 from publisher.learning.measurement.golden_set import Candidate, golden_inputs, make_golden_set
 from publisher.learning.measurement.inspection import Inspection, inspect, read_tflite
-from publisher.learning.measurement.litert_metadata import read_metadata
+from publisher.learning.measurement.litert_metadata import ModelMetadata, read_metadata
 from publisher.learning.progress import OnProgress, Steps, ignore_progress
 from publisher.learning.recipe.recipe import Recipe
+from publisher.learning.tasks.declaration import TaskRequest, declare
+from publisher.learning.tasks.outputs import Hints
 from publisher.learning.training.lineage import kept_files, lineage_of, lineage_of_file, lineage_of_rungs
 from publisher.learning.training.train import TrainingResult
 from publisher.learning.training.warm_start import WarmStart
@@ -116,19 +118,27 @@ def build_from_ladder(
 
 
 def build_from_tflite(
-    path: Path, *, data: Path | None = None, labels: Sequence[str] = (), on_progress: OnProgress = ignore_progress
+    path: Path,
+    *,
+    data: Path | None = None,
+    labels: Sequence[str] = (),
+    task: TaskRequest = TaskRequest(),  # noqa: B008 - frozen
+    on_progress: OnProgress = ignore_progress,
 ) -> BuiltVersion:
     """Measure a .tflite file, on an .npz of `x` and perhaps `y`. Raises as above."""
     steps = Steps(3, on_progress)
     steps.begin(f"opening {path.name}")
     tflite = read_tflite(path)
     inspection = inspect(tflite, name=path.name)
-    names, labels_from = _labels_of_file(labels, tflite, inspection.contract.outputs[0].shape)
+    metadata = read_metadata(tflite)
+    names, labels_from = _labels_of_file(labels, metadata, inspection.contract.outputs[0].shape)
     user_data = read_user_data(data, inspection.contract) if data is not None else None
     contract = inspection.contract if user_data is None else with_value_range(inspection.contract, user_data)
     steps.end("drawing the golden set")
     inputs = golden_inputs(contract, user_data, 1, path.name)
     golden = make_golden_set({BARE: Candidate(tflite, path.name, inspection.output_slack)}, inputs)
+    classes = user_data is not None and user_data.y is not None
+    contract = declare(contract, golden.outputs[BARE], Hints(path.name, len(names), classes, metadata), task)
     steps.end(f"measuring {path.name}")
     measured, requires, _ = measure(tflite, path.name, user_data, inputs)
     variant = BuiltVariant(BARE, inspection.precision, tflite, golden.tolerances[BARE], measured, requires)
@@ -145,13 +155,14 @@ def build_from_tflite(
     )
 
 
-def _labels_of_file(given: Sequence[str], tflite: bytes, output_shape: Sequence[int]) -> tuple[tuple[str, ...], str]:
+def _labels_of_file(
+    given: Sequence[str], metadata: ModelMetadata, output_shape: Sequence[int]
+) -> tuple[tuple[str, ...], str]:
     """The given labels, else those in the file's metadata; and what to say of them."""
     if given:
         labels = fitting(given, output_shape)
         check_fit(labels, output_shape)
         return labels, ""
-    metadata = read_metadata(tflite)
     return found_labels(metadata.labels, metadata.labels_file, output_shape)
 
 

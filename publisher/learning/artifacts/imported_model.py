@@ -25,6 +25,8 @@ from publisher.learning.measurement.inspection import Inspection, inspect
 from publisher.learning.progress import OnProgress, Steps, ignore_progress
 from publisher.learning.recipe.recipe import Recipe
 from publisher.learning.recipe.train_settings import TrainSettings
+from publisher.learning.tasks.declaration import TaskRequest, declare
+from publisher.learning.tasks.outputs import Hints
 from publisher.learning.tensorflow_import import load_tf_keras, versions
 from publisher.learning.training.lineage import hash_of, lineage_of_keras
 from publisher.learning.training.train import TrainingResult, accuracy_of
@@ -44,6 +46,7 @@ def build_from_keras(
     labels: Sequence[str] = (),
     trust_code: bool = False,
     kept: KeptCalibration | None = None,
+    task: TaskRequest = TaskRequest(),  # noqa: B008 - frozen
     on_progress: OnProgress = ignore_progress,
 ) -> BuiltVersion:
     """Convert a .h5 or .keras file or a SavedModel, and measure it on half of `data`.
@@ -70,6 +73,8 @@ def build_from_keras(
     inputs = golden_inputs(contract, user_data, len(candidates), path.name)
     steps.begin("drawing the golden set")
     golden = make_golden_set(candidates, inputs)
+    classes = user_data is not None and user_data.y is not None
+    contract = declare(contract, golden.outputs[PARENT], Hints(path.name, len(labels), classes), task)
     steps.end("drew the golden set")
     variants = _measure_variants(candidates, golden, inspections, user_data, inputs, steps)
     return BuiltVersion(

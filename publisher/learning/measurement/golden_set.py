@@ -37,22 +37,28 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class GoldenSet:
-    """The .npz, and each variant's largest allowed difference on a device."""
+    """The .npz, and each variant's largest allowed difference on a device.
+
+    `outputs`: of each variant, in its own types, (samples, …) for each output.
+    """
 
     content: bytes
     samples: int
     tolerances: dict[str, float]
+    outputs: dict[str, list[Floats]]
 
 
 def make_golden_set(candidates: Mapping[str, Candidate], inputs: Sequence[Floats]) -> GoldenSet:
     """Run each variant on `inputs`, each (samples, …). Raises BadModel."""
     arrays = {f"input_{index}": values for index, values in enumerate(inputs)}
     tolerances: dict[str, float] = {}
+    outputs: dict[str, list[Floats]] = {}
     for name, candidate in candidates.items():
         ran = run(candidate.tflite, list(inputs), candidate.title, compare_kernels=True)
         arrays |= {f"{name}_output_{index}": values for index, values in enumerate(ran.outputs)}
+        outputs[name] = ran.outputs
         tolerances[name] = tolerance(ran, candidate.output_slack)
-    return GoldenSet(npz_bytes(arrays), len(inputs[0]), tolerances)
+    return GoldenSet(npz_bytes(arrays), len(inputs[0]), tolerances, outputs)
 
 
 def tolerance(ran: Ran, output_slack: Sequence[float]) -> float:

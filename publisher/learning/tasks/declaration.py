@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from protocol.errors import BadInput, BadModel
-from protocol.messages.contract import SPREADS_MAX, Contract, TaskDeclaration
+from protocol.messages.contract import SPREADS_MAX, Contract, TaskDeclaration, Tensor
 from protocol.tasks import classification, detection, keypoints
 from protocol.tasks.selection import TASKS
 from publisher.learning.tasks.guess import DETECTION_ROLES, guess
@@ -30,8 +31,22 @@ ROLES: Final[Mapping[str, Sequence[str]]] = {
     "regression": ("values",),
     "embedding": ("vector",),
 }
+NO_ROLE: Final = "-"
 PATTERN: Final = re.compile(r"([a-z_]+)(?::([a-z0-9_]+))?(?:@(-?[0-9]+(?:\.[0-9]+)?))?")
 SYNTAX: Final = "give NAME[:FORM][@THRESHOLD], such as classification:multi_label@0.3"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRequest:
+    """What the user says of a model's task. `roles`: one for each output, or none."""
+
+    task: TaskDeclaration | None = None
+    roles: tuple[str, ...] = ()
+
+
+def parse_roles(text: str) -> tuple[str, ...]:
+    """Read "boxes,classes,-,count"."""
+    return tuple("" if each.strip() == NO_ROLE else each.strip() for each in text.split(","))
 
 
 def parse_task(text: str) -> TaskDeclaration:
@@ -54,15 +69,16 @@ def declare(
     contract: Contract,
     outputs: Sequence[NDArray[Any]],
     hints: Hints,
-    given: TaskDeclaration | None = None,
-    roles: Sequence[str] = (),
+    request: TaskRequest = TaskRequest(),
 ) -> Contract:
     """The contract with task, roles and spreads.
 
-    `outputs`: of each the real values (samples, …) that golden inputs gave; none where
-    nothing could be run. `roles`: as given, one for each output. Raises BadInput for
-    what was given, BadModel for outputs that are not what their roles say.
+    `outputs`: of each what golden inputs gave, (samples, …) in the model's own types;
+    none where nothing could be run. Raises BadInput for a request that cannot be, and
+    BadModel for outputs that are not what their roles say.
     """
+    outputs = [real(array, tensor) for array, tensor in zip(outputs, contract.outputs, strict=False)]
+    given = request.task
     seen = seen_model(contract, outputs, hints)
     guessed = guess(seen)
     task = guessed.task
@@ -71,7 +87,7 @@ def declare(
         task = given.model_copy(update={"form": guessed.task.form}) if same else given
         if same and given.threshold is None:
             task = task.model_copy(update={"threshold": guessed.task.threshold})
-    chosen = tuple(roles) or (guessed.roles if task.name == guessed.task.name else ())
+    chosen = request.roles or (guessed.roles if task.name == guessed.task.name else ())
     chosen = chosen or ("",) * len(contract.outputs)
     _check_given(task, chosen, contract)
     _check_values(chosen, seen.outputs)
@@ -80,6 +96,14 @@ def declare(
         for at, (tensor, role) in enumerate(zip(contract.outputs, chosen, strict=True))
     )
     return contract.model_copy(update={"outputs": tensors, "task": task})
+
+
+def real(values: NDArray[Any], tensor: Tensor) -> NDArray[Any]:
+    """Real numbers of a quantized tensor's values; any others as they are."""
+    if not tensor.scale:
+        return values
+    steps: NDArray[Any] = (values.astype(np.float64) - tensor.zero_point) * tensor.scale
+    return steps
 
 
 def spread_of_values(values: NDArray[Any]) -> tuple[float, ...]:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from protocol.errors import BadModel, GateFailed, UnknownVersion, VersionOccupied
 from protocol.messages.base import first_error
+from protocol.messages.contract import Contract
 from protocol.messages.manifest import Golden, Manifest, Variant, VersionFile
 from protocol.messages.plan import Plan, Urgency
 from protocol.topics import check_name
@@ -167,6 +168,12 @@ def _check_still_free(context: PublisherContext, request: ReleaseRequest, known:
         context.progress.report(f"{model} {', '.join(meanwhile)} was released meanwhile, and {version} comes after it")
 
 
+def contract_before(registry: Registry, model: str) -> Contract | None:
+    """The contract that the next version of a model has to keep; None for the first."""
+    versions = registry.versions.of_model(model)
+    return registry.versions.manifest(model, versions[-1]).contract if versions else None
+
+
 def _check_can_announce(context: PublisherContext, model: str) -> None:
     """Raises BrokerRefused, MissingPart."""
     check_topic_is_ours(context, model)
@@ -184,8 +191,8 @@ def _prepare_keys(registry: Registry, model: str) -> None:
 
 
 def _check_contract(registry: Registry, request: ReleaseRequest, built: BuiltVersion) -> None:
-    for version in registry.versions.of_model(request.model)[-1:]:  # each version was checked against the one before
-        registry.versions.manifest(request.model, version).contract.check_successor(built.contract)
+    if before := contract_before(registry, request.model):  # each version was checked against the one before
+        before.check_successor(built.contract)
 
 
 def _check_gates(context: PublisherContext, request: ReleaseRequest, built: BuiltVersion) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from protocol.errors import BadInput, BadModel
 from protocol.messages.contract import Contract, Tensor
-from publisher.learning.tasks.declaration import declare, parse_task, spread_of_values
+from publisher.learning.tasks.declaration import TaskRequest, declare, parse_roles, parse_task, spread_of_values
 from publisher.learning.tasks.outputs import Hints
 
 Array = NDArray[Any]
@@ -82,7 +82,7 @@ def test_roles_of_a_detector_are_found_in_any_order(order: tuple[int, ...]) -> N
 def test_given_roles_that_the_values_deny_are_refused() -> None:
     outputs = [BOXES, SCORES, CLASSES, COUNT]
     with pytest.raises(BadModel, match=r"output 1 .* declared as classes, but its values are no whole numbers"):
-        declare(a_contract(outputs), outputs, Hints(), roles=("boxes", "classes", "scores", "count"))
+        declare(a_contract(outputs), outputs, Hints(), TaskRequest(roles=("boxes", "classes", "scores", "count")))
 
 
 @pytest.mark.parametrize(
@@ -91,18 +91,20 @@ def test_given_roles_that_the_values_deny_are_refused() -> None:
 def test_roles_that_cannot_be_are_refused(roles: tuple[str, ...]) -> None:
     outputs = [BOXES, CLASSES, SCORES, COUNT]
     with pytest.raises(BadInput):
-        declare(a_contract(outputs), outputs, Hints(), parse_task("detection:boxes"), roles)
+        declare(a_contract(outputs), outputs, Hints(), TaskRequest(parse_task("detection:boxes"), roles))
 
 
 def test_a_detector_whose_roles_nobody_knows_is_refused() -> None:
     with pytest.raises(BadInput, match="not known"):
-        declare(a_contract([WIDE, WIDE]), [WIDE, WIDE], Hints(), parse_task("detection:boxes"))
+        declare(a_contract([WIDE, WIDE]), [WIDE, WIDE], Hints(), TaskRequest(parse_task("detection:boxes")))
 
 
 def test_a_given_task_wins_and_keeps_what_was_guessed_of_it() -> None:
-    assert declare(a_contract([UNIT]), [UNIT], Hints(), parse_task("regression")).task.title == "regression"  # type: ignore[union-attr]
+    values = declare(a_contract([UNIT]), [UNIT], Hints(), TaskRequest(parse_task("regression"))).task
+    assert values is not None
+    assert values.title == "regression"
     heads = [RNG.normal(0, 9, (N, 896, 16)), RNG.normal(-3, 2, (N, 896, 1))]
-    task = declare(a_contract(heads), heads, Hints(), parse_task("detection")).task
+    task = declare(a_contract(heads), heads, Hints(), TaskRequest(parse_task("detection"))).task
     assert task is not None
     assert (task.title, task.threshold, task.reason) == ("detection anchors", 0.0, "given")
 
@@ -130,3 +132,17 @@ def test_a_spread_is_by_column_where_units_may_differ() -> None:
     assert spread_of_values(values) == (1.0, 10.0)
     assert spread_of_values(np.zeros((4, 100))) == (0.0,)
     assert spread_of_values(np.array(["a", "b"])) == ()
+
+
+def test_values_of_quantized_outputs_are_read_as_real_numbers() -> None:
+    shares = np.rint(SHARES * 256).clip(0, 255).astype(np.uint8)
+    tensor = Tensor(name="y", shape=(1, 5), dtype="uint8", scale=1 / 256)
+    contract = Contract(inputs=(Tensor(name="x", shape=PICTURE, dtype="uint8"),), outputs=(tensor,))
+    declared = declare(contract, [shares], Hints())
+    assert declared.task is not None
+    assert declared.task.title == "classification softmax"
+    assert all(0 < each < 1 for each in declared.outputs[0].spread)
+
+
+def test_roles_are_read() -> None:
+    assert parse_roles("boxes, classes,-,count") == ("boxes", "classes", "", "count")
