@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from device_client.adapters.storage.disk import os_error
 from device_client.paths import HOLD
@@ -58,13 +58,14 @@ class EdgeModel:
         """
         return self._serving.predict(x)
 
-    def label(self, prediction: Prediction | int, true_class: int | str) -> bool:
-        """Give a prediction, or the one of this id, its true class.
+    def label(self, prediction: Prediction | int, truth: Any) -> bool:
+        """Give a prediction, or the one of this id, its truth.
 
+        Of a classifier: the class, by number or name; of other tasks: docs/TASKS.md.
         With labels a trial measures accuracy, and without them only agreement. False
-        when the label comes too late to count. Raises BadInput for an unknown class.
+        when the label comes too late to count. Raises BadInput for what is no truth.
         """
-        return self._serving.label(prediction, true_class)
+        return self._serving.label(prediction, truth)
 
     def wait_ready(self, timeout_s: float | None = None) -> bool:
         """Wait until a version is installed; False after the timeout."""

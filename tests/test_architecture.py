@@ -74,7 +74,7 @@ def test_every_import_contract_is_kept() -> None:
 THROUGH_WALLS = {
     "device_client.diagnostics.explanation": ("device_client.service.device_service", "time"),
     "device_client.feedback.drift_detector": ("time", "sqlite3"),
-    "device_client.settings.loader": ("device_client.serving.shadow",),
+    "device_client.settings.loader": ("device_client.serving.trial.shadow",),
     "device_client.reporting.window_merging": ("socket", "device_client.reporting.outbox"),
 }
 

@@ -193,6 +193,8 @@ class TrialLimits:
     """Share of live inputs that a candidate is given."""
     shadow_cpu_percent: CpuPercent = 25.0
     """Share of one core for shadows; fewer inputs are sampled instead."""
+    sealed_inputs: bool = True
+    """Keep a few inputs of each class in the state folder, to try candidates on."""
     labels_wait_s: Seconds = 30.0
     """Time without a label after which agreement decides."""
     equal_refused_max: ErrorRate = 0.05

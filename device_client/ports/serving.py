@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
+
+from numpy.typing import NDArray
 
 from device_client.core.conditions.model_quality import Quality
 from device_client.core.state import Installed
@@ -51,6 +53,33 @@ class ModelFile:
         labels, statistics = manifest.labels, manifest.input_statistics
         name, contract, preprocessing = model.variant.name, manifest.contract, manifest.preprocessing
         return cls(path, manifest.version, name, contract, labels, statistics, preprocessing)
+
+
+@dataclass(frozen=True, slots=True)
+class SealedInput:
+    """An input and its answer, kept for trials; it never leaves the device.
+
+    `inputs`: raw, with a batch of 1. `outputs`: a row of each output. `model`: the
+    version and variant that answered.
+    """
+
+    inputs: tuple[NDArray[Any], ...]
+    outputs: tuple[NDArray[Any], ...]
+    classes: tuple[int, ...]
+    model: str
+
+
+class SealedStore(Protocol):
+    """Sealed inputs on the disk. Errors of the disk are the store's to bear."""
+
+    def load(self) -> dict[str, tuple[SealedInput, int]]:
+        """Each whole one by its name, and its size in bytes."""
+
+    def keep(self, sealed: SealedInput) -> tuple[str, int] | None:
+        """Its name and size in bytes; None where it cannot be kept."""
+
+    def drop(self, name: str) -> None:
+        """Delete it; nothing happens if it is gone."""
 
 
 class Serving(Protocol):

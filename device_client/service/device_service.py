@@ -22,6 +22,7 @@ from device_client.adapters.sandbox.parent import TrialProcess
 from device_client.adapters.sensors.device_sensors import DeviceSensors
 from device_client.adapters.storage.file_store import FileStore
 from device_client.adapters.storage.journal import Journal
+from device_client.adapters.storage.sealed_store import SealedFiles
 from device_client.adapters.swap_hook import SwapHook
 from device_client.engine.engine import Engine
 from device_client.mqtt_inference.event_router import EventRouter
@@ -34,7 +35,7 @@ from device_client.reporting.feedback_reporter import FeedbackReporter
 from device_client.service.event_loop import EventLoop, Inbound, Posted, drive
 from device_client.service.presence import Identity, RoundTrip
 from device_client.serving.live_serving import LiveServing
-from device_client.serving.shadow import ShadowSettings
+from device_client.serving.trial.shadow import ShadowSettings
 from device_client.settings.loader import DeviceSettings
 from device_client.settings.sections import ModelSection
 from protocol.errors import BadSettings, MissingPart, NoRoom
@@ -149,6 +150,7 @@ class DeviceService:
                 slow_floor_ms=trial.latency_floor_ms,
             ),
             drift_states=self.journal.drift_states(model),
+            sealed=self._sealed_files(model),
         )
         self.servings[model] = serving
         adapters = Adapters(
@@ -164,6 +166,13 @@ class DeviceService:
         )
         policy = self.settings.policy(section)
         return Engine(policy, adapters, topics, lambda event: self._inbox.put(Posted(model, event)))
+
+    def _sealed_files(self, model: str) -> SealedFiles | None:
+        files = SealedFiles(model_folder(self.settings.state, model))
+        if self.settings.trial.sealed_inputs:
+            return files
+        files.clear()  # of a time when it was allowed
+        return None
 
     def _new_session_id(self) -> str:
         """An id of this run: its number, and digits in case that was not saved."""

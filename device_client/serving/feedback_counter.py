@@ -32,7 +32,7 @@ class FeedbackCounter:
     _drifting: bool
     _entropy: int | None
     __slots__ = (
-        "_classes", "_confidences", "_distance", "_doubt", "_drift", "_drifting", "_entropy", "_labels",
+        "_classes", "_confidences", "_distance", "_doubt", "_drift", "_drifting", "_entropy", "_given", "_labels",
         "_latency", "_levels", "_lock", "_sample", "_start_s", "_sums", "variant", "version",
     )  # fmt: skip
 
@@ -57,6 +57,8 @@ class FeedbackCounter:
             self._doubt.resume(known.doubt)
             if self._distance and known.distance:
                 self._distance.resume(known.distance)
+        self._given: Counter[int] = Counter()
+        self._classes: dict[int, int] = {}
         self._reset(now_s)
 
     def observe(self, latency_s: float, top: int | None, confidence: float | None) -> None:
@@ -87,20 +89,22 @@ class FeedbackCounter:
             if self._distance:
                 self._detect(self._distance, measured.distance / 1_000)
 
-    def compare(self, agreed: bool) -> None:
+    def compare(self, alike: float) -> None:
+        """Count how alike a shadow's answer was, 0-1."""
         with self._lock:
             self._sums[5] += 1
-            self._sums[6] += agreed
+            self._add_graded(alike, 6, 8)
 
     def fail(self, count: int = 1) -> None:
         with self._lock:
             self._sums[0] += count
             self._sums[1] += count
 
-    def label(self, correct: bool) -> None:
+    def label(self, fit: float) -> None:
+        """Count how well an answer fits its truth, 0-1."""
         with self._lock:
             self._sums[2] += 1
-            self._sums[3] += correct
+            self._add_graded(fit, 3, 7)
 
     @property
     def inferences(self) -> int:
@@ -135,6 +139,17 @@ class FeedbackCounter:
             self._reset(now_s)
             return window
 
+    def given_classes(self) -> dict[int, int]:
+        """How often each class was the top one, in this window and those before."""
+        with self._lock:
+            return dict(Counter(self._given) + Counter(self._classes))
+
+    def _add_graded(self, figure: float, whole: int, partly: int) -> None:
+        if figure >= 1.0:
+            self._sums[whole] += 1
+        else:
+            self._sums[partly] += int(figure * CONFIDENCE_UNIT + 0.5)
+
     def _detect(self, detector: PageHinkley, number: float) -> None:
         score = detector.update(number)
         if score is not None:
@@ -145,18 +160,21 @@ class FeedbackCounter:
 
     def _reset(self, now_s: float) -> None:
         self._start_s = now_s
-        self._sums = [0] * 7  # inferences, errors, labelled, correct, confidence in millionths, compared, agreed
+        # inferences, errors, labelled, correct, confidence, compared, agreed, correct
+        # in part and agreed in part; confidence and parts in millionths
+        self._sums = [0] * 9
         self._sample = [0] * 4  # inputs, level, its square, distance: see `Sample`
         self._entropy = None
         self._levels = [0] * LEVEL_BINS
-        self._classes: dict[int, int] = {}
+        self._given.update(self._classes)
+        self._classes = {}
         self._latency = [0] * (BUCKET_LAST + 1)
         self._confidences = [0] * (CONFIDENCE_BINS + 1)  # the last one is for a confidence of exactly 1
         self._drift = -1.0  # no detector was ready
         self._drifting = False
 
     def _snapshot(self) -> FeedbackSums:
-        inferences, errors, labelled, correct, millionths, compared, agreed = self._sums
+        inferences, errors, labelled, correct, millionths, compared, agreed, partly_correct, partly_agreed = self._sums
         *bins, certain = self._confidences
         bins[-1] += certain
         return FeedbackSums(
@@ -166,6 +184,8 @@ class FeedbackCounter:
             correct=correct,
             compared=compared,
             agreed=agreed,
+            partly_correct_millionths=partly_correct,
+            partly_agreed_millionths=partly_agreed,
             classes=self._named_classes(),
             latency={index: count for index, count in enumerate(self._latency) if count},
             confidences=tuple(bins) if any(bins) else (),

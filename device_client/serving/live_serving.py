@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from numpy.typing import ArrayLike
 
@@ -19,13 +19,15 @@ from device_client.adapters.runtime.tflite import Array
 from device_client.core.conditions.model_quality import Quality
 from device_client.core.trial.tally import Tally
 from device_client.feedback.window import FeedbackWindow
-from device_client.ports.serving import Delegate, ModelFile
+from device_client.ports.serving import Delegate, ModelFile, SealedStore
 from device_client.serving.feedback_counter import FeedbackCounter
 from device_client.serving.feedback_history import FeedbackHistory
 from device_client.serving.interpreter_pool import InterpreterPool
-from device_client.serving.prediction import Prediction, batch_of, class_index, entropy_millibits, finite
+from device_client.serving.prediction import Prediction, batch_of, entropy_millibits, finite
 from device_client.serving.recent_predictions import RecentPredictions
-from device_client.serving.shadow import Shadow, ShadowSettings
+from device_client.serving.trial.sealed_inputs import SealedInputs
+from device_client.serving.trial.sealed_trial import answered_by
+from device_client.serving.trial.shadow import Shadow, ShadowSettings
 from protocol.errors import BadInput, MissingPart
 from protocol.feedback.input_profile import Profile
 from protocol.messages.contract import Contract
@@ -63,6 +65,7 @@ class LiveServing:
         sample_every: int = SAMPLE_EVERY,
         shadow_settings: ShadowSettings = ShadowSettings(),  # noqa: B008 - frozen
         drift_states: bytes | None = None,
+        sealed: SealedStore | None = None,
     ) -> None:
         """`clock_s` measures latency, `cpu_s` processor time.
 
@@ -70,6 +73,7 @@ class LiveServing:
         for live model and shadow alike. `parallel_max`: predictions at a time, an
         interpreter each. `sample_every`: the profile of every n-th input is counted.
         `drift_states`: what the method of this name returned before a restart.
+        `sealed`: where a few inputs are kept for trials; none without.
         """
         self._clock_s, self._cpu_s = clock_s, cpu_s
         self._threads, self._delegates = threads, tuple(delegates)
@@ -82,6 +86,7 @@ class LiveServing:
         self._ready = threading.Event()
         self._history = FeedbackHistory(wall_s, drift_states)
         self._recent = RecentPredictions()
+        self._sealed = SealedInputs(sealed, clock_s) if sealed else None
 
     # Called by the application
 
@@ -118,19 +123,20 @@ class LiveServing:
         parts = [self._answer(state, raw, inputs, outputs, at, count, each_s, each_cpu_s) for at in range(count)]
         return batch_of(parts, outputs) if batched else parts[0]
 
-    def label(self, prediction: Prediction | int, true_class: int | str) -> bool:
-        """Give the true class of an input; False when it can no longer be counted.
+    def label(self, prediction: Prediction | int, truth: Any) -> bool:
+        """Give the truth of an input; False when it can no longer be counted.
 
-        Raises BadInput for a class that the model does not know.
+        Of a classifier: the class, by number or name; of other tasks: docs/TASKS.md.
+        Raises BadInput for what is no truth of this model's task.
         """
-        chosen, state = self._recent.find(prediction), self._state
-        if chosen is None or state is None:
+        recent, state = self._recent.find(prediction), self._state
+        if recent is None or state is None:
             return False
-        truth = class_index(true_class, state.live.file.labels, state.live.file.contract)
-        self._recent.drop(chosen.id)
-        chosen.counter.label(chosen.top == truth)
+        checked = state.live.form.task.truth(truth, state.live.file.labels)
+        self._recent.drop(recent.id)
+        recent.counter.label(recent.fit(checked))
         if state.shadow:
-            state.shadow.label(chosen.id, truth)
+            state.shadow.label(recent.id, checked)
         return True
 
     @property
@@ -181,11 +187,13 @@ class LiveServing:
                 raise MissingPart("there is no live model to compare a shadow with")
             shadow = Shadow(
                 model,
+                state.live,
                 cpu_s=self._cpu_s,
                 clock_s=self._clock_s,
                 settings=self._shadow_settings,
                 share=share,
-                live=state.feedback,
+                feedback=state.feedback,
+                sealed=self._sealed,
                 threads=self._threads,
                 delegates=self._delegates,
             )
@@ -243,6 +251,8 @@ class LiveServing:
                 self._history.retire(state.feedback)
                 if state.shadow:
                     state.shadow.stop()
+        if self._sealed:
+            self._sealed.close()
 
     def _answer(
         self,
@@ -261,20 +271,23 @@ class LiveServing:
         if not finite(row):
             state.feedback.fail()
             state.cpu.fail()
-            return Prediction(row[0], row, None, None, None, file.version, file.variant, id_)
-        top, confidence = form.top_class(row[0])
+            return Prediction(row[0], row, None, None, None, file.version, file.variant, id_, form=form)
+        top, confidence = form.task.top(form.real(row))
         state.feedback.observe(latency_s, top, confidence)
         state.cpu.observe(cpu_s, None, None)
         if id_ % self._sample_every == 0:
-            entropy = None if confidence is None else entropy_millibits(row[0])
+            entropy = None if confidence is None else entropy_millibits(form.real(row)[0])
             state.feedback.observe_input(state.profile.measure(inputs[0][at].ravel()), entropy)
         if state.shadow:
             state.shadow.offer(id_, [each[at : at + 1] for each in raw], row, top, cpu_s)
-        label = None
-        if top is not None:
-            self._recent.add(id_, top, state.feedback)
-            label = file.labels[top] if top < len(file.labels) else None
-        return Prediction(row[0], row, top, confidence, label, file.version, file.variant, id_, counter=state.feedback)
+        if self._sealed and self._sealed.wants(id_, top) and not file.contract.stateful:
+            classes = form.task.groups(form.real(row))
+            self._sealed.offer([each[at : at + 1] for each in raw], row, classes, answered_by(file))
+        self._recent.add(id_, top, row, form, state.feedback)
+        label = file.labels[top] if top is not None and top < len(file.labels) else None
+        return Prediction(
+            row[0], row, top, confidence, label, file.version, file.variant, id_, (), state.feedback, form
+        )
 
 
 def _cpu_counter(model: ModelFile) -> FeedbackCounter:

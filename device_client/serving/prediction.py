@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from device_client.adapters.runtime.tflite import Array
 from device_client.serving.feedback_counter import FeedbackCounter
 from device_client.serving.input_format import finite_array
-from protocol.errors import BadInput
 from protocol.messages.contract import Contract
+from protocol.tasks.classification import SigmoidClassification, SoftmaxClassification
+from protocol.tasks.selection import task_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +22,8 @@ class Prediction:
 
     `output`: float32 (classes,) or (n, classes); `outputs`: all of a model with
     several. `top`, `confidence` and `label` are None for a batch (see `each()`) and
-    where the model does not choose between classes. `id` names the answer for a later
-    label.
+    where the model does not choose between classes; `answer` has what it gives instead.
+    `id` names the answer for a later label.
     """
 
     output: Array
@@ -34,10 +36,33 @@ class Prediction:
     id: int
     parts: tuple[Prediction, ...] = ()
     counter: FeedbackCounter | None = field(default=None, repr=False, compare=False)  # where a label is counted
+    form: AnswerFormat | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def answer(self) -> Any:
+        """In the task's words, such as `answer.boxes`; read at each access.
+
+        None for a batch (see `each()`), and where the model failed.
+        """
+        if self.form is None or len(self.parts) > 1 or not finite(self.each()[0].outputs):
+            return None
+        return self.form.task.answer(self.form.real(self.each()[0].outputs))
 
     def each(self) -> tuple[Prediction, ...]:
         """The answers of a batch one by one; of a single input, itself."""
         return self.parts or (self,)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """What a later label needs of an answer: the class if that is all, or outputs."""
+
+    top: int | None
+    outputs: tuple[Array, ...] | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(each.nbytes for each in self.outputs or ())
 
 
 class AnswerFormat:
@@ -45,8 +70,8 @@ class AnswerFormat:
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
-        first = contract.outputs[0].shape
-        self._classifies = len(first) == 2 and first[1] >= 2
+        self.task = task_of(contract)
+        self.decides = isinstance(self.task, SoftmaxClassification | SigmoidClassification)  # for one class
         self._has_batch = [tensor.shape[:1] == (1,) for tensor in contract.outputs]
 
     def row(self, outputs: Sequence[Array], at: int, count: int) -> tuple[Array, ...]:
@@ -57,21 +82,17 @@ class AnswerFormat:
             each[at] if count > 1 or batch else each for each, batch in zip(outputs, self._has_batch, strict=True)
         )
 
-    def top_class(self, output: Array) -> tuple[int | None, float | None]:
-        """A classifier's top class, and its value if that is a confidence (0-1)."""
-        if not self._classifies:
-            return None, None
-        top = int(output.argmax())
-        share = float(output.item(top))
-        return top, share if 0.0 <= share <= 1.0 else None
+    def real(self, outputs: Sequence[Array]) -> tuple[Array, ...]:
+        """Outputs as real numbers; the same where none is quantized."""
+        return tuple(outputs)
 
+    def kept(self, outputs: Sequence[Array], top: int | None) -> KeptAnswer:
+        """`outputs`: in real numbers. They are not copied."""
+        return KeptAnswer(top) if self.decides else KeptAnswer(top, tuple(outputs))
 
-def agree(ours: Sequence[Array], theirs: Sequence[Array], form: AnswerFormat, tolerance: float) -> bool:
-    """Whether the top classes are equal, or else all values within `tolerance`."""
-    ours_top, theirs_top = form.top_class(ours[0])[0], form.top_class(theirs[0])[0]
-    if ours_top is not None:
-        return ours_top == theirs_top
-    return all(np.allclose(b, a, rtol=tolerance, atol=tolerance) for a, b in zip(ours, theirs, strict=True))
+    def fit(self, answer: KeptAnswer, truth: Any) -> float:
+        """How well an answer fits a truth that the task has checked, 0-1."""
+        return float(answer.top == truth) if answer.outputs is None else self.task.fit(answer.outputs, truth)
 
 
 def finite(outputs: Sequence[Array]) -> bool:
@@ -90,15 +111,3 @@ def batch_of(parts: Sequence[Prediction], outputs: Sequence[Array]) -> Predictio
     """The answers of a batch as one prediction; a batch of one keeps its class."""
     one = parts[0] if len(parts) == 1 else replace(parts[0], top=None, confidence=None, label=None)
     return replace(one, output=outputs[0], outputs=tuple(outputs), parts=tuple(parts), counter=None)
-
-
-def class_index(true_class: int | str, labels: Sequence[str], contract: Contract) -> int:
-    """The index of a class, given by name or number. Raises BadInput if unknown."""
-    if isinstance(true_class, str):
-        if true_class not in labels:
-            raise BadInput(f"{true_class!r} is none of the model's labels: {', '.join(labels[:10]) or 'it has none'}")
-        return labels.index(true_class)
-    classes = contract.outputs[0].shape[-1]
-    if not isinstance(true_class, int | np.integer) or not 0 <= true_class < classes:
-        raise BadInput(f"the true class {true_class!r} is not between 0 and {classes - 1}")
-    return int(true_class)

@@ -21,5 +21,5 @@ class Predictor(Protocol):
     def predict(self, x: Any) -> Prediction:
         """Run the live model on one input. Raises FerryError."""
 
-    def label(self, prediction: Prediction | int, true_class: int | str) -> bool:
-        """Give an earlier prediction its true class. Raises BadInput."""
+    def label(self, prediction: Prediction | int, truth: Any) -> bool:
+        """Give an earlier prediction its truth. Raises BadInput."""

@@ -27,6 +27,8 @@ CONFIDENCE_UNIT: Final = 1_000_000  # confidences are summed in millionths
 CLASSES_MAX: Final = 64  # named in a message; the rest is summed under OTHER, so that the line stays short
 OTHER: Final = "*"
 _COUNTS: Final = ("inferences", "errors", "labelled", "correct", "compared", "agreed")
+_PARTLY: Final = ("partly_correct", "partly_agreed")  # sums of answers that are right, or alike, in part
+_IN_MILLIONTHS: Final = tuple(f"{name}_millionths" for name in _PARTLY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class FeedbackSums:
     correct: int = 0
     compared: int = 0
     agreed: int = 0
+    partly_correct_millionths: int = 0
+    partly_agreed_millionths: int = 0
     classes: Mapping[str, int] = field(default_factory=dict)
     latency: Mapping[int, int] = field(default_factory=dict)
     confidences: tuple[int, ...] = ()
@@ -54,7 +58,7 @@ class FeedbackSums:
 
     def __add__(self, other: FeedbackSums) -> FeedbackSums:
         return FeedbackSums(
-            **{name: getattr(self, name) + getattr(other, name) for name in _COUNTS},
+            **{name: getattr(self, name) + getattr(other, name) for name in (*_COUNTS, *_IN_MILLIONTHS)},
             classes=dict(Counter(self.classes) + Counter(other.classes)),
             latency=dict(Counter(self.latency) + Counter(other.latency)),
             confidences=_add_bins(self.confidences, other.confidences),
@@ -66,11 +70,13 @@ class FeedbackSums:
 
     @property
     def accuracy(self) -> float | None:
-        return self.correct / self.labelled if self.labelled else None
+        right = self.correct + self.partly_correct_millionths / CONFIDENCE_UNIT
+        return right / self.labelled if self.labelled else None
 
     @property
     def agreement(self) -> float | None:
-        return self.agreed / self.compared if self.compared else None
+        alike = self.agreed + self.partly_agreed_millionths / CONFIDENCE_UNIT
+        return alike / self.compared if self.compared else None
 
     @property
     def confidence_mean(self) -> float | None:
@@ -84,6 +90,7 @@ class FeedbackSums:
 def sums_of(message: Feedback) -> FeedbackSums:
     return FeedbackSums(
         **{name: getattr(message, name) for name in _COUNTS},
+        **{f"{name}_millionths": round((getattr(message, name) or 0.0) * CONFIDENCE_UNIT) for name in _PARTLY},
         classes=message.classes,
         latency={int(index): count for index, count in message.latency_histogram.items()},
         confidences=message.confidence_histogram,
@@ -99,6 +106,7 @@ def message_fields(sums: FeedbackSums) -> dict[str, Any]:
     classes, sample = most_frequent(sums.classes), sums.sample
     return {
         **{name: getattr(sums, name) for name in _COUNTS},
+        **{name: getattr(sums, f"{name}_millionths") / CONFIDENCE_UNIT or None for name in _PARTLY},
         "classes": classes,
         "latency_histogram": {str(index): count for index, count in sorted(sums.latency.items())},
         "confidence_sum": sums.confidence_millionths / CONFIDENCE_UNIT,

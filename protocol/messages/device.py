@@ -140,12 +140,19 @@ class Feedback(Line):
     version: Version
     inferences: int = Field(ge=0)
     errors: int = Field(default=0, ge=0)
-    accuracy: float | None = Field(default=None, ge=0, le=1, description="share of `labelled` that were correct")
+    accuracy: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="of `labelled`, how well they fit on average; a classifier's are right or wrong",
+    )
     latency_ms_p95: float | None = Field(default=None, ge=0)
     latency_ms_p50: float | None = Field(default=None, ge=0)
     latency_ms_p99: float | None = Field(default=None, ge=0)
     confidence_mean: float | None = None
-    agreement: float | None = Field(default=None, ge=0, le=1, description="share of `compared` with the same answer")
+    agreement: float | None = Field(
+        default=None, ge=0, le=1, description="of `compared`, how alike they are on average"
+    )
     drift: float | None = Field(default=None, ge=0, le=1, description="highest score of a detector in this window")
     drifting: bool | None = Field(default=None, description="whether a detector reported drift in this window")
     input_shift: float | None = Field(default=None, description="mean level, in standard deviations")
@@ -154,6 +161,12 @@ class Feedback(Line):
     correct: int = Field(default=0, ge=0)
     compared: int = Field(default=0, ge=0, description="inputs that a shadow also answered")
     agreed: int = Field(default=0, ge=0, description="compared inputs with the same answer")
+    partly_correct: float | None = Field(
+        default=None, ge=0, description="sum of how well the other labelled answers fit, 0-1"
+    )
+    partly_agreed: float | None = Field(
+        default=None, ge=0, description="sum of how alike the other compared answers are, 0-1"
+    )
     classes: dict[str, int] = Field(default_factory=dict, description="number of answers by class")
     latency_histogram: dict[str, int] = Field(default_factory=dict, description="count by bucket; see PROTOCOL.md")
     confidence_sum: float = 0.0

@@ -16,12 +16,14 @@ import pytest
 from numpy.typing import NDArray
 
 from device_client.adapters.runtime.tflite import open_model
+from device_client.adapters.storage.sealed_store import SealedFiles
+from device_client.core.trial.bins import ONE
 from device_client.core.trial.tally import DROP_BINS
 from device_client.feedback.window import FeedbackWindow
-from device_client.ports.serving import ModelFile, Serving
+from device_client.ports.serving import ModelFile, SealedInput, Serving
 from device_client.serving.live_serving import LiveServing, Prediction
 from device_client.serving.recent_predictions import PREDICTIONS_MAX
-from device_client.serving.shadow import GOLDEN_RATIO, RARE_S, ShadowSettings
+from device_client.serving.trial.shadow import GOLDEN_RATIO, RARE_S, ShadowSettings
 from protocol.errors import BadInput, BadModel, MissingPart
 from tests.integration import models
 
@@ -245,7 +247,7 @@ def test_labels_are_counted_by_prediction_by_id_and_by_name(serving: LiveServing
     assert serving.label(right, right.top) is True
     assert serving.label(serving.predict(X).id, FLOWERS[right.top]) is True
     from_a_dataset = np.int64((right.top + 1) % 3)
-    assert serving.label(serving.predict(X), from_a_dataset) is True  # type: ignore[arg-type]  # any whole number will do
+    assert serving.label(serving.predict(X), from_a_dataset) is True, "any whole number will do"
     assert serving.label(123_456_789, 0) is False
     window = serving.take_window(at_least=1)
     assert window is not None
@@ -288,10 +290,13 @@ def test_a_model_that_gives_a_value_has_no_classes(serving: LiveServing, folder:
     serving.swap(a_file(folder, "level-float32"))
     answer = serving.predict(X)
     assert (answer.output.shape, answer.top, answer.confidence, answer.label) == ((1,), None, None, None)
-    assert serving.label(answer, 0) is False
+    assert serving.label(answer, float(answer.output[0])) is True
+    assert answer.answer.values[0] == answer.output
+    with pytest.raises(BadInput):
+        serving.label(serving.predict(X), "much")
     window = serving.take_window(at_least=1)
     assert window is not None
-    assert (window.sums.inferences, dict(window.sums.classes), window.sums.labelled) == (1, {}, 0)
+    assert (window.sums.inferences, dict(window.sums.classes), window.sums.accuracy) == (2, {}, 1.0)
 
 
 def test_a_shadow_that_is_the_same_model_agrees_on_everything(serving: LiveServing, folder: Path) -> None:
@@ -347,6 +352,46 @@ def test_values_agree_when_they_are_close(serving: LiveServing, folder: Path) ->
     serving.predict(X)
     until(lambda: serving.tally().inputs == 1)
     assert (serving.tally().agreed, serving.tally().labelled) == (1, 0)
+
+
+def test_a_candidate_is_tried_on_sealed_inputs_before_live_ones(folder: Path, tmp_path: Path) -> None:
+    now_s = itertools.count(0.0, 5_000.0)  # each is far enough from the one before to be kept
+    store, files = SealedFiles(tmp_path), (a_file(folder), a_file(folder, "other-float32", "1.1.0"))
+    serving = LiveServing(clock_s=lambda: next(now_s), sealed=store)
+    serving.swap(files[0])
+    given = set[int]()
+    for x in some_inputs(40):
+        given.add(serving.predict(x).top or 0)
+        time.sleep(0.002)  # the queue is short
+    serving.close()  # writes what is still in the queue
+    kept = store.load()
+    assert given == {at for sealed, _ in kept.values() for at in sealed.classes}
+    again = LiveServing(sealed=store)
+    again.swap(files[0])
+    again.start_shadow(files[1])
+    until(lambda: again.tally().sealed == len(kept))
+    tally = again.tally()
+    assert (tally.inputs, sum(each.seen for each in tally.live_answers)) == (0, len(kept))
+    assert [each.name for each in tally.live_answers] == [FLOWERS[at] for at in sorted(given)]
+    again.close()
+
+
+def test_sealed_inputs_of_an_earlier_model_are_answered_anew_by_the_live_one(folder: Path, tmp_path: Path) -> None:
+    store, before, live = SealedFiles(tmp_path), a_file(folder), a_file(folder, "other-float32", "1.1.0")
+    inputs = some_inputs(6)
+    for x in inputs:
+        store.keep(SealedInput((x[None],), (answers_of(before, x[None])[0],), (0,), "1.0.0 float32"))
+    serving = LiveServing(sealed=store)
+    serving.swap(live)
+    serving.start_shadow(before)
+    time.sleep(0.05)
+    assert serving.tally().sealed == 0, "the previous model answered them before"
+    serving.start_shadow(a_file(folder, version="1.2.0"))
+    until(lambda: serving.tally().sealed == 6)
+    agreed = sum(count for each in serving.tally().live_answers for at, count in each.alike if at == ONE)
+    assert agreed == (answers_of(live, inputs).argmax(1) == answers_of(before, inputs).argmax(1)).sum()
+    assert {sealed.model for sealed, _ in store.load().values()} == {"1.1.0 float32"}
+    serving.close()
 
 
 def test_a_shadow_that_fails_is_counted_and_never_felt(serving: LiveServing, folder: Path) -> None:

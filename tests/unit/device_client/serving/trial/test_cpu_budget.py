@@ -6,7 +6,7 @@ from collections import deque
 
 import pytest
 
-from device_client.serving.cpu_budget import BURST_S, CpuBudget
+from device_client.serving.trial.cpu_budget import BURST_S, CpuBudget
 
 
 def used_s(cpu_percent: float, cost_s: float, *, every_s: float, lasts_s: float, queue: int = 32) -> tuple[float, int]:

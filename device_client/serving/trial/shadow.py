@@ -12,24 +12,29 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import sqrt
 from queue import Empty, Full, Queue
-from typing import Final
+from typing import Any, Final
 
 from device_client.adapters.process_priority import lower_priority
 from device_client.adapters.runtime.tflite import Array
 from device_client.core.trial.tally import DROP_BINS, Tally
 from device_client.ports.serving import Delegate, ModelFile
-from device_client.serving.cpu_budget import CpuBudget
 from device_client.serving.feedback_counter import FeedbackCounter
 from device_client.serving.interpreter_pool import InterpreterPool
-from device_client.serving.labelled_pairs import LabelledPairs
-from device_client.serving.prediction import agree, finite
+from device_client.serving.prediction import finite
+from device_client.serving.trial.answer_comparison import AnswerComparison
+from device_client.serving.trial.cpu_budget import CpuBudget
+from device_client.serving.trial.labelled_pairs import FittedPair, LabelledPairs
+from device_client.serving.trial.sealed_inputs import SealedInputs
+from device_client.serving.trial.sealed_trial import sealed_answers
 
 QUEUE_MAX: Final = 32  # inputs waiting; each is a copy
 QUEUE_MAX_BYTES: Final = 64_000_000
 NICE: Final = 10
 GOLDEN_RATIO: Final = (sqrt(5) - 1) / 2  # its multiples are spread evenly, and in step with no other period
+BUDGET_WAIT_S: Final = 0.1  # until the budget is looked at again, for sealed inputs
 RARE_S: Final = 10.0  # inputs at longer intervals are all sampled: a share of so few would be too few
 _JOIN_S: Final = 2.0  # how long `stop` waits for the run in progress
 
@@ -41,7 +46,6 @@ class ShadowSettings:
     """A model is slow on an input when its time is over both `slow_…` bounds."""
 
     cpu_percent: float = 100.0  # of one core, on average
-    tolerance: float = 0.05  # between values, see `agree`
     slow_ratio: float = 4.0  # times the other model's processor time
     slow_floor_ms: float = 20.0
 
@@ -65,33 +69,39 @@ class Shadow:
     def __init__(
         self,
         file: ModelFile,
+        live: InterpreterPool,
         *,
         cpu_s: Callable[[], float],
         clock_s: Callable[[], float] = time.monotonic,
         settings: ShadowSettings = ShadowSettings(),
         share: float = 1.0,
-        live: FeedbackCounter | None = None,
+        feedback: FeedbackCounter | None = None,
+        sealed: SealedInputs | None = None,
         threads: int = 1,
         delegates: Sequence[Delegate] = (),
     ) -> None:
-        """Open the model; `live` counts agreement for feedback. Raises BadModel.
+        """Open the model; `feedback` counts agreement. Raises BadModel.
 
         `cpu_s`: processor time of the calling thread. `share`: of the inputs to sample,
-        0 to 1; rare inputs are all sampled.
+        0 to 1; rare inputs are all sampled. `sealed`: earlier inputs, answered first.
         """
-        self._pool = InterpreterPool(file, size_max=1, threads=threads, delegates=delegates)
+        open_pool = partial(InterpreterPool, size_max=1, threads=threads, delegates=delegates)
+        self._pool, self._live_form = open_pool(file), live.form
+        self._sealed = sealed_answers(sealed, live.file, file, open_pool) if sealed else iter(())
         self._cpu_s, self._clock_s = cpu_s, clock_s
         self._settings, self._share = settings, share
         self._sampled_at_s = clock_s()
         self._budget = CpuBudget(settings.cpu_percent / threads, clock_s())
-        self._live = live
+        self._feedback = feedback
         self._queue: Queue[_Sampled | None] = Queue(QUEUE_MAX)
-        self._stopped = False
+        self._stopped = threading.Event()
         self._run_started_s: float | None = None
         self._latency = FeedbackCounter(file.version, file.variant, now_s=0.0)
         self._lock = threading.Lock()  # for all counts below
-        self._pairs = LabelledPairs()
-        self._inputs = self._agreed = self._errors = 0
+        self._pairs = LabelledPairs(live.form.fit)
+        known = feedback.given_classes() if feedback else {}
+        self._answers = AnswerComparison(live.form.task, file.labels, known)
+        self._inputs = self._errors = self._sealed_tried = 0
         self._live_slow = self._shadow_slow = 0
         self._drops = [0] * DROP_BINS
         self._thread = threading.Thread(target=self._work, name="shadow", daemon=True)
@@ -101,7 +111,10 @@ class Shadow:
         """Queue a copy of a raw input (batch of 1) and its live answer, if sampled."""
         now_s = self._clock_s()
         chosen = id_ * GOLDEN_RATIO % 1.0 < self._share or now_s >= self._sampled_at_s + RARE_S
-        if self._stopped or not chosen or self._full_for(inputs) or (charged_s := self._budget.charge(now_s)) is None:
+        if self._stopped.is_set() or not chosen or self._full_for(inputs):
+            return
+        charged_s = self._budget.charge(now_s)
+        if charged_s is None:
             return
         self._sampled_at_s = now_s
         copies, kept = [each.copy() for each in inputs], tuple(each.copy() for each in answer)
@@ -112,29 +125,27 @@ class Shadow:
             self._budget.settle(charged_s, 0.0)
             return
         with self._lock:
-            self._pairs.add(id_, top)
+            self._pairs.add(id_, self._live_form.kept(kept, top))
 
     def _full_for(self, inputs: Sequence[Array]) -> bool:
         """By number, or by size: raw pictures may be large."""
         waiting = self._queue.qsize()
         return self._queue.full() or waiting * sum(each.nbytes for each in inputs) > QUEUE_MAX_BYTES
 
-    def label(self, id_: int, truth: int) -> None:
+    def label(self, id_: int, truth: Any) -> None:
+        """`truth`: as the task has checked it."""
         with self._lock:
-            self._pairs.label(id_, truth)
+            self._count_labelled(self._pairs.label(id_, truth))
 
     def tally(self, live: FeedbackCounter) -> Tally:
         """The counts so far, with those of the live model over the same time."""
         sums, started_s = live.sums(), self._run_started_s
         with self._lock:
             return Tally(
+                **self._answers.figures(),
                 inputs=self._inputs,
-                agreed=self._agreed,
+                sealed=self._sealed_tried,
                 shadow_errors=self._errors,
-                labelled=self._pairs.labelled,
-                both_correct=self._pairs.both_correct,
-                only_live_correct=self._pairs.only_live_correct,
-                only_shadow_correct=self._pairs.only_shadow_correct,
                 confidence_drops=tuple(self._drops),
                 live_slow=self._live_slow,
                 shadow_slow=self._shadow_slow,
@@ -147,7 +158,7 @@ class Shadow:
 
     def stop(self) -> None:
         """Empty the queue and end the thread; waits 2 s for a run in progress."""
-        self._stopped = True
+        self._stopped.set()
         with contextlib.suppress(Empty):
             while True:
                 self._queue.get_nowait()
@@ -162,46 +173,66 @@ class Shadow:
 
     def _work(self) -> None:
         lower_priority(threading.get_native_id(), NICE)
+        self._try_sealed()
         while (sampled := self._queue.get()) is not None:
-            if self._stopped:
+            if self._stopped.is_set():
                 return
             try:
                 self._compare(sampled)
             except Exception as failure:  # noqa: BLE001 - an error of a candidate must not reach the application
                 self._count_error(failure)
 
-    def _run(self, sampled: _Sampled) -> tuple[list[Array], float]:
+    def _try_sealed(self) -> None:
+        """Within the same budget as live inputs, for which there may be little left."""
+        try:
+            for each in self._sealed:
+                while (charged_s := self._budget.charge(self._clock_s())) is None:
+                    if self._stopped.wait(BUDGET_WAIT_S):
+                        return
+                answer, _ = self._run(each.inputs, charged_s)
+                compared = self._answers.compare(self._live_form.real(each.outputs), answer)
+                with self._lock:
+                    self._sealed_tried += 1
+                    self._answers.count(compared, sealed=True)
+        except Exception as failure:  # noqa: BLE001 - as above; the rest of them would fail too
+            self._count_error(failure)
+
+    def _run(self, inputs: Sequence[Array], charged_s: float) -> tuple[tuple[Array, ...], float]:
         """The answer and its processor time, charged before anything is counted."""
         self._run_started_s, cpu_started_s = self._clock_s(), self._cpu_s()
         try:
-            outputs = self._pool.run(self._pool.prepare(sampled.inputs))
+            outputs = self._pool.run(self._pool.prepare(list(inputs)))
         finally:
             cpu_s = self._cpu_s() - cpu_started_s
             self._run_started_s = None
-            self._budget.settle(sampled.charged_s, cpu_s)
-        return outputs, cpu_s
-
-    def _compare(self, sampled: _Sampled) -> None:
-        outputs, cpu_s = self._run(sampled)
-        form = self._pool.form
-        answer = form.row(outputs, 0, 1)
+            self._budget.settle(charged_s, cpu_s)
+        answer = self._pool.form.row(outputs, 0, 1)
         if not finite(answer):
             raise ArithmeticError("the shadow's answer is not a number")
-        agreed = agree(sampled.answer, answer, form, self._settings.tolerance)
-        top, confidence = form.top_class(answer[0])
-        _, live_confidence = form.top_class(sampled.answer[0])
+        return self._pool.form.real(answer), cpu_s
+
+    def _compare(self, sampled: _Sampled) -> None:
+        answer, cpu_s = self._run(sampled.inputs, sampled.charged_s)
+        live = self._live_form.real(sampled.answer)
+        compared = self._answers.compare(live, answer)
+        task = self._live_form.task
+        (_, live_confidence), (top, confidence) = task.top(live), task.top(answer)
         self._latency.observe(cpu_s, None, None)
-        if self._live:
-            self._live.compare(agreed)
+        if self._feedback:
+            self._feedback.compare(compared.alike)
         with self._lock:
             self._inputs += 1
-            self._agreed += agreed
+            self._answers.count(compared)
             self._live_slow += self._settings.slow(sampled.cpu_s, cpu_s)
             self._shadow_slow += self._settings.slow(cpu_s, sampled.cpu_s)
             if confidence is not None and live_confidence is not None:
                 self._drops[_drop_bin(live_confidence - confidence)] += 1
-            if top is not None:
-                self._pairs.answer(sampled.id, top)
+            kept = self._live_form.kept(answer, top)
+            self._count_labelled(self._pairs.answer(sampled.id, kept, compared.live_classes, compared.shadow_classes))
+
+    def _count_labelled(self, pair: FittedPair | None) -> None:
+        if pair:
+            self._answers.count_labelled(pair)
 
     def _count_error(self, failure: Exception) -> None:
         with self._lock:
