@@ -47,6 +47,8 @@ def closeness(ours: Array, theirs: Array, spread: Array | None) -> float:
         return 0.0
     if not ours.size:
         return 1.0
+    if ours.dtype.kind not in "fiub":
+        return float(np.mean(ours == theirs))  # text
     return max(0.0, 1.0 - float(distances(ours, theirs, spread).mean()))
 
 

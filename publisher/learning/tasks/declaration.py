@@ -15,7 +15,7 @@ from protocol.messages.contract import SPREADS_MAX, Contract, TaskDeclaration, T
 from protocol.tasks import classification, detection, keypoints
 from protocol.tasks.selection import TASKS
 from publisher.learning.tasks.guess import DETECTION_ROLES, guess
-from publisher.learning.tasks.outputs import Hints, SeenOutput, seen_model
+from publisher.learning.tasks.outputs import Hints, SeenOutput, flat_rows, seen_model
 
 FORMS: Final[Mapping[str, Sequence[str]]] = {
     "classification": tuple(classification.FORMS),
@@ -102,17 +102,17 @@ def real(values: NDArray[Any], tensor: Tensor) -> NDArray[Any]:
     """Real numbers of a quantized tensor's values; any others as they are."""
     if not tensor.scale:
         return values
-    steps: NDArray[Any] = (values.astype(np.float64) - tensor.zero_point) * tensor.scale
+    steps: NDArray[Any] = (values - np.float64(tensor.zero_point)) * tensor.scale
     return steps
 
 
 def spread_of_values(values: NDArray[Any]) -> tuple[float, ...]:
     """As `Tensor.spread`, of values (samples, …). Empty for none, or text."""
-    if values.dtype.kind not in "fiub" or not values.size:
+    real = flat_rows(values)
+    if not real.size:
         return ()
-    real = values.astype(np.float64)
     squares = np.square(real - real.mean(axis=0))
-    last = values.shape[-1] if values.ndim > 1 else 1
+    last = real.shape[-1] if real.ndim > 1 else 1
     if 1 < last <= SPREADS_MAX:
         return tuple(float(each) for each in np.sqrt(squares.reshape(-1, last).mean(axis=0)))
     return (float(np.sqrt(squares.mean())),)

@@ -75,12 +75,25 @@ class SeenModel:
         return len(self.input_row) == 3 and self.input_row[-1] in {1, 3, 4}
 
 
+def flat_rows(values: NDArray[Any]) -> NDArray[Any]:
+    """Values (samples, …) as float64, those of a free number of rows one after another.
+
+    Empty for text, and for what cannot be put together.
+    """
+    if values.dtype.kind == "O":
+        rows = [np.asarray(each) for each in values]
+        if not rows or any(each.dtype.kind not in "fiub" or each.shape[1:] != rows[0].shape[1:] for each in rows):
+            return np.zeros(0)
+        values = np.concatenate(rows)
+    return values.astype(np.float64) if values.dtype.kind in "fiub" else np.zeros(0)
+
+
 def seen_model(contract: Contract, outputs: Sequence[NDArray[Any]], hints: Hints) -> SeenModel:
     """`outputs`: real values (samples, …) of each; none where nothing could be run."""
     seen, described = [], hints.metadata.outputs
     for at, tensor in enumerate(contract.outputs):
         said = described[at] if at < len(described) else TensorDescription()
-        values = np.asarray(outputs[at], np.float64) if at < len(outputs) else np.zeros(0)
+        values = flat_rows(outputs[at]) if at < len(outputs) else np.zeros(0)
         seen.append(
             SeenOutput(
                 row=contract.row_shape(tensor),

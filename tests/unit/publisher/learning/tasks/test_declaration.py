@@ -144,5 +144,17 @@ def test_values_of_quantized_outputs_are_read_as_real_numbers() -> None:
     assert all(0 < each < 1 for each in declared.outputs[0].spread)
 
 
+def test_outputs_of_free_length_and_text_are_described() -> None:
+    ragged = np.empty(3, object)
+    for at in range(3):
+        ragged[at] = np.arange(2.0 * at).reshape(at, 2)
+    outputs = (Tensor(name="y", shape=(-1, 2)), Tensor(name="t", shape=(1, 1), dtype="string"))
+    contract = Contract(inputs=(Tensor(name="x", shape=(1, 8)),), outputs=outputs)
+    declared = declare(contract, [ragged, np.array([[b"a"], [b"b"], [b"a"]])], Hints())
+    assert declared.task is not None
+    assert declared.task.title == "scores"
+    assert [len(each.spread) for each in declared.outputs] == [2, 0]
+
+
 def test_roles_are_read() -> None:
     assert parse_roles("boxes, classes,-,count") == ("boxes", "classes", "", "count")
