@@ -97,9 +97,8 @@ class InterpreterPool:
             log.warning("%s runs in no more than %d threads: %s", self.file.version, self.size, failure)
 
     def _open(self) -> OpenModel:
-        model = open_model(self.file.path, self._threads, self._delegates)
         try:
-            self.file.contract.check_file(model.contract)
+            model = open_model(self.file.path, self._threads, self._delegates, self.file.contract)
         except ContractDiffers as differs:
             raise BadModel(f"{self.file.version} is not what its manifest says: {differs.message}") from None
         model.warm_up()

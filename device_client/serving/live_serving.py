@@ -13,8 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from numpy.typing import ArrayLike
-
 from device_client.adapters.runtime.tflite import Array
 from device_client.core.conditions.model_quality import Quality
 from device_client.core.trial.tally import Tally
@@ -22,6 +20,7 @@ from device_client.feedback.window import FeedbackWindow
 from device_client.ports.serving import Delegate, ModelFile, SealedStore
 from device_client.serving.feedback_counter import FeedbackCounter
 from device_client.serving.feedback_history import FeedbackHistory
+from device_client.serving.input_format import Inputs
 from device_client.serving.interpreter_pool import InterpreterPool
 from device_client.serving.prediction import Prediction, batch_of, entropy_millibits, finite
 from device_client.serving.recent_predictions import RecentPredictions
@@ -30,8 +29,9 @@ from device_client.serving.trial.sealed_trial import answered_by
 from device_client.serving.trial.shadow import Shadow, ShadowSettings
 from protocol.errors import BadInput, MissingPart
 from protocol.feedback.input_profile import Profile
-from protocol.messages.contract import Contract
+from protocol.messages.contract import FREE, Contract
 from protocol.messages.preprocessing import Preprocessing
+from protocol.tensor_values import array_type
 
 __all__ = ["LiveServing", "Prediction"]  # what an application sees comes from one place
 
@@ -45,7 +45,7 @@ class _ServingState:
     live: InterpreterPool
     feedback: FeedbackCounter
     cpu: FeedbackCounter
-    profile: Profile
+    profile: Profile | None
     shadow: Shadow | None = None
     started_s: dict[int, float] = field(default_factory=dict)
 
@@ -90,7 +90,7 @@ class LiveServing:
 
     # Called by the application
 
-    def predict(self, x: ArrayLike | Sequence[ArrayLike]) -> Prediction:
+    def predict(self, x: Inputs) -> Prediction:
         """Answer one input, or a batch with one more dimension in front.
 
         Raises BadInput outside the contract, MissingPart without a model, or BadModel.
@@ -173,8 +173,7 @@ class LiveServing:
             )
             if before:
                 self._history.retire(before.feedback)
-            profile = Profile(math.prod(model.contract.inputs[0].shape[1:]), model.statistics)
-            self._state = _ServingState(pool, self._history.open(model), _cpu_counter(model), profile)
+            self._state = _ServingState(pool, self._history.open(model), _cpu_counter(model), _profile(model))
             self._ready.set()
             if before and before.shadow:
                 before.shadow.stop()
@@ -275,7 +274,7 @@ class LiveServing:
         top, confidence = form.task.top(form.real(row))
         state.feedback.observe(latency_s, top, confidence)
         state.cpu.observe(cpu_s, None, None)
-        if id_ % self._sample_every == 0:
+        if state.profile and id_ % self._sample_every == 0:
             entropy = None if confidence is None else entropy_millibits(form.real(row)[0])
             state.feedback.observe_input(state.profile.measure(inputs[0][at].ravel()), entropy)
         if state.shadow:
@@ -288,6 +287,16 @@ class LiveServing:
         return Prediction(
             row[0], row, top, confidence, label, file.version, file.variant, id_, (), state.feedback, form
         )
+
+
+def _profile(model: ModelFile) -> Profile | None:
+    """None for inputs without a fixed number of real values."""
+    contract = model.contract
+    tensor = contract.inputs[0]
+    row = contract.row_shape(tensor)
+    if FREE in row or array_type(tensor.dtype).kind not in "fiub":
+        return None
+    return Profile(math.prod(row), model.statistics, scale=tensor.scale or 1.0, zero_point=tensor.zero_point)
 
 
 def _cpu_counter(model: ModelFile) -> FeedbackCounter:

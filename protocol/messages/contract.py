@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isclose
 from typing import Annotated, Final
 
 from pydantic import Field
@@ -195,6 +196,8 @@ def _covers(new: Tensor, old: Tensor) -> bool:
 
 
 def _serves(declared: Tensor, found: Tensor) -> bool:
+    if declared.scale and (not isclose(declared.scale, found.scale) or declared.zero_point != found.zero_point):
+        return False
     converted = declared.dtype == "float32" and bool(found.scale)
     if (declared.dtype != found.dtype and not converted) or len(declared.shape) != len(found.shape):
         return False

@@ -30,5 +30,6 @@ def task_of(contract: Contract) -> Task:
     """The declared task; a task of a newer version is read as plain scores."""
     if contract.task is None:
         first = contract.outputs[0].shape
-        return SoftmaxClassification(contract) if len(first) == 2 and first[1] >= 2 else Scores(contract)
+        chooses = len(first) == 2 and first[0] == contract.batch and first[1] >= 2
+        return SoftmaxClassification(contract) if chooses else Scores(contract)
     return TASKS.get(contract.task.name, Scores)(contract)

@@ -210,11 +210,15 @@ def test_a_hostile_file_is_refused_and_the_device_lives(order: ProofOrder, tmp_p
 
 def test_a_file_that_wants_more_memory_than_allowed_is_refused(order: ProofOrder, tmp_path: Path) -> None:
     content = order.model.read_bytes()
-    shape = np.array([2, 1, 4], "<i4").tobytes()  # a vector of two: batch 1, four values
-    assert shape in content
+    for batch in (1, -1):  # of the shape, and of its signature: a batch, four values
+        shape = np.array([2, batch, 4], "<i4").tobytes()
+        assert shape in content
+        content = content.replace(shape, np.array([2, batch, 2**29], "<i4").tobytes())
     path = tmp_path / "greedy"
-    path.write_bytes(content.replace(shape, np.array([2, 1, 2**29], "<i4").tobytes()))
-    reason = prove(changed(order, model=path)).reason
+    path.write_bytes(content)
+    tensor = order.contract.inputs[0].model_copy(update={"shape": (1, 2**29)})
+    contract = order.contract.model_copy(update={"inputs": (tensor,)})
+    reason = prove(changed(order, model=path, contract=contract)).reason
     assert reason == "used more than 200 MB" or "failed to prepare" in reason  # the runtimes differ in how they give up
 
 
@@ -230,9 +234,17 @@ def test_a_manifest_that_lies_small_ends_in_a_refusal_that_names_its_own_figure(
     assert proof.reason == "used more than 37 MB: its manifest says that it takes 1 MB"
 
 
+def test_a_file_that_needs_hardware_which_is_not_set_is_not_held_against_it(order: ProofOrder, folder: Path) -> None:
+    output = order.contract.outputs[0].model_copy(update={"shape": (1, 4)})
+    contract = order.contract.model_copy(update={"outputs": (output,)})
+    result = asked_to_prove(changed(order, model=folder / "edgetpu.tflite", contract=contract), CHILD)
+    assert isinstance(result, NotTried)
+    assert "Edge TPU" in result.reason
+
+
 EATS_60_MB = """
 opened = child.open_model
-def open_model(path, delegates=()):
+def open_model(path, delegates=(), contract=None):
     model = opened(path, delegates=delegates)
     model.held = bytearray(60_000_000)
     return model

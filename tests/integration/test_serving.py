@@ -26,6 +26,7 @@ from device_client.serving.recent_predictions import PREDICTIONS_MAX
 from device_client.serving.trial.shadow import GOLDEN_RATIO, RARE_S, ShadowSettings
 from protocol.errors import BadInput, BadModel, MissingPart
 from tests.integration import models
+from tests.integration.file_contracts import float_contract
 
 WAIT_S = 60.0  # for a busy machine; nothing here takes more than a second
 FLOWERS = ("rose", "tulip", "daisy")
@@ -48,12 +49,12 @@ def serving() -> Iterator[LiveServing]:
 def a_file(folder: Path, name: str = "flowers-float32", version: str = "1.0.0") -> ModelFile:
     path = folder / f"{name}.tflite"
     labels = FLOWERS if name.startswith(("flowers", "other")) else ()
-    return ModelFile(path, version, name.partition("-")[2], open_model(path).contract, labels)
+    return ModelFile(path, version, name.partition("-")[2], float_contract(path), labels)
 
 
 def answers_of(file: ModelFile, inputs: Float32) -> Float32:
     """The outputs of the file without serving."""
-    answers: Float32 = open_model(file.path).run([inputs])[0]
+    answers: Float32 = open_model(file.path, contract=file.contract).run([inputs])[0]
     return answers
 
 
@@ -124,7 +125,7 @@ def test_several_inputs_go_in_as_a_list(serving: LiveServing, folder: Path) -> N
     inputs = [np.ones(tensor.shape[1:], np.float32) for tensor in file.contract.inputs]
     answer = serving.predict(inputs)
     assert [each.shape for each in answer.outputs] == [tensor.shape[1:] for tensor in file.contract.outputs]
-    with pytest.raises(BadInput, match="takes 2 inputs as a list of arrays, not ndarray"):
+    with pytest.raises(BadInput, match="takes 2 inputs by name or as a list of arrays, not ndarray"):
         serving.predict(inputs[0])
     with pytest.raises(BadInput, match="unlike length"):
         serving.predict([np.stack([inputs[0]] * 2), np.stack([inputs[1]] * 3)])

@@ -17,7 +17,7 @@ from device_client.adapters.runtime.tflite import Array, check_delegates, check_
 from device_client.adapters.sandbox.comparison import OutputComparison
 from device_client.adapters.sandbox.golden_set import StoredGoldenSet, load_golden
 from device_client.adapters.sandbox.messages import TrialActivity, TrialJob, TrialReport, used_more
-from protocol.errors import FerryError
+from protocol.errors import FerryError, MissingPart
 from protocol.host.child_process import die_with_parent, memory_peak_bytes, set_limit
 from protocol.messages.manifest import GoldenBound
 from protocol.preprocessing.preprocessor import Preprocessor, preprocessor_of
@@ -34,6 +34,8 @@ def main() -> None:
         report = _try(job)
     except MemoryError:
         report = TrialReport(passed=False, reason=used_more(job.memory_max_bytes, job.memory_by), out_of_memory=True)
+    except MissingPart as missing:
+        report = TrialReport(passed=False, reason=str(missing)[:500], lacking=True)
     except FerryError as refused:
         report = TrialReport(passed=False, reason=str(refused)[:500])
     _send(report.model_copy(update={"memory_peak_bytes": memory_peak_bytes()}))
@@ -49,8 +51,7 @@ def _try(job: TrialJob) -> TrialReport:
     check_delegates(job.delegates)
     _limit_memory(job.memory_max_bytes + SAMPLE_COPIES * golden.sample_bytes_max)
     _begin("opening the file")
-    model = open_model(Path(job.model), delegates=job.delegates)
-    contract.check_file(model.contract)
+    model = open_model(Path(job.model), delegates=job.delegates, contract=contract)
     _begin("running the golden set")
     bounds = job.bounds or (GoldenBound(tolerance=job.tolerance),) * len(contract.outputs)
     return _compare(

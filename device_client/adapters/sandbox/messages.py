@@ -35,12 +35,15 @@ class TrialActivity(Frozen):
 
 
 class TrialReport(Frozen):
+    """`lacking`: the device has not what the candidate needs: no fault of it."""
+
     passed: bool
     reason: str = Field(min_length=1, max_length=500)
     samples: int = Field(default=0, ge=0)
     max_error: float | None = None
     latency_ms_p50: float | None = Field(default=None, ge=0)
     out_of_memory: bool = False
+    lacking: bool = False
     memory_peak_bytes: int | None = Field(default=None, ge=0)
 
 

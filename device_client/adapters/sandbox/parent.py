@@ -101,12 +101,13 @@ class _RunningTrial:
             log.exception("the trial of %s broke off", self._order.model.name)
             return NotTried(f"{type(failure).__name__}: {failure}"[:REASON_MAX_CHARS])
 
-    def _proof(self, ended: Ended) -> Proof:
+    def _proof(self, ended: Ended) -> Proof | NotTried:
         lines = ended.stdout.splitlines()
         reported = _last(_MemoryReport, lines)
         peak_bytes = max(reported.memory_peak_bytes if reported else 0, ended.memory_peak_bytes) or None
         end = ChildEnd(round(ended.wall_s, 3), ended.description[:_ENDED_MAX_CHARS], peak_bytes)
-        return replace(_judge(self._order, ended, lines), child=end)
+        judged = _judge(self._order, ended, lines)
+        return judged if isinstance(judged, NotTried) else replace(judged, child=end)
 
     def _start(self) -> Child | None:
         order = self._order
@@ -150,7 +151,7 @@ def _job(order: ProofOrder, delegates: tuple[Delegate, ...]) -> str:
     ).model_dump_json()
 
 
-def _judge(order: ProofOrder, ended: Ended, lines: Sequence[bytes]) -> Proof:
+def _judge(order: ProofOrder, ended: Ended, lines: Sequence[bytes]) -> Proof | NotTried:
     """Believe only a child that exited with 0 and wrote a complete report."""
     match ended.stopped:
         case Stopped.TIMEOUT:
@@ -168,6 +169,8 @@ def _judge(order: ProofOrder, ended: Ended, lines: Sequence[bytes]) -> Proof:
         report = TrialReport.model_validate_json(lines[-1] if lines else b"")
     except ValidationError:
         return Proof(False, "the child ended without a report")
+    if report.lacking:
+        return NotTried(report.reason[:REASON_MAX_CHARS])
     return Proof(
         report.passed, report.reason, report.samples, report.max_error, report.latency_ms_p50, report.out_of_memory
     )
