@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from protocol.messages.base import Figure, Frozen, Line, Name, Sha256, Text, Utc, Version
 from protocol.messages.contract import Contract
-from protocol.messages.preprocessing import DeclaredPreprocessing
+from protocol.messages.preprocessing import DeclaredPreprocessing, Preprocessing
 
 CHUNK_BYTES: Final = 61_440  # 60 KiB: with its topic under every broker's 64 KB
 BLOB_MAX_BYTES: Final = 2_000_000_000
@@ -162,6 +162,11 @@ class Manifest(Line):
         if self.labels_file is not None and self.file(self.labels_file) is None:
             raise ValueError(f"the labels are in {self.labels_file}, which is none of the files")
         return self
+
+    @property
+    def known_preprocessing(self) -> Preprocessing | None:
+        """Without one that is newer than this version of EdgeFerry."""
+        return self.preprocessing if isinstance(self.preprocessing, Preprocessing) else None
 
     def variant(self, name: str) -> Variant | None:
         return next((variant for variant in self.variants if variant.name == name), None)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from protocol.errors import BadInput, BadModel
 from protocol.messages.contract import Contract, Tensor
 from protocol.messages.preprocessing import (
-    ArrayInput,
     AudioInput,
     InputPreprocessing,
     NewerPreprocessing,
@@ -25,6 +24,7 @@ from protocol.messages.preprocessing import (
 )
 from protocol.preprocessing import numbers
 from protocol.preprocessing.pipeline import Operation, compiled, first_form, fitted
+from protocol.preprocessing.raw_contract import raw_inputs
 from protocol.preprocessing.raw_input import arrange_raw, split
 
 Array = NDArray[Any]
@@ -43,9 +43,9 @@ class Preprocessor:
             )
         self.declared = preprocessing
         self._names = [tensor.name for tensor in tensors]
-        self.raws = [_raw(each, tensor) for each, tensor in zip(preprocessing.inputs, tensors, strict=True)]
+        self.raws = raw_inputs(contract, preprocessing)
         self._operations = [
-            _operations(each, raw, tensor)
+            _operations(each, raw, tensor, contract.row_shape(tensor))
             for each, raw, tensor in zip(preprocessing.inputs, self.raws, tensors, strict=True)
         ]
 
@@ -76,11 +76,7 @@ def preprocessor_of(declared: Preprocessing | NewerPreprocessing | None, contrac
         raise BadModel(f"its preprocessing does not fit: {misfit.message}", hint=misfit.hint) from None
 
 
-def _raw(declared: InputPreprocessing, tensor: Tensor) -> Raw:
-    return declared.raw or ArrayInput(dtype=tensor.dtype, shape=tensor.shape[1:])  # type: ignore[arg-type] # pydantic checks it
-
-
-def _operations(declared: InputPreprocessing, raw: Raw, tensor: Tensor) -> list[Operation]:
+def _operations(declared: InputPreprocessing, raw: Raw, tensor: Tensor, row_shape: tuple[int, ...]) -> list[Operation]:
     form, operations = first_form(raw), list[Operation]()
     if isinstance(raw, AudioInput):
         operations.append(numbers.as_samples)
@@ -92,7 +88,7 @@ def _operations(declared: InputPreprocessing, raw: Raw, tensor: Tensor) -> list[
             f"the preprocessing of {tensor.name} ends with {form.dtype}, the model takes {tensor.dtype}",
             hint=f'end it with a step cast to "{tensor.dtype}"',
         )
-    return [*operations, fitted(form, tensor.shape[1:])]
+    return [*operations, fitted(form, row_shape)]
 
 
 def _applied(batch: Array, operations: list[Operation]) -> Array:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from protocol.errors import BadInput
 from protocol.messages.contract import Contract
+from protocol.messages.manifest import Manifest
+from protocol.messages.preprocessing import Preprocessing
 from publisher.learning.artifacts.build import build_from_tflite, build_from_trained
 from publisher.learning.artifacts.imported_model import build_from_keras, trained_from_keras
 from publisher.learning.data.labels import read_labels
+from publisher.learning.preprocessing.declaration import read_preprocessing
 from publisher.learning.tasks.declaration import TaskRequest, parse_roles, parse_task
 from publisher.operations.release.release import Build
 from publisher.operations.release.train import Training
@@ -28,6 +31,7 @@ class ModelFileOptions:
     trust_code: bool
     task: str | None = None
     roles: str | None = None
+    preprocessing: str | None = None
 
     @property
     def flag(self) -> str | None:
@@ -39,11 +43,16 @@ class ModelFileOptions:
         """Refuse options that do not go together. Raises BadInput."""
         if self.flag is None:
             given = {"--data": self.data, "--labels": self.labels, "--task": self.task, "--roles": self.roles}
+            given["--preprocessing"] = self.preprocessing
             for name, value in given.items():
                 if value is not None:
                     raise BadInput(f"{name} goes with --tflite or --keras", hint=f"a recipe has its own {name[2:]}")
         if self.tflite is not None and self.keras is not None:
             raise BadInput("--tflite does not go with --keras", hint="leave one of them out")
+        if self.keras is not None and self.preprocessing is not None:
+            raise BadInput(
+                "--preprocessing does not go with --keras", hint="convert it first, and give the file with --tflite"
+            )
         if self.trust_code and self.keras is None:
             raise BadInput("--trust-code goes with --keras", hint="leave it out")
         if self.keras is not None and variants is not None and self.data is None:
@@ -55,16 +64,19 @@ class ModelFileOptions:
             _check_unset({**training_flags, "--variants": variants if self.tflite else None}, self.flag)
         self._label_names()
         self._task_request(None)
+        self._declared(None)
 
-    def build(self, training: Training, earlier: Contract | None = None) -> Build | None:
+    def build(self, training: Training, before: Manifest | None = None) -> Build | None:
         """None with a recipe. Uses variants and kept calibration of `training`.
 
-        `earlier`: contract of the version before, whose task goes on if none is given.
+        `before`: the version whose task and preprocessing go on if none are given.
         """
-        task = self._task_request(earlier)
+        task, declared = self._task_request(before.contract if before else None), self._declared(before)
         labels, tflite, keras, data = self._label_names(), self.tflite, self.keras, self.data
         if tflite is not None:
-            return lambda report: build_from_tflite(tflite, data=data, labels=labels, task=task, on_progress=report)
+            return lambda report: build_from_tflite(
+                tflite, data=data, labels=labels, task=task, preprocessing=declared, on_progress=report
+            )
         if keras is None:
             return None
         trust, kept = self.trust_code, training.kept
@@ -85,6 +97,17 @@ class ModelFileOptions:
             return TaskRequest(parse_task(self.task), roles)
         before = earlier.task if earlier else None
         return TaskRequest(before.model_copy(update={"reason": "as the version before"}) if before else None, roles)
+
+    def _declared(self, before: Manifest | None) -> Preprocessing | Literal["metadata"] | None:
+        match self.preprocessing:
+            case None:
+                return before.known_preprocessing if before else None
+            case "none":
+                return None
+            case "metadata":
+                return "metadata"
+            case path:
+                return read_preprocessing(Path(path))
 
     def _label_names(self) -> tuple[str, ...]:
         return () if self.labels is None else read_labels(self.labels)

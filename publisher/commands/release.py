@@ -27,7 +27,7 @@ from publisher.operations.release.release import (
     ReleaseRequest,
     RolloutRequest,
     check_request,
-    contract_before,
+    newest_version,
     release,
     selecting,
 )
@@ -69,6 +69,13 @@ class Release:
         list[str] | None,
         typer.Option(help="a file of the version before that this one lacks; may be given again", show_default=False),
     ] = None
+    preprocessing: Annotated[
+        str | None,
+        typer.Option(
+            help="of a .tflite file, done on the device: a .toml or .json file, metadata, or none",
+            show_default="as before",
+        ),
+    ] = None
     trust_code: Annotated[
         bool, typer.Option("--trust-code", help="open a Keras file that holds Python code, which can do anything")
     ] = False
@@ -96,7 +103,9 @@ class Release:
 
     def run(self, ctx: CommandContext) -> None:
         """Check everything that needs no broker, then release."""
-        file = ModelFileOptions(self.tflite, self.keras, self.data, self.labels, self.trust_code, self.task, self.roles)
+        file = ModelFileOptions(
+            self.tflite, self.keras, self.data, self.labels, self.trust_code, self.task, self.roles, self.preprocessing
+        )
         file.check(self._training_flags(), self.variants)
         request, training = self._request(), self._training()
         if ctx.verbose:
@@ -106,7 +115,7 @@ class Release:
             training = continued(
                 training, context.registry, self.model, self.from_version, new_calibration=self.new_calibration
             )
-            before = contract_before(context.registry, self.model)
+            before = newest_version(context.registry, self.model)
         with open_context(ctx.settings, ctx.progress(), broker=True) as context:
             if self.variants == AUTO:
                 training = replace(training, choose=selecting(context, request))

@@ -6,22 +6,25 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from protocol.messages.contract import Contract
 from protocol.messages.manifest import InputStatistics, Measured, Requirements
+from protocol.messages.preprocessing import Preprocessing
+from protocol.preprocessing.preprocessor import Preprocessor
 from publisher.core.release.gates import Figures
 from publisher.core.release.pareto import Selection
 from publisher.learning.compression.ladder import Ladder, build_ladder, build_recipe_ladder, count_steps
 from publisher.learning.data.calibration import KeptCalibration
-from publisher.learning.data.dataset import Labels
+from publisher.learning.data.dataset import Array, Floats, Labels
 from publisher.learning.data.input_statistics import input_statistics
 from publisher.learning.data.labels import check_fit, fitting, found_labels
 from publisher.learning.data.npz_data import UserData, read_user_data, with_value_range
 from publisher.learning.measurement.evaluation import measure
-from publisher.learning.measurement.golden_set import Candidate, golden_inputs, make_golden_set
+from publisher.learning.measurement.golden_set import Candidate, golden_inputs, golden_raw, make_golden_set
 from publisher.learning.measurement.inspection import Inspection, inspect, read_tflite
 from publisher.learning.measurement.litert_metadata import ModelMetadata, read_metadata
+from publisher.learning.preprocessing.preparation import prepare
 from publisher.learning.progress import OnProgress, Steps, ignore_progress
 from publisher.learning.recipe.recipe import Recipe
 from publisher.learning.tasks.declaration import TaskRequest, declare
@@ -65,6 +68,7 @@ class BuiltVersion:
     lineage: dict[str, Any]
     kept: tuple[bytes, ...] = ()
     statistics: InputStatistics | None = None  # of the training data, or of --data
+    preprocessing: Preprocessing | None = None
 
 
 def build_from_recipe(
@@ -123,6 +127,7 @@ def build_from_tflite(
     data: Path | None = None,
     labels: Sequence[str] = (),
     task: TaskRequest = TaskRequest(),  # noqa: B008 - frozen
+    preprocessing: Preprocessing | Literal["metadata"] | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> BuiltVersion:
     """Measure a .tflite file, on an .npz of `x` and perhaps `y`. Raises as above."""
@@ -132,11 +137,13 @@ def build_from_tflite(
     inspection = inspect(tflite, name=path.name)
     metadata = read_metadata(tflite)
     names, labels_from = _labels_of_file(labels, metadata, inspection.contract.outputs[0].shape)
-    user_data = read_user_data(data, inspection.contract) if data is not None else None
+    preparation = prepare(preprocessing, metadata, inspection.contract, path.name)
+    preprocessor = preparation.preprocessor
+    user_data = read_user_data(data, inspection.contract, preprocessor) if data is not None else None
     contract = inspection.contract if user_data is None else with_value_range(inspection.contract, user_data)
     steps.end("drawing the golden set")
-    inputs = golden_inputs(contract, user_data, 1, path.name)
-    golden = make_golden_set({BARE: Candidate(tflite, path.name, inspection.output_slack)}, inputs)
+    inputs, raw = _golden_samples(contract, preprocessor, user_data, path.name)
+    golden = make_golden_set({BARE: Candidate(tflite, path.name, inspection.output_slack)}, inputs, raw)
     classes = user_data is not None and user_data.y is not None
     contract = declare(contract, golden.outputs[BARE], Hints(path.name, len(names), classes, metadata), task)
     steps.end(f"measuring {path.name}")
@@ -150,9 +157,22 @@ def build_from_tflite(
         golden_samples=golden.samples,
         variants=(variant,),
         accuracy=measured.accuracy,
-        lineage=lineage_of_file(path, tflite, data) | ({"labels_from": labels_from} if labels_from else {}),
+        lineage=lineage_of_file(path, tflite, data)
+        | ({"labels_from": labels_from} if labels_from else {})
+        | ({"preprocessing_from": preparation.told} if preparation.told else {}),
         statistics=None if user_data is None else input_statistics(user_data.inputs[0]),
+        preprocessing=preparation.declared,
     )
+
+
+def _golden_samples(
+    contract: Contract, preprocessor: Preprocessor | None, user_data: UserData | None, name: str
+) -> tuple[list[Floats], list[Array]]:
+    """What the model takes, and what is stored if that is not the same."""
+    if preprocessor is None:
+        return golden_inputs(contract, user_data, 1, name), []
+    raw = golden_raw(contract, preprocessor, user_data, 1, name)
+    return preprocessor.apply(raw), raw
 
 
 def _labels_of_file(

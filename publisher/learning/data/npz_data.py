@@ -11,36 +11,51 @@ import numpy.typing as npt
 
 from protocol.errors import BadInput, BadRecipe
 from protocol.messages.contract import Contract
+from protocol.preprocessing.preprocessor import Preprocessor
 from publisher.learning.data.dataset import Array, Floats, Labels, validate_classes, validate_samples
+from publisher.learning.data.raw_samples import checked
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UserData:
-    """Samples (samples, …) float32 for each input of a model; `y` are their classes."""
+    """Samples (samples, …) float32 for each input of a model; `y` are their classes.
+
+    `raw`: the samples before the model's preprocessing, if it has one.
+    """
 
     inputs: tuple[Floats, ...]
     y: Labels | None
+    raw: tuple[Array, ...] = ()
 
     def value_range(self) -> tuple[float, float]:
         return min(float(x.min()) for x in self.inputs), max(float(x.max()) for x in self.inputs)
 
     def select(self, indexes: npt.NDArray[np.int64]) -> UserData:
-        return UserData(tuple(x[indexes] for x in self.inputs), None if self.y is None else self.y[indexes])
+        inputs, raw = (tuple(x[indexes] for x in each) for each in (self.inputs, self.raw))
+        return UserData(inputs, None if self.y is None else self.y[indexes], raw)
 
 
 def read_samples(path: Path) -> tuple[Floats, Labels | None]:
     """Read `x` for a model of one input, and perhaps `y`. Raises BadInput."""
-    (x,), y = _read(path, ["x"])
+    (x,), y = _checked(_held(path, ["x"]), ["x"], path.name)
     return x, y
 
 
-def read_user_data(path: Path, contract: Contract) -> UserData:
-    """Read `x` (`x_0`, `x_1` … for more inputs) and perhaps `y`. Raises BadInput."""
+def read_user_data(path: Path, contract: Contract, preprocessor: Preprocessor | None = None) -> UserData:
+    """Read `x` (`x_0`, `x_1` … for more inputs) and perhaps `y`. Raises BadInput.
+
+    With a `preprocessor` the samples are raw, as an application gives them.
+    """
     count = len(contract.inputs)
     wanted = ["x"] if count == 1 else [f"x_{index}" for index in range(count)]
-    inputs, y = _read(path, wanted)
-    _check_against(contract, dict(zip(wanted, inputs, strict=True)), y, path.name)
-    return UserData(inputs, y)
+    arrays = _held(path, wanted)
+    raw: tuple[Array, ...] = ()
+    if preprocessor is not None:
+        raw, inputs = _prepared([arrays[name] for name in wanted], preprocessor, path.name)
+        arrays |= dict(zip(wanted, inputs, strict=True))
+    found, y = _checked(arrays, wanted, path.name)
+    _check_against(contract, dict(zip(wanted, found, strict=True)), y, path.name)
+    return UserData(found, y, raw)
 
 
 def with_value_range(contract: Contract, user_data: UserData) -> Contract:
@@ -49,15 +64,29 @@ def with_value_range(contract: Contract, user_data: UserData) -> Contract:
     return contract.model_copy(update={"inputs": inputs})
 
 
-def _read(path: Path, wanted: list[str]) -> tuple[tuple[Floats, ...], Labels | None]:
+def _held(path: Path, wanted: list[str]) -> dict[str, Array]:
     arrays = _arrays(path)
     missing = [name for name in wanted if name not in arrays]
     if missing:
         held = ", ".join(sorted(arrays)) or "nothing"
         raise BadInput(f"{path.name} has no array {missing[0]}; it has {held}", hint=f"save {', '.join(wanted)} in it")
+    return arrays
+
+
+def _prepared(
+    given: list[Array], preprocessor: Preprocessor, where: str
+) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
     try:
-        inputs = tuple(validate_samples(arrays[name], name, path.name) for name in wanted)
-        return inputs, validate_classes(arrays["y"], "y", len(inputs[0]), path.name) if "y" in arrays else None
+        raw = checked(preprocessor, given)
+        return tuple(raw), tuple(preprocessor.apply(raw))
+    except BadInput as wrong:
+        raise BadInput(f"{where}: {wrong.message}", hint=wrong.hint) from None
+
+
+def _checked(arrays: dict[str, Array], wanted: list[str], where: str) -> tuple[tuple[Floats, ...], Labels | None]:
+    try:
+        inputs = tuple(validate_samples(arrays[name], name, where) for name in wanted)
+        return inputs, validate_classes(arrays["y"], "y", len(inputs[0]), where) if "y" in arrays else None
     except BadRecipe as wrong:  # the same checks, but there is no recipe
         raise BadInput(wrong.message, hint=wrong.hint) from wrong
 

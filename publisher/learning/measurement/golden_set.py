@@ -16,8 +16,10 @@ import numpy as np
 from protocol.errors import BadModel
 from protocol.messages.contract import Contract
 from protocol.messages.manifest import GOLDEN_MAX_BYTES
-from publisher.learning.data.dataset import Floats, Labels
+from protocol.preprocessing.preprocessor import Preprocessor
+from publisher.learning.data.dataset import Array, Floats, Labels
 from publisher.learning.data.npz_data import UserData
+from publisher.learning.data.raw_samples import random_raw
 from publisher.learning.measurement.sandbox import Ran, run
 
 SAMPLES: Final = 32
@@ -48,9 +50,14 @@ class GoldenSet:
     outputs: dict[str, list[Floats]]
 
 
-def make_golden_set(candidates: Mapping[str, Candidate], inputs: Sequence[Floats]) -> GoldenSet:
-    """Run each variant on `inputs`, each (samples, …). Raises BadModel."""
-    arrays = {f"input_{index}": values for index, values in enumerate(inputs)}
+def make_golden_set(
+    candidates: Mapping[str, Candidate], inputs: Sequence[Floats], raw: Sequence[Array] = ()
+) -> GoldenSet:
+    """Run each variant on `inputs`, each (samples, …). Raises BadModel.
+
+    `raw` are stored in their place: the same before the model's preprocessing.
+    """
+    arrays = {f"input_{index}": values for index, values in enumerate(raw or inputs)}
     tolerances: dict[str, float] = {}
     outputs: dict[str, list[Floats]] = {}
     for name, candidate in candidates.items():
@@ -70,11 +77,11 @@ def tolerance(ran: Ran, output_slack: Sequence[float]) -> float:
     return max(allowed)
 
 
-def _sample_count(contract: Contract, variants: int, name: str) -> int:
+def _sample_count(contract: Contract, variants: int, name: str, raw_bytes: int = 0) -> int:
     """How many samples fit, at most 32. Raises BadModel when not one does."""
     values = [int(np.prod(tensor.shape)) for tensor in contract.inputs]
     values += [variants * int(np.prod(tensor.shape)) for tensor in contract.outputs]
-    sample_bytes = 4 * sum(values)
+    sample_bytes = 4 * sum(values) + raw_bytes
     fitting = (GOLDEN_MAX_BYTES - HEADERS_MAX_BYTES) // max(1, sample_bytes)
     if fitting < 1:
         raise BadModel(
@@ -100,7 +107,19 @@ def golden_inputs(contract: Contract, user_data: UserData | None, variants: int,
     ]
 
 
-def draw_samples(x: Floats, y: Labels | None, count: int) -> Floats:
+def golden_raw(
+    contract: Contract, preprocessor: Preprocessor, user_data: UserData | None, variants: int, name: str
+) -> list[Array]:
+    """The same before the preprocessing. Raises BadModel."""
+    given = random_raw(preprocessor, 1, SEED) if user_data is None else user_data.raw
+    outputs = contract.model_copy(update={"inputs": ()})  # what is stored are the raw inputs
+    count = _sample_count(outputs, variants, name, sum(each[:1].nbytes for each in given))
+    if user_data is None:
+        return random_raw(preprocessor, count, SEED)
+    return [draw_samples(x, user_data.y, count) for x in user_data.raw]
+
+
+def draw_samples(x: Array, y: Labels | None, count: int) -> Array:
     """`count` samples, always the same; the classes in turn where they are known."""
     order = np.random.default_rng(SEED).permutation(len(x))
     if y is not None:
@@ -109,16 +128,17 @@ def draw_samples(x: Floats, y: Labels | None, count: int) -> Floats:
             of_class = np.flatnonzero(y[order] == label)
             place[of_class] = np.arange(len(of_class))
         order = order[np.lexsort((y[order], place))]
-    picked: Floats = x[order[:count]]
+    picked: Array = x[order[:count]]
     return picked
 
 
-def npz_bytes(arrays: Mapping[str, Floats]) -> bytes:
+def npz_bytes(arrays: Mapping[str, Array]) -> bytes:
     """An uncompressed .npz whose bytes depend on the arrays alone."""
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w", zipfile.ZIP_STORED) as archive:
         for name, values in arrays.items():
             entry = io.BytesIO()
-            np.save(entry, np.asarray(values, np.float32, order="C"), allow_pickle=False)
+            kept = values if values.dtype.kind in "iu" else np.asarray(values, np.float32)
+            np.save(entry, np.ascontiguousarray(kept), allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy", DATE), entry.getvalue())
     return held.getvalue()

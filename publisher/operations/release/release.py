@@ -17,9 +17,10 @@ from pydantic import ValidationError
 
 from protocol.errors import BadModel, GateFailed, UnknownVersion, VersionOccupied
 from protocol.messages.base import first_error
-from protocol.messages.contract import Contract
 from protocol.messages.manifest import Golden, Manifest, Variant, VersionFile
 from protocol.messages.plan import Plan, Urgency
+from protocol.messages.preprocessing import FEATURE, Preprocessing
+from protocol.preprocessing.raw_contract import changes, check_raw_successor
 from protocol.topics import check_name
 from protocol.trust.bundle import role_of
 from publisher.adapters.registry import Registry
@@ -103,7 +104,7 @@ def release(context: PublisherContext, request: ReleaseRequest, build: Build) ->
 def _commit(context: PublisherContext, request: ReleaseRequest, built: BuiltVersion) -> Released:
     registry = context.registry
     check_files(registry, request.model, request.files)  # others may have released meanwhile
-    _check_contract(registry, request, built)
+    _check_contract(context, request, built)
     missed = _check_gates(context, request, built)
     with releasing(registry, request.model, request.version):
         context.progress.report(f"storing {request.model} {request.version}")
@@ -140,7 +141,7 @@ def _record_training(context: PublisherContext, model: str, built: BuiltVersion)
         *lineage.get("not_done", ()),
         *history.describe_new_networks(lineage),
         *history.describe_new_calibration(lineage),
-        *filter(None, [lineage.get("labels_from")]),
+        *filter(None, [lineage.get("labels_from"), lineage.get("preprocessing_from")]),
     ):
         report(line)
     if lineage.get("source") == history.RECIPE:
@@ -168,10 +169,10 @@ def _check_still_free(context: PublisherContext, request: ReleaseRequest, known:
         context.progress.report(f"{model} {', '.join(meanwhile)} was released meanwhile, and {version} comes after it")
 
 
-def contract_before(registry: Registry, model: str) -> Contract | None:
-    """The contract that the next version of a model has to keep; None for the first."""
+def newest_version(registry: Registry, model: str) -> Manifest | None:
+    """The version whose contract the next one has to keep; None for the first."""
     versions = registry.versions.of_model(model)
-    return registry.versions.manifest(model, versions[-1]).contract if versions else None
+    return registry.versions.manifest(model, versions[-1]) if versions else None
 
 
 def _check_can_announce(context: PublisherContext, model: str) -> None:
@@ -190,9 +191,12 @@ def _prepare_keys(registry: Registry, model: str) -> None:
         keys.signers(needed)
 
 
-def _check_contract(registry: Registry, request: ReleaseRequest, built: BuiltVersion) -> None:
-    if before := contract_before(registry, request.model):  # each version was checked against the one before
-        before.check_successor(built.contract)
+def _check_contract(context: PublisherContext, request: ReleaseRequest, built: BuiltVersion) -> None:
+    before = newest_version(context.registry, request.model)  # each version was checked against the one before
+    if before is not None:
+        check_raw_successor((before.contract, before.known_preprocessing), (built.contract, built.preprocessing))
+        for line in changes(before.known_preprocessing, built.preprocessing):
+            context.progress.report(line)
 
 
 def _check_gates(context: PublisherContext, request: ReleaseRequest, built: BuiltVersion) -> tuple[str, ...]:
@@ -268,8 +272,9 @@ def _manifest(
             samples=built.golden_samples,
             encodings=encode(registry, golden),
         ),
-        variants=tuple(_store_variant(registry, variant) for variant in built.variants),
+        variants=tuple(_store_variant(registry, variant, built.preprocessing) for variant in built.variants),
         input_statistics=built.statistics,
+        preprocessing=built.preprocessing,
         files=(*files, labels) if labels else files,
         labels_file=labels.name if labels else None,
         forced="; ".join(missed),
@@ -294,7 +299,11 @@ def _labels_before(context: PublisherContext, request: ReleaseRequest) -> tuple[
     return labels
 
 
-def _store_variant(registry: Registry, built: BuiltVariant) -> Variant:
+def _store_variant(registry: Registry, built: BuiltVariant, preprocessing: Preprocessing | None) -> Variant:
+    """A device that does not know what preprocessing is does not know that runtime."""
+    requires = built.requires
+    if preprocessing is not None:
+        requires = requires.model_copy(update={"runtime": f"{requires.runtime}+{FEATURE}"})
     sha256 = registry.blobs.add_bytes(built.tflite)
     return Variant(
         name=built.name,
@@ -302,7 +311,7 @@ def _store_variant(registry: Registry, built: BuiltVariant) -> Variant:
         sha256=sha256,
         size_bytes=len(built.tflite),
         golden_tolerance=built.tolerance,
-        requires=built.requires,
+        requires=requires,
         measured=built.measured,
         encodings=encode(registry, sha256),
     )

@@ -1,0 +1,1 @@
+"""Preprocessing on the publisher's side: its declaration, and data given raw."""
