@@ -10,6 +10,7 @@ with EdgeModel("device.toml") as model:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -18,6 +19,7 @@ from device_client.adapters.storage.disk import os_error
 from device_client.paths import HOLD
 from device_client.service.shared_service import SharedService
 from device_client.serving.live_serving import Prediction
+from device_client.serving.model_files import ModelFiles
 from device_client.settings.loader import load
 from protocol.errors import BadSettings
 from protocol.messages.preprocessing import Preprocessing
@@ -70,6 +72,27 @@ class EdgeModel:
     def wait_ready(self, timeout_s: float | None = None) -> bool:
         """Wait until a version is installed; False after the timeout."""
         return self._serving.wait_ready(timeout_s)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the live version's classes; "" for a class without one."""
+        return self._serving.labels
+
+    def file(self, name: str) -> Path:
+        """A file of the version that answers now, such as `anchors.npy`.
+
+        It stays for one more version at least. Raises BadInput if there is no such
+        file, MissingPart before the first version is installed.
+        """
+        return self._serving.file(name)
+
+    def files(self) -> AbstractContextManager[ModelFiles]:
+        """Hold all files of the version that answers now, for a `with` block.
+
+        They are of one version (`files.version`) and stay until the block ends,
+        whatever is installed meanwhile: `with model.files() as files: files["a.npy"]`.
+        """
+        return self._serving.files()
 
     @property
     def version(self) -> str | None:

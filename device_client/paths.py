@@ -8,6 +8,8 @@ from typing import Final
 JOURNAL: Final = "journal.db"
 HOLD: Final = "hold"  # holds updates while it exists; its text is the reason
 CURRENT: Final = "current.tflite"  # in a model's folder, a link to the live file
+CURRENT_FOLDER: Final = "current"  # in a model's folder, a link to the folder of the live version
+VERSIONS: Final = "versions"  # in a model's folder, a folder of links for each version
 FILES: Final = "files"  # in a model's folder, whole files named by their SHA-256
 
 

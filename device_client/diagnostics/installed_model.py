@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from device_client.paths import model_file
 from device_client.ports.serving import ModelFile
 from device_client.serving.live_serving import LiveServing
 from device_client.settings.loader import DeviceSettings
+from protocol.content.label_file import labels_of
 from protocol.errors import BlobDamaged, MissingPart
 
 
@@ -29,7 +31,8 @@ def predict_once(settings: DeviceSettings, model: str, x: NDArray[np.float32]) -
         )
     section = next(section for section in settings.models if section.name == model)
     serving = LiveServing(threads=section.threads, delegates=section.runtime_delegates())
-    serving.swap(ModelFile.of(live, path))
+    labels = labels_of(live.manifest, partial(model_file, settings.state, model))
+    serving.swap(ModelFile.of(live, path, labels))
     prediction = serving.predict(x)
     serving.close()
     return {

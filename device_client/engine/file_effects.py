@@ -6,12 +6,13 @@ A failed update of the `current` link is retried here, unknown to the core.
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Final
 
 from device_client.core import effects as do
 from device_client.core import events as happened
 from device_client.ports.context import Clock
-from device_client.ports.storage import Held, Store
+from device_client.ports.storage import Held, Store, VersionFolder
 from protocol.content.encodings import RAW
 from protocol.errors import BlobDamaged, ChunkDamaged, FerryError
 
@@ -25,7 +26,7 @@ class FileEffects:
 
     def __init__(self, model: str, store: Store, clock: Clock) -> None:
         self._model, self._store, self._clock = model, store, clock
-        self._current = ""
+        self._current: VersionFolder | None = None
         self.due_s: float | None = None
 
     def open(self, effect: do.OpenBlob) -> happened.Event:
@@ -76,19 +77,27 @@ class FileEffects:
         except (FerryError, OSError) as failed:
             log.warning("%s: files that are no longer needed could not be removed: %s", self._model, failed)
 
-    def make_current(self, sha256: str) -> None:
-        """Point the link at the served file, now or when the disk allows it."""
+    def make_folder(self, version: VersionFolder) -> Path | None:
+        """The folder of a version; None where the disk does not allow one."""
         try:
-            self._store.make_current(sha256)
+            return self._store.make_folder(version)
         except (FerryError, OSError) as failed:
-            if self._current != sha256 or self.due_s is None:
+            log.warning("%s: the folder %s could not be made: %s", self._model, version.name, failed)
+            return None
+
+    def make_current(self, version: VersionFolder) -> None:
+        """Point the links at the served files, now or when the disk allows it."""
+        try:
+            self._store.make_current(version)
+        except (FerryError, OSError) as failed:
+            if self._current != version or self.due_s is None:
                 log.error("%s: the current link could not be made, and will be tried again: %s", self._model, failed)
-            self._current, self.due_s = sha256, self._clock.monotonic_s() + CURRENT_RETRY_S
+            self._current, self.due_s = version, self._clock.monotonic_s() + CURRENT_RETRY_S
             return
-        self._current, self.due_s = sha256, None
+        self._current, self.due_s = version, None
 
     def retry_current(self) -> None:
-        if self.due_s is not None and self._clock.monotonic_s() >= self.due_s:
+        if self._current is not None and self.due_s is not None and self._clock.monotonic_s() >= self.due_s:
             self.make_current(self._current)
 
 

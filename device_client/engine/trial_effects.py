@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 
 from device_client.core.events import Event, ModelFailed, ProofEnded, ProofNotTried
 from device_client.core.state import Installed, Target
@@ -13,6 +14,8 @@ from device_client.engine.file_effects import FileEffects
 from device_client.ports.context import Adapters
 from device_client.ports.proof import NotTried, Proof, ProofOrder
 from device_client.ports.serving import ModelFile
+from device_client.ports.storage import VersionFolder
+from protocol.content.label_file import labels_of
 from protocol.errors import FerryError
 
 log = logging.getLogger(__name__)
@@ -52,9 +55,10 @@ class TrialEffects:
         return self._open(model, partial(self._serving.start_shadow, share=share))
 
     def swap(self, model: Installed) -> Event | None:
-        failed = self._open(model, self._serving.swap)
+        version = VersionFolder.of(model)
+        failed = self._open(model, self._serving.swap, version)
         if failed is None:
-            self._files.make_current(model.variant.sha256)
+            self._files.make_current(version)
         return failed
 
     def stop(self) -> None:
@@ -62,15 +66,30 @@ class TrialEffects:
         self._prover.stop()
         self._serving.stop_shadow()
 
-    def _open(self, model: Installed, use: Callable[[ModelFile], None]) -> Event | None:
-        sha256 = model.variant.sha256
+    def _open(
+        self, model: Installed, use: Callable[[ModelFile], None], version: VersionFolder | None = None
+    ) -> Event | None:
+        """Check all files, then use the model; with `version`, from its folder."""
+        sha256, path = model.variant.sha256, self._store.path
         try:
-            if not self._store.has(sha256):  # a truncated file would crash the runtime, and this process
-                return ModelFailed(sha256, "its file is gone, or holds other bytes than were signed", damaged=True)
-            use(ModelFile.of(model, self._store.path(sha256)))
+            for name, each in VersionFolder.of(model).links.items():
+                if not self._store.has(each):  # a truncated model would crash the runtime, and this process
+                    reason = "its file is gone, or holds other bytes than were signed"
+                    return ModelFailed(sha256, reason if each == sha256 else f"{name}: {reason}", damaged=True)
+            folder = self._files.make_folder(version) if version else None
+            use(ModelFile.of(model, path(sha256), labels_of(model.manifest, path), _named_files(version, folder, path)))
         except (FerryError, OSError) as failed:
             return ModelFailed(sha256, str(failed))
         return None
+
+
+def _named_files(version: VersionFolder | None, folder: Path | None, path: Callable[[str], Path]) -> Mapping[str, Path]:
+    """Where an application finds each file: in the folder, if that could be made."""
+    if version is None:
+        return {}
+    if folder is None:
+        return {name: path(sha256) for name, sha256 in version.links.items()}
+    return {name: folder / name for name in version.names}
 
 
 def _ended(sha256: str, proof: Proof | NotTried, limits: ProofLimits) -> Event:

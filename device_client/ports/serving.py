@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -46,13 +47,13 @@ class ModelFile:
     labels: tuple[str, ...] = ()
     statistics: InputStatistics | None = None  # of the training set, for input drift
     preprocessing: Preprocessing | NewerPreprocessing | None = None
+    files: Mapping[str, Path] = field(default_factory=dict)  # of the version, the model too; empty for a shadow
 
     @classmethod
-    def of(cls, model: Installed, path: Path) -> Self:
-        manifest = model.manifest
-        labels, statistics = manifest.labels, manifest.input_statistics
-        name, contract, preprocessing = model.variant.name, manifest.contract, manifest.preprocessing
-        return cls(path, manifest.version, name, contract, labels, statistics, preprocessing)
+    def of(cls, model: Installed, path: Path, labels: tuple[str, ...], files: Mapping[str, Path] | None = None) -> Self:
+        manifest, name = model.manifest, model.variant.name
+        contract, statistics, preprocessing = manifest.contract, manifest.input_statistics, manifest.preprocessing
+        return cls(path, manifest.version, name, contract, labels, statistics, preprocessing, files or {})
 
 
 @dataclass(frozen=True, slots=True)

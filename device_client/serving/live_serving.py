@@ -10,7 +10,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final
 
 from device_client.adapters.runtime.tflite import Array
@@ -22,6 +24,7 @@ from device_client.serving.feedback_counter import FeedbackCounter
 from device_client.serving.feedback_history import FeedbackHistory
 from device_client.serving.input_format import Inputs
 from device_client.serving.interpreter_pool import InterpreterPool
+from device_client.serving.model_files import ModelFiles, held_files
 from device_client.serving.prediction import Prediction, batch_of, entropy_millibits, finite
 from device_client.serving.recent_predictions import RecentPredictions
 from device_client.serving.trial.sealed_inputs import SealedInputs
@@ -139,6 +142,19 @@ class LiveServing:
             state.shadow.label(recent.id, checked)
         return True
 
+    def file(self, name: str) -> Path:
+        """A file of the live version. Raises BadInput, MissingPart without a model."""
+        return ModelFiles(self._live())[name]
+
+    def files(self) -> AbstractContextManager[ModelFiles]:
+        """Hold all files of the live version. Raises MissingPart without a model."""
+        return held_files(self._live)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        state = self._state
+        return state.live.file.labels if state else ()
+
     @property
     def version(self) -> str | None:
         state = self._state
@@ -253,6 +269,12 @@ class LiveServing:
         if self._sealed:
             self._sealed.close()
 
+    def _live(self) -> ModelFile:
+        state = self._state
+        if state is None:
+            raise MissingPart("no model is installed yet", hint="wait_ready() waits for the first one")
+        return state.live.file
+
     def _answer(
         self,
         state: _ServingState,
@@ -283,7 +305,7 @@ class LiveServing:
             classes = form.task.groups(form.real(row))
             self._sealed.offer([each[at : at + 1] for each in raw], row, classes, answered_by(file))
         self._recent.add(id_, top, row, form, state.feedback)
-        label = file.labels[top] if top is not None and top < len(file.labels) else None
+        label = file.labels[top] or None if top is not None and top < len(file.labels) else None
         return Prediction(
             row[0], row, top, confidence, label, file.version, file.variant, id_, (), state.feedback, form
         )

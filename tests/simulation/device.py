@@ -20,13 +20,13 @@ from device_client.feedback.window import FeedbackWindow
 from device_client.ports.context import Adapters, Clock, LinkOutput, Verify
 from device_client.ports.proof import NotTried, Proof, ProofOrder
 from device_client.ports.serving import ModelFile
-from device_client.ports.storage import Held
+from device_client.ports.storage import Held, VersionFolder
 from device_client.reporting.feedback_reporter import FeedbackReporter
 from device_client.service.event_loop import EventLoop, Inbound, Posted
 from device_client.service.presence import Identity, RoundTrip
 from protocol.content.chunks import check, children
 from protocol.errors import BlobDamaged
-from protocol.messages.manifest import Encoding, Tree
+from protocol.messages.manifest import MODEL_FILE, Encoding, Tree
 from protocol.topics import Topics
 from tests.simulation.world import Broker, SimLink, World
 
@@ -184,10 +184,13 @@ class MemoryStore:
         """Other fakes only need the name."""
         return Path(sha256)
 
-    def make_current(self, sha256: str) -> None:
+    def make_folder(self, version: VersionFolder) -> Path:
+        return Path(version.name)
+
+    def make_current(self, version: VersionFolder) -> None:
         self._before("make_current")
         self._power.risk()
-        self._disk.current = sha256
+        self._disk.current = version.links[MODEL_FILE]
 
     def keep_only(self, sha256s: Collection[str]) -> None:
         self._before("keep_only")

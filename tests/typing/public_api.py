@@ -23,6 +23,11 @@ def application(config: Path, x: NDArray[np.float32]) -> None:
         assert_type(model, EdgeModel)
         assert_type(model.wait_ready(1.0), bool)
         assert_type(model.version, str | None)
+        assert_type(model.labels, tuple[str, ...])
+        assert_type(model.file("anchors.npy"), Path)
+        with model.files() as files:
+            assert_type(files["anchors.npy"], Path)
+            assert_type(files.version, str)
         answer = model.predict(x)
         assert_type(answer, Prediction)
         assert_type(model.predict([x, x]), Prediction)

@@ -1,6 +1,6 @@
 """The files of a model: `files/<sha256>`, `partial/<root>.part` and `.index`.
 
-`current.tflite` links to a whole file; those are named by their hash and never change.
+Whole files are named by their hash and never change; `versions/` has them by name.
 Only one thread, of the process that has the journal open, uses a FileStore.
 """
 
@@ -11,19 +11,17 @@ import hashlib
 import os
 from collections.abc import Collection
 from pathlib import Path
-from typing import Final
 
 from device_client.adapters.storage.disk import full_disk_is_no_room
 from device_client.adapters.storage.partial_file import PartialFile
-from device_client.paths import CURRENT, FILES
-from device_client.ports.storage import Held
+from device_client.adapters.storage.version_folders import VersionFolders
+from device_client.paths import FILES
+from device_client.ports.storage import Held, VersionFolder
 from protocol.content.encodings import RAW, decode
 from protocol.errors import BlobDamaged
 from protocol.host.files import rename_durably, sync_folder
 from protocol.messages.manifest import Encoding, Tree
 from protocol.topics import SHA256
-
-_NEXT_CURRENT: Final = ".current.tflite.next"
 
 
 def is_whole(path: Path, sha256: str) -> bool:
@@ -46,8 +44,8 @@ class FileStore:
         self._open: PartialFile | None = None
         for each in (self._files, self._partials):
             each.mkdir(parents=True, exist_ok=True)
+        self._versions = VersionFolders(folder)
         with contextlib.suppress(OSError):  # a disk that cannot be written can still serve
-            (folder / _NEXT_CURRENT).unlink(missing_ok=True)
             for leftover in self._partials.glob("*.plain"):
                 leftover.unlink()
 
@@ -84,21 +82,17 @@ class FileStore:
         assert SHA256.fullmatch(sha256), "signed metadata checks the form of a hash"
         return self._files / sha256
 
-    def make_current(self, sha256: str) -> None:
-        if not self.path(sha256).is_file():
-            raise BlobDamaged(f"the file {sha256[:12]} is not in {self._files}")
-        target, current = Path(self._files.name) / sha256, self.folder / CURRENT
-        if current.is_symlink() and current.readlink() == target:
-            return
-        following = self.folder / _NEXT_CURRENT
-        following.unlink(missing_ok=True)
-        following.symlink_to(target)
-        rename_durably(following, current)
+    def make_folder(self, version: VersionFolder) -> Path:
+        return self._versions.make(version)
+
+    def make_current(self, version: VersionFolder) -> None:
+        self._versions.make_current(version)
 
     def keep_only(self, sha256s: Collection[str]) -> None:
         open_files = {self._open.part, self._open.index} if self._open else set()
+        needed = self._versions.keep_only(sha256s).union(sha256s)
         for path in self._files.iterdir():
-            if path.name not in sha256s:
+            if path.name not in needed:
                 path.unlink()
         for path in self._partials.iterdir():
             if path not in open_files:

@@ -12,8 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from protocol.content.chunks import cut
 from protocol.content.encodings import RAW, ZSTD, encode_zstd
-from protocol.content.label_file import pack_labels, unpack_labels
-from protocol.errors import BadInput, BadName, UnknownVersion
+from protocol.content.label_file import labels_of, pack_labels
+from protocol.errors import BadInput, BadName
 from protocol.messages.manifest import (
     BLOB_MAX_BYTES,
     FILES_MAX,
@@ -90,16 +90,8 @@ def store_labels(registry: Registry, labels: Sequence[str]) -> VersionFile | Non
 
 
 def read_labels_of(registry: Registry, manifest: Manifest) -> tuple[str, ...]:
-    """Labels, wherever they are. Raises UnknownVersion, BlobDamaged."""
-    file = manifest.file(manifest.labels_file) if manifest.labels_file else None
-    if file is None:
-        return manifest.labels
-    if not registry.blobs.has(file.sha256):
-        raise UnknownVersion(
-            f"the registry no longer has the labels of {manifest.model} {manifest.version}",
-            hint="bring the registry back from your backup",
-        )
-    return unpack_labels(registry.blobs.path(file.sha256).read_bytes())
+    """Labels, wherever they are. Raises BlobDamaged."""
+    return labels_of(manifest, registry.blobs.path)
 
 
 def encode(registry: Registry, sha256: str) -> tuple[Encoding, ...]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from device_client.adapters.storage.file_store import FileStore
+from device_client.ports.storage import VersionFolder
 from protocol.content import chunks
 from protocol.content.chunks import ChunkedBlob
 from protocol.content.encodings import RAW, ZSTD, encode_zstd
@@ -247,13 +248,13 @@ def test_current_points_at_the_newest_and_never_at_nothing(store: FileStore, sou
     one, two = Blob(source, random_bytes(1_000, seed=1)), Blob(source, random_bytes(1_000, seed=2))
     take(store, one)
     take(store, two)
-    store.make_current(one.sha256)
-    store.make_current(two.sha256)
+    store.make_current(VersionFolder("1.0.0", {"model.tflite": one.sha256}))
+    store.make_current(VersionFolder("2.0.0", {"model.tflite": two.sha256}))
     current = store.folder / "current.tflite"
     assert current.read_bytes() == random_bytes(1_000, seed=2)
     assert not current.readlink().is_absolute()  # the folder may be moved
     with pytest.raises(BlobDamaged):
-        store.make_current("0" * 64)
+        store.make_current(VersionFolder("3.0.0", {"model.tflite": "0" * 64}))
     assert current.read_bytes() == random_bytes(1_000, seed=2)
 
 
