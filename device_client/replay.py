@@ -1,6 +1,7 @@
 """A ready-made application: predicts rows of a file at a steady rate, and labels some.
 
-The .npz has `x`, inputs of the contract's shape, and optionally `y`, true classes.
+The .npz has `x`, inputs of the contract's shape, and optionally `y`, truths of the
+model's task: a class or a value for each input, or an array of them.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ class ReplayCounts:
 
 @dataclass(frozen=True)
 class Recording:
-    """The rows of a file: `x` (rows, …), `y` (rows,) int64 or None."""
+    """The rows of a file: `x` (rows, …), `y` (rows, …) or None."""
 
     x: NDArray[Any]  # whole numbers, or float32
-    y: NDArray[np.int64] | None
+    y: NDArray[Any] | None
 
     @classmethod
     def read(cls, path: Path) -> Recording:
@@ -46,7 +47,7 @@ class Recording:
                 if "x" not in arrays:
                     raise BadInput(f"{path} has no array x", hint=_HINT)
                 x = _as_given(arrays["x"])
-                y = np.atleast_1d(arrays["y"]).astype(np.int64) if "y" in arrays else None
+                y = _truths(arrays["y"]) if "y" in arrays else None
         except FileNotFoundError:
             raise BadInput(f"there is no {path}", hint=_HINT) from None
         except (OSError, ValueError, TypeError, BadZipFile, EOFError) as broken:  # TypeError: a bare .npy
@@ -63,6 +64,13 @@ def _as_given(x: NDArray[Any]) -> NDArray[Any]:
     return x if x.dtype.kind in "iu" else np.asarray(x, dtype=np.float32)
 
 
+def _truths(y: NDArray[Any]) -> NDArray[Any]:
+    """Classes as int64, also if they were saved as floats; other numbers as float64."""
+    numbers = np.atleast_1d(y).astype(np.float64)
+    whole: NDArray[Any] = np.where(np.isfinite(numbers), numbers, 0).astype(np.int64)
+    return whole if np.array_equal(whole, numbers) else numbers
+
+
 def replay(
     model: Predictor,
     recording: Recording,
@@ -73,7 +81,7 @@ def replay(
     count: ReplayCounts,
 ) -> None:
     every = max(1, round(1 / label_share)) if label_share > 0 and recording.y is not None else 0
-    unlabelled: list[tuple[Prediction, int]] = []
+    unlabelled: list[tuple[Prediction, Any]] = []
     due_s = time.monotonic()
     row = 0
     while not stop.is_set():
@@ -83,7 +91,7 @@ def replay(
             count.failed += 1
         else:
             if every and count.predictions % every == 0 and recording.y is not None:
-                unlabelled.append((prediction, int(recording.y[row])))
+                unlabelled.append((prediction, recording.y[row].tolist()))
             if len(unlabelled) > LABEL_DELAY:
                 model.label(*unlabelled.pop(0))
         count.predictions += 1

@@ -1,11 +1,12 @@
 """A recipe from a folder of images: one folder per class, with images of any size.
 
-    python examples/from_folder_of_images.py    # writes sample data, shapes/
-    publisher release shapes --version 1.0.0 --recipe examples/from_folder_of_images.py
+    python examples/from_folder_of_images.py    # writes sample data, pictures/
+    publisher release pictures --version 1.0.0 --recipe examples/from_folder_of_images.py
 
-shapes/circle/1.png, shapes/cross/1.png ... The folders' names are the labels. Needs
-Pillow, which is installed with the publisher. An application calls `as_pixels` on its
-images before `predict`.
+pictures/flower/1.png, pictures/temple/1.png ... The folders' names are the labels.
+The sample data are cut from the two photographs that come with scikit-learn. Needs Pillow,
+which is installed with the publisher. An application calls `as_pixels` on its images
+before `predict`.
 """
 
 from __future__ import annotations
@@ -16,20 +17,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw  # pip install pillow
+from PIL import Image  # pip install pillow
 
 Array = npt.NDArray[Any]
 
-DATA = Path(__file__).with_name("shapes")
+DATA = Path(__file__).with_name("pictures")
 SIDE_PIXELS = 24
 HELD_BACK_PERCENT = 25
 
-labels = ["circle", "cross", "square"]
+labels = ["flower", "temple"]
 train_settings = {"epochs": 12, "batch_size": 16, "learning_rate": 0.005, "seed": 1}
 
 
 def load_data() -> tuple[Array, Array, Array, Array]:
-    """x_train, y_train, x_test, y_test: images as (samples, side, side, 1) in 0..1."""
+    """x_train, y_train, x_test, y_test: images as (samples, side, side, 3) in 0..1."""
     paths = sorted(path for label in labels for path in (DATA / label).iterdir())
     x = np.stack([as_pixels(path) for path in paths])
     y = np.array([labels.index(path.parent.name) for path in paths])
@@ -38,10 +39,10 @@ def load_data() -> tuple[Array, Array, Array, Array]:
 
 
 def as_pixels(path: Path) -> Array:
-    """A grey image of the network's size."""
+    """An image in colours, of the network's size."""
     with Image.open(path) as picture:
-        grey = picture.convert("L").resize((SIDE_PIXELS, SIDE_PIXELS))
-    return np.asarray(grey, np.float32)[..., None] / 255
+        small = picture.convert("RGB").resize((SIDE_PIXELS, SIDE_PIXELS))
+    return np.asarray(small, np.float32) / 255
 
 
 def is_held_back(path: Path) -> bool:
@@ -56,7 +57,7 @@ def build_model() -> Any:
 
     return tf_keras.Sequential(
         [
-            tf_keras.Input(shape=(SIDE_PIXELS, SIDE_PIXELS, 1)),
+            tf_keras.Input(shape=(SIDE_PIXELS, SIDE_PIXELS, 3)),
             tf_keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu"),
             tf_keras.layers.Conv2D(16, 3, strides=2, padding="same", activation="relu"),
             tf_keras.layers.Flatten(),
@@ -65,29 +66,17 @@ def build_model() -> Any:
     )
 
 
-def write_sample_data(folder: Path, each: int = 80) -> None:
-    """Random drawings of circles, crosses and squares."""
-    rng = np.random.default_rng(3)
-    for label in labels:
+def write_sample_data(folder: Path, side_pixels: int = 40) -> None:
+    """Squares of the photographs of a flower and of a temple, none over another."""
+    from sklearn.datasets import load_sample_image
+
+    for label, photograph in zip(labels, ("flower.jpg", "china.jpg"), strict=True):
         (folder / label).mkdir(parents=True, exist_ok=True)
-        for number in range(each):
-            draw_shape(label, rng).save(folder / label / f"{number}.png")
-
-
-def draw_shape(label: str, rng: np.random.Generator) -> Image.Image:
-    """A drawing of 40x40 pixels, bright on dark."""
-    picture = Image.new("L", (40, 40), int(rng.integers(0, 60)))
-    pen, bright = ImageDraw.Draw(picture), int(rng.integers(180, 256))
-    left, top = (int(value) for value in rng.integers(2, 16, 2))
-    right, bottom = left + 20, top + 20
-    if label == "circle":
-        pen.ellipse((left, top, right, bottom), outline=bright, width=3)
-    elif label == "square":
-        pen.rectangle((left, top, right, bottom), outline=bright, width=3)
-    else:
-        pen.line((left, top, right, bottom), fill=bright, width=3)
-        pen.line((left, bottom, right, top), fill=bright, width=3)
-    return picture
+        pixels = load_sample_image(photograph)
+        corners = [(top, left) for top in range(0, 387, side_pixels) for left in range(0, 600, side_pixels)]
+        for number, (top, left) in enumerate(corners):
+            square = pixels[top : top + side_pixels, left : left + side_pixels]
+            Image.fromarray(square).save(folder / label / f"{number}.png")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -50,9 +51,9 @@ def put_example(name: str, folder: Path) -> Path:
     return recipe
 
 
-def enrolled(publisher: PublisherCli, name: str) -> DeviceFolder:
+def enrolled(publisher: PublisherCli, name: str, model: str = "fields") -> DeviceFolder:
     """The folder that a device is given, with settings that lose no time."""
-    publisher.run_here("enroll", name, "--out", publisher.folder / name, "--model", "fields")
+    publisher.run_here("enroll", name, "--out", publisher.folder / name, "--model", model)
     with (publisher.folder / name / "device.toml").open("a") as settings:
         settings.write(toml({}, BRISK))
     return DeviceFolder(publisher.folder / name, name)
@@ -65,13 +66,14 @@ def release_here(publisher: PublisherCli, model: str, recipe: Path) -> Released:
         return release(context, ReleaseRequest(model, "1.0.0"), lambda bar: build_version(Training(str(recipe)), bar))
 
 
-@pytest.mark.parametrize("name", ["from_npz", "from_folder_of_images"])  # the third goes all the way below
+# the third goes all the way below
+@pytest.mark.parametrize(("name", "labels"), [("from_npz", 3), ("from_folder_of_images", 2)])
 def test_an_example_of_ones_own_data_is_trained_and_released(
-    name: str, publisher: PublisherCli, tmp_path: Path
+    name: str, labels: int, publisher: PublisherCli, tmp_path: Path
 ) -> None:
     released = release_here(publisher, name, put_example(name, tmp_path))
     assert [variant.name for variant in released.manifest.variants] == ["float32", "int8"]
-    assert len(released.manifest.labels) == 3
+    assert len(released.manifest.labels) == labels
     assert released.accuracy is not None
     assert released.accuracy > 0.9
 
@@ -121,6 +123,45 @@ def test_an_example_goes_from_a_csv_file_to_a_device_and_on_to_its_next_version(
     assert f"tensorflow {lineage['versions']['tensorflow']}" in shown.out
     refused = publisher.run_here("release", "fields", "--version", "1.2.0", "--from", "9.9.9", expect=2).err
     assert "fields has no version 9.9.9" in refused
+
+
+needs_recordings = pytest.mark.skipif(
+    importlib.util.find_spec("sktime") is None, reason="the recordings come with sktime: pip install -e '.[dev]'"
+)
+
+
+@needs_recordings
+@pytest.mark.parametrize(
+    ("name", "device", "epochs", "variants", "least", "measure"),
+    [
+        pytest.param("spectra", "pi-8", 60, "float32,int8", 0.8, "regression"),
+        pytest.param(
+            "voices", "pi-9", 20, "float32,dynamic,distilled-int8", 0.9, "classification", marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_an_example_on_real_recordings_goes_all_the_way_to_a_device(
+    name: str,
+    device: str,
+    epochs: int,
+    variants: str,
+    least: float,
+    measure: str,
+    publisher: PublisherCli,
+    broker: Mosquitto,
+    tmp_path: Path,
+) -> None:
+    recipe = EXAMPLES / f"{name}.py"
+    made = ("--recipe", recipe, "--epochs", epochs, "--variants", variants)
+    released = publisher.run_here("release", name, "--version", "1.0.0", *map(str, made), "--json").json
+    assert released["accuracy"] > least
+    contract = publisher.run_here("show", name, "1.0.0", "--json").json["contract"]
+    assert contract["task"]["name"] == measure
+    replay = tmp_path / "held-back.npz"
+    write_heldout_npz(load_recipe(recipe), replay)
+    folder = enrolled(publisher, device, name)
+    with observing(BrokerUrl.parse(broker.url)) as observer, running(folder, "--replay", str(replay), "--rate", "100"):
+        observer.state(device, "committed", installed_version="1.0.0")
 
 
 STUDENT = """

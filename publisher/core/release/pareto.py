@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from publisher.core.release.gates import Baseline, Figures, Gates, failures
+from publisher.core.release.gates import MAIN_VARIANT, Baseline, Figures, Gates, failures
 
 LATENCY_STEP: Final = 1.2  # one step to the next; smaller differences are noise of the machine that measures
+LATENCY_NOISE_MS: Final = 0.05  # by which two medians of equal files differ on a busy machine
 UNKNOWN: Final = -math.inf  # an unknown figure beats nothing
 
 
@@ -19,6 +20,29 @@ class Selection:
 
     shipped: tuple[str, ...]
     left_out: Mapping[str, str]
+
+
+def without_worse(candidates: Mapping[str, Figures], parent: Figures) -> Selection:
+    """All but those that are larger and slower than `parent`, and no more accurate."""
+    reasons = {name: _why_worse(name, figures, parent) for name, figures in candidates.items()}
+    return Selection(
+        tuple(name for name, reason in reasons.items() if not reason),
+        {name: reason for name, reason in reasons.items() if reason},
+    )
+
+
+def _why_worse(name: str, figures: Figures, parent: Figures) -> str:
+    ours, theirs = figures.latency_ms_p50, parent.latency_ms_p50
+    if ours is None or theirs is None or figures.accuracy is None or parent.accuracy is None:
+        return ""
+    slower = ours > theirs * LATENCY_STEP and ours > theirs + LATENCY_NOISE_MS
+    if not slower or figures.wire_bytes <= parent.wire_bytes or figures.accuracy > parent.accuracy:
+        return ""
+    return (
+        f"{name} is worse than {MAIN_VARIANT} in everything: {figures.wire_bytes:,} bytes on the wire for"
+        f" {parent.wire_bytes:,}, {ours:.3g} ms for {theirs:.3g}, accuracy {figures.accuracy:.3f} for"
+        f" {parent.accuracy:.3f}"
+    )
 
 
 def front(candidates: Mapping[str, Figures]) -> tuple[str, ...]:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from protocol.errors import BadInput
 from protocol.messages.contract import Contract
 from protocol.messages.manifest import InputStatistics, Measured, Requirements
 from protocol.messages.preprocessing import Preprocessing
 from protocol.preprocessing.preprocessor import Preprocessor
 from publisher.core.release.gates import Figures
-from publisher.core.release.pareto import Selection
+from publisher.core.release.pareto import Selection, without_worse
 from publisher.learning.compression.ladder import Ladder, build_ladder, build_recipe_ladder, count_steps
 from publisher.learning.data.calibration import KeptCalibration
 from publisher.learning.data.dataset import Array, Floats, Labels
@@ -34,6 +35,7 @@ from publisher.learning.training.train import TrainingResult
 from publisher.learning.training.warm_start import WarmStart
 from publisher.learning.variants.rung import Rung
 from publisher.learning.variants.schedule import Schedule
+from publisher.learning.variants.variant_spec import PARENT
 
 Choose = Callable[[Mapping[str, Figures]], Selection]
 VARIANTS: Final = ("float32", "int8")  # by default
@@ -74,7 +76,7 @@ class BuiltVersion:
 def build_from_recipe(
     recipe: Recipe,
     *,
-    variants: Sequence[str] = VARIANTS,
+    variants: Sequence[str] = (),
     seed: int | None = None,
     epochs: int | None = None,
     scramble_labels: bool | None = None,
@@ -85,14 +87,18 @@ def build_from_recipe(
 ) -> BuiltVersion:
     """Train, from `start` if given, and build the `variants`, names of rungs.
 
-    Overrides and `kept` as in `build_recipe_ladder`; `choose` selects variants by their
-    figures, and impossible ones are left out. Raises BadRecipe, BadModel, BadInput.
+    Without any, those of VARIANTS that are possible. Overrides and `kept` as in
+    `build_recipe_ladder`; `choose` selects variants by their figures, and impossible
+    ones are left out. Raises BadRecipe, BadModel, BadInput.
     """
-    steps = Steps(1, on_progress)
+    steps, names = Steps(1, on_progress), variants or VARIANTS
     ladder = build_recipe_ladder(
-        recipe, variants, seed=seed, epochs=epochs, scramble_labels=scramble_labels, start=start, kept=kept, steps=steps
+        recipe, names, seed=seed, epochs=epochs, scramble_labels=scramble_labels, start=start, kept=kept, steps=steps
     )
-    return build_from_ladder(ladder, variants, choose=choose, steps=steps)
+    if not variants:
+        lost = {rung.name for rung in ladder.impossible}
+        names = [name for name in names if name not in lost]
+    return build_from_ladder(ladder, names, choose=choose, steps=steps)
 
 
 def build_from_trained(
@@ -110,14 +116,23 @@ def build_from_trained(
 def build_from_ladder(
     ladder: Ladder, names: Sequence[str], *, choose: Choose | None = None, steps: Steps | None = None
 ) -> BuiltVersion:
-    """A version of these rungs, or of those that `choose` selects. Raises BadInput."""
+    """A version of these rungs, or of those that `choose` selects. Raises BadInput.
+
+    A rung that is worse than the parent in everything is left out.
+    """
     steps = steps or Steps(1, ignore_progress)
     if choose is None:
-        return _build(ladder, names, steps)
-    selection = choose({rung.name: rung.figures() for rung in ladder.rungs})
+        rungs = (ladder.rung(name) for name in dict.fromkeys(names))
+        selection = without_worse({rung.name: rung.figures() for rung in rungs}, ladder.parent.figures())
+    else:
+        selection = choose({rung.name: rung.figures() for rung in ladder.rungs})
+    if not selection.shipped:
+        raise BadInput("; ".join(selection.left_out.values()), hint=f"release {PARENT} in its place")
     version = _build(ladder, selection.shipped, steps)
     impossible = [f"{rung.name} is not possible: {rung.reason}" for rung in ladder.impossible]
     not_done = [f"left out: {reason}" for reason in (*impossible, *selection.left_out.values())]
+    if not not_done and choose is None:
+        return version
     return dataclasses.replace(version, lineage={**version.lineage, "not_done": not_done})
 
 
@@ -199,10 +214,16 @@ def _build(ladder: Ladder, names: Sequence[str], steps: Steps) -> BuiltVersion:
     held_back = UserData(tuple(trained.held_back([tensor.name for tensor in parent.contract.inputs])), _order(trained))
     inputs = golden_inputs(parent.contract, held_back, len(candidates), f"the recipe {trained.recipe.name}")
     golden = make_golden_set(candidates, inputs)
+    contract = declare(
+        parent.contract,
+        golden.outputs[rungs[0].name],
+        Hints(trained.recipe.name, len(trained.recipe.labels), held_back.y is not None),
+        TaskRequest(trained.recipe.objective.declaration()),
+    )
     kept = ladder.kept(list(candidates)) if trained.source == "recipe" else {}  # --from continues recipes only
     steps.end("drew the golden set")
     return BuiltVersion(
-        contract=parent.contract.model_copy(update={"task": trained.recipe.objective.declaration()}),
+        contract=contract,
         labels=trained.recipe.labels,
         golden=golden.content,
         golden_samples=golden.samples,

@@ -88,6 +88,10 @@ class Objective(ABC):
         """One sample's truth in the words of the task on the devices."""
         return y
 
+    def replayed(self, y: Array) -> Array | None:
+        """Truths as an application gives them, one a row; None where none can be."""
+        return y
+
     def contract(self, data: Data) -> Contract:
         """What networks for `data` take and give; names are not those of a file."""
         names = data.names or tuple(f"x_{index}" for index in range(len(data.train)))

@@ -78,6 +78,9 @@ class BinaryObjective(YesOrNo):
     def order_by(self, y: Array) -> Array | None:
         return y[:, 0].astype(np.int64)
 
+    def replayed(self, y: Array) -> Array | None:
+        return y[:, 0].astype(np.int64)
+
     def truth(self, y: Any) -> int:
         return int(y[0])
 
@@ -112,6 +115,9 @@ class MultiLabelObjective(YesOrNo):
 
     def wants(self, data: Data) -> str:
         return f"there are {data.y_train.shape[1]} labels"
+
+    def replayed(self, y: Array) -> Array | None:
+        return None  # lists of indexes, of any length
 
     def truth(self, y: Any) -> list[int]:
         """The indexes of the labels that hold."""

@@ -10,7 +10,11 @@ from publisher.learning.recipe.recipe import Recipe
 
 
 def write_heldout_npz(recipe: Recipe, path: Path) -> int:
-    """Write `x` (samples, …) float32 and `y` (samples,) int64; return the count."""
+    """Write `x` (samples, …), and `y` where a truth is an array; return the count."""
+    data = recipe.data
+    truths = recipe.objective.replayed(data.y_test)
+    arrays = {"x": data.x_test} if truths is None else {"x": data.x_test, "y": truths}
+    arrays |= {f"x_{index}": x for index, x in enumerate(data.test) if data.more_test}
     with path.open("wb") as file:  # numpy would add .npz to a name
-        np.savez(file, x=recipe.data.x_test, y=recipe.data.y_test)
-    return len(recipe.data.x_test)
+        np.savez(file, **arrays)
+    return len(data.x_test)

@@ -13,7 +13,7 @@ from protocol.errors import BadInput
 from protocol.topics import check_name
 from publisher.adapters.registry import Registry
 from publisher.core.release.reproducibility import Repetition
-from publisher.learning.artifacts.build import VARIANTS, BuiltVersion, Choose, build_from_recipe
+from publisher.learning.artifacts.build import BuiltVersion, Choose, build_from_recipe
 from publisher.learning.data.calibration import KeptCalibration
 from publisher.learning.recipe.recipe import find_recipe, load_recipe
 from publisher.learning.training.warm_start import WarmStart
@@ -66,7 +66,11 @@ def train(
     with progress.bar(f"training {model}") as on_progress:
         built = build_version(training, on_progress)
     lineage = built.lineage
-    for line in (*history.describe_new_networks(lineage), *history.describe_new_calibration(lineage)):
+    for line in (
+        *lineage.get("not_done", ()),
+        *history.describe_new_networks(lineage),
+        *history.describe_new_calibration(lineage),
+    ):
         progress.report(line)
     files = tuple(folder / f"{model}-{variant.name}.tflite" for variant in built.variants)
     for path, variant in zip(files, built.variants, strict=True):
@@ -103,7 +107,7 @@ def recipe_name(recipe: str) -> str:
 def build_version(training: Training, on_progress: OnProgress) -> BuiltVersion:
     return build_from_recipe(
         load_recipe(training.recipe),
-        variants=training.variants or VARIANTS,
+        variants=training.variants,
         seed=training.seed,
         epochs=training.epochs,
         scramble_labels=training.scramble_labels,
