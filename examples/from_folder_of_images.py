@@ -1,10 +1,10 @@
 """A recipe from a folder of images: one folder per class, with images of any size.
 
     python examples/from_folder_of_images.py    # writes sample data, pictures/
-    publisher release pictures --version 1.0.0 --recipe examples/from_folder_of_images.py
+    publisher release photos --version 1.0.0 --recipe examples/from_folder_of_images.py
 
 pictures/flower/1.png, pictures/temple/1.png ... The folders' names are the labels.
-The sample data are cut from the two photographs that come with scikit-learn. Needs Pillow,
+The sample data are cut from two photographs that come with scikit-learn. Needs Pillow,
 which is installed with the publisher. An application calls `as_pixels` on its images
 before `predict`.
 """

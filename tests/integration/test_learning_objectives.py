@@ -1,4 +1,4 @@
-"""Networks for every objective: trained, made smaller, taught, and judged by their task."""
+"""Networks for every objective are trained, compressed and judged by their task."""
 
 from __future__ import annotations
 
@@ -61,11 +61,13 @@ KINDS = {
         "tf_keras.Input((3,)), layers.Dense(16, 'relu'), layers.Dense(3, 'sigmoid')",
     ),
     "segmentation": (
-        "x = rng.uniform(0, 1, (300, 6, 8, 1)).astype('float32'); y = (x[..., 0] > 0.4).astype(int) + (x[..., 0] > 0.7)",
+        "x = rng.uniform(0, 1, (300, 6, 8, 1)).astype('float32');"
+        " y = (x[..., 0] > 0.4).astype(int) + (x[..., 0] > 0.7)",
         "tf_keras.Input((6, 8, 1)), layers.Conv2D(12, 1, activation='relu'), layers.Conv2D(3, 1, activation='softmax')",
     ),
     "regression": (
-        "x = rng.uniform(0, 1, (300, 2)).astype('float32'); y = np.stack([x.sum(axis=1), x[:, 0] * 3 - x[:, 1]], axis=1)",
+        "x = rng.uniform(0, 1, (300, 2)).astype('float32');"
+        " y = np.stack([x.sum(axis=1), x[:, 0] * 3 - x[:, 1]], axis=1)",
         "tf_keras.Input((2,)), layers.Dense(16, 'relu'), layers.Dense(2)",
     ),
     "autoencoder": (
@@ -74,7 +76,7 @@ KINDS = {
     ),
 }
 LOOPS = (
-    "y = np.arange(300) % 2; x = np.where(y[:, None, None] == 0, np.linspace(-1, 1, 9)[:, None], np.linspace(1, -1, 9)[:, None]);"
+    "y = np.arange(300) % 2; x = np.where(y[:, None, None] == 0, 1, -1) * np.linspace(-1, 1, 9)[:, None];"
     " x = (x + rng.normal(0, 0.3, (300, 9, 2))).astype('float32')"
 )
 
