@@ -1,6 +1,7 @@
 """The device's side of EdgeFerry, for applications.
 
-`EdgeModel` is the model of this device, `Prediction` what it returns. It raises:
+`EdgeModel` is the model of this device, `Prediction` what it returns, `Stream` what
+`EdgeModel.stream()` does. They raise:
 
 * `BadSettings`: the settings file cannot be used, or differs from that of another
   `EdgeModel` of the same device in this process
@@ -10,8 +11,8 @@
 * `BadModel`: the runtime failed on this input
 * `NoRoom`: the disk is full
 
-All of these are a `FerryError`, with a `message` and a `hint`. `EdgeModel` and
-`Prediction` are imported on first use, because they load numpy and the runtime.
+All of these are a `FerryError`, with a `message` and a `hint`. The three classes are
+imported on first use, because they load numpy and the runtime.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from protocol.errors import BadInput, BadModel, BadSettings, Busy, FerryError, M
 if TYPE_CHECKING:
     from device_client.edge_model import EdgeModel
     from device_client.serving.prediction import Prediction
+    from device_client.serving.stream import Stream
 
 __all__ = [
     "BadInput", "BadModel", "BadSettings", "Busy", "EdgeModel", "FerryError", "MissingPart", "NoRoom", "Prediction",
+    "Stream",
 ]  # fmt: skip
 
 
@@ -38,4 +41,8 @@ def __getattr__(name: str) -> object:
         from device_client.serving.prediction import Prediction
 
         return Prediction
+    if name == "Stream":
+        from device_client.serving.stream import Stream
+
+        return Stream
     raise AttributeError(f"module 'device_client' has no attribute {name!r}")

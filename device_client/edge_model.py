@@ -9,24 +9,22 @@ with EdgeModel("device.toml") as model:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from device_client.adapters.storage.disk import os_error
 from device_client.paths import HOLD
 from device_client.service.shared_service import SharedService
+from device_client.serving.input_format import Inputs
 from device_client.serving.live_serving import Prediction
 from device_client.serving.model_files import ModelFiles
+from device_client.serving.stream import Stream
 from device_client.settings.loader import load
 from protocol.errors import BadSettings
+from protocol.messages.contract import Contract, TaskDeclaration
 from protocol.messages.preprocessing import Preprocessing
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 class EdgeModel:
@@ -50,15 +48,26 @@ class EdgeModel:
         self._serving = self._shared.service.servings[chosen]
         self._hold = settings.state / HOLD
 
-    def predict(self, x: NDArray[np.float32] | Sequence[NDArray[np.float32]]) -> Prediction:
+    def predict(self, x: Inputs) -> Prediction:
         """Run the model on one input (the contract's shape, no batch axis) or a batch.
 
-        With `preprocessing`, an input is what its `raw` says, such as a uint8 picture.
+        In the model's own types, or real numbers where it is quantized; with
+        `preprocessing`, what its `raw` says, such as a uint8 picture. Several inputs: a
+        list, or a dictionary by their names. A model that keeps state answers from its
+        initial state: for inputs that follow each other see `stream`.
 
         Raises BadInput for a shape or value that the model cannot take, BadModel when
         the runtime fails, MissingPart before the first version is installed.
         """
         return self._serving.predict(x)
+
+    def stream(self) -> Stream:
+        """Begin a stream: inputs of one source that the model answers in order.
+
+        It goes on with its version and state through an update, until its `restart`.
+        Raises MissingPart before the first version is installed, BadModel.
+        """
+        return self._serving.stream()
 
     def label(self, prediction: Prediction | int, truth: Any) -> bool:
         """Give a prediction, or the one of this id, its truth.
@@ -97,6 +106,16 @@ class EdgeModel:
     @property
     def version(self) -> str | None:
         return self._serving.version
+
+    @property
+    def contract(self) -> Contract | None:
+        """Inputs and outputs, with types and shapes; None before the first version."""
+        return self._serving.contract
+
+    @property
+    def task(self) -> TaskDeclaration | None:
+        """What the model is for; None before the first version."""
+        return self._serving.task
 
     @property
     def preprocessing(self) -> Preprocessing | None:

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 
 from device_client.adapters.runtime.tflite import Array
 from protocol.errors import BadInput
 from protocol.messages.contract import FREE, Contract, bare_name
 from protocol.tensor_values import STRING, array_type, quantize
 
-Inputs = ArrayLike | Sequence[ArrayLike] | Mapping[str, ArrayLike]
+Inputs = NDArray[Any] | list[Any] | tuple[Any, ...] | Mapping[str, Any]
 _TAKEN: Final = {"f": "fiub", "c": "cfiub", "i": "iub", "u": "iub", "b": "b", "O": "O"}  # kinds of numpy types
 _DOT_MAX: Final = 8_192  # values; beyond, the library behind numpy may start threads of its own
 

@@ -55,6 +55,10 @@ class InterpreterPool:
                 with self._lock:
                     self._hand_to_waiting()
 
+    def at_initial_state(self) -> OpenModel:
+        """An interpreter outside of the pool, for one stream. Raises BadModel."""
+        return self._opened()
+
     def _acquire(self) -> OpenModel:
         """Takes no lock unless threads wait: list append and pop are atomic."""
         if self._waiting:
@@ -97,9 +101,12 @@ class InterpreterPool:
             log.warning("%s runs in no more than %d threads: %s", self.file.version, self.size, failure)
 
     def _open(self) -> OpenModel:
-        try:
-            model = open_model(self.file.path, self._threads, self._delegates, self.file.contract)
-        except ContractDiffers as differs:
-            raise BadModel(f"{self.file.version} is not what its manifest says: {differs.message}") from None
+        model = self._opened()
         model.warm_up()
         return model
+
+    def _opened(self) -> OpenModel:
+        try:
+            return open_model(self.file.path, self._threads, self._delegates, self.file.contract)
+        except ContractDiffers as differs:
+            raise BadModel(f"{self.file.version} is not what its manifest says: {differs.message}") from None

@@ -5,11 +5,12 @@ A prediction reads `_state` once and runs wholly on that model; a swap replaces 
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,18 +28,21 @@ from device_client.serving.interpreter_pool import InterpreterPool
 from device_client.serving.model_files import ModelFiles, held_files
 from device_client.serving.prediction import Prediction, batch_of, entropy_millibits, finite
 from device_client.serving.recent_predictions import RecentPredictions
+from device_client.serving.stream import Stream
 from device_client.serving.trial.sealed_inputs import SealedInputs
 from device_client.serving.trial.sealed_trial import answered_by
 from device_client.serving.trial.shadow import Shadow, ShadowSettings
+from device_client.serving.trial.stream_sampler import StreamStep
 from protocol.errors import BadInput, MissingPart
 from protocol.feedback.input_profile import Profile
-from protocol.messages.contract import FREE, Contract
+from protocol.messages.contract import FREE, Contract, TaskDeclaration
 from protocol.messages.preprocessing import Preprocessing
 from protocol.tensor_values import array_type
 
 __all__ = ["LiveServing", "Prediction"]  # what an application sees comes from one place
 
 SAMPLE_EVERY: Final = 8
+_NO_STEPS: Final[Iterator[StreamStep | None]] = itertools.repeat(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +94,32 @@ class LiveServing:
         self._history = FeedbackHistory(wall_s, drift_states)
         self._recent = RecentPredictions()
         self._sealed = SealedInputs(sealed, clock_s) if sealed else None
+        self._streams = itertools.count()
 
     # Called by the application
 
     def predict(self, x: Inputs) -> Prediction:
         """Answer one input, or a batch with one more dimension in front.
 
+        A model with state answers each input from its initial state; see `stream`.
         Raises BadInput outside the contract, MissingPart without a model, or BadModel.
         """
+        return self._predict(self._serving_state(), x)
+
+    def stream(self) -> Stream:
+        """Begin a stream of inputs. Raises MissingPart without a model, or BadModel."""
+        return Stream(lambda: _ServedStream(self, self._serving_state(), next(self._streams)))
+
+    def _serving_state(self) -> _ServingState:
         state = self._state
         if state is None:
             if self._closed:
                 raise MissingPart("the model was closed", hint="make a new EdgeModel to ask on")
             raise MissingPart("no model is installed yet", hint="wait_ready() waits for the first one")
+        return state
+
+    def _predict(self, state: _ServingState, x: Inputs, stream: _ServedStream | None = None) -> Prediction:
+        run = stream.run if stream else state.live.run
         started_s = self._clock_s()
         try:
             raw, batched = state.live.arrange(x)
@@ -114,7 +131,7 @@ class LiveServing:
         count, thread = len(inputs[0]), threading.get_ident()
         state.started_s[thread] = started_s
         try:
-            outputs = state.live.run(inputs)
+            outputs = run(inputs)
         except Exception:
             state.feedback.fail(count)
             state.cpu.fail(count)
@@ -123,7 +140,10 @@ class LiveServing:
             del state.started_s[thread]
         cpu_s, latency_s = self._cpu_s() - cpu_started_s, self._clock_s() - started_s
         each_s, each_cpu_s = latency_s / count, cpu_s / count
-        parts = [self._answer(state, raw, inputs, outputs, at, count, each_s, each_cpu_s) for at in range(count)]
+        steps = stream.steps if stream else _NO_STEPS
+        parts = [
+            self._answer(state, raw, inputs, outputs, at, count, each_s, each_cpu_s, next(steps)) for at in range(count)
+        ]
         return batch_of(parts, outputs) if batched else parts[0]
 
     def label(self, prediction: Prediction | int, truth: Any) -> bool:
@@ -164,6 +184,15 @@ class LiveServing:
     def contract(self) -> Contract | None:
         state = self._state
         return state.live.file.contract if state else None
+
+    @property
+    def task(self) -> TaskDeclaration | None:
+        """What the model is for; guessed from the outputs where no one declared it."""
+        state = self._state
+        if state is None:
+            return None
+        declared = state.live.file.contract.task
+        return declared or TaskDeclaration(name=state.live.form.task.name, reason="by its outputs")
 
     @property
     def preprocessing(self) -> Preprocessing | None:
@@ -285,6 +314,7 @@ class LiveServing:
         count: int,
         latency_s: float,
         cpu_s: float,
+        step: StreamStep | None,
     ) -> Prediction:
         """Count one answer and wrap it; one that is not finite counts as an error."""
         file, form, id_ = state.live.file, state.live.form, self._recent.next_id()
@@ -300,7 +330,7 @@ class LiveServing:
             entropy = None if confidence is None else entropy_millibits(form.real(row)[0])
             state.feedback.observe_input(state.profile.measure(inputs[0][at].ravel()), entropy)
         if state.shadow:
-            state.shadow.offer(id_, [each[at : at + 1] for each in raw], row, top, cpu_s)
+            state.shadow.offer(id_, [each[at : at + 1] for each in raw], row, top, cpu_s, step)
         if self._sealed and self._sealed.wants(id_, top) and not file.contract.stateful:
             classes = form.task.groups(form.real(row))
             self._sealed.offer([each[at : at + 1] for each in raw], row, classes, answered_by(file))
@@ -309,6 +339,27 @@ class LiveServing:
         return Prediction(
             row[0], row, top, confidence, label, file.version, file.variant, id_, (), state.feedback, form
         )
+
+
+class _ServedStream:
+    """A model with state gets an interpreter of its own; others keep nothing."""
+
+    def __init__(self, serving: LiveServing, state: _ServingState, number: int) -> None:
+        self._serving, self._begun = serving, replace(state, shadow=None)
+        self.version, self.run, self.steps = state.live.file.version, state.live.run, _NO_STEPS
+        if state.live.file.contract.stateful:
+            self.run = state.live.at_initial_state().step
+            self.steps = (StreamStep(number, at) for at in itertools.count())
+
+    @property
+    def outdated(self) -> bool:
+        current = self._serving._state
+        return current is None or current.live is not self._begun.live
+
+    def predict(self, x: Inputs) -> Prediction:
+        current = self._serving._serving_state()
+        state = current if current.live is self._begun.live else self._begun
+        return self._serving._predict(state, x, self)
 
 
 def _profile(model: ModelFile) -> Profile | None:

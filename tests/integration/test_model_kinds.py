@@ -91,7 +91,7 @@ def test_texts_keep_their_final_zeros_and_bytes_that_are_no_text(serving: LiveSe
 
 def test_a_model_may_answer_with_texts(serving: LiveServing, folder: Path) -> None:
     serve(serving, folder / "named.tflite")
-    assert serving.predict(2).output.item() == b"daisy"
+    assert serving.predict(np.array(2)).output.item() == b"daisy"
     assert serving.predict([0, 1]).output.tolist() == [b"rose", b"tulip"]
 
 

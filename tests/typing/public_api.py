@@ -11,14 +11,15 @@ from typing import Any, assert_type
 import numpy as np
 from numpy.typing import NDArray
 
-from device_client import EdgeModel, Prediction
+from device_client import EdgeModel, Prediction, Stream
 from device_client.settings.loader import DeviceSettings, load
+from protocol.messages.contract import Contract, TaskDeclaration
 from protocol.messages.device import Feedback, Status
 from protocol.messages.inference import InferenceRequest
 from protocol.messages.plan import Assignment, Plan
 
 
-def application(config: Path, x: NDArray[np.float32]) -> None:
+def application(config: Path, x: NDArray[np.float32], picture: NDArray[np.uint8]) -> None:
     with EdgeModel(config, "digits") as model:
         assert_type(model, EdgeModel)
         assert_type(model.wait_ready(1.0), bool)
@@ -31,6 +32,18 @@ def application(config: Path, x: NDArray[np.float32]) -> None:
         answer = model.predict(x)
         assert_type(answer, Prediction)
         assert_type(model.predict([x, x]), Prediction)
+        assert_type(model.predict({"sound": x, "picture": picture}), Prediction)
+        assert_type(model.predict(picture), Prediction)
+        assert_type(answer.real_output, NDArray[Any])
+        assert_type(answer.real_outputs, tuple[NDArray[Any], ...])
+        assert_type(model.contract, Contract | None)
+        assert_type(model.task, TaskDeclaration | None)
+        with model.stream() as stream:
+            assert_type(stream, Stream)
+            assert_type(stream.predict(picture), Prediction)
+            assert_type(stream.outdated, bool)
+            assert_type(stream.version, str)
+            stream.restart()
         assert_type(answer.output, NDArray[Any])
         assert_type(answer.top, int | None)
         assert_type(answer.confidence, float | None)

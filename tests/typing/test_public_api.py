@@ -18,10 +18,11 @@ WRONG = {
     'model.predict("an image")': "arg-type",
     "model.predict(x).classes": "attr-defined",
     "model.label(x, 7)": "arg-type",
-    "model.label(1, 0.5)": "arg-type",
     "model.predict(x).top + 1": "operator",
     'model.version = "1.0.0"': "misc",
     "model.hold()": "call-arg",
+    "model.contract.inputs": "union-attr",
+    "model.stream(x)": "call-arg",
     'Status.from_line("{}")': "arg-type",
     'Status(state="asleep")': "arg-type",
 }

@@ -49,12 +49,18 @@ class LabelledPairs:
         self._grows(self._pairs[id_], live)
 
     def answer(
-        self, id_: int, shadow: KeptAnswer, live_classes: tuple[int, ...], shadow_classes: tuple[int, ...]
+        self,
+        id_: int,
+        shadow: KeptAnswer,
+        live_classes: tuple[int, ...],
+        shadow_classes: tuple[int, ...],
+        live: KeptAnswer | None = None,
     ) -> FittedPair | None:
-        """The fits, if the label came before."""
+        """The fits, if the label came before. `live`: in place of the one added."""
         pair = self._pairs.get(id_)
         if pair is None:
             return None
+        pair.live = live or pair.live
         pair.shadow, pair.live_classes, pair.shadow_classes = shadow, live_classes, shadow_classes
         self._grows(pair, shadow)
         return self._fitted(id_)

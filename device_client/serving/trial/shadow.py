@@ -27,8 +27,10 @@ from device_client.serving.prediction import finite
 from device_client.serving.trial.answer_comparison import AnswerComparison
 from device_client.serving.trial.cpu_budget import CpuBudget
 from device_client.serving.trial.labelled_pairs import FittedPair, LabelledPairs
+from device_client.serving.trial.run_of_stream import RunOfStream
 from device_client.serving.trial.sealed_inputs import SealedInputs
 from device_client.serving.trial.sealed_trial import sealed_answers
+from device_client.serving.trial.stream_sampler import Place, StreamSampler, StreamStep
 
 QUEUE_MAX: Final = 32  # inputs waiting; each is a copy
 QUEUE_MAX_BYTES: Final = 64_000_000
@@ -61,6 +63,7 @@ class _Sampled:
     top: int | None
     cpu_s: float
     charged_s: float
+    place: Place | None
 
 
 class Shadow:
@@ -86,7 +89,9 @@ class Shadow:
         0 to 1; rare inputs are all sampled. `sealed`: earlier inputs, answered first.
         """
         open_pool = partial(InterpreterPool, size_max=1, threads=threads, delegates=delegates)
-        self._pool, self._live_form = open_pool(file), live.form
+        self._pool, self._live, self._live_form = open_pool(file), live, live.form
+        self._streams = StreamSampler(self._is_chosen)
+        self._run_of_stream: RunOfStream | None = None  # of the shadow's thread
         self._sealed = sealed_answers(sealed, live.file, file, open_pool) if sealed else iter(())
         self._cpu_s, self._clock_s = cpu_s, clock_s
         self._settings, self._share = settings, share
@@ -97,7 +102,7 @@ class Shadow:
         self._stopped = threading.Event()
         self._run_started_s: float | None = None
         self._latency = FeedbackCounter(file.version, file.variant, now_s=0.0)
-        self._lock = threading.Lock()  # for all counts below
+        self._lock = threading.RLock()  # for all counts below, and the sampled stream
         self._pairs = LabelledPairs(live.form.fit)
         known = feedback.given_classes() if feedback else {}
         self._answers = AnswerComparison(live.form.task, file.labels, known)
@@ -107,25 +112,59 @@ class Shadow:
         self._thread = threading.Thread(target=self._work, name="shadow", daemon=True)
         self._thread.start()
 
-    def offer(self, id_: int, inputs: Sequence[Array], answer: Sequence[Array], top: int | None, cpu_s: float) -> None:
-        """Queue a copy of a raw input (batch of 1) and its live answer, if sampled."""
+    def offer(
+        self,
+        id_: int,
+        inputs: Sequence[Array],
+        answer: Sequence[Array],
+        top: int | None,
+        cpu_s: float,
+        step: StreamStep | None = None,
+    ) -> None:
+        """Queue a copy of a raw input (batch of 1) and its live answer, if sampled.
+
+        `step`: its place in a stream of a model with state.
+        """
+        if step:
+            with self._lock:
+                now_s = self._clock_s()
+                place = self._streams.place(step, now_s)
+                if place and self._queued(id_, inputs, answer, top, cpu_s, place):
+                    self._streams.took(step, now_s)
+                else:
+                    self._streams.missed(step)
+        elif self._is_chosen(id_) or self._clock_s() >= self._sampled_at_s + RARE_S:
+            self._queued(id_, inputs, answer, top, cpu_s, None)
+
+    def _is_chosen(self, number: int) -> bool:
+        return number * GOLDEN_RATIO % 1.0 < self._share
+
+    def _queued(
+        self,
+        id_: int,
+        inputs: Sequence[Array],
+        answer: Sequence[Array],
+        top: int | None,
+        cpu_s: float,
+        place: Place | None,
+    ) -> bool:
+        if self._stopped.is_set() or self._full_for(inputs):
+            return False
         now_s = self._clock_s()
-        chosen = id_ * GOLDEN_RATIO % 1.0 < self._share or now_s >= self._sampled_at_s + RARE_S
-        if self._stopped.is_set() or not chosen or self._full_for(inputs):
-            return
         charged_s = self._budget.charge(now_s)
         if charged_s is None:
-            return
+            return False
         self._sampled_at_s = now_s
         copies, kept = [each.copy() for each in inputs], tuple(each.copy() for each in answer)
-        sampled = _Sampled(id_, copies, kept, top, cpu_s, charged_s)
+        sampled = _Sampled(id_, copies, kept, top, cpu_s, charged_s, place)
         try:
             self._queue.put_nowait(sampled)
         except Full:  # another thread was faster
             self._budget.settle(charged_s, 0.0)
-            return
+            return False
         with self._lock:
-            self._pairs.add(id_, self._live_form.kept(kept, top))
+            self._pairs.add(id_, self._live_form.kept(self._live_form.real(kept), top))
+        return True
 
     def _full_for(self, inputs: Sequence[Array]) -> bool:
         """By number, or by size: raw pictures may be large."""
@@ -189,7 +228,7 @@ class Shadow:
                 while (charged_s := self._budget.charge(self._clock_s())) is None:
                     if self._stopped.wait(BUDGET_WAIT_S):
                         return
-                answer, _ = self._run(each.inputs, charged_s)
+                answer, _ = self._run(self._pool.run, each.inputs, charged_s)
                 compared = self._answers.compare(self._live_form.real(each.outputs), answer)
                 with self._lock:
                     self._sealed_tried += 1
@@ -197,11 +236,13 @@ class Shadow:
         except Exception as failure:  # noqa: BLE001 - as above; the rest of them would fail too
             self._count_error(failure)
 
-    def _run(self, inputs: Sequence[Array], charged_s: float) -> tuple[tuple[Array, ...], float]:
+    def _run(
+        self, run: Callable[[list[Array]], list[Array]], inputs: Sequence[Array], charged_s: float
+    ) -> tuple[tuple[Array, ...], float]:
         """The answer and its processor time, charged before anything is counted."""
         self._run_started_s, cpu_started_s = self._clock_s(), self._cpu_s()
         try:
-            outputs = self._pool.run(self._pool.prepare(list(inputs)))
+            outputs = run(self._pool.prepare(list(inputs)))
         finally:
             cpu_s = self._cpu_s() - cpu_started_s
             self._run_started_s = None
@@ -212,11 +253,31 @@ class Shadow:
         return self._pool.form.real(answer), cpu_s
 
     def _compare(self, sampled: _Sampled) -> None:
-        answer, cpu_s = self._run(sampled.inputs, sampled.charged_s)
-        live = self._live_form.real(sampled.answer)
+        if sampled.place:
+            self._compare_step(sampled, sampled.place)
+        else:
+            answer, cpu_s = self._run(self._pool.run, sampled.inputs, sampled.charged_s)
+            self._count(sampled, self._live_form.real(sampled.answer), answer, cpu_s)
+
+    def _compare_step(self, sampled: _Sampled, place: Place) -> None:
+        """The rest of a run is left out once a model failed in it."""
+        run, self._run_of_stream = self._run_of_stream, None
+        cpu_started_s = self._cpu_s()
+        if place is not Place.WITHIN:
+            run = RunOfStream(self._pool, self._live, place)
+        live = run.live(sampled.inputs, sampled.answer) if run else None
+        self._budget.settle(0.0, self._cpu_s() - cpu_started_s)
+        if run is None or live is None:
+            self._budget.settle(sampled.charged_s, 0.0)
+            return
+        answer, cpu_s = self._run(run.candidate, sampled.inputs, sampled.charged_s)
+        self._count(sampled, self._live_form.real(live), answer, cpu_s)
+        self._run_of_stream = run
+
+    def _count(self, sampled: _Sampled, live: tuple[Array, ...], answer: tuple[Array, ...], cpu_s: float) -> None:
         compared = self._answers.compare(live, answer)
         task = self._live_form.task
-        (_, live_confidence), (top, confidence) = task.top(live), task.top(answer)
+        (live_top, live_confidence), (top, confidence) = task.top(live), task.top(answer)
         self._latency.observe(cpu_s, None, None)
         if self._feedback:
             self._feedback.compare(compared.alike)
@@ -227,8 +288,9 @@ class Shadow:
             self._shadow_slow += self._settings.slow(cpu_s, sampled.cpu_s)
             if confidence is not None and live_confidence is not None:
                 self._drops[_drop_bin(live_confidence - confidence)] += 1
-            kept = self._live_form.kept(answer, top)
-            self._count_labelled(self._pairs.answer(sampled.id, kept, compared.live_classes, compared.shadow_classes))
+            kept, live_kept = self._live_form.kept(answer, top), self._live_form.kept(live, live_top)
+            classes = compared.live_classes, compared.shadow_classes
+            self._count_labelled(self._pairs.answer(sampled.id, kept, *classes, live_kept))
 
     def _count_labelled(self, pair: FittedPair | None) -> None:
         if pair:

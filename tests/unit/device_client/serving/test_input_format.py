@@ -52,8 +52,8 @@ class Stubborn:
 
 
 def test_an_input_that_gives_no_array_is_named() -> None:
-    with pytest.raises(BadInput, match="RuntimeError: the tensor lives on another device"):
-        a_form("float32").arrange(Stubborn())
     anything: Any = Stubborn()
+    with pytest.raises(BadInput, match="RuntimeError: the tensor lives on another device"):
+        a_form("float32").arrange(anything)
     with pytest.raises(BadInput, match=r"input 1 .*another device"):
         a_form("float32", "float32").arrange([np.zeros(2), anything])
