@@ -48,8 +48,9 @@ def train(
         trained = operation.train(model, training, out or Path(model), progress, registry)
     facts = {"files": [str(path) for path in trained.files], "training": trained.number, **trained.metrics}
     facts["repeats"] = trained.repetition.facts() if trained.repetition else None
+    measure = trained.metrics["measure"]
     lines = [
-        f"{name}: {numbers['size_bytes']:,} bytes, accuracy {numbers.get('accuracy', float('nan')):.3f}"
+        f"{name}: {numbers['size_bytes']:,} bytes, {measure} {numbers.get('accuracy', float('nan')):.3f}"
         for name, numbers in trained.metrics["variants"].items()
     ]
     ctx.show(facts, lambda: Text("\n".join([*lines, *(f"wrote {path}" for path in trained.files)])))

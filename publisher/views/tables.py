@@ -43,7 +43,8 @@ def fleet_table(rows: Iterable[Row]) -> RenderableType:
 
 
 def variant_table(manifest: Manifest) -> RenderableType:
-    table = _table("variant", "size", "on the wire", "accuracy", "agrees", "latency")
+    measure = task_of(manifest.contract).measure
+    table = _table("variant", "size", "on the wire", measure, "agrees", "latency")
     for column in table.columns[1:]:
         column.justify = "right"
     for variant in manifest.variants:

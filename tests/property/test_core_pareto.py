@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from publisher.core.release.gates import Baseline, Figures, Gates, failures
-from publisher.core.release.pareto import dominates, dominator, front, select
+from publisher.core.release.pareto import dominates, dominator, front, select, without_worse
 
 SHARES = some.integers(0, 10).map(lambda tenths: tenths / 10)  # few values, so that many are equal
 FIGURES = some.builds(
@@ -87,3 +87,24 @@ def test_each_that_is_left_out_is_told_why() -> None:
         "float16": "float16 is not better than float32 in anything",
         "int8": "the accuracy of int8 is 0.900, under the 0.950 asked for",
     }
+
+
+PARENT = Figures(0.9, 1_000, 0.2, 0.3)
+
+
+def test_what_is_larger_slower_and_no_better_than_the_parent_is_left_out_with_its_figures() -> None:
+    worse = Figures(0.9, 2_000, 0.5, 0.6, "mIoU")
+    chosen = without_worse({"float32": PARENT, "int8": worse}, PARENT)
+    assert chosen.shipped == ("float32",)
+    assert list(chosen.left_out) == ["int8"]
+    assert "2,000 bytes on the wire for 1,000, 0.5 ms for 0.2, mIoU 0.900 for 0.900" in chosen.left_out["int8"]
+
+
+@given(FIGURES, FIGURES)
+def test_what_is_better_in_anything_is_shipped(parent: Figures, figures: Figures) -> None:
+    known = None not in (figures.accuracy, parent.accuracy, figures.latency_ms_p50, parent.latency_ms_p50)
+    shipped = without_worse({"int8": figures}, parent).shipped == ("int8",)
+    if not known or figures.wire_bytes <= parent.wire_bytes:
+        assert shipped
+    if known and not shipped:
+        assert dominates(parent, figures)

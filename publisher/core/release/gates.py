@@ -23,12 +23,16 @@ class Gates:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Figures of a variant. Accuracy is 0-1; latency is on the publisher's machine."""
+    """Figures of a variant. Accuracy is 0-1; latency is on the publisher's machine.
+
+    `measure` is what the accuracy is called in the model's task, such as mIoU.
+    """
 
     accuracy: float | None = None
     wire_bytes: int = 0
     latency_ms_p50: float | None = None
     latency_ms_p95: float | None = None
+    measure: str = "accuracy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ def failures(candidate: Mapping[str, Figures], baseline: Baseline | None, gates:
         reason
         for variant, figures in candidate.items()
         for reason in (
-            *_accuracy(variant, figures.accuracy, baseline, gates),
+            *_accuracy(variant, figures, baseline, gates),
             *_size(variant, figures.wire_bytes, gates.max_wire_bytes),
             *_latency(variant, figures.latency_ms_p95, gates.max_latency_ms),
         )
@@ -66,19 +70,20 @@ def suggest_remedy(candidate: Mapping[str, Figures], baseline: Baseline | None, 
     return "; ".join((*ways, "or release it all the same with --force"))
 
 
-def _accuracy(variant: str, accuracy: float | None, baseline: Baseline | None, gates: Gates) -> Iterator[str]:
+def _accuracy(variant: str, figures: Figures, baseline: Baseline | None, gates: Gates) -> Iterator[str]:
+    accuracy, measure = figures.accuracy, figures.measure
     if accuracy is None:
         if gates.min_accuracy is not None:
-            yield f"the accuracy of {variant} is not known, and at least {gates.min_accuracy:.3f} is asked"
+            yield f"the {measure} of {variant} is not known, and at least {gates.min_accuracy:.3f} is asked"
         return
     if gates.min_accuracy is not None and accuracy < gates.min_accuracy:
         is_, asked = _distinct(accuracy, gates.min_accuracy)
-        yield f"the accuracy of {variant} is {is_}, under the {asked} asked for"
+        yield f"the {measure} of {variant} is {is_}, under the {asked} asked for"
     before = baseline.accuracy(variant) if baseline else None
     if baseline and before is not None and before - accuracy > gates.max_drop + ROUNDING:
         drop, allowed = _distinct(before - accuracy, gates.max_drop)
         yield (
-            f"the accuracy of {variant} is {accuracy:.3f}, {drop} under the {before:.3f} of"
+            f"the {measure} of {variant} is {accuracy:.3f}, {drop} under the {before:.3f} of"
             f" {baseline.version}; {allowed} is allowed"
         )
 

@@ -40,7 +40,7 @@ def _why_worse(name: str, figures: Figures, parent: Figures) -> str:
         return ""
     return (
         f"{name} is worse than {MAIN_VARIANT} in everything: {figures.wire_bytes:,} bytes on the wire for"
-        f" {parent.wire_bytes:,}, {ours:.3g} ms for {theirs:.3g}, accuracy {figures.accuracy:.3f} for"
+        f" {parent.wire_bytes:,}, {ours:.3g} ms for {theirs:.3g}, {figures.measure} {figures.accuracy:.3f} for"
         f" {parent.accuracy:.3f}"
     )
 

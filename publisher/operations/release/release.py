@@ -21,6 +21,7 @@ from protocol.messages.manifest import Golden, Manifest, Variant, VersionFile
 from protocol.messages.plan import Plan, Urgency
 from protocol.messages.preprocessing import FEATURE, Preprocessing
 from protocol.preprocessing.raw_contract import changes, check_raw_successor
+from protocol.tasks.selection import task_of
 from protocol.topics import check_name
 from protocol.trust.bundle import role_of
 from publisher.adapters.registry import Registry
@@ -200,7 +201,9 @@ def _check_contract(context: PublisherContext, request: ReleaseRequest, built: B
 
 
 def _check_gates(context: PublisherContext, request: ReleaseRequest, built: BuiltVersion) -> tuple[str, ...]:
-    candidate = {variant.name: _figures(variant, request.gates) for variant in built.variants}
+    candidate = {
+        variant.name: _figures(variant, request.gates, task_of(built.contract).measure) for variant in built.variants
+    }
     baseline = _baseline(context.registry, request.model)
     missed = failures(candidate, baseline, request.gates)
     if missed and not request.force:
@@ -210,11 +213,11 @@ def _check_gates(context: PublisherContext, request: ReleaseRequest, built: Buil
     return missed
 
 
-def _figures(variant: BuiltVariant, gates: Gates) -> Figures:
+def _figures(variant: BuiltVariant, gates: Gates, measure: str) -> Figures:
     """What the gates check. It is compressed for the wire only if a gate needs it."""
     measured, tflite = variant.measured, variant.tflite
     sent = len(tflite) if gates.max_wire_bytes is None else wire_bytes(tflite)
-    return Figures(measured.accuracy, sent, measured.latency_ms_p50, measured.latency_ms_p95)
+    return Figures(measured.accuracy, sent, measured.latency_ms_p50, measured.latency_ms_p95, measure)
 
 
 def _baseline(registry: Registry, model: str) -> Baseline | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from protocol.errors import BadInput
+from protocol.tasks.selection import task_of
 from protocol.topics import check_name
 from publisher.adapters.registry import Registry
 from publisher.core.release.reproducibility import Repetition
@@ -130,4 +131,11 @@ def _metrics(model: str, built: BuiltVersion) -> dict[str, Any]:
         variant.name: {"size_bytes": len(variant.tflite), **variant.measured.model_dump(exclude_none=True)}
         for variant in built.variants
     }
-    return {"model": model, "accuracy": built.accuracy, "variants": variants, "lineage": built.lineage}
+    measure = task_of(built.contract).measure
+    return {
+        "model": model,
+        "measure": measure,
+        "accuracy": built.accuracy,
+        "variants": variants,
+        "lineage": built.lineage,
+    }
