@@ -30,6 +30,7 @@ NOT_TRIED: Final = {
     "mosquitto_sub": "it is mosquitto's own; it runs in tests/integration/test_docs.py",
     "mosquitto_pub": "it is mosquitto's own; it runs in tests/integration/test_device_questions.py",
     "mosquitto_rr": "it is mosquitto's own; it runs in tests/integration/test_device_questions.py",
+    "flock": "it is util-linux's own; it runs in tests/integration/test_version_files.py",
     "python": "it runs in tests/integration/test_docs.py",
 }
 """Programs whose lines are shown and not tried here, each with the reason."""

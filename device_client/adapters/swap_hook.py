@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from device_client.paths import CURRENT_FOLDER
 from device_client.ports.serving import Swapped
 from protocol.errors import BadSettings
 from protocol.host.child_process import Child
@@ -101,6 +102,7 @@ class SwapHook:
             "VERSION": swapped.version,
             "VARIANT": swapped.variant,
             "FILE": str(self._current),
+            "FOLDER": str(self._current.with_name(CURRENT_FOLDER)),
             "STATE": swapped.state,
             "REASON": swapped.reason.replace("\0", " "),
         }

@@ -42,8 +42,8 @@ MEANING: Final[dict[Phase, str]] = {
     Phase.ASSIGNED: "the plan names another version than the one that runs; the sensors are read",
     Phase.DEFERRED: "the update may not begin now: a condition, the strategy, a hold, the device's slot of a spread, a"
     " full disk or a trial that could not run; `reason` and `next_check` say why and until when",
-    Phase.FETCHING: "golden set, then model: missing chunks in a window, each checked by its hash; files that are"
-    " already on the disk are verified again",
+    Phase.FETCHING: "golden set, files, then model: missing chunks in a window, each checked by its hash; those that"
+    " are already on the disk are verified again",
     Phase.STALLED: "the broker lacks chunks after eight rounds without one; retried after a quarter of an hour, and"
     " at each reconnect",
     Phase.PROVING: "a child process with limits opens the file and reproduces the golden outputs",

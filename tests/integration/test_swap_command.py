@@ -78,6 +78,7 @@ def test_the_environment_tells_what_happened_and_the_words_are_no_shells(scene: 
     scene.until_noted("done")
     assert scene.noted("told") == [
         f"EDGEFERRY_SWAP_FILE={scene.folder / 'link'}",
+        f"EDGEFERRY_SWAP_FOLDER={scene.folder / 'current'}",
         "EDGEFERRY_SWAP_MODEL=digits",
         "EDGEFERRY_SWAP_REASON=1.3.0 was rolled back to 1.2.0: $(touch hacked); 9 %",
         "EDGEFERRY_SWAP_STATE=rolled_back",
