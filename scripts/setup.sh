@@ -155,3 +155,8 @@ ensure_mosquitto() {
 ensure_chromium() {
     command -v chromium >/dev/null || ensure_packages "chromium, the browser of the tests" chromium fonts-liberation # no page without letters
 }
+
+# ensure_zoo WHICH: the models of others that tests/zoo takes, small or all, into .venv/zoo
+ensure_zoo() {
+    (cd -- "$root" && "$venv/bin/python" -m tests.zoo.wheels "$1" </dev/null >&2)
+}

