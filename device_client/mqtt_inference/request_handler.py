@@ -66,7 +66,7 @@ class RequestHandler:
             fields |= self._label(prediction, request.label, request.id)
         return InferenceResponse(id=request.id, device=self._device, model=self._model, **fields)
 
-    def _label(self, prediction: Prediction, label: ShortValue, request_id: ShortValue | None) -> dict[str, Any]:
+    def _label(self, prediction: Prediction, label: Any, request_id: ShortValue | None) -> dict[str, Any]:
         """Count a label that came with its input; if invalid, keep the prediction."""
         try:
             counted = self._predictor.label(prediction, label)
@@ -76,7 +76,7 @@ class RequestHandler:
             self._predictions.pop(request_id, None)
         return {"label_counted": counted}
 
-    def _label_earlier(self, request_id: ShortValue, label: ShortValue) -> InferenceResponse:
+    def _label_earlier(self, request_id: ShortValue, label: Any) -> InferenceResponse:
         prediction_id = self._predictions.get(request_id)
         if prediction_id is None:
             raise BadInput(

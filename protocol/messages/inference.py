@@ -33,6 +33,14 @@ def _short_value(given: Any) -> Any:
 ShortValue = Annotated[str | int, BeforeValidator(_short_value)]
 
 
+def _truth(given: Any) -> Any:
+    """A class, or what another task takes as a truth; the task checks it."""
+    return given if isinstance(given, float | bool | list | dict) else _short_value(given)
+
+
+Truth = Annotated[Any, BeforeValidator(_truth)]
+
+
 class InferenceRequest(Line):
     """One input for a model, or the true label of an earlier one, or both."""
 
@@ -45,7 +53,11 @@ class InferenceRequest(Line):
         " an object by input name",
         json_schema_extra={"type": ["array", "object"]},
     )
-    label: ShortValue | None = Field(default=None, description="the true class, by name or number")
+    label: Truth | None = Field(
+        default=None,
+        description="the truth: of a classifier the class, by name or number; of other tasks see TASKS.md",
+        json_schema_extra={"type": ["string", "number", "boolean", "array", "object", "null"]},
+    )
 
 
 class InferenceResponse(Line):

@@ -201,7 +201,7 @@ class Oracle:
         self.gate = threading.Event()
         self.gate.set()
         self.asked = queue.SimpleQueue[Any]()
-        self.labels: list[tuple[int, int | str]] = []
+        self.labels: list[tuple[int, Any]] = []
         self._count = 0
 
     def predict(self, x: Any) -> Prediction:
@@ -212,10 +212,10 @@ class Oracle:
         self._count += 1
         return a_prediction(number=self._count)
 
-    def label(self, prediction: Prediction | int, true_class: int | str) -> bool:
-        if true_class == "weed":
+    def label(self, prediction: Prediction | int, truth: Any) -> bool:
+        if truth == "weed":
             raise BadInput("'weed' is none of the model's labels")
-        self.labels.append((prediction if isinstance(prediction, int) else prediction.id, true_class))
+        self.labels.append((prediction if isinstance(prediction, int) else prediction.id, truth))
         return True
 
 
@@ -274,6 +274,12 @@ def test_a_label_counts_with_its_input_or_later_by_the_id_but_once(room: Room) -
     assert room.answer({"id": "b", "label": 2})["label_counted"] is True
     assert "waits for a label" in room.answer({"id": "b", "label": 2})["error"]
     assert room.oracle.labels == [(1, "rose"), (3, 2)]
+
+
+@pytest.mark.parametrize("truth", [0.25, [1.5, 2.5], {"boxes": [[0, 0, 1, 1]], "classes": ["rose"]}, True, [[0, 1]]])
+def test_a_label_may_be_what_the_task_takes(room: Room, truth: Any) -> None:
+    assert room.answer({"x": X, "label": truth})["label_counted"] is True
+    assert room.oracle.labels == [(1, truth)]
 
 
 def test_a_label_that_the_model_does_not_know_spoils_nothing_and_can_be_put_right(room: Room) -> None:
