@@ -15,9 +15,10 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from protocol.errors import BadRecipe
-from protocol.messages.contract import SPREADS_MAX, Contract, TaskDeclaration, Tensor
+from protocol.messages.contract import Contract, TaskDeclaration, Tensor
 from protocol.tasks.selection import task_of
 from publisher.learning.data.dataset import Array, Data, Floats
+from publisher.learning.data.output_spread import spread_of_rows
 
 Loss = Callable[[Any, Any], Any]
 REASON: Final = "the recipe says so"
@@ -102,14 +103,6 @@ class Objective(ABC):
 
     def scoring(self, data: Data) -> Scoring:
         return Scoring(self.contract(data), self)
-
-
-def spread_of_rows(rows: Floats) -> tuple[float, ...]:
-    """As a contract has it: one for each of the last dimension if few, else one."""
-    squares = rows.var(axis=0, dtype=np.float64)
-    few = squares.shape[-1] <= SPREADS_MAX
-    means = squares.reshape(-1, squares.shape[-1] if few else squares.size).mean(axis=0 if few else None)
-    return tuple(np.sqrt(np.atleast_1d(means)).tolist())
 
 
 class Scoring:

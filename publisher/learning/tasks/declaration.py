@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.errors import BadInput, BadModel
-from protocol.messages.contract import SPREADS_MAX, Contract, TaskDeclaration, Tensor
+from protocol.messages.contract import Contract, TaskDeclaration, Tensor
 from protocol.tasks import classification, detection, keypoints
 from protocol.tasks.selection import TASKS
+from publisher.learning.data.output_spread import spread_of_rows
 from publisher.learning.tasks.guess import DETECTION_ROLES, guess
 from publisher.learning.tasks.outputs import Hints, SeenOutput, flat_rows, seen_model
 
@@ -109,13 +110,7 @@ def real(values: NDArray[Any], tensor: Tensor) -> NDArray[Any]:
 def spread_of_values(values: NDArray[Any]) -> tuple[float, ...]:
     """As `Tensor.spread`, of values (samples, …). Empty for none, or text."""
     real = flat_rows(values)
-    if not real.size:
-        return ()
-    squares = np.square(real - real.mean(axis=0))
-    last = real.shape[-1] if real.ndim > 1 else 1
-    if 1 < last <= SPREADS_MAX:
-        return tuple(float(each) for each in np.sqrt(squares.reshape(-1, last).mean(axis=0)))
-    return (float(np.sqrt(squares.mean())),)
+    return spread_of_rows(real) if real.size else ()
 
 
 def _check_given(task: TaskDeclaration, roles: Sequence[str], contract: Contract) -> None:
