@@ -214,10 +214,10 @@ class DeviceHarness:
             for each in made.variants
         )
         golden = Golden(
-            sha256=hashlib.sha256(made.golden).hexdigest(),
-            size_bytes=len(made.golden),
-            samples=made.golden_samples,
-            encodings=(self._uploaded(made.golden),),
+            sha256=hashlib.sha256(made.golden.content).hexdigest(),
+            size_bytes=len(made.golden.content),
+            samples=made.golden.samples,
+            encodings=(self._uploaded(made.golden.content),),
         )
         return Manifest(
             model=MODEL,

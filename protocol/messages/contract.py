@@ -147,8 +147,8 @@ class Contract(Frozen):
     def renamed(self, other: Contract) -> tuple[str, ...]:
         """What `other` names or quantizes differently, each as a sentence."""
         found = []
-        for side, ours, theirs in self._sides(other):
-            for index, (old, new) in enumerate(zip(ours, theirs, strict=True)):
+        for side, ours, theirs in (("input", self.inputs, other.inputs), ("output", self.outputs, other.outputs)):
+            for index, (old, new) in enumerate(zip(ours, theirs, strict=False)):
                 if bare_name(old.name) != bare_name(new.name):
                     found.append(f"{side} {index} is named {new.name!r}, before {old.name!r}")
                 if (old.scale, old.zero_point) != (new.scale, new.zero_point):

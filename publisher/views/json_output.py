@@ -42,6 +42,7 @@ def of_manifest(manifest: Manifest, labels: Sequence[str]) -> dict[str, Any]:
         },
         "contract": manifest.contract.model_dump(mode="json", exclude_none=True),
         "golden_samples": manifest.golden.samples,
+        "golden_noise_samples": manifest.golden.noise_samples,
         "variants": variants,
     }
 

@@ -146,7 +146,7 @@ def test_too_little_training_to_prune_is_told(trained: TrainingResult) -> None:
 def test_chosen_rungs_become_a_version(ladder: Ladder) -> None:
     made = build_from_ladder(ladder, ["int8", "pruned-clustered-qat"])
     assert [variant.name for variant in made.variants] == ["int8", "pruned-clustered-qat"]
-    golden = np.load(io.BytesIO(made.golden), allow_pickle=False)
+    golden = np.load(io.BytesIO(made.golden.content), allow_pickle=False)
     for variant in made.variants:
         rung = ladder.rung(variant.name)
         assert (variant.tflite, variant.measured.accuracy) == (rung.tflite, rung.accuracy)

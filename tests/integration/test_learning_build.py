@@ -114,10 +114,10 @@ def test_quantization_is_the_runtimes_business(made: BuiltVersion) -> None:
 
 
 def test_the_golden_set_is_reproduced_by_the_runtime_within_tolerance(made: BuiltVersion, digits: Recipe) -> None:
-    golden = np.load(io.BytesIO(made.golden), allow_pickle=False)
+    golden = np.load(io.BytesIO(made.golden.content), allow_pickle=False)
     assert sorted(golden.files) == ["float32_output_0", "input_0", "int8_output_0"]
-    assert golden["input_0"].shape == (made.golden_samples, 784) == (32, 784)
-    assert len(made.golden) <= GOLDEN_MAX_BYTES
+    assert golden["input_0"].shape == (made.golden.samples, 784) == (32, 784)
+    assert len(made.golden.content) <= GOLDEN_MAX_BYTES
     for each in made.variants:
         expected = golden[f"{each.name}_output_0"]
         assert expected.shape == (32, 10)
@@ -156,7 +156,7 @@ def test_one_seed_gives_one_version_byte_for_byte(digits: Recipe) -> None:
     first, again = (build_from_recipe(digits, epochs=1, seed=5) for _ in range(2))
     for before, after in zip(first.variants, again.variants, strict=True):
         assert before.tflite == after.tflite
-    assert first.golden == again.golden
+    assert first.golden.content == again.golden.content
     other = build_from_recipe(digits, epochs=1, seed=6)
     assert other.variants[0].tflite != first.variants[0].tflite
     assert other.contract == first.contract
@@ -256,8 +256,8 @@ def test_a_file_that_was_brought_along_is_one_variant(made: BuiltVersion, tmp_pa
     assert (only.name, only.precision, only.tflite) == ("original", "int8", path.read_bytes())
     assert (brought.accuracy, only.measured.accuracy) == (None, None)
     assert only.measured.latency_ms_p50 is not None
-    assert brought.golden == again.golden
-    golden = np.load(io.BytesIO(brought.golden), allow_pickle=False)
+    assert brought.golden.content == again.golden.content
+    golden = np.load(io.BytesIO(brought.golden.content), allow_pickle=False)
     assert (golden["input_0"].shape, golden["original_output_0"].shape) == ((32, 784), (32, 10))
 
 

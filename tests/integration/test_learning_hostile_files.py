@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 from protocol.errors import BadModel
+from protocol.messages.golden_index import INDEX, GoldenIndex
 from publisher.learning.artifacts.build import build_from_tflite
 from publisher.learning.measurement.inspection import Inspection, inspect
 from publisher.learning.measurement.sandbox import run
@@ -106,12 +109,13 @@ def test_sparse_weights_are_read_and_their_zeros_counted(tiny_models: Path) -> N
     assert ran.sparsity == pytest.approx(0.9, abs=0.03)
 
 
-def test_a_model_of_integers_outside_is_refused_with_the_way_out(tiny_models: Path) -> None:
-    with pytest.raises(BadModel) as refused:
-        inspect((tiny_models / "flowers-int8.tflite").read_bytes(), name="integers.tflite")
-    assert "integers.tflite has the input" in refused.value.message
-    assert "of type int8" in refused.value.message
-    assert "float32 in and out" in refused.value.hint
+def test_a_model_of_integers_outside_keeps_its_types_and_scales(tiny_models: Path) -> None:
+    for dtype in ("int8", "uint8"):
+        inspection = inspect((tiny_models / f"flowers-{dtype}.tflite").read_bytes(), name="integers.tflite")
+        taken, given = inspection.contract.inputs[0], inspection.contract.outputs[0]
+        assert (taken.dtype, given.dtype) == (dtype, dtype)
+        assert 0 < taken.scale < 0.1
+        assert given.scale == pytest.approx(1 / 256)
 
 
 def test_a_model_that_needs_what_the_runtime_lacks_is_refused() -> None:
@@ -124,7 +128,7 @@ def test_a_model_that_needs_what_the_runtime_lacks_is_refused() -> None:
         network = a_network(load_tf_keras().layers.Lambda(tf.linalg.det), features=(3, 3))
     with pytest.raises(BadModel) as refused:
         inspect(converted(network, with_tensorflow_ops), name="flex.tflite")
-    assert "flex.tflite needs an operation that the device's runtime lacks" in refused.value.message
+    assert "flex.tflite needs FlexMatrixDeterminant" in refused.value.message
     assert "TFLITE_BUILTINS alone" in refused.value.hint
 
 
@@ -137,10 +141,10 @@ def test_a_model_of_a_newer_converter_than_the_runtime_is_refused() -> None:
         inspect(model, name="new.tflite")
 
 
-def test_a_model_for_many_samples_at_once_is_refused() -> None:
+def test_a_model_of_a_fixed_batch_tells_it_in_its_contract() -> None:
     model = converted(a_network(load_tf_keras().layers.Dense(3, "softmax"), batch=8))
-    with pytest.raises(BadModel, match=r"batch.tflite takes \[8, 6\] at once"):
-        inspect(model, name="batch.tflite")
+    contract = inspect(model, name="batch.tflite").contract
+    assert (contract.batch, contract.row_shape(contract.inputs[0])) == (8, (6,))
 
 
 def test_a_model_that_gives_nan_is_refused(tmp_path: Path) -> None:
@@ -151,12 +155,14 @@ def test_a_model_that_gives_nan_is_refused(tmp_path: Path) -> None:
     assert "gives NaN" in refusal(path).message
 
 
-def test_an_input_too_large_for_a_golden_set_is_refused_and_a_large_one_gets_fewer_samples(tmp_path: Path) -> None:
+def test_inputs_too_large_for_a_golden_set_are_generated_from_a_seed(tmp_path: Path) -> None:
     path = tmp_path / "large.tflite"
     pool = load_tf_keras().layers.GlobalAveragePooling2D
     path.write_bytes(converted(a_network(pool(), features=(1200, 1200, 1))))
-    assert "over the 4000000 of a golden set" in refusal(path).message
-    path.write_bytes(converted(a_network(pool(), features=(300, 300, 3))))
-    made = build_from_tflite(path)
-    assert made.golden_samples == 3
-    assert len(made.golden) <= 4_000_000
+    golden = build_from_tflite(path).golden
+    assert golden.samples == golden.noise_samples == 8
+    assert len(golden.content) < 10_000
+    with zipfile.ZipFile(io.BytesIO(golden.content)) as archive:
+        index = GoldenIndex.from_line(archive.read(INDEX))
+    assert [each.shapes for each in index.generated] == [((1200, 1200, 1),)] * 8
+    assert any("random noise" in note for note in golden.notes)

@@ -89,7 +89,7 @@ def a_ladder(folder: Path, text: str, *rungs: str) -> Ladder:
 
 
 def golden_of(version: BuiltVersion) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
-    with np.load(io.BytesIO(version.golden), allow_pickle=False) as archive:
+    with np.load(io.BytesIO(version.golden.content), allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from device_client.adapters.runtime.tflite import Array, check_delegates, check_runtime, open_model
+from device_client.adapters.runtime.tflite import Array, OpenModel, check_delegates, check_runtime, open_model
 from device_client.adapters.sandbox.comparison import OutputComparison
 from device_client.adapters.sandbox.golden_set import StoredGoldenSet, load_golden
 from device_client.adapters.sandbox.messages import TrialActivity, TrialJob, TrialReport, used_more
@@ -23,7 +23,6 @@ from protocol.messages.manifest import GoldenBound
 from protocol.preprocessing.preprocessor import Preprocessor, preprocessor_of
 
 SAMPLE_COPIES: Final = 4  # as stored, unpacked, converted, and as the runtime gives it
-Run = Callable[[list[Array]], list[Array]]
 
 
 def main() -> None:
@@ -55,18 +54,31 @@ def _try(job: TrialJob) -> TrialReport:
     _begin("running the golden set")
     bounds = job.bounds or (GoldenBound(tolerance=job.tolerance),) * len(contract.outputs)
     return _compare(
-        lambda raw: model.run(_prepared(raw, preprocessor)),
+        GoldenRunner(model, preprocessor),
         golden,
         OutputComparison(bounds, contract.outputs, golden.samples * golden.steps),
     )
 
 
-def _compare(run: Run, golden: StoredGoldenSet, comparison: OutputComparison) -> TrialReport:
+@dataclass(frozen=True, slots=True)
+class GoldenRunner:
+    """Runs golden inputs as they are stored: as an application gives them."""
+
+    model: OpenModel
+    preprocessor: Preprocessor | None
+
+    def run(self, raw: list[Array]) -> list[Array]:
+        return self.model.step(_prepared(raw, self.preprocessor))
+
+
+def _compare(runner: GoldenRunner, golden: StoredGoldenSet, comparison: OutputComparison) -> TrialReport:
     """Run every sample, up to the one that decides that the candidate is refused."""
-    run(golden.inputs(0)[0])  # the first run prepares kernels; it is not timed
+    runner.run(golden.inputs(0)[0])  # the first run prepares kernels; it is not timed
     times_s: list[float] = []
     for sample in range(golden.samples):
-        refusal = _compare_sample(run, golden, sample, comparison, times_s)
+        if runner.model.contract.stateful:
+            runner.model.reset()  # each sequence begins in the initial state
+        refusal = _compare_sample(runner, golden, sample, comparison, times_s)
         if refusal:
             return TrialReport(passed=False, reason=refusal, samples=sample + 1, max_error=comparison.largest)
     p50_ms = sorted(times_s)[len(times_s) // 2] * 1000
@@ -80,13 +92,13 @@ def _compare(run: Run, golden: StoredGoldenSet, comparison: OutputComparison) ->
 
 
 def _compare_sample(
-    run: Run, golden: StoredGoldenSet, sample: int, comparison: OutputComparison, times_s: list[float]
+    runner: GoldenRunner, golden: StoredGoldenSet, sample: int, comparison: OutputComparison, times_s: list[float]
 ) -> str:
     """Run the steps of a sample; the reason of a refusal, or empty."""
     expected = golden.expected(sample)
     for step, inputs in enumerate(golden.inputs(sample)):
         begun = time.perf_counter()
-        outputs = run(inputs)
+        outputs = runner.run(inputs)
         times_s.append(time.perf_counter() - begun)
         for index, values in enumerate(outputs):
             seen = golden.seen(index, values)

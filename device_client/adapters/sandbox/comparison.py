@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from device_client.adapters.runtime.tflite import Array
+from protocol.content.difference import difference
 from protocol.messages.contract import Tensor
 from protocol.messages.manifest import GoldenBound
 
@@ -51,24 +52,3 @@ class OutputComparison:
 
     def _named(self, index: int, place: int) -> str:
         return f"output {place}" if len(self.outputs) == 1 else f"value {place} of output {index}"
-
-
-def difference(tensor: Tensor, expected: Array, got: Array) -> tuple[float | None, int]:
-    """How far an output is off, and which value; None: not a number.
-
-    Infinite for another number of values.
-    """
-    if expected.size != got.size:
-        return np.inf, 0
-    if not expected.size:
-        return 0.0, 0
-    if not tensor.scale and expected.dtype.kind != "f":
-        wanted = expected.astype(object) if expected.dtype.kind == "S" else expected  # as the runtime gives strings
-        unlike = wanted.ravel() != got.ravel()
-        return float(np.mean(unlike)), int(np.argmax(unlike))
-    real = np.float64(tensor.scale or 1.0)
-    ours, theirs = (np.asarray(each, np.float64).ravel() for each in (expected, got))
-    with np.errstate(invalid="ignore"):
-        errors = np.abs(theirs - ours) * real
-    place = int(np.nan_to_num(errors, nan=np.inf).argmax())
-    return (float(errors[place]) if np.isfinite(errors[place]) else None), place

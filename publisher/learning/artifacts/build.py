@@ -10,21 +10,23 @@ from typing import Any, Final, Literal
 
 from protocol.errors import BadInput
 from protocol.messages.contract import Contract
-from protocol.messages.manifest import InputStatistics, Measured, Requirements
+from protocol.messages.manifest import GoldenBound, InputStatistics, Measured, Requirements
 from protocol.messages.preprocessing import Preprocessing
-from protocol.preprocessing.preprocessor import Preprocessor
 from publisher.core.release.gates import Figures
 from publisher.core.release.pareto import Selection, without_worse
+from publisher.learning.artifacts.golden import draw_golden_set
 from publisher.learning.compression.ladder import Ladder, build_ladder, build_recipe_ladder, count_steps
 from publisher.learning.data.calibration import KeptCalibration
-from publisher.learning.data.dataset import Array, Floats, Labels
-from publisher.learning.data.input_statistics import input_statistics
+from publisher.learning.data.dataset import Labels
+from publisher.learning.data.golden_samples import GoldenSamples
+from publisher.learning.data.input_statistics import input_statistics, statistics_of_data
 from publisher.learning.data.labels import check_fit, fitting, found_labels
 from publisher.learning.data.npz_data import UserData, read_user_data, with_value_range
 from publisher.learning.measurement.evaluation import measure
-from publisher.learning.measurement.golden_set import Candidate, golden_inputs, golden_raw, make_golden_set
+from publisher.learning.measurement.golden_set import Candidate, GoldenSet, golden_inputs, make_golden_set
 from publisher.learning.measurement.inspection import Inspection, inspect, read_tflite
 from publisher.learning.measurement.litert_metadata import ModelMetadata, read_metadata
+from publisher.learning.measurement.sandbox import FileRequest
 from publisher.learning.preprocessing.preparation import prepare
 from publisher.learning.progress import OnProgress, Steps, ignore_progress
 from publisher.learning.recipe.recipe import Recipe
@@ -52,25 +54,27 @@ class BuiltVariant:
     tolerance: float
     measured: Measured
     requires: Requirements
+    bounds: tuple[GoldenBound, ...] = ()  # of each output, for devices that know more than `tolerance`
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltVersion:
     """A version before it is signed. `accuracy` is the parent's, None where unknown.
 
-    `lineage` is plain JSON; `kept` are files that it names by hash, to continue from.
+    `lineage` is plain JSON; `kept` are files that it names by hash, to continue from;
+    `told`: what the user should know, each a sentence.
     """
 
     contract: Contract
     labels: tuple[str, ...]
-    golden: bytes
-    golden_samples: int
+    golden: GoldenSet
     variants: tuple[BuiltVariant, ...]
     accuracy: float | None
     lineage: dict[str, Any]
     kept: tuple[bytes, ...] = ()
     statistics: InputStatistics | None = None  # of the training data, or of --data
     preprocessing: Preprocessing | None = None
+    told: tuple[str, ...] = ()
 
 
 def build_from_recipe(
@@ -143,13 +147,14 @@ def build_from_tflite(
     labels: Sequence[str] = (),
     task: TaskRequest = TaskRequest(),  # noqa: B008 - frozen
     preprocessing: Preprocessing | Literal["metadata"] | None = None,
+    request: FileRequest = FileRequest(),  # noqa: B008 - frozen
     on_progress: OnProgress = ignore_progress,
 ) -> BuiltVersion:
     """Measure a .tflite file, on an .npz of `x` and perhaps `y`. Raises as above."""
     steps = Steps(3, on_progress)
     steps.begin(f"opening {path.name}")
     tflite = read_tflite(path)
-    inspection = inspect(tflite, name=path.name)
+    inspection = inspect(tflite, name=path.name, request=request)
     metadata = read_metadata(tflite)
     names, labels_from = _labels_of_file(labels, metadata, inspection.contract.outputs[0].shape)
     preparation = prepare(preprocessing, metadata, inspection.contract, path.name)
@@ -157,37 +162,51 @@ def build_from_tflite(
     user_data = read_user_data(data, inspection.contract, preprocessor) if data is not None else None
     contract = inspection.contract if user_data is None else with_value_range(inspection.contract, user_data)
     steps.end("drawing the golden set")
-    inputs, raw = _golden_samples(contract, preprocessor, user_data, path.name)
-    golden = make_golden_set({BARE: Candidate(tflite, path.name, inspection.output_slack)}, inputs, raw)
     classes = user_data is not None and user_data.y is not None
-    contract = declare(contract, golden.outputs[BARE], Hints(path.name, len(names), classes, metadata), task)
+    hints = Hints(path.name, len(names), classes, metadata)
+    candidate = Candidate(tflite, path.name, inspection)
+    contract, inputs, golden = draw_golden_set(contract, {BARE: candidate}, user_data, hints, task, preprocessor)
     steps.end(f"measuring {path.name}")
-    measured, requires, _ = measure(tflite, path.name, user_data, inputs)
-    variant = BuiltVariant(BARE, inspection.precision, tflite, golden.tolerances[BARE], measured, requires)
+    variant, _ = measured_variant(BARE, candidate, contract, golden, user_data, inputs)
     steps.end("measured")
     return BuiltVersion(
         contract=contract,
         labels=names,
-        golden=golden.content,
-        golden_samples=golden.samples,
+        golden=golden,
         variants=(variant,),
-        accuracy=measured.accuracy,
+        accuracy=variant.measured.accuracy,
         lineage=lineage_of_file(path, tflite, data)
         | ({"labels_from": labels_from} if labels_from else {})
         | ({"preprocessing_from": preparation.told} if preparation.told else {}),
-        statistics=None if user_data is None else input_statistics(user_data.inputs[0]),
+        statistics=None if user_data is None else statistics_of_data(user_data.inputs[0], contract.inputs[0].shape),
         preprocessing=preparation.declared,
+        told=(*inspection.notes, *golden.notes),
     )
 
 
-def _golden_samples(
-    contract: Contract, preprocessor: Preprocessor | None, user_data: UserData | None, name: str
-) -> tuple[list[Floats], list[Array]]:
-    """What the model takes, and what is stored if that is not the same."""
-    if preprocessor is None:
-        return golden_inputs(contract, user_data, 1, name), []
-    raw = golden_raw(contract, preprocessor, user_data, 1, name)
-    return preprocessor.apply(raw), raw
+def measured_variant(
+    name: str,
+    candidate: Candidate,
+    contract: Contract,
+    golden: GoldenSet,
+    user_data: UserData | None,
+    inputs: GoldenSamples,
+    parent: Labels | None = None,
+) -> tuple[BuiltVariant, Labels | None]:
+    """Measure a candidate; also the classes it predicted. Raises BadModel.
+
+    One that cannot be run here has no figures.
+    """
+    measured, requires, predictions = Measured(), Requirements(), None
+    if candidate.inspection.measured:
+        measured, requires, predictions = measure(
+            candidate.tflite, candidate.title, contract, user_data, inputs, parent
+        )
+    precision, bounds = candidate.inspection.precision, golden.bounds.get(name, ())
+    return (
+        BuiltVariant(name, precision, candidate.tflite, golden.tolerances[name], measured, requires, bounds),
+        predictions,
+    )
 
 
 def _labels_of_file(
@@ -208,12 +227,12 @@ def _build(ladder: Ladder, names: Sequence[str], steps: Steps) -> BuiltVersion:
     for other in others:
         parent.contract.check_successor(other.contract)
     candidates = {
-        rung.name: Candidate(rung.tflite, f"the variant {rung.name}", inspection.output_slack)
+        rung.name: Candidate(rung.tflite, f"the variant {rung.name}", inspection)
         for rung, inspection in zip(rungs, others, strict=True)
     }
     held_back = UserData(tuple(trained.held_back([tensor.name for tensor in parent.contract.inputs])), _order(trained))
-    inputs = golden_inputs(parent.contract, held_back, len(candidates), f"the recipe {trained.recipe.name}")
-    golden = make_golden_set(candidates, inputs)
+    inputs = golden_inputs(parent.contract, held_back, candidates, f"the recipe {trained.recipe.name}")
+    golden = make_golden_set(parent.contract, candidates, inputs)
     contract = declare(
         parent.contract,
         golden.outputs[rungs[0].name],
@@ -225,13 +244,13 @@ def _build(ladder: Ladder, names: Sequence[str], steps: Steps) -> BuiltVersion:
     return BuiltVersion(
         contract=contract,
         labels=trained.recipe.labels,
-        golden=golden.content,
-        golden_samples=golden.samples,
-        variants=tuple(_variant(rung, golden.tolerances[rung.name]) for rung in rungs),
+        golden=golden,
+        variants=tuple(_variant(rung, golden) for rung in rungs),
         accuracy=ladder.parent.accuracy,
         lineage=lineage_of(trained) | lineage_of_rungs(rungs, ladder.continued(list(candidates)), kept),
         kept=(*kept_files(trained), *kept.values()),
         statistics=input_statistics(trained.recipe.data.x_train),
+        told=golden.notes,
     )
 
 
@@ -244,5 +263,6 @@ def _inspect(rung: Rung, trained: TrainingResult) -> Inspection:
     return inspect(rung.tflite, name=f"the variant {rung.name}", value_range=trained.recipe.data.value_range)
 
 
-def _variant(rung: Rung, tolerance: float) -> BuiltVariant:
-    return BuiltVariant(rung.name, rung.precision, rung.tflite, tolerance, rung.measured(), rung.requires())
+def _variant(rung: Rung, golden: GoldenSet) -> BuiltVariant:
+    tolerance, bounds = golden.tolerances[rung.name], golden.bounds[rung.name]
+    return BuiltVariant(rung.name, rung.precision, rung.tflite, tolerance, rung.measured(), rung.requires(), bounds)

@@ -10,22 +10,22 @@ import numpy as np
 import numpy.typing as npt
 
 from protocol.errors import BadInput, BadModel, FerryError
-from publisher.learning.artifacts.build import BuiltVariant, BuiltVersion
+from publisher.learning.artifacts.build import BuiltVariant, BuiltVersion, measured_variant
+from publisher.learning.artifacts.golden import draw_golden_set
 from publisher.learning.conversion.dry_run import check_converts
 from publisher.learning.conversion.keras_model_file import open_network
 from publisher.learning.conversion.keras_sandbox import convert_file, unopened
 from publisher.learning.data.calibration import Calibration, KeptCalibration, choose_calibration
-from publisher.learning.data.dataset import Data, Floats, Labels
-from publisher.learning.data.input_statistics import input_statistics
+from publisher.learning.data.dataset import Data, Labels
+from publisher.learning.data.input_statistics import statistics_of_data
 from publisher.learning.data.labels import check_fit, fitting
-from publisher.learning.data.npz_data import UserData, read_samples, read_user_data, with_value_range
-from publisher.learning.measurement.evaluation import measure
-from publisher.learning.measurement.golden_set import Candidate, GoldenSet, golden_inputs, make_golden_set
-from publisher.learning.measurement.inspection import Inspection, inspect
+from publisher.learning.data.npz_data import read_samples, read_user_data, with_value_range
+from publisher.learning.measurement.golden_set import Candidate
+from publisher.learning.measurement.inspection import inspect
 from publisher.learning.progress import OnProgress, Steps, ignore_progress
 from publisher.learning.recipe.recipe import Recipe
 from publisher.learning.recipe.train_settings import TrainSettings
-from publisher.learning.tasks.declaration import TaskRequest, declare
+from publisher.learning.tasks.declaration import TaskRequest
 from publisher.learning.tasks.outputs import Hints
 from publisher.learning.tensorflow_import import load_tf_keras, versions
 from publisher.learning.training.lineage import hash_of, lineage_of_keras
@@ -67,47 +67,31 @@ def build_from_keras(
     labels = fitting(labels, contract.outputs[0].shape)
     check_fit(labels, contract.outputs[0].shape)
     candidates = {
-        name: Candidate(tflite, f"{name} of {path.name}", inspections[name].output_slack)
-        for name, tflite in converted.files.items()
+        name: Candidate(tflite, f"{name} of {path.name}", inspections[name]) for name, tflite in converted.files.items()
     }
-    inputs = golden_inputs(contract, user_data, len(candidates), path.name)
     steps.begin("drawing the golden set")
-    golden = make_golden_set(candidates, inputs)
-    classes = user_data is not None and user_data.y is not None
-    contract = declare(contract, golden.outputs[PARENT], Hints(path.name, len(labels), classes), task)
+    hints = Hints(path.name, len(labels), user_data is not None and user_data.y is not None)
+    contract, inputs, golden = draw_golden_set(contract, candidates, user_data, hints, task)
     steps.end("drew the golden set")
-    variants = _measure_variants(candidates, golden, inspections, user_data, inputs, steps)
-    return BuiltVersion(
-        contract=contract,
-        labels=tuple(labels),
-        golden=golden.content,
-        golden_samples=golden.samples,
-        variants=variants,
-        accuracy=variants[0].measured.accuracy,
-        lineage=lineage_of_keras(path, data, ranges, converted.left_out),
-        kept=() if ranges is None else (calibration_npz(ranges.samples),),
-        statistics=None if user_data is None else input_statistics(user_data.inputs[0]),
-    )
-
-
-def _measure_variants(
-    candidates: dict[str, Candidate],
-    golden: GoldenSet,
-    inspections: dict[str, Inspection],
-    user_data: UserData | None,
-    inputs: list[Floats],
-    steps: Steps,
-) -> tuple[BuiltVariant, ...]:
     variants: list[BuiltVariant] = []
     parent: Labels | None = None
     for name, candidate in candidates.items():
         steps.begin(f"measuring {name}")
-        measured, requires, predictions = measure(candidate.tflite, candidate.title, user_data, inputs, parent)
+        variant, predictions = measured_variant(name, candidate, contract, golden, user_data, inputs, parent)
         parent = predictions if parent is None else parent
-        precision, tolerance = inspections[name].precision, golden.tolerances[name]
-        variants.append(BuiltVariant(name, precision, candidate.tflite, tolerance, measured, requires))
+        variants.append(variant)
         steps.end(f"measured {name}")
-    return tuple(variants)
+    return BuiltVersion(
+        contract=contract,
+        labels=tuple(labels),
+        golden=golden,
+        variants=tuple(variants),
+        accuracy=variants[0].measured.accuracy,
+        lineage=lineage_of_keras(path, data, ranges, converted.left_out),
+        kept=() if ranges is None else (calibration_npz(ranges.samples),),
+        statistics=None if user_data is None else statistics_of_data(user_data.inputs[0], contract.inputs[0].shape),
+        told=(*inspections[PARENT].notes, *golden.notes),
+    )
 
 
 def trained_from_keras(

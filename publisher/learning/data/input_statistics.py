@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
 from protocol.feedback.input_profile import LEVEL_BINS, UNIT, Profile, segments_of
+from protocol.messages.contract import FREE
 from protocol.messages.manifest import InputStatistics
-from publisher.learning.data.dataset import Floats
+from publisher.learning.data.dataset import Array, Floats
 
 SAMPLES_MAX: Final = 10_000  # every n-th of more: the figures have four digits
 
 
-def input_statistics(x: Floats) -> InputStatistics:
-    """The statistics of `x` (samples, …) float32, rounded as on the wire."""
-    rows = x[:: -(-len(x) // SAMPLES_MAX)]
+def statistics_of_data(x: Array, shape: Sequence[int]) -> InputStatistics | None:
+    """Of the first input, if it has numbers and `shape` fixes how many."""
+    return input_statistics(x) if x.dtype.kind in "fiub" and FREE not in shape else None
+
+
+def input_statistics(x: Array) -> InputStatistics:
+    """The statistics of `x` (samples, …), rounded as on the wire."""
+    rows = x[:: -(-len(x) // SAMPLES_MAX)].astype(np.float32, copy=False)
     flat = np.ascontiguousarray(rows).reshape(len(rows), -1)
     starts, lengths = segments_of(flat.shape[1])
     segments = np.add.reduceat(flat, starts, axis=1, dtype=np.float64) / lengths

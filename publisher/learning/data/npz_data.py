@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from protocol.errors import BadInput, BadRecipe
-from protocol.messages.contract import Contract
+from protocol.messages.contract import FREE, Contract, Tensor
 from protocol.preprocessing.preprocessor import Preprocessor
 from publisher.learning.data.dataset import Array, Floats, Labels, validate_classes, validate_samples
 from publisher.learning.data.raw_samples import checked
 
+STRING: Final = "string"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UserData:
-    """Samples (samples, …) float32 for each input of a model; `y` are their classes.
+    """Rows (samples, …) of each input in the model's types; `y` are their classes.
 
     `raw`: the samples before the model's preprocessing, if it has one.
     """
 
-    inputs: tuple[Floats, ...]
+    inputs: tuple[Array, ...]
     y: Labels | None
     raw: tuple[Array, ...] = ()
-
-    def value_range(self) -> tuple[float, float]:
-        return min(float(x.min()) for x in self.inputs), max(float(x.max()) for x in self.inputs)
 
     def select(self, indexes: npt.NDArray[np.int64]) -> UserData:
         inputs, raw = (tuple(x[indexes] for x in each) for each in (self.inputs, self.raw))
@@ -37,40 +38,68 @@ class UserData:
 
 def read_samples(path: Path) -> tuple[Floats, Labels | None]:
     """Read `x` for a model of one input, and perhaps `y`. Raises BadInput."""
-    (x,), y = _checked(_held(path, ["x"]), ["x"], path.name)
-    return x, y
+    arrays = _arrays(path)
+    x = _given(arrays, [("x",)], path.name)[0]
+    try:
+        samples = validate_samples(x[1], x[0], path.name)
+    except BadRecipe as wrong:  # the same checks, but there is no recipe
+        raise BadInput(wrong.message, hint=wrong.hint) from wrong
+    return samples, _classes(arrays, len(samples), path.name)
 
 
 def read_user_data(path: Path, contract: Contract, preprocessor: Preprocessor | None = None) -> UserData:
-    """Read `x` (`x_0`, `x_1` … for more inputs) and perhaps `y`. Raises BadInput.
+    """Read `x` and perhaps `y`. Raises BadInput.
 
-    With a `preprocessor` the samples are raw, as an application gives them.
+    For more inputs `x_0`, `x_1` …, or their names. With a `preprocessor` the samples
+    are raw, as an application gives them.
     """
-    count = len(contract.inputs)
-    wanted = ["x"] if count == 1 else [f"x_{index}" for index in range(count)]
-    arrays = _held(path, wanted)
+    arrays, count = _arrays(path), len(contract.inputs)
+    wanted = [
+        ("x" if count == 1 else f"x_{index}", *([tensor.name] if tensor.name != "y" else []))
+        for index, tensor in enumerate(contract.inputs)
+    ]
+    found = _given(arrays, wanted, path.name)
     raw: tuple[Array, ...] = ()
     if preprocessor is not None:
-        raw, inputs = _prepared([arrays[name] for name in wanted], preprocessor, path.name)
-        arrays |= dict(zip(wanted, inputs, strict=True))
-    found, y = _checked(arrays, wanted, path.name)
-    _check_against(contract, dict(zip(wanted, found, strict=True)), y, path.name)
-    return UserData(found, y, raw)
+        raw, prepared = _prepared([x for _, x in found], preprocessor, path.name)
+        found = [(name, x) for (name, _), x in zip(found, prepared, strict=True)]
+    inputs = tuple(
+        _rows(x, name, tensor, contract.row_shape(tensor), path.name)
+        for (name, x), tensor in zip(found, contract.inputs, strict=True)
+    )
+    _check_counts({name: rows for (name, _), rows in zip(found, inputs, strict=True)}, path.name)
+    y = _classes(arrays, len(inputs[0]), path.name)
+    if y is not None:
+        _check_classes(contract, y, path.name)
+    return UserData(inputs, y, raw)
 
 
 def with_value_range(contract: Contract, user_data: UserData) -> Contract:
-    low, high = user_data.value_range()
-    inputs = tuple(tensor.model_copy(update={"value_min": low, "value_max": high}) for tensor in contract.inputs)
+    """The contract with the range of real numbers in the data."""
+    inputs = tuple(
+        tensor.model_copy(update=_range(x, tensor)) for x, tensor in zip(user_data.inputs, contract.inputs, strict=True)
+    )
     return contract.model_copy(update={"inputs": inputs})
 
 
-def _held(path: Path, wanted: list[str]) -> dict[str, Array]:
-    arrays = _arrays(path)
-    missing = [name for name in wanted if name not in arrays]
-    if missing:
-        held = ", ".join(sorted(arrays)) or "nothing"
-        raise BadInput(f"{path.name} has no array {missing[0]}; it has {held}", hint=f"save {', '.join(wanted)} in it")
-    return arrays
+def _range(x: Array, tensor: Tensor) -> dict[str, float]:
+    if tensor.dtype == STRING:
+        return {}
+    real = [((float(each) - tensor.zero_point) * (tensor.scale or 1.0)) for each in (x.min(), x.max())]
+    return {"value_min": real[0], "value_max": real[1]}
+
+
+def _given(arrays: Mapping[str, Array], wanted: Sequence[tuple[str, ...]], where: str) -> list[tuple[str, Array]]:
+    """The first array of each group of names. Raises BadInput."""
+    found = []
+    for names in wanted:
+        name = next((each for each in names if each in arrays), None)
+        if name is None:
+            held = ", ".join(sorted(arrays)) or "nothing"
+            needed = ", ".join(each[0] for each in wanted)
+            raise BadInput(f"{where} has no array {names[0]}; it has {held}", hint=f"save {needed} in it")
+        found.append((name, arrays[name]))
+    return found
 
 
 def _prepared(
@@ -83,12 +112,90 @@ def _prepared(
         raise BadInput(f"{where}: {wrong.message}", hint=wrong.hint) from None
 
 
-def _checked(arrays: dict[str, Array], wanted: list[str], where: str) -> tuple[tuple[Floats, ...], Labels | None]:
+def _classes(arrays: Mapping[str, Array], count: int, where: str) -> Labels | None:
     try:
-        inputs = tuple(validate_samples(arrays[name], name, where) for name in wanted)
-        return inputs, validate_classes(arrays["y"], "y", len(inputs[0]), where) if "y" in arrays else None
-    except BadRecipe as wrong:  # the same checks, but there is no recipe
+        return validate_classes(arrays["y"], "y", count, where) if "y" in arrays else None
+    except BadRecipe as wrong:
         raise BadInput(wrong.message, hint=wrong.hint) from wrong
+
+
+def _rows(x: Array, name: str, tensor: Tensor, row: tuple[int, ...], where: str) -> Array:
+    """The samples in the tensor's type, of a shape that it takes. Raises BadInput."""
+    if not x.ndim or not x.size:
+        raise BadInput(
+            f"{where}: {name} has shape {list(x.shape)}", hint="it is (samples, ...), with at least one sample"
+        )
+    rows = _typed(x, name, tensor, where)
+    sizes = [(size, free) for size, free in zip(x.shape[1:], row, strict=False) if free != FREE]
+    if x.ndim - 1 != len(row) or any(size != fixed for size, fixed in sizes) or not _within(x.shape[1:], row, tensor):
+        raise BadInput(
+            f"{where}: samples of {name} have shape {list(x.shape[1:])}, the model takes {_sizes(row, tensor)}",
+            hint="prepare the data as the model was trained",
+        )
+    return rows
+
+
+def _sizes(row: tuple[int, ...], tensor: Tensor) -> str:
+    bounds = zip(row, tensor.size_min[-len(row) :], tensor.size_max[-len(row) :], strict=False)
+    if FREE not in row:
+        return str(list(row))
+    return f"[{', '.join(str(size) if size != FREE else f'{low}-{high}' for size, low, high in bounds)}]"
+
+
+def _within(shape: Sequence[int], row: Sequence[int], tensor: Tensor) -> bool:
+    if FREE not in row:
+        return True
+    bounds = zip(shape, tensor.size_min[-len(row) :], tensor.size_max[-len(row) :], strict=True)
+    return all(low <= size <= high for size, low, high in bounds)
+
+
+def _typed(x: Array, name: str, tensor: Tensor, where: str) -> Array:
+    if tensor.dtype == STRING:
+        return _strings(x, name, where)
+    dtype = np.dtype(tensor.dtype)
+    if dtype.kind == "f":
+        return _floats(x, name, dtype, where)
+    if x.dtype.kind == "f" and tensor.scale:
+        return _quantized(x, tensor, dtype)
+    if x.dtype.kind not in "iub":
+        raise BadInput(
+            f"{where}: {name} holds {x.dtype}, the model takes {tensor.dtype}",
+            hint=f"give it as the model takes it: {name}.astype('{tensor.dtype}')",
+        )
+    typed: Array = x.astype(dtype)
+    if not np.array_equal(typed, x):
+        raise BadInput(
+            f"{where}: {name} has values from {x.min()} to {x.max()}, more than {tensor.dtype} holds",
+            hint="prepare the data as the model was trained",
+        )
+    return typed
+
+
+def _floats(x: Array, name: str, dtype: np.dtype[np.generic], where: str) -> Array:
+    try:
+        flat = validate_samples(x.reshape(len(x), -1), name, where)  # the shape is checked against the model's
+    except BadRecipe as wrong:
+        raise BadInput(wrong.message, hint=wrong.hint) from wrong
+    return flat.reshape(x.shape).astype(dtype, copy=False)
+
+
+def _quantized(x: Array, tensor: Tensor, dtype: np.dtype[np.generic]) -> Array:
+    """Real numbers as the model stores them."""
+    bounds = np.iinfo(tensor.dtype)
+    steps = np.rint(x.astype(np.float64) / tensor.scale) + tensor.zero_point
+    stored: Array = np.clip(steps, bounds.min, bounds.max).astype(dtype)
+    return stored
+
+
+def _strings(x: Array, name: str, where: str) -> Array:
+    if x.dtype.kind == "U":
+        encoded: Array = np.char.encode(x, "utf-8")
+        return encoded
+    if x.dtype.kind != "S":
+        raise BadInput(
+            f"{where}: {name} holds {x.dtype}, the model takes strings", hint=f"give texts: {name}.astype(str)"
+        )
+    return x
 
 
 def _arrays(path: Path) -> dict[str, Array]:
@@ -108,24 +215,20 @@ def _arrays(path: Path) -> dict[str, Array]:
         ) from error
 
 
-def _check_against(contract: Contract, inputs: dict[str, Floats], y: Labels | None, where: str) -> None:
+def _check_counts(inputs: Mapping[str, Array], where: str) -> None:
     count = len(next(iter(inputs.values())))
-    for (name, x), tensor in zip(inputs.items(), contract.inputs, strict=True):
-        if x.shape[1:] != tensor.shape[1:]:
-            raise BadInput(
-                f"{where}: samples of {name} have shape {list(x.shape[1:])}, the model takes {list(tensor.shape[1:])}",
-                hint="prepare the data as the model was trained",
-            )
+    for name, x in inputs.items():
         if len(x) != count:
             raise BadInput(
                 f"{where}: {name} has {len(x)} samples, others {count}", hint="give all inputs the same number"
             )
-    if y is None:
-        return
-    output_shape = contract.outputs[0].shape
-    if len(inputs) != 1 or len(contract.outputs) != 1 or len(output_shape) != 2:
+
+
+def _check_classes(contract: Contract, y: Labels, where: str) -> None:
+    row = contract.row_shape(contract.outputs[0])
+    if len(contract.inputs) != 1 or len(contract.outputs) != 1 or len(row) != 1:
         raise BadInput(f"{where} has y, but the model is no classifier of one input", hint="leave y out")
-    if int(y.max()) >= output_shape[1]:
+    if int(y.max()) >= row[0]:
         raise BadInput(
-            f"{where}: y has the class {int(y.max())}, but the model knows {output_shape[1]}, from 0", hint="correct y"
+            f"{where}: y has the class {int(y.max())}, but the model knows {row[0]}, from 0", hint="correct y"
         )

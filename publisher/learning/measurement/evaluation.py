@@ -11,8 +11,10 @@ import numpy as np
 
 from protocol.content.encodings import encode_zstd
 from protocol.errors import BadModel
+from protocol.messages.contract import Contract
 from protocol.messages.manifest import Measured, Requirements
-from publisher.learning.data.dataset import Floats, Labels
+from publisher.learning.data.dataset import Array, Labels
+from publisher.learning.data.golden_samples import GoldenSamples
 from publisher.learning.data.npz_data import UserData
 from publisher.learning.measurement.sandbox import run
 
@@ -31,18 +33,23 @@ class Evaluation:
 
 
 def measure(
-    tflite: bytes, name: str, user_data: UserData | None, inputs: list[Floats], parent: Labels | None = None
+    tflite: bytes,
+    name: str,
+    contract: Contract,
+    user_data: UserData | None,
+    inputs: GoldenSamples,
+    parent: Labels | None = None,
 ) -> tuple[Measured, Requirements, Labels | None]:
     """Measure on classified `user_data`, else on `inputs`. Raises BadModel."""
     if user_data is not None and user_data.y is not None:
         evaluation = evaluate(tflite, user_data.inputs[0], user_data.y, name=name, parent=parent)
         return evaluation.measured, evaluation.requires, evaluation.predictions
-    ran = run(tflite, inputs, name)
+    ran = run(tflite, inputs.rows, name, contract=contract, steps=inputs.steps)
     measured = Measured(latency_ms_p50=ran.latency_ms_p50, latency_ms_p95=ran.latency_ms_p95)
     return measured, Requirements(memory_bytes=ran.memory_bytes), None
 
 
-def evaluate(tflite: bytes, x: Floats, y: Labels, *, name: str, parent: Labels | None = None) -> Evaluation:
+def evaluate(tflite: bytes, x: Array, y: Labels, *, name: str, parent: Labels | None = None) -> Evaluation:
     """Measure a classifier on `x` (samples, …) and classes `y`. Raises BadModel.
 
     `parent` are the float32 parent's predictions for the same samples.
@@ -69,7 +76,7 @@ def wire_bytes(tflite: bytes) -> int:
         return packed.stat().st_size if encode_zstd(plain, packed) else len(tflite)
 
 
-def predicted_classes(outputs: list[Floats], name: str) -> Labels:
+def predicted_classes(outputs: list[Array], name: str) -> Labels:
     """The argmax of the single output, for each sample. Raises BadModel."""
     if len(outputs) != 1 or outputs[0].ndim != 2:
         shapes = ", ".join(str(list(output.shape[1:])) for output in outputs)

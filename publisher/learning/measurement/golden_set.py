@@ -1,6 +1,8 @@
-"""The golden set: inputs and outputs that a device must reproduce within a tolerance.
+"""The golden set: inputs and outputs that a device must reproduce within bounds.
 
-An .npz with `input_0` … and `<variant>_output_0` …, each (samples, …) float32.
+An .npz with `input_0` … and `<variant>_output_0` …, each (samples, …) float32, which
+all devices read; or, for other types, free sizes, state and large inputs, an entry for
+each sample and an index (`protocol.messages.golden_index`).
 """
 
 from __future__ import annotations
@@ -13,20 +15,33 @@ from typing import Final
 
 import numpy as np
 
+from protocol.content.noise import positions
 from protocol.errors import BadModel
-from protocol.messages.contract import Contract
-from protocol.messages.manifest import GOLDEN_MAX_BYTES
+from protocol.messages.contract import FREE, Contract
+from protocol.messages.golden_index import INDEX, GoldenIndex, entry_name
+from protocol.messages.manifest import GOLDEN_MAX_BYTES, GoldenBound
 from protocol.preprocessing.preprocessor import Preprocessor
-from publisher.learning.data.dataset import Array, Floats, Labels
+from publisher.learning.data.dataset import Array, Labels
+from publisher.learning.data.golden_samples import (
+    SAMPLES,
+    SAMPLES_MIN,
+    SEED,
+    STEPS,
+    GoldenSamples,
+    draw_samples,
+    golden_samples,
+    is_plain,
+)
 from publisher.learning.data.npz_data import UserData
 from publisher.learning.data.raw_samples import random_raw
+from publisher.learning.data.rows import npy_bytes
+from publisher.learning.measurement.inspection import Inspection
 from publisher.learning.measurement.sandbox import Ran, run
+from publisher.learning.measurement.tolerance import STEPPED, bound, legacy_tolerance
 
-SAMPLES: Final = 32
-SEED: Final = 11  # the same draw for all versions of a model
 HEADERS_MAX_BYTES: Final = 100_000  # names and shapes in the .npz, for 32 variants
-FLOAT_TOLERANCE: Final = 1e-3  # of the largest output; kernels differ by 2e-6 on digits, deeper networks by more
-SPREAD_FACTOR: Final = 4  # other hardware may differ more than reference kernels do on a few samples
+VALUES_MAX: Final = 16_384  # of an output that are compared on a device, at places all over it
+FREE_VALUES: Final = 1_000  # of an output of free size, as a guess
 DATE: Final = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold: bytes must not depend on the time
 
 
@@ -34,111 +49,199 @@ DATE: Final = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold: bytes must n
 class Candidate:
     tflite: bytes
     title: str
-    output_slack: tuple[float, ...]
+    inspection: Inspection
 
 
 @dataclass(frozen=True, slots=True)
 class GoldenSet:
-    """The .npz, and each variant's largest allowed difference on a device.
+    """The .npz, and how far each output of each variant may be off on a device.
 
-    `outputs`: of each variant, in its own types, (samples, …) for each output.
+    `outputs`: of each variant, in its own types, (samples, …) for each output. `notes`:
+    what to tell the user, each a sentence.
     """
 
     content: bytes
     samples: int
+    steps: int
+    noise_samples: int
     tolerances: dict[str, float]
-    outputs: dict[str, list[Floats]]
+    bounds: dict[str, tuple[GoldenBound, ...]]
+    outputs: dict[str, list[Array]]
+    notes: tuple[str, ...] = ()
 
 
-def make_golden_set(
-    candidates: Mapping[str, Candidate], inputs: Sequence[Floats], raw: Sequence[Array] = ()
-) -> GoldenSet:
-    """Run each variant on `inputs`, each (samples, …). Raises BadModel.
-
-    `raw` are stored in their place: the same before the model's preprocessing.
-    """
-    arrays = {f"input_{index}": values for index, values in enumerate(raw or inputs)}
-    tolerances: dict[str, float] = {}
-    outputs: dict[str, list[Floats]] = {}
-    for name, candidate in candidates.items():
-        ran = run(candidate.tflite, list(inputs), candidate.title, compare_kernels=True)
-        arrays |= {f"{name}_output_{index}": values for index, values in enumerate(ran.outputs)}
-        outputs[name] = ran.outputs
-        tolerances[name] = tolerance(ran, candidate.output_slack)
-    return GoldenSet(npz_bytes(arrays), len(inputs[0]), tolerances, outputs)
-
-
-def tolerance(ran: Ran, output_slack: Sequence[float]) -> float:
-    """The largest difference on other hardware that is not taken for a defect."""
-    allowed = [
-        max(FLOAT_TOLERANCE * max(1.0, float(np.abs(output).max(initial=0.0))), slack, SPREAD_FACTOR * spread)
-        for output, slack, spread in zip(ran.outputs, output_slack, ran.kernel_spread, strict=True)
-    ]
-    return max(allowed)
+def make_golden_set(contract: Contract, candidates: Mapping[str, Candidate], inputs: GoldenSamples) -> GoldenSet:
+    """Run each variant on `inputs`. Raises BadModel, also if it is too large."""
+    ran = {
+        name: run(each.tflite, inputs.rows, each.title, contract=contract, steps=inputs.steps, compare_kernels=True)
+        for name, each in candidates.items()
+        if each.inspection.measured
+    }
+    bounds = {name: _bounds(contract, ran[name], candidates[name].inspection) for name in ran}
+    return GoldenSet(
+        content=_content(inputs, {name: each.outputs for name, each in ran.items()}),
+        samples=inputs.samples,
+        steps=inputs.steps,
+        noise_samples=inputs.noise_samples,
+        tolerances={
+            name: _tolerance(contract, bounds.get(name), ran.get(name), candidates[name]) for name in candidates
+        },
+        bounds=bounds,
+        outputs={name: each.outputs for name, each in ran.items()},
+        notes=_notes(inputs, ran),
+    )
 
 
-def _sample_count(contract: Contract, variants: int, name: str, raw_bytes: int = 0) -> int:
-    """How many samples fit, at most 32. Raises BadModel when not one does."""
-    values = [int(np.prod(tensor.shape)) for tensor in contract.inputs]
-    values += [variants * int(np.prod(tensor.shape)) for tensor in contract.outputs]
-    sample_bytes = 4 * sum(values) + raw_bytes
-    fitting = (GOLDEN_MAX_BYTES - HEADERS_MAX_BYTES) // max(1, sample_bytes)
+def golden_inputs(
+    contract: Contract,
+    user_data: UserData | None,
+    candidates: Mapping[str, Candidate],
+    name: str,
+    groups: Labels | None = None,
+) -> GoldenSamples:
+    """From the user's data, else random. Raises BadModel if too few samples fit."""
+    spec = next(iter(candidates.values())).inspection.noise
+    output_bytes = _all_output_bytes(contract, candidates)
+    budget_bytes = GOLDEN_MAX_BYTES - HEADERS_MAX_BYTES
+    needed = SAMPLES_MIN * output_bytes * (STEPS if contract.stateful else 1)
+    if needed > budget_bytes:
+        raise BadModel(
+            f"{name} gives {output_bytes:,} bytes a sample, {SAMPLES_MIN} over the {budget_bytes:,} of a golden set",
+            hint="release fewer variants at a time",
+        )
+    return golden_samples(contract, user_data, spec, budget_bytes, output_bytes, groups)
+
+
+def raw_golden_inputs(
+    contract: Contract,
+    preprocessor: Preprocessor,
+    user_data: UserData | None,
+    candidates: Mapping[str, Candidate],
+    name: str,
+    groups: Labels | None = None,
+) -> GoldenSamples:
+    """The same before the preprocessing, which is what is stored. Raises BadModel."""
+    raw = list(random_raw(preprocessor, 1, SEED) if user_data is None else user_data.raw)
+    sample_bytes = sum(each[:1].nbytes for each in raw) + _all_output_bytes(contract, candidates)
+    fitting = (GOLDEN_MAX_BYTES - HEADERS_MAX_BYTES) // sample_bytes
     if fitting < 1:
         raise BadModel(
-            f"{name} takes and gives {sample_bytes} bytes a sample, over the {GOLDEN_MAX_BYTES} of a golden set",
+            f"{name} takes and gives {sample_bytes:,} bytes a sample, over the {GOLDEN_MAX_BYTES:,} of a golden set",
             hint="use smaller inputs, or release fewer variants at a time",
         )
-    return min(SAMPLES, fitting)
-
-
-def golden_inputs(contract: Contract, user_data: UserData | None, variants: int, name: str) -> list[Floats]:
-    """From the user's data, else random in the contract's range. Raises BadModel."""
-    count = _sample_count(contract, variants, name)
-    if user_data is not None:
-        return [draw_samples(x, user_data.y, count) for x in user_data.inputs]
-    rng = np.random.default_rng(SEED)
-    return [
-        rng.uniform(
-            0.0 if tensor.value_min is None else tensor.value_min,
-            1.0 if tensor.value_max is None else tensor.value_max,
-            (count, *tensor.shape[1:]),
-        ).astype(np.float32)
-        for tensor in contract.inputs
-    ]
-
-
-def golden_raw(
-    contract: Contract, preprocessor: Preprocessor, user_data: UserData | None, variants: int, name: str
-) -> list[Array]:
-    """The same before the preprocessing. Raises BadModel."""
-    given = random_raw(preprocessor, 1, SEED) if user_data is None else user_data.raw
-    outputs = contract.model_copy(update={"inputs": ()})  # what is stored are the raw inputs
-    count = _sample_count(outputs, variants, name, sum(each[:1].nbytes for each in given))
     if user_data is None:
-        return random_raw(preprocessor, count, SEED)
-    return [draw_samples(x, user_data.y, count) for x in user_data.raw]
-
-
-def draw_samples(x: Array, y: Labels | None, count: int) -> Array:
-    """`count` samples, always the same; the classes in turn where they are known."""
-    order = np.random.default_rng(SEED).permutation(len(x))
-    if y is not None:
-        place = np.zeros(len(x), np.int64)
-        for label in np.unique(y):
-            of_class = np.flatnonzero(y[order] == label)
-            place[of_class] = np.arange(len(of_class))
-        order = order[np.lexsort((y[order], place))]
-    picked: Array = x[order[:count]]
-    return picked
+        stored = random_raw(preprocessor, min(SAMPLES, fitting), SEED)
+    else:
+        stored = [draw_samples(x, user_data.y if groups is None else groups, min(SAMPLES, fitting)) for x in raw]
+    rows, count = preprocessor.apply(stored), len(stored[0])
+    noise_samples = count if user_data is None else 0
+    return GoldenSamples(rows, count, 1, noise_samples=noise_samples, plain=is_plain(contract), raw=stored)
 
 
 def npz_bytes(arrays: Mapping[str, Array]) -> bytes:
     """An uncompressed .npz whose bytes depend on the arrays alone."""
+    entries = {
+        f"{name}.npy": npy_bytes(values if values.dtype.kind in "iu" else np.asarray(values, np.float32))
+        for name, values in arrays.items()
+    }
+    return _archive(entries, zipfile.ZIP_STORED)
+
+
+def _archive(entries: Mapping[str, bytes], compression: int) -> bytes:
     held = io.BytesIO()
-    with zipfile.ZipFile(held, "w", zipfile.ZIP_STORED) as archive:
-        for name, values in arrays.items():
-            entry = io.BytesIO()
-            kept = values if values.dtype.kind in "iu" else np.asarray(values, np.float32)
-            np.save(entry, np.ascontiguousarray(kept), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy", DATE), entry.getvalue())
+    with zipfile.ZipFile(held, "w", compression) as archive:
+        for name, content in entries.items():
+            archive.writestr(zipfile.ZipInfo(name, DATE), content, compress_type=compression)
     return held.getvalue()
+
+
+def _content(inputs: GoldenSamples, outputs: Mapping[str, Sequence[Array]]) -> bytes:
+    if inputs.plain:
+        arrays = {f"input_{index}": values for index, values in enumerate(inputs.raw or inputs.rows)}
+        for name, columns in outputs.items():
+            arrays |= {f"{name}_output_{index}": values for index, values in enumerate(columns)}
+        return npz_bytes(arrays)
+    index = GoldenIndex(
+        samples=inputs.samples,
+        steps=inputs.steps,
+        seed=SEED,
+        noise=inputs.noise,
+        generated=inputs.generated,
+        values_max=VALUES_MAX if outputs else 0,
+        measured=bool(outputs),
+    )
+    entries = {INDEX: index.to_line()}
+    first_generated = inputs.samples - len(inputs.generated)
+    for at in range(inputs.samples * inputs.steps):
+        sample, step = divmod(at, inputs.steps)
+        rows: dict[str, Array] = {}
+        if sample < first_generated:
+            rows |= {f"input_{number}": column[at] for number, column in enumerate(inputs.raw or inputs.rows)}
+        for name, columns in outputs.items():
+            rows |= {f"{name}_output_{number}": _seen(column[at], number) for number, column in enumerate(columns)}
+        entries |= {entry_name(sample, step, name): npy_bytes(row) for name, row in rows.items()}
+    content = _archive(entries, zipfile.ZIP_DEFLATED)
+    if len(content) > GOLDEN_MAX_BYTES:
+        raise BadModel(
+            f"its golden set has {len(content):,} bytes, more than the {GOLDEN_MAX_BYTES:,} that a release holds",
+            hint="release fewer variants at a time, or give smaller samples with --data",
+        )
+    return content
+
+
+def _seen(row: Array, output: int) -> Array:
+    values = np.asarray(row)
+    if values.size <= VALUES_MAX:
+        return values
+    seen: Array = values.ravel()[positions(values.size, VALUES_MAX, SEED, -1 - output)]
+    return seen
+
+
+def _bounds(contract: Contract, ran: Ran, inspection: Inspection) -> tuple[GoldenBound, ...]:
+    outputs = zip(contract.outputs, ran.outputs, ran.differences, inspection.output_slack, strict=True)
+    stepped, discrete = inspection.precision in STEPPED, inspection.discrete
+    return tuple(
+        bound(tensor, rows, differences, slack, stepped=stepped, discrete=discrete)
+        for tensor, rows, differences, slack in outputs
+    )
+
+
+def _tolerance(
+    contract: Contract, bounds: Sequence[GoldenBound] | None, ran: Ran | None, candidate: Candidate
+) -> float:
+    if bounds is None or ran is None:
+        return 0.0
+    outputs = list(zip(contract.outputs, ran.outputs, strict=True))
+    return legacy_tolerance(bounds, outputs, candidate.inspection.precision)
+
+
+def _all_output_bytes(contract: Contract, candidates: Mapping[str, Candidate]) -> int:
+    """Of all variants, for one run."""
+    return len(candidates) * sum(_output_bytes(contract, index) for index in range(len(contract.outputs)))
+
+
+def _output_bytes(contract: Contract, index: int) -> int:
+    tensor = contract.outputs[index]
+    row = contract.row_shape(tensor)
+    values = FREE_VALUES if FREE in row else int(np.prod(row))
+    itemsize = 16 if tensor.dtype == "string" else np.dtype(tensor.dtype).itemsize
+    return itemsize * (values if is_plain(contract) and values <= VALUES_MAX else min(values, VALUES_MAX))
+
+
+def _notes(inputs: GoldenSamples, ran: Mapping[str, Ran]) -> tuple[str, ...]:
+    notes = []
+    drawn = inputs.samples - inputs.noise_samples
+    if inputs.noise_samples and not drawn:
+        notes.append(
+            f"golden set: {inputs.samples} samples of random noise, for want of data; --data FILE.npz gives real ones"
+        )
+    elif inputs.noise_samples:
+        notes.append(
+            f"golden set: {drawn} samples of the data, as more do not fit, and {inputs.noise_samples} of random noise"
+        )
+    notes += {
+        f"golden set: not compared with other kernels: {each.not_compared}"
+        for each in ran.values()
+        if each.not_compared
+    }
+    return tuple(notes)

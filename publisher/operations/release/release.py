@@ -143,6 +143,8 @@ def _record_training(context: PublisherContext, model: str, built: BuiltVersion)
         *history.describe_new_networks(lineage),
         *history.describe_new_calibration(lineage),
         *filter(None, [lineage.get("labels_from"), lineage.get("preprocessing_from")]),
+        *filter(None, [lineage.get("labels_from")]),
+        *built.told,
     ):
         report(line)
     if lineage.get("source") == history.RECIPE:
@@ -198,6 +200,8 @@ def _check_contract(context: PublisherContext, request: ReleaseRequest, built: B
         check_raw_successor((before.contract, before.known_preprocessing), (built.contract, built.preprocessing))
         for line in changes(before.known_preprocessing, built.preprocessing):
             context.progress.report(line)
+        for change in before.contract.renamed(built.contract):
+            context.progress.report(f"changed: {change}")
 
 
 def _check_gates(context: PublisherContext, request: ReleaseRequest, built: BuiltVersion) -> tuple[str, ...]:
@@ -259,7 +263,7 @@ def _manifest(
     registry = context.registry
     files, names = _store_files(context, request), built.labels or _labels_before(context, request)
     labels = store_labels(registry, names)
-    golden = registry.blobs.add_bytes(built.golden)
+    golden = registry.blobs.add_bytes(built.golden.content)
     for kept in built.kept:  # named by hash in the lineage
         registry.blobs.add_bytes(kept)
     return Manifest(
@@ -271,8 +275,10 @@ def _manifest(
         contract=built.contract,
         golden=Golden(
             sha256=golden,
-            size_bytes=len(built.golden),
-            samples=built.golden_samples,
+            size_bytes=len(built.golden.content),
+            samples=built.golden.samples,
+            steps=built.golden.steps,
+            noise_samples=built.golden.noise_samples,
             encodings=encode(registry, golden),
         ),
         variants=tuple(_store_variant(registry, variant, built.preprocessing) for variant in built.variants),
@@ -315,6 +321,7 @@ def _store_variant(registry: Registry, built: BuiltVariant, preprocessing: Prepr
         size_bytes=len(built.tflite),
         golden_tolerance=built.tolerance,
         requires=requires,
+        golden_bounds=built.bounds,
         measured=built.measured,
         encodings=encode(registry, sha256),
     )

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from device_client.adapters.sandbox.comparison import OutputComparison, difference
+from device_client.adapters.sandbox.comparison import OutputComparison
 from device_client.adapters.sandbox.golden_set import StoredGoldenSet, load_golden
+from protocol.content.difference import difference
 from protocol.content.noise import hash_of, noise
 from protocol.errors import BadInput
 from protocol.messages.contract import Contract, Tensor
