@@ -20,7 +20,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "explain:explain",
         "Why is this device not updating? What runs, what is asked, what stands in the way. Needs no broker.",
     ),
-    "predict": ("predict:predict", "Ask the installed model about one row of a file. Needs no broker."),
+    "predict": (
+        "predict:predict",
+        "Ask an installed model about one picture, or one row of a file. Needs no broker.",
+    ),
     "doctor": (
         "doctor:doctor",
         "Try everything that this device needs; say what to type where something is not well."

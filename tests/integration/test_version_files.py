@@ -19,7 +19,7 @@ from device_client.adapters.runtime.self_test_model import self_test_model
 from device_client.adapters.runtime.tflite import open_model
 from device_client.adapters.storage.journal import Journal
 from device_client.core.state import Device, Installed, Phase
-from device_client.diagnostics.installed_model import predict_once
+from device_client.diagnostics.installed_model import opened
 from device_client.settings.loader import load
 from protocol.content.chunks import name as hash_of
 from protocol.content.label_file import pack_labels
@@ -119,5 +119,6 @@ def test_a_file_that_was_damaged_is_noticed_at_start(installed: DeviceFolder) ->
 
 def test_the_command_predict_names_a_class_of_thousands(installed: DeviceFolder) -> None:
     settings = load(installed.path / "device.toml")
-    assert predict_once(settings, "digits", np.array([2.0, 1.0], np.float32))["label"] == "Zaunkönig"
+    with opened(settings, "digits") as (_, serving):
+        assert serving.predict(np.array([2.0, 1.0], np.float32)).label == "Zaunkönig"
     assert json.loads(CONTENT["thresholds.json"]) == {"bird": 0.5}
