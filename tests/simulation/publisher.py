@@ -9,7 +9,7 @@ from datetime import timedelta
 from protocol.errors import BadInput, BundleMalformed
 from protocol.messages.base import Line
 from protocol.messages.device import Wants
-from protocol.messages.manifest import Encoding, Golden, Manifest, Tree, Variant
+from protocol.messages.manifest import Encoding, Golden, Manifest, Tree, Variant, VersionFile
 from protocol.messages.plan import Plan
 from protocol.mqtt.link import Connected, Delivered, Disconnected, LinkEvent, Received, SweepCompleted
 from protocol.topics import Kind, Topics
@@ -74,7 +74,16 @@ class SimRegistry:
             samples=16,
             encodings=(Encoding(kind="raw", tree=golden_tree),),
         )
-        self.manifests[version] = a_manifest(version, model=MODEL, variants=[variant], golden=golden)
+        files = [self._file("tokens.json", "every version")]
+        files += [self._file("anchors.npy", version)] if self.manifests else []
+        self.manifests[version] = a_manifest(
+            version, model=MODEL, variants=[variant], golden=golden, files=tuple(files)
+        )
+
+    def _file(self, name: str, of: str) -> VersionFile:
+        tree, sha256, size_bytes = self._cut(f"{name} of {of}", 1)
+        encodings = (Encoding(kind="raw", tree=tree),)
+        return VersionFile(name=name, sha256=sha256, size_bytes=size_bytes, encodings=encodings)
 
     def roots(self) -> list[str]:
         """Every tree that the current plan needs."""

@@ -94,8 +94,8 @@ class Fleet:
             if lost := device.disk.ever_announced - set(self.outcomes):
                 found.append(f"{name}: nobody heard of {len(lost)} final events")
             found += self._wrong_outcomes(name)
-            if len(device.disk.files) > 2:
-                found.append(f"{name} keeps {len(device.disk.files)} files, more than current and previous")
+            if device.disk.files != set(state.files()):
+                found.append(f"{name} keeps {len(device.disk.files)} files, not those of current and previous")
         return found
 
     def _wrong_outcomes(self, name: str) -> list[str]:
