@@ -111,7 +111,10 @@ class MultiLabelClassification(_Classification):
         return self.answer(outputs).classes[:GROUPS_MAX] or (NO_GROUP,)
 
     def truth(self, given: Any, labels: Sequence[str]) -> frozenset[int]:
-        if isinstance(given, str) or not isinstance(given, list | tuple | set | frozenset | np.ndarray):
+        """Names or numbers of classes; or an array of 0 and 1, one for each class."""
+        if isinstance(given, np.ndarray) and given.shape == (self._classes,) and np.isin(given, (0, 1)).all():
+            given = np.flatnonzero(given)
+        elif isinstance(given, str) or not isinstance(given, list | tuple | set | frozenset | np.ndarray):
             given = [given]
         return frozenset(class_index(each, labels, self._classes) for each in given)
 

@@ -11,7 +11,7 @@ import numpy as np
 from protocol.errors import BadInput
 from protocol.messages.contract import Contract
 from protocol.tasks.outputs import Others, role_index, spread_of
-from protocol.tasks.task import NO_GROUP, Array, Outputs
+from protocol.tasks.task import NO_GROUP, Array, Outputs, mean_fit
 from protocol.tasks.truths import real_values
 
 
@@ -62,7 +62,9 @@ class Embedding:
         return min(self._close(ours[self._at], theirs[self._at]), self._others.alike(ours, theirs))
 
     def figure(self, answers: Sequence[Outputs], truths: Sequence[Any]) -> float:
-        """`truths`: the kinds, of which each has to occur twice to count."""
+        """`truths`: kinds, of which each has to occur twice to count; or vectors."""
+        if any(isinstance(truth, np.ndarray) for truth in truths):
+            return mean_fit(self, answers, truths)
         vectors = np.asarray([each[self._at].ravel() for each in answers], np.float64)
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         kinds = np.asarray(truths)

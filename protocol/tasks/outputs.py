@@ -21,6 +21,14 @@ def has_role(contract: Contract, role: str) -> bool:
     return any(tensor.role == role for tensor in contract.outputs)
 
 
+def real_numbers(values: Array, tensor: Tensor) -> Array:
+    """Those of a quantized tensor's values; any others as they are."""
+    if not tensor.scale:
+        return values
+    real: Array = (values - np.float64(tensor.zero_point)) * tensor.scale
+    return real
+
+
 def spread_of(tensor: Tensor) -> Array | None:
     """The spread, (1,) or one for each of the last dimension; None where unknown."""
     known = np.asarray([each for each in tensor.spread if each > 0], np.float64)

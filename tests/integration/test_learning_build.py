@@ -292,8 +292,8 @@ def bad_data(folder: Path, name: str) -> Path:
     [
         ("no x", "data.npz has no array x; it has images"),
         ("shape", "samples of x have shape [700], the model takes [784]"),
-        ("class", "y has the class 10, but the model knows 10, from 0"),
-        ("labels", "y has 3 labels for 4 samples"),
+        ("class", "the true class 10 is not between 0 and 9"),
+        ("labels", "y has 3 truths for 4 samples"),
         ("pickled", "data.npz is no .npz of plain arrays"),
         ("no npz", "data.npz is no .npz of plain arrays"),
     ],

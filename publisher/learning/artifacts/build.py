@@ -22,7 +22,8 @@ from publisher.learning.data.golden_samples import GoldenSamples
 from publisher.learning.data.input_statistics import input_statistics, statistics_of_data
 from publisher.learning.data.labels import check_fit, fitting, found_labels
 from publisher.learning.data.npz_data import UserData, read_user_data, with_value_range
-from publisher.learning.measurement.evaluation import measure
+from publisher.learning.data.truths import check_truths
+from publisher.learning.measurement.evaluation import Answers, MeasuredData, measure
 from publisher.learning.measurement.golden_set import Candidate, GoldenSet, golden_inputs, make_golden_set
 from publisher.learning.measurement.inspection import Inspection, inspect, read_tflite
 from publisher.learning.measurement.litert_metadata import ModelMetadata, read_metadata
@@ -162,12 +163,13 @@ def build_from_tflite(
     user_data = read_user_data(data, inspection.contract, preprocessor) if data is not None else None
     contract = inspection.contract if user_data is None else with_value_range(inspection.contract, user_data)
     steps.end("drawing the golden set")
-    classes = user_data is not None and user_data.y is not None
+    classes = user_data is not None and user_data.classes is not None
     hints = Hints(path.name, len(names), classes, metadata)
     candidate = Candidate(tflite, path.name, inspection)
     contract, inputs, golden = draw_golden_set(contract, {BARE: candidate}, user_data, hints, task, preprocessor)
     steps.end(f"measuring {path.name}")
-    variant, _ = measured_variant(BARE, candidate, contract, golden, user_data, inputs)
+    measured_on = measured_data(user_data, contract, names, data)
+    variant, _ = measured_variant(BARE, candidate, contract, golden, measured_on, inputs)
     steps.end("measured")
     return BuiltVersion(
         contract=contract,
@@ -184,28 +186,35 @@ def build_from_tflite(
     )
 
 
+def measured_data(
+    user_data: UserData | None, contract: Contract, labels: Sequence[str], path: Path | None
+) -> MeasuredData | None:
+    """The data with its truths, if it has any. Raises BadInput."""
+    if user_data is None or user_data.y is None or path is None:
+        return None
+    return MeasuredData(user_data.inputs, check_truths(user_data.y, contract, labels, path.name))
+
+
 def measured_variant(
     name: str,
     candidate: Candidate,
     contract: Contract,
     golden: GoldenSet,
-    user_data: UserData | None,
+    measured_on: MeasuredData | None,
     inputs: GoldenSamples,
-    parent: Labels | None = None,
-) -> tuple[BuiltVariant, Labels | None]:
-    """Measure a candidate; also the classes it predicted. Raises BadModel.
+    parent: Answers | None = None,
+) -> tuple[BuiltVariant, Answers | None]:
+    """Measure a candidate; also its answers to the data. Raises BadModel.
 
     One that cannot be run here has no figures.
     """
-    measured, requires, predictions = Measured(), Requirements(), None
+    measured, requires, answers = Measured(), Requirements(), None
     if candidate.inspection.measured:
-        measured, requires, predictions = measure(
-            candidate.tflite, candidate.title, contract, user_data, inputs, parent
-        )
+        measured, requires, answers = measure(candidate.tflite, candidate.title, contract, measured_on, inputs, parent)
     precision, bounds = candidate.inspection.precision, golden.bounds.get(name, ())
     return (
         BuiltVariant(name, precision, candidate.tflite, golden.tolerances[name], measured, requires, bounds),
-        predictions,
+        answers,
     )
 
 

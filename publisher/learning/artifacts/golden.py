@@ -14,6 +14,7 @@ from publisher.learning.data.dataset import Array, Labels
 from publisher.learning.data.golden_samples import GoldenSamples
 from publisher.learning.data.npz_data import UserData
 from publisher.learning.data.rows import is_ragged
+from publisher.learning.measurement.evaluation import answers_of
 from publisher.learning.measurement.golden_set import (
     Candidate,
     GoldenSet,
@@ -22,7 +23,7 @@ from publisher.learning.measurement.golden_set import (
     raw_golden_inputs,
 )
 from publisher.learning.measurement.sandbox import run
-from publisher.learning.tasks.declaration import TaskRequest, declare, real
+from publisher.learning.tasks.declaration import TaskRequest, declare
 from publisher.learning.tasks.outputs import Hints
 
 PREVIEWED: Final = 256  # samples that the model answers, to have one of each class in the golden set
@@ -43,7 +44,7 @@ def draw_golden_set(
     """
     first = next(iter(candidates.values()))
     groups = None
-    if user_data is not None and user_data.y is None and first.inspection.measured and not contract.stateful:
+    if user_data is not None and user_data.classes is None and first.inspection.measured and not contract.stateful:
         user_data = user_data.select(_previewed(user_data))
         ran = run(first.tflite, user_data.inputs, first.title, contract=contract)
         groups = _groups(declare(contract, _plain(ran.outputs), hints, request), ran.outputs)
@@ -63,10 +64,7 @@ def _previewed(user_data: UserData) -> Labels:
 def _groups(contract: Contract, outputs: Sequence[Array]) -> Labels:
     """The class of each answer; the first of several."""
     task = task_of(contract)
-    answers = [
-        [real(rows[sample], tensor) for rows, tensor in zip(outputs, contract.outputs, strict=True)]
-        for sample in range(len(outputs[0]))
-    ]
+    answers = answers_of(outputs, contract)
     return np.array([next(iter(task.groups(answer)), -1) for answer in answers], np.int64)
 
 

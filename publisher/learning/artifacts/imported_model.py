@@ -10,16 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from protocol.errors import BadInput, BadModel, FerryError
-from publisher.learning.artifacts.build import BuiltVariant, BuiltVersion, measured_variant
+from publisher.learning.artifacts.build import BuiltVariant, BuiltVersion, measured_data, measured_variant
 from publisher.learning.artifacts.golden import draw_golden_set
 from publisher.learning.conversion.dry_run import check_converts
 from publisher.learning.conversion.keras_model_file import open_network
 from publisher.learning.conversion.keras_sandbox import convert_file, unopened
 from publisher.learning.data.calibration import Calibration, KeptCalibration, choose_calibration
-from publisher.learning.data.dataset import Data, Labels
+from publisher.learning.data.dataset import Data
 from publisher.learning.data.input_statistics import statistics_of_data
 from publisher.learning.data.labels import check_fit, fitting
 from publisher.learning.data.npz_data import read_samples, read_user_data, with_value_range
+from publisher.learning.measurement.evaluation import Answers
 from publisher.learning.measurement.golden_set import Candidate
 from publisher.learning.measurement.inspection import inspect
 from publisher.learning.progress import OnProgress, Steps, ignore_progress
@@ -70,15 +71,16 @@ def build_from_keras(
         name: Candidate(tflite, f"{name} of {path.name}", inspections[name]) for name, tflite in converted.files.items()
     }
     steps.begin("drawing the golden set")
-    hints = Hints(path.name, len(labels), user_data is not None and user_data.y is not None)
+    hints = Hints(path.name, len(labels), user_data is not None and user_data.classes is not None)
     contract, inputs, golden = draw_golden_set(contract, candidates, user_data, hints, task)
     steps.end("drew the golden set")
     variants: list[BuiltVariant] = []
-    parent: Labels | None = None
+    measured_on = measured_data(user_data, contract, labels, data)
+    parent: Answers | None = None
     for name, candidate in candidates.items():
         steps.begin(f"measuring {name}")
-        variant, predictions = measured_variant(name, candidate, contract, golden, user_data, inputs, parent)
-        parent = predictions if parent is None else parent
+        variant, answers = measured_variant(name, candidate, contract, golden, measured_on, inputs, parent)
+        parent = answers if parent is None else parent
         variants.append(variant)
         steps.end(f"measured {name}")
     return BuiltVersion(

@@ -85,7 +85,7 @@ def draw_samples(x: Array, y: Labels | None, count: int) -> Array:
 
 def _plain(contract: Contract, user_data: UserData | None, count: int, groups: Labels | None) -> GoldenSamples:
     if user_data is not None:
-        order = _order(len(user_data.inputs[0]), user_data.y if user_data.y is not None else groups)[:count]
+        order = _order(len(user_data.inputs[0]), user_data.classes if user_data.classes is not None else groups)[:count]
         rows = [np.asarray(x[order], np.float32) for x in user_data.inputs]
         return GoldenSamples(rows, len(order), 1, plain=True)
     rng = np.random.default_rng(SEED)
@@ -121,7 +121,7 @@ def _drawn(user_data: UserData, count: int, steps: int, groups: Labels | None) -
     """For each run the row of each input."""
     total = len(user_data.inputs[0])
     if steps == 1:
-        starts = _order(total, user_data.y if user_data.y is not None else groups)[:count]
+        starts = _order(total, user_data.classes if user_data.classes is not None else groups)[:count]
     else:
         starts = np.linspace(0, total - steps, count).astype(np.int64)
     return [[x[start + step] for x in user_data.inputs] for start in starts for step in range(steps)]

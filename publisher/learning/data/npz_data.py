@@ -16,20 +16,26 @@ from protocol.messages.contract import FREE, Contract, Tensor
 from protocol.preprocessing.preprocessor import Preprocessor
 from publisher.learning.data.dataset import Array, Floats, Labels, validate_classes, validate_samples
 from publisher.learning.data.raw_samples import checked
+from publisher.learning.data.truths import classes_of, read_truths
 
 STRING: Final = "string"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UserData:
-    """Rows (samples, …) of each input in the model's types; `y` are their classes.
+    """Rows (samples, …) of each input in the model's types; `y` are their truths.
 
     `raw`: the samples before the model's preprocessing, if it has one.
     """
 
     inputs: tuple[Array, ...]
-    y: Labels | None
+    y: Array | None
     raw: tuple[Array, ...] = ()
+
+    @property
+    def classes(self) -> Labels | None:
+        """The truths where they are classes."""
+        return classes_of(self.y)
 
     def select(self, indexes: npt.NDArray[np.int64]) -> UserData:
         inputs, raw = (tuple(x[indexes] for x in each) for each in (self.inputs, self.raw))
@@ -48,7 +54,7 @@ def read_samples(path: Path) -> tuple[Floats, Labels | None]:
 
 
 def read_user_data(path: Path, contract: Contract, preprocessor: Preprocessor | None = None) -> UserData:
-    """Read `x` and perhaps `y`. Raises BadInput.
+    """Read `x` and perhaps truths (see `truths`). Raises BadInput.
 
     For more inputs `x_0`, `x_1` …, or their names. With a `preprocessor` the samples
     are raw, as an application gives them.
@@ -68,10 +74,7 @@ def read_user_data(path: Path, contract: Contract, preprocessor: Preprocessor | 
         for (name, x), tensor in zip(found, contract.inputs, strict=True)
     )
     _check_counts({name: rows for (name, _), rows in zip(found, inputs, strict=True)}, path.name)
-    y = _classes(arrays, len(inputs[0]), path.name)
-    if y is not None:
-        _check_classes(contract, y, path.name)
-    return UserData(inputs, y, raw)
+    return UserData(inputs, read_truths(arrays, len(inputs[0]), path.name), raw)
 
 
 def with_value_range(contract: Contract, user_data: UserData) -> Contract:
@@ -222,13 +225,3 @@ def _check_counts(inputs: Mapping[str, Array], where: str) -> None:
             raise BadInput(
                 f"{where}: {name} has {len(x)} samples, others {count}", hint="give all inputs the same number"
             )
-
-
-def _check_classes(contract: Contract, y: Labels, where: str) -> None:
-    row = contract.row_shape(contract.outputs[0])
-    if len(contract.inputs) != 1 or len(contract.outputs) != 1 or len(row) != 1:
-        raise BadInput(f"{where} has y, but the model is no classifier of one input", hint="leave y out")
-    if int(y.max()) >= row[0]:
-        raise BadInput(
-            f"{where}: y has the class {int(y.max())}, but the model knows {row[0]}, from 0", hint="correct y"
-        )

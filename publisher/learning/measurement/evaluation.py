@@ -3,69 +3,68 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-
-import numpy as np
+from typing import Any, Final
 
 from protocol.content.encodings import encode_zstd
-from protocol.errors import BadModel
 from protocol.messages.contract import Contract
 from protocol.messages.manifest import Measured, Requirements
-from publisher.learning.data.dataset import Array, Labels
+from protocol.tasks.outputs import real_numbers
+from protocol.tasks.selection import task_of
+from protocol.tasks.task import Outputs
+from publisher.learning.data.dataset import Array
 from publisher.learning.data.golden_samples import GoldenSamples
-from publisher.learning.data.npz_data import UserData
 from publisher.learning.measurement.sandbox import run
 
 SAMPLES_MAX: Final = 10_000  # accuracy is then known to half a percent
 
+Answers = list[Outputs]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Evaluation:
-    """`predictions` (samples,) are classes; `sparsity` is the share of zero weights."""
+class MeasuredData:
+    """Rows of each input, and the truth of each sample as the task takes it."""
 
-    measured: Measured
-    requires: Requirements
-    predictions: Labels
-    memory_peak_bytes: int
-    sparsity: float
+    inputs: tuple[Array, ...]
+    truths: Sequence[Any]
 
 
 def measure(
     tflite: bytes,
     name: str,
     contract: Contract,
-    user_data: UserData | None,
-    inputs: GoldenSamples,
-    parent: Labels | None = None,
-) -> tuple[Measured, Requirements, Labels | None]:
-    """Measure on classified `user_data`, else on `inputs`. Raises BadModel."""
-    if user_data is not None and user_data.y is not None:
-        evaluation = evaluate(tflite, user_data.inputs[0], user_data.y, name=name, parent=parent)
-        return evaluation.measured, evaluation.requires, evaluation.predictions
-    ran = run(tflite, inputs.rows, name, contract=contract, steps=inputs.steps)
-    measured = Measured(latency_ms_p50=ran.latency_ms_p50, latency_ms_p95=ran.latency_ms_p95)
-    return measured, Requirements(memory_bytes=ran.memory_bytes), None
+    data: MeasuredData | None,
+    golden: GoldenSamples,
+    parent: Answers | None = None,
+) -> tuple[Measured, Requirements, Answers | None]:
+    """Measure by the contract's task on `data`, else latency alone on golden inputs.
 
-
-def evaluate(tflite: bytes, x: Array, y: Labels, *, name: str, parent: Labels | None = None) -> Evaluation:
-    """Measure a classifier on `x` (samples, …) and classes `y`. Raises BadModel.
-
-    `parent` are the float32 parent's predictions for the same samples.
+    `parent`: what the float32 parent answered. Raises BadModel.
     """
-    x, y = x[:SAMPLES_MAX], y[:SAMPLES_MAX]
-    ran = run(tflite, [x], name)
-    predictions = predicted_classes(ran.outputs, name)
+    if data is None:
+        ran = run(tflite, golden.rows, name, contract=contract, steps=golden.steps)
+        measured = Measured(latency_ms_p50=ran.latency_ms_p50, latency_ms_p95=ran.latency_ms_p95)
+        return measured, Requirements(memory_bytes=ran.memory_bytes), None
+    task, truths = task_of(contract), data.truths[:SAMPLES_MAX]
+    ran = run(tflite, [rows[:SAMPLES_MAX] for rows in data.inputs], name, contract=contract)
+    answers = answers_of(ran.outputs, contract)
+    alike = None if parent is None else [task.alike(a, b) for a, b in zip(parent, answers, strict=True)]
     measured = Measured(
-        accuracy=float((predictions == y).mean()),
-        accuracy_samples=len(y),
-        agreement=None if parent is None else float((predictions == parent).mean()),
+        accuracy=task.figure(answers, truths),
+        accuracy_samples=len(truths),
+        agreement=None if alike is None else sum(alike) / len(alike),
         latency_ms_p50=ran.latency_ms_p50,
         latency_ms_p95=ran.latency_ms_p95,
     )
-    requires = Requirements(memory_bytes=ran.memory_bytes)
-    return Evaluation(measured, requires, predictions, ran.memory_peak_bytes, ran.sparsity)
+    return measured, Requirements(memory_bytes=ran.memory_bytes), answers
+
+
+def answers_of(outputs: Sequence[Array], contract: Contract) -> Answers:
+    """For each sample the real numbers of all outputs, from arrays (samples, …)."""
+    columns = [real_numbers(rows, tensor) for rows, tensor in zip(outputs, contract.outputs, strict=True)]
+    return [[column[sample] for column in columns] for sample in range(len(columns[0]))]
 
 
 def wire_bytes(tflite: bytes) -> int:
@@ -74,14 +73,3 @@ def wire_bytes(tflite: bytes) -> int:
         plain, packed = Path(folder) / "plain", Path(folder) / "packed"
         plain.write_bytes(tflite)
         return packed.stat().st_size if encode_zstd(plain, packed) else len(tflite)
-
-
-def predicted_classes(outputs: list[Array], name: str) -> Labels:
-    """The argmax of the single output, for each sample. Raises BadModel."""
-    if len(outputs) != 1 or outputs[0].ndim != 2:
-        shapes = ", ".join(str(list(output.shape[1:])) for output in outputs)
-        raise BadModel(
-            f"{name} is no classifier: it gives {shapes}", hint="leave y out of the data; accuracy is for classes"
-        )
-    predictions: Labels = outputs[0].argmax(axis=1).astype(np.int64)
-    return predictions

@@ -132,7 +132,7 @@ def raw_golden_inputs(
     if user_data is None:
         stored = random_raw(preprocessor, min(SAMPLES, fitting), SEED)
     else:
-        stored = [draw_samples(x, user_data.y if groups is None else groups, min(SAMPLES, fitting)) for x in raw]
+        stored = [draw_samples(x, user_data.classes if groups is None else groups, min(SAMPLES, fitting)) for x in raw]
     rows, count = preprocessor.apply(stored), len(stored[0])
     noise_samples = count if user_data is None else 0
     return GoldenSamples(rows, count, 1, noise_samples=noise_samples, plain=is_plain(contract), raw=stored)

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.errors import BadInput, BadModel
-from protocol.messages.contract import Contract, TaskDeclaration, Tensor
+from protocol.messages.contract import Contract, TaskDeclaration
 from protocol.tasks import classification, detection, keypoints
+from protocol.tasks.outputs import real_numbers
 from protocol.tasks.selection import TASKS
 from publisher.learning.data.output_spread import spread_of_rows
 from publisher.learning.tasks.guess import DETECTION_ROLES, guess
@@ -78,7 +79,7 @@ def declare(
     none where nothing could be run. Raises BadInput for a request that cannot be, and
     BadModel for outputs that are not what their roles say.
     """
-    outputs = [real(array, tensor) for array, tensor in zip(outputs, contract.outputs, strict=False)]
+    outputs = [real_numbers(array, tensor) for array, tensor in zip(outputs, contract.outputs, strict=False)]
     given = request.task
     seen = seen_model(contract, outputs, hints)
     guessed = guess(seen)
@@ -97,14 +98,6 @@ def declare(
         for at, (tensor, role) in enumerate(zip(contract.outputs, chosen, strict=True))
     )
     return contract.model_copy(update={"outputs": tensors, "task": task})
-
-
-def real(values: NDArray[Any], tensor: Tensor) -> NDArray[Any]:
-    """Real numbers of a quantized tensor's values; any others as they are."""
-    if not tensor.scale:
-        return values
-    steps: NDArray[Any] = (values - np.float64(tensor.zero_point)) * tensor.scale
-    return steps
 
 
 def spread_of_values(values: NDArray[Any]) -> tuple[float, ...]:
