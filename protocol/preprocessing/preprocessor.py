@@ -23,7 +23,7 @@ from protocol.messages.preprocessing import (
     unknown_part,
 )
 from protocol.preprocessing import numbers
-from protocol.preprocessing.pipeline import Operation, compiled, first_form, fitted
+from protocol.preprocessing.pipeline import UNKNOWN, Operation, compiled, first_form, fitted
 from protocol.preprocessing.raw_contract import raw_inputs
 from protocol.preprocessing.raw_input import arrange_raw, split
 
@@ -59,6 +59,21 @@ class Preprocessor:
     def apply(self, raw: list[Array]) -> list[Array]:
         """Arrays (n, …) as the model takes them, of what `arrange` gave."""
         return [_applied(each, operations) for each, operations in zip(raw, self._operations, strict=True)]
+
+
+def outcome(preprocessing: Preprocessing) -> tuple[Tensor, ...]:
+    """The tensors that the steps lead to, with a batch of 1. Raises BadInput."""
+    tensors = []
+    for index, declared in enumerate(preprocessing.inputs):
+        if declared.raw is None:
+            raise BadInput(f"input {index} has no raw", hint="say what an application gives")
+        form = first_form(declared.raw)
+        for step in declared.steps:
+            form = compiled(step, form)[1]
+        if UNKNOWN in form.shape:
+            raise BadInput(f"the steps of input {index} lead to {form}", hint="resize or crop it to a size")
+        tensors.append(Tensor(name=f"input_{index}", shape=(1, *form.shape), dtype=form.dtype))
+    return tuple(tensors)
 
 
 def preprocessor_of(declared: Preprocessing | NewerPreprocessing | None, contract: Contract) -> Preprocessor | None:

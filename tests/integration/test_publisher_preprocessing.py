@@ -72,6 +72,48 @@ def test_steps_may_change_and_go_on_by_themselves_but_not_what_applications_give
     assert manifests[0].preprocessing == manifests[1].preprocessing != manifests[2].preprocessing
 
 
+RECIPE = """
+import numpy as np
+from sklearn.datasets import load_digits
+
+preprocessing = {
+    "raw": {"kind": "picture", "order": "grey"},
+    "steps": [{"step": "resize", "width": 6, "height": 6, "antialias": True}, {"step": "scale", "factor": 1 / 255}],
+}
+
+def load_data():
+    digits = load_digits()
+    x = (digits.images * 15).astype(np.uint8)[..., None]
+    return x[:1500], digits.target[:1500], x[1500:], digits.target[1500:]
+
+def build_model():
+    import tf_keras
+    layers = [tf_keras.Input(shape=(6, 6, 1)), tf_keras.layers.Flatten(), tf_keras.layers.Dense(10, "softmax")]
+    return tf_keras.Sequential(layers)
+"""
+
+
+def test_a_recipe_trains_on_raw_pictures_and_releases_how_they_are_prepared(
+    publisher: PublisherCli, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "small_digits.py"
+    recipe.write_text(RECIPE)
+    release = ("release", "digits", "--version", "1.0.0", "--recipe", recipe, "--variants", "float32", "--force")
+    said = publisher.run(*release, "--epochs", "5", "--json").json
+    assert said["accuracy"] > 0.5
+    with Registry.open(publisher.registry) as registry:
+        manifest = registry.versions.manifest("digits", "1.0.0")
+        golden = np.load(registry.blobs.path(manifest.golden.sha256))
+        raw, expected = golden["input_0"], golden["float32_output_0"]
+        model = open_model(registry.blobs.path(manifest.variants[0].sha256))
+    assert (raw.dtype, raw.shape[1:]) == (np.uint8, (8, 8, 1))
+    assert manifest.known_preprocessing is not None
+    (inputs,) = Preprocessor(manifest.known_preprocessing, manifest.contract).apply([raw])
+    outputs = np.concatenate([model.run([each[np.newaxis]])[0] for each in inputs])
+    np.testing.assert_allclose(outputs, expected, atol=manifest.variants[0].golden_tolerance)
+    assert manifest.variants[0].requires.runtime == "tflite+preprocessing"
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -12,6 +12,7 @@ from protocol.errors import BadInput
 from protocol.messages.contract import Contract
 from protocol.messages.manifest import GoldenBound, InputStatistics, Measured, Requirements
 from protocol.messages.preprocessing import Preprocessing
+from protocol.preprocessing.preprocessor import Preprocessor
 from publisher.core.release.gates import Figures
 from publisher.core.release.pareto import Selection, without_worse
 from publisher.learning.artifacts.golden import draw_golden_set
@@ -24,7 +25,13 @@ from publisher.learning.data.labels import check_fit, fitting, found_labels
 from publisher.learning.data.npz_data import UserData, read_user_data, with_value_range
 from publisher.learning.data.truths import check_truths
 from publisher.learning.measurement.evaluation import Answers, MeasuredData, measure
-from publisher.learning.measurement.golden_set import Candidate, GoldenSet, golden_inputs, make_golden_set
+from publisher.learning.measurement.golden_set import (
+    Candidate,
+    GoldenSet,
+    golden_inputs,
+    make_golden_set,
+    raw_golden_inputs,
+)
 from publisher.learning.measurement.inspection import Inspection, inspect, read_tflite
 from publisher.learning.measurement.litert_metadata import ModelMetadata, read_metadata
 from publisher.learning.measurement.sandbox import FileRequest
@@ -240,7 +247,7 @@ def _build(ladder: Ladder, names: Sequence[str], steps: Steps) -> BuiltVersion:
         for rung, inspection in zip(rungs, others, strict=True)
     }
     held_back = UserData(tuple(trained.held_back([tensor.name for tensor in parent.contract.inputs])), _order(trained))
-    inputs = golden_inputs(parent.contract, held_back, candidates, f"the recipe {trained.recipe.name}")
+    inputs = _golden_of(trained, parent.contract, held_back, candidates)
     golden = make_golden_set(parent.contract, candidates, inputs)
     contract = declare(
         parent.contract,
@@ -259,8 +266,19 @@ def _build(ladder: Ladder, names: Sequence[str], steps: Steps) -> BuiltVersion:
         lineage=lineage_of(trained) | lineage_of_rungs(rungs, ladder.continued(list(candidates)), kept),
         kept=(*kept_files(trained), *kept.values()),
         statistics=input_statistics(trained.recipe.data.x_train),
+        preprocessing=trained.recipe.preprocessing,
         told=golden.notes,
     )
+
+
+def _golden_of(
+    trained: TrainingResult, contract: Contract, held_back: UserData, candidates: Mapping[str, Candidate]
+) -> GoldenSamples:
+    recipe, name = trained.recipe, f"the recipe {trained.recipe.name}"
+    if recipe.preprocessing is None:
+        return golden_inputs(contract, held_back, candidates, name)
+    raw = dataclasses.replace(held_back, raw=recipe.raw_test)
+    return raw_golden_inputs(contract, Preprocessor(recipe.preprocessing, contract), raw, candidates, name)
 
 
 def _order(trained: TrainingResult) -> Labels | None:

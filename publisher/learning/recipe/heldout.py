@@ -13,7 +13,8 @@ def write_heldout_npz(recipe: Recipe, path: Path) -> int:
     """Write `x` (samples, …), and `y` where a truth is an array; return the count."""
     data = recipe.data
     truths = recipe.objective.replayed(data.y_test)
-    arrays = {"x": data.x_test} if truths is None else {"x": data.x_test, "y": truths}
+    x = recipe.raw_test[0] if recipe.raw_test else data.x_test  # as an application gives it
+    arrays = {"x": x} if truths is None else {"x": x, "y": truths}
     arrays |= {f"x_{index}": x for index, x in enumerate(data.test) if data.more_test}
     with path.open("wb") as file:  # numpy would add .npz to a name
         np.savez(file, **arrays)

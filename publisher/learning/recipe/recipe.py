@@ -1,9 +1,9 @@
 """Loads and checks a recipe: a Python file that defines data and network.
 
 It has `load_data() -> (x_train, y_train, x_test, y_test)` and `build_model() ->
-tf_keras.Model`; optionally `task`, `preprocess(x) -> x`, `build_student() ->
-tf_keras.Model`, `labels` and `train_settings`. An application, too, must apply
-`preprocess`.
+tf_keras.Model`; optionally `task`, `preprocessing`, `preprocess(x) -> x`,
+`build_student() -> tf_keras.Model`, `labels` and `train_settings`. An application, too,
+must apply `preprocess`; `preprocessing` is declared and travels with the model.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from typing import Any, Final
 import numpy as np
 
 from protocol.errors import BadRecipe
-from publisher.learning.data.dataset import Data
+from protocol.messages.preprocessing import Preprocessing
+from publisher.learning.data.dataset import Array, Data
 from publisher.learning.data.labels import validate_labels
 from publisher.learning.objectives.objective import Objective
 from publisher.learning.objectives.selection import CLASSIFICATION, objective_of
+from publisher.learning.preprocessing.recipe_preprocessor import RecipePreprocessor, declared_preprocessor
 from publisher.learning.recipe.recipe_data import validate_data
 from publisher.learning.recipe.train_settings import TrainSettings, settings_from
 from publisher.learning.recipe.user_code import run_file, run_user_code
@@ -44,6 +46,8 @@ class Recipe:
     build_model: Callable[[], Any]
     build_student: Callable[[], Any] | None = None
     objective: Objective = CLASSIFICATION
+    preprocessing: Preprocessing | None = None
+    raw_test: tuple[Array, ...] = ()  # the held-back inputs before it
 
 
 def load_recipe(spec: str | Path) -> Recipe:
@@ -58,7 +62,8 @@ def load_recipe(spec: str | Path) -> Recipe:
     labels = validate_labels(getattr(module, "labels", ()), f"labels in {path.name}")
     settings = settings_from(getattr(module, "train_settings", {}), path.name)
     objective = objective_of(module.task, path.name) if _has(module, "task") else CLASSIFICATION
-    data = _data(module, path, labels, objective)
+    raw = declared_preprocessor(module.preprocessing, path) if _has(module, "preprocessing") else None
+    data = _data(module, path, labels, objective, raw)
     return Recipe(
         name=path.stem,
         path=path,
@@ -69,6 +74,8 @@ def load_recipe(spec: str | Path) -> Recipe:
         build_model=build_model,
         build_student=build_student,
         objective=objective,
+        preprocessing=raw.declared if raw else None,
+        raw_test=tuple(raw.held_back) if raw else (),
     )
 
 
@@ -92,10 +99,19 @@ def find_recipe(spec: str | Path) -> Path:
     return path
 
 
-def _data(module: ModuleType, path: Path, labels: tuple[str, ...], objective: Objective) -> Data:
+def _data(
+    module: ModuleType, path: Path, labels: tuple[str, ...], objective: Objective, raw: RecipePreprocessor | None
+) -> Data:
     load_data = _function(module, path, "load_data", f"() -> {objective.returned.partition('),')[0]})")
     with run_user_code(path, "load_data()"):
         returned = load_data()
+    if raw is not None:
+        if _has(module, "preprocess"):
+            raise BadRecipe(
+                f"{path.name} has both preprocess() and preprocessing",
+                hint="declare every step in preprocessing, or do what it lacks in load_data()",
+            )
+        return validate_data(returned, objective, labels, f"load_data() in {path.name}", raw.prepared)
     if not _has(module, "preprocess"):
         return validate_data(returned, objective, labels, f"load_data() in {path.name}")
     preprocess = _function(module, path, "preprocess", "(x) -> x")
