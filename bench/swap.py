@@ -1,5 +1,5 @@
 """Latency of predictions during swaps, and the overhead of `EdgeModel.predict()` over
-the bare runtime, on the digits model.
+the bare runtime, on the digits model and on pictures of 224 x 224.
 
 Usage: scripts/bench swap [--seconds 10] [--threads 4] [--rate 200]
 
@@ -25,7 +25,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ from device_client.serving.live_serving import LiveServing
 from protocol.messages.manifest import InputStatistics
 
 Floats = NDArray[np.float32]
+Inputs = NDArray[Any]
 AIM_OVERHEAD_US: Final = 15.0
 AIM_P99_RATIO: Final = 1.5
 ROUNDS: Final = 60  # of the overhead: bare runs and predictions in turn, 200 each
@@ -56,6 +57,19 @@ for version, epochs in (("1.0.0", 6), ("1.1.0", 8)):
     for variant in made.variants:
         (folder / f"{version}-{variant.name}.tflite").write_bytes(variant.tflite)
     (folder / "statistics.json").write_text(made.statistics.model_dump_json())
+"""
+MAKE_PICTURES: Final = """
+import sys
+from pathlib import Path
+import tensorflow as tf
+weights = tf.random.stateless_normal([14 * 14 * 3, 10], [1, 2])
+for dtype in (tf.uint8, tf.float32):
+    def classify(x):  # every 16th pixel: little to compute, so that what is measured is the rest
+        pixels = tf.reshape(tf.cast(x[:, ::16, ::16], tf.float32), [1, -1])
+        return tf.nn.softmax(pixels @ weights / 255.0)
+    function = tf.function(classify).get_concrete_function(tf.TensorSpec([1, 224, 224, 3], dtype))
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+    (Path(sys.argv[1]) / f"pictures-{dtype.name}.tflite").write_bytes(converter.convert())
 """
 PUBLISHER: Final = (sys.executable, "-c", "from publisher.cli import main; main()")
 NO_BROKER: Final = "mqtt://127.0.0.1:9"  # the discard port: no listener
@@ -102,14 +116,20 @@ def main() -> None:
                 serving.swap(files[0])
                 overhead(model, files[0], x)
                 swap(model, serving, files, x, arguments)
+        pictures = np.random.default_rng(2).integers(0, 256, (20, 224, 224, 3), np.uint8)
+        with EdgeModel(config) as model:
+            for variant in ("uint8", "float32"):
+                file = _picture_file(folder, variant)
+                model._shared.service.servings["digits"].swap(file)
+                overhead(model, file, pictures if variant == "uint8" else pictures.astype(np.float32) / 255)
 
 
-def overhead(model: EdgeModel, file: ModelFile, x: Floats) -> None:
+def overhead(model: EdgeModel, file: ModelFile, x: Inputs) -> None:
     """Print what `predict()` takes beside set_tensor, invoke, get_tensor."""
     bare, ours = _timed(_bare(file.path), model.predict, x)
     more_us = 1e6 * (np.median(ours) - np.median(bare))
     print(
-        f"{file.variant}: bare {1e6 * np.median(bare):.1f} us, predict() {1e6 * np.median(ours):.1f} us (medians):"
+        f"{file.path.stem}: bare {1e6 * np.median(bare):.1f} us, predict() {1e6 * np.median(ours):.1f} us (medians):"
         f" {more_us:.1f} us more, {np.median(ours) / np.median(bare):.2f} times; aim: at most {AIM_OVERHEAD_US:.0f} us"
     )
 
@@ -185,7 +205,7 @@ def _swap(serving: LiveServing, files: list[ModelFile], over: threading.Event) -
     return swaps
 
 
-def _timed(bare: Callable[[Floats], object], ours: Callable[[Floats], object], x: Floats) -> tuple[Floats, Floats]:
+def _timed(bare: Callable[[Inputs], object], ours: Callable[[Inputs], object], x: Inputs) -> tuple[Floats, Floats]:
     """Time both alternately, so that load on the machine affects both alike."""
     took: tuple[list[float], list[float]] = ([], [])
     rows = list(x[:200])
@@ -198,12 +218,12 @@ def _timed(bare: Callable[[Floats], object], ours: Callable[[Floats], object], x
     return np.array(took[0], np.float32), np.array(took[1], np.float32)
 
 
-def _bare(path: Path) -> Callable[[Floats], object]:
+def _bare(path: Path) -> Callable[[Inputs], object]:
     interpreter = Interpreter(model_path=str(path), num_threads=1)
     interpreter.allocate_tensors()
     into, out = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
 
-    def run(x: Floats) -> object:
+    def run(x: Inputs) -> object:
         interpreter.set_tensor(into, x[np.newaxis])
         interpreter.invoke()
         return interpreter.get_tensor(out)
@@ -218,6 +238,11 @@ def _file(folder: Path, version: str, variant: str) -> ModelFile:
     return ModelFile(path, version, variant, open_model(path).contract, labels, statistics)
 
 
+def _picture_file(folder: Path, variant: str) -> ModelFile:
+    path = folder / f"pictures-{variant}.tflite"
+    return ModelFile(path, "1.0.0", variant, open_model(path).contract)
+
+
 def _enroll(folder: Path) -> Path:
     """Return the settings file of a device, written by `publisher enroll`."""
     environment = {**os.environ, "EDGEFERRY_BROKER": NO_BROKER, "EDGEFERRY_REGISTRY": str(folder / "registry")}
@@ -230,7 +255,9 @@ def _make(folder: Path) -> None:
     """Train two versions in their own process: TensorFlow and tflite-runtime clash."""
     print("training two versions of the digits model ...", file=sys.stderr)
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-    subprocess.run([sys.executable, "-c", MAKE, str(folder)], env=quiet, check=True, stderr=subprocess.DEVNULL)
+    for program in (MAKE, MAKE_PICTURES):
+        command = [sys.executable, "-c", program, str(folder)]
+        subprocess.run(command, env=quiet, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def _arguments() -> argparse.Namespace:

@@ -32,7 +32,10 @@ def quantize(real: ArrayLike, scale: float, zero_point: int, dtype: np.dtype[Any
 
 
 def dequantize(stored: Array, scale: float, zero_point: int) -> Array:
-    return (stored.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
+    real: Array = stored.astype(np.float32)
+    real -= np.float32(zero_point)
+    real *= np.float32(scale)
+    return real
 
 
 def real_values(stored: Array, tensor: Tensor) -> Array:

@@ -141,13 +141,12 @@ class _Input:
 
 def finite_array(array: Array) -> bool:
     """Whether all values are finite; a sum of squares keeps NaN and infinity."""
-    if array.dtype.kind not in "fc":
-        return True
-    if array.size <= _DOT_MAX and array.dtype.kind == "f":
+    kind = array.dtype.kind
+    if kind == "f" and array.size <= _DOT_MAX:
         flat = array.ravel()
         if math.isfinite(flat.dot(flat)):
             return True
-    return bool(np.isfinite(array).all())
+    return kind not in "fc" or bool(np.isfinite(array).all())
 
 
 def _as_bytes(array: Array, label: str) -> Array:

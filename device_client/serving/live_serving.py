@@ -104,7 +104,7 @@ class LiveServing:
         A model with state answers each input from its initial state; see `stream`.
         Raises BadInput outside the contract, MissingPart without a model, or BadModel.
         """
-        return self._predict(self._serving_state(), x)
+        return self._predict(self._state or self._serving_state(), x)
 
     def stream(self) -> Stream:
         """Begin a stream of inputs. Raises MissingPart without a model, or BadModel."""
@@ -141,6 +141,8 @@ class LiveServing:
         cpu_s, latency_s = self._cpu_s() - cpu_started_s, self._clock_s() - started_s
         each_s, each_cpu_s = latency_s / count, cpu_s / count
         steps = stream.steps if stream else _NO_STEPS
+        if count == 1 and not batched:
+            return self._answer(state, raw, inputs, outputs, 0, 1, latency_s, cpu_s, next(steps))
         parts = [
             self._answer(state, raw, inputs, outputs, at, count, each_s, each_cpu_s, next(steps)) for at in range(count)
         ]
