@@ -12,6 +12,7 @@ from protocol.messages.base import Figure, Frozen, Text
 
 DIMENSIONS_MAX: Final = 8
 SPREADS_MAX: Final = 64
+UNNAMED: Final = ("StatefulPartitionedCall", "PartitionedCall")  # TensorFlow's, of an output without a name
 FREE: Final = -1  # in a shape: a size that each run may choose, within the bounds
 BATCH_MAX: Final = 64  # rows; a longer first dimension is time or another axis of one input
 
@@ -105,7 +106,7 @@ class Contract(Frozen):
         for side, ours, theirs in self._sides(other):
             _check_names(side, ours, theirs)
             for index, (old, new) in enumerate(zip(ours, theirs, strict=True)):
-                if (old.shape, old.dtype) != (new.shape, new.dtype) or not _covers(new, old):
+                if (_sizes(old), old.dtype) != (_sizes(new), new.dtype) or not _covers(new, old):
                     raise ContractDiffers(
                         f"{side} {index} is {described(new)} where earlier versions have {described(old)}",
                         hint="release it as another model, or bring the model back to the old shape",
@@ -149,7 +150,7 @@ class Contract(Frozen):
         found = []
         for side, ours, theirs in (("input", self.inputs, other.inputs), ("output", self.outputs, other.outputs)):
             for index, (old, new) in enumerate(zip(ours, theirs, strict=False)):
-                if bare_name(old.name) != bare_name(new.name):
+                if bare_name(old.name) != bare_name(new.name) and not old.name.startswith(UNNAMED):
                     found.append(f"{side} {index} is named {new.name!r}, before {old.name!r}")
                 if (old.scale, old.zero_point) != (new.scale, new.zero_point):
                     before, now = (f"{each.scale:.6g} * (stored - {each.zero_point})" for each in (old, new))
@@ -187,6 +188,11 @@ def _check_names(side: str, ours: tuple[Tensor, ...], theirs: tuple[Tensor, ...]
             f"its {side}s are {', '.join(now)} where earlier versions have {', '.join(before)}: they were swapped",
             hint=f"convert it with its {side}s in the old order",
         )
+
+
+def _sizes(tensor: Tensor) -> tuple[int, ...]:
+    """Its shape; older publishers wrote 0 for a free size of an output."""
+    return tuple(size or FREE for size in tensor.shape)
 
 
 def _covers(new: Tensor, old: Tensor) -> bool:

@@ -11,9 +11,11 @@ from protocol.errors import BadInput
 from protocol.messages.contract import Contract
 from protocol.messages.manifest import Manifest
 from protocol.messages.preprocessing import Preprocessing
+from publisher.commands.value_parsers import free_sizes
 from publisher.learning.artifacts.build import build_from_tflite, build_from_trained
 from publisher.learning.artifacts.imported_model import build_from_keras, trained_from_keras
 from publisher.learning.data.labels import read_labels
+from publisher.learning.measurement.sandbox import FileRequest, sizes_of
 from publisher.learning.preprocessing.declaration import read_preprocessing
 from publisher.learning.tasks.declaration import TaskRequest, parse_roles, parse_task
 from publisher.operations.release.release import Build
@@ -32,6 +34,9 @@ class ModelFileOptions:
     task: str | None = None
     roles: str | None = None
     preprocessing: str | None = None
+    signature: str | None = None
+    free_size: tuple[str, ...] = ()
+    unmeasured: bool = False
 
     @property
     def flag(self) -> str | None:
@@ -43,7 +48,7 @@ class ModelFileOptions:
         """Refuse options that do not go together. Raises BadInput."""
         if self.flag is None:
             given = {"--data": self.data, "--labels": self.labels, "--task": self.task, "--roles": self.roles}
-            given["--preprocessing"] = self.preprocessing
+            given |= {"--preprocessing": self.preprocessing, **self._tflite_flags()}
             for name, value in given.items():
                 if value is not None:
                     raise BadInput(f"{name} goes with --tflite or --keras", hint=f"a recipe has its own {name[2:]}")
@@ -53,6 +58,10 @@ class ModelFileOptions:
             raise BadInput(
                 "--preprocessing does not go with --keras", hint="convert it first, and give the file with --tflite"
             )
+        if self.keras is not None:
+            for name, value in self._tflite_flags().items():
+                if value is not None:
+                    raise BadInput(f"{name} does not go with --keras", hint="leave it out, or convert the file first")
         if self.trust_code and self.keras is None:
             raise BadInput("--trust-code goes with --keras", hint="leave it out")
         if self.keras is not None and variants is not None and self.data is None:
@@ -65,6 +74,7 @@ class ModelFileOptions:
         self._label_names()
         self._task_request(None)
         self._declared(None)
+        self._file_request(None)
 
     def build(self, training: Training, before: Manifest | None = None) -> Build | None:
         """None with a recipe. Uses variants and kept calibration of `training`.
@@ -72,10 +82,17 @@ class ModelFileOptions:
         `before`: the version whose task and preprocessing go on if none are given.
         """
         task, declared = self._task_request(before.contract if before else None), self._declared(before)
+        request = self._file_request(before.contract if before else None)
         labels, tflite, keras, data = self._label_names(), self.tflite, self.keras, self.data
         if tflite is not None:
             return lambda report: build_from_tflite(
-                tflite, data=data, labels=labels, task=task, preprocessing=declared, on_progress=report
+                tflite,
+                data=data,
+                labels=labels,
+                task=task,
+                preprocessing=declared,
+                request=request,
+                on_progress=report,
             )
         if keras is None:
             return None
@@ -108,6 +125,19 @@ class ModelFileOptions:
                 return "metadata"
             case path:
                 return read_preprocessing(Path(path))
+
+    def _tflite_flags(self) -> dict[str, Any]:
+        return {
+            "--signature": self.signature,
+            "--free-size": self.free_size or None,
+            "--unmeasured": self.unmeasured or None,
+        }
+
+    def _file_request(self, before: Contract | None) -> FileRequest:
+        """As given; signature and free sizes else as in the version before."""
+        signature = self.signature if self.signature is not None else before.signature if before else ""
+        sizes = free_sizes(self.free_size, "--free-size")
+        return FileRequest(signature, sizes or (sizes_of(before) if before else ()), self.unmeasured)
 
     def _label_names(self) -> tuple[str, ...]:
         return () if self.labels is None else read_labels(self.labels)

@@ -61,6 +61,20 @@ class Release:
     roles: Annotated[
         str | None, typer.Option(help="of its outputs, such as boxes,classes,scores,count", show_default="guessed")
     ] = None
+    signature: Annotated[
+        str | None,
+        typer.Option(help="of several in a .tflite file", show_default="as before, or the first"),
+    ] = None
+    free_size: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="[INPUT:]DIMENSION=LOW-HIGH of a size that a .tflite file leaves free; may be given again",
+            show_default="as before, or what can be run",
+        ),
+    ] = None
+    unmeasured: Annotated[
+        bool, typer.Option("--unmeasured", help="do not run the file here: only a delegate of the devices can")
+    ] = False
     file: Annotated[
         list[str] | None,
         typer.Option(help="NAME=PATH: a file that travels with the model; may be given again", show_default=False),
@@ -104,7 +118,17 @@ class Release:
     def run(self, ctx: CommandContext) -> None:
         """Check everything that needs no broker, then release."""
         file = ModelFileOptions(
-            self.tflite, self.keras, self.data, self.labels, self.trust_code, self.task, self.roles, self.preprocessing
+            self.tflite,
+            self.keras,
+            self.data,
+            self.labels,
+            self.trust_code,
+            self.task,
+            self.roles,
+            self.preprocessing,
+            self.signature,
+            tuple(self.free_size or ()),
+            self.unmeasured,
         )
         file.check(self._training_flags(), self.variants)
         request, training = self._request(), self._training()
@@ -185,5 +209,5 @@ def _show(ctx: CommandContext, released: Released, audience: str) -> None:
     head = f"released {manifest.model} {manifest.version} to {audience} (plan {released.plan.sequence})"
     sent = f"{counted(uploaded.chunks, 'chunk')} uploaded, {size_text(uploaded.size_bytes)}"
     tail = f"{sent}; watch it: publisher status --watch"
-    task = [Text(line) for line in tables.task_lines(manifest.contract)]
+    task = [Text(line) for line in (*tables.task_lines(manifest.contract), *tables.contract_lines(manifest))]
     ctx.show(facts, lambda: Group(Text(head), *task, tables.variant_table(manifest), Text(tail)))

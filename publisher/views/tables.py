@@ -9,8 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from protocol.messages.contract import Contract
-from protocol.messages.manifest import Manifest
+from protocol.messages.contract import Contract, Tensor, described
+from protocol.messages.manifest import Golden, Manifest
 from protocol.messages.plan import Plan
 from protocol.sizes import size_text
 from protocol.tasks.selection import task_of
@@ -85,12 +85,6 @@ def training_table(records: Sequence[TrainingRecord], released_as: Mapping[int, 
 
 
 def manifest_view(shown: Manifest, labels: Sequence[str], audience: Iterable[str]) -> RenderableType:
-    tensors = [
-        f"{side} {index}: {tensor.dtype} {list(tensor.shape)} {tensor.name}"
-        + (f", {tensor.role}" if tensor.role else "")
-        for side, listed in (("input", shown.contract.inputs), ("output", shown.contract.outputs))
-        for index, tensor in enumerate(listed)
-    ]
     lines = [f"{shown.model} {shown.version}, made {shown.created:%Y-%m-%d %H:%M} UTC"]
     lines += [f"goes to: {'; '.join(audience) or 'no device'}"]
     lines += [f"notes: {shown.notes}"] if shown.notes else []
@@ -98,7 +92,31 @@ def manifest_view(shown: Manifest, labels: Sequence[str], audience: Iterable[str
     more = f" … ({len(labels):,} in all)" if len(labels) > LABELS_SHOWN else ""
     lines += [f"labels: {', '.join(labels[:LABELS_SHOWN])}{more}"] if labels else []
     lines += [f"file: {file.name}, {size_text(file.size_bytes)}" for file in shown.files]
-    return Group(*(Text(line) for line in (*lines, *task_lines(shown.contract), *tensors)), variant_table(shown))
+    return Group(
+        *(Text(line) for line in (*lines, *task_lines(shown.contract), *contract_lines(shown))), variant_table(shown)
+    )
+
+
+def contract_lines(shown: Manifest) -> list[str]:
+    """What the model takes and gives, whether it keeps state, and its golden set."""
+    contract = shown.contract
+    lines = [f"signature: {contract.signature}"] if contract.signature else []
+    for side, tensors in (("input", contract.inputs), ("output", contract.outputs)):
+        lines += [f"{side} {index}: {_tensor_text(tensor)}" for index, tensor in enumerate(tensors)]
+    lines += ["state: an answer depends on the inputs before it"] if contract.stateful else []
+    return [*lines, _golden_text(shown.golden)]
+
+
+def _tensor_text(tensor: Tensor) -> str:
+    steps = f", real = {tensor.scale:.6g} * (stored - {tensor.zero_point})" if tensor.scale else ""
+    return f"{tensor.name}: {described(tensor)}{steps}" + (f", {tensor.role}" if tensor.role else "")
+
+
+def _golden_text(golden: Golden) -> str:
+    of = f"sequences of {golden.steps}" if golden.steps > 1 else "samples"
+    noise = golden.noise_samples
+    random = "" if not noise else ", of random noise" if noise == golden.samples else f", {noise} of random noise"
+    return f"golden set: {golden.samples} {of}{random}"
 
 
 def task_lines(contract: Contract) -> list[str]:

@@ -50,14 +50,17 @@ def golden_samples(
     budget_bytes: int,
     output_bytes: int,
     groups: Labels | None = None,
+    *,
+    plain: bool,
 ) -> GoldenSamples:
     """As many as fit. `output_bytes`: of all variants, for one run.
 
+    `plain`: as devices have always read them, unless fewer than eight fit.
     `groups`: a class for each sample of the data, where it has none itself.
     """
     plain_bytes = 4 * sum(int(np.prod(contract.row_shape(tensor))) for tensor in contract.inputs) + output_bytes
     fitting = budget_bytes // max(1, plain_bytes)
-    if is_plain(contract) and (fitting >= SAMPLES_MIN):
+    if plain and fitting >= SAMPLES_MIN:
         return _plain(contract, user_data, min(SAMPLES, fitting), groups)
     steps = STEPS if contract.stateful else 1
     drawn = 0 if user_data is None else _fitting(user_data, steps, budget_bytes - SAMPLES_MIN * steps * output_bytes)

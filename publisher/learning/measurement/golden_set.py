@@ -109,7 +109,8 @@ def golden_inputs(
             f"{name} gives {output_bytes:,} bytes a sample, {SAMPLES_MIN} over the {budget_bytes:,} of a golden set",
             hint="release fewer variants at a time",
         )
-    return golden_samples(contract, user_data, spec, budget_bytes, output_bytes, groups)
+    plain = is_plain(contract) and _measured(candidates)
+    return golden_samples(contract, user_data, spec, budget_bytes, output_bytes, groups, plain=plain)
 
 
 def raw_golden_inputs(
@@ -135,7 +136,8 @@ def raw_golden_inputs(
         stored = [draw_samples(x, user_data.classes if groups is None else groups, min(SAMPLES, fitting)) for x in raw]
     rows, count = preprocessor.apply(stored), len(stored[0])
     noise_samples = count if user_data is None else 0
-    return GoldenSamples(rows, count, 1, noise_samples=noise_samples, plain=is_plain(contract), raw=stored)
+    plain = is_plain(contract) and _measured(candidates)
+    return GoldenSamples(rows, count, 1, noise_samples=noise_samples, plain=plain, raw=stored)
 
 
 def npz_bytes(arrays: Mapping[str, Array]) -> bytes:
@@ -213,6 +215,10 @@ def _tolerance(
         return 0.0
     outputs = list(zip(contract.outputs, ran.outputs, strict=True))
     return legacy_tolerance(bounds, outputs, candidate.inspection.precision)
+
+
+def _measured(candidates: Mapping[str, Candidate]) -> bool:
+    return all(each.inspection.measured for each in candidates.values())
 
 
 def _all_output_bytes(contract: Contract, candidates: Mapping[str, Candidate]) -> int:

@@ -211,6 +211,8 @@ def _notes(facts: Facts, request: FileRequest) -> tuple[str, ...]:
     if len(facts.signatures) > 1:
         chosen = request.signature or facts.signatures[0]
         notes.append(f"signature {chosen}, of {', '.join(facts.signatures)}; --signature names another")
+    if request.unmeasured:
+        notes.append("it was not run here: a device with a delegate for it proves that it runs, and compares nothing")
     if facts.stateful:
         notes.append("it keeps state between inputs: golden samples are sequences from the initial state")
     return tuple(notes)

@@ -13,7 +13,7 @@ import numpy as np
 
 from protocol.errors import BadModel, MissingPart
 from protocol.host.child_process import JobFailed, Limits, Stopped, run_job
-from protocol.messages.contract import Contract
+from protocol.messages.contract import FREE, Contract
 from publisher.learning.data.dataset import Array
 from publisher.learning.data.rows import is_ragged, load_rows, save_rows
 
@@ -40,6 +40,16 @@ class FileRequest:
     signature: str = ""
     sizes: tuple[FreeSize, ...] = ()
     unmeasured: bool = False
+
+
+def sizes_of(contract: Contract) -> tuple[FreeSize, ...]:
+    """The bounds of its free sizes, to keep them in the next version."""
+    return tuple(
+        FreeSize(axis, tensor.size_min[axis], tensor.size_max[axis], index)
+        for index, tensor in enumerate(contract.inputs)
+        for axis, size in enumerate(tensor.shape)
+        if size == FREE
+    )
 
 
 @dataclass(frozen=True, slots=True)
