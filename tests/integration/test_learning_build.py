@@ -159,7 +159,7 @@ def test_one_seed_gives_one_version_byte_for_byte(digits: Recipe) -> None:
     assert first.golden.content == again.golden.content
     other = build_from_recipe(digits, epochs=1, seed=6)
     assert other.variants[0].tflite != first.variants[0].tflite
-    assert other.contract == first.contract
+    first.contract.check_successor(other.contract)  # the spread of outputs differs
 
 
 def test_scrambled_labels_make_a_poor_model(digits: Recipe) -> None:
