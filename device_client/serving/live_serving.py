@@ -301,10 +301,7 @@ class LiveServing:
             self._sealed.close()
 
     def _live(self) -> ModelFile:
-        state = self._state
-        if state is None:
-            raise MissingPart("no model is installed yet", hint="wait_ready() waits for the first one")
-        return state.live.file
+        return self._serving_state().live.file
 
     def _answer(
         self,

@@ -18,7 +18,19 @@ from device_client.core.status import status_of
 from device_client.core.trial.tally import Tally
 from protocol.messages.manifest import Manifest, Requirements
 from protocol.messages.plan import Plan
-from tests.builders import NOON, a_hash, a_manifest, a_plan, a_policy, a_rule, a_state, a_tally, a_variant, fit_readings
+from tests.builders import (
+    NOON,
+    a_hash,
+    a_manifest,
+    a_plan,
+    a_policy,
+    a_rule,
+    a_state,
+    a_tally,
+    a_variant,
+    a_version_file,
+    fit_readings,
+)
 
 VERSIONS: Final = ("1.0.0", "2.0.0", "3.0.0", "4.0.0")
 MISSING: Final = tuple(a_hash(f"chunk {number}") for number in range(6))
@@ -29,12 +41,14 @@ def manifest_of(version: str) -> Manifest:
     need = Requirements(memory_bytes=10**12 if version == "4.0.0" else 200_000_000)
     large = a_variant("float32", of=version, accuracy=0.95, requires=need)
     small = a_variant("int8", of=version, accuracy=0.94, requires=Requirements(memory_bytes=20_000_000))
-    return a_manifest(version, variants=[large] if version == "4.0.0" else [large, small])
+    files = [a_version_file("tokens.json"), a_version_file("anchors.npy", of=version)] if version > "1.0.0" else []
+    return a_manifest(version, variants=[large] if version == "4.0.0" else [large, small], files=tuple(files))
 
 
 MANIFESTS: Final = {version: manifest_of(version) for version in VERSIONS}
 FILES: Final = tuple(variant.sha256 for manifest in MANIFESTS.values() for variant in manifest.variants)
 GOLDEN: Final = tuple(manifest.golden.sha256 for manifest in MANIFESTS.values())
+BESIDE: Final = tuple(file.sha256 for manifest in MANIFESTS.values() for file in manifest.files)
 POLICIES: Final = (
     a_policy(trial=TrialLimits(restarts_max=1, labels_wait_s=0.0, agreement_min=0.5, probation_inferences=10)),
     a_policy(trial=TrialLimits(restarts_max=3, without_evidence="reject"), strategy=Periodic(every_s=600.0)),
@@ -46,7 +60,7 @@ POLICIES: Final = (
 
 versions = st.sampled_from(VERSIONS)
 files = st.sampled_from(FILES)
-blobs = st.sampled_from(FILES + GOLDEN)
+blobs = st.sampled_from(FILES + GOLDEN + BESIDE)
 chunks = st.sampled_from(MISSING)
 rules = st.builds(
     a_rule,
@@ -146,7 +160,7 @@ class Walk(RuleBasedStateMachine):
             assert not forward or device.refused(device.live.version, device.target.attempt) is None  # type: ignore[union-attr]  # `forward` says so
         for effect in effects:
             if isinstance(effect, do.KeepOnly):
-                assert {installed.variant.sha256 for installed in device.installed()} <= set(effect.sha256s)
+                assert set().union(*(installed.files() for installed in device.installed())) <= set(effect.sha256s)
 
     @rule(version=versions)
     def it_goes_well(self, version: str) -> None:

@@ -27,6 +27,7 @@ from protocol.messages.manifest import (
 from publisher.adapters.registry import Registry
 
 INLINE_LABELS_MAX_BYTES: Final = 2_048  # of all names: more would crowd other versions out of the bundle
+INLINE_LABELS_MAX: Final = 1_000  # blank ones are short, too
 _FILE_NAME: Final = TypeAdapter(FileName)
 
 
@@ -84,7 +85,7 @@ def store_files(registry: Registry, files: Mapping[str, Path]) -> tuple[VersionF
 def store_labels(registry: Registry, labels: Sequence[str]) -> VersionFile | None:
     """Long lists become a file; None for those that a manifest holds itself."""
     packed = pack_labels(labels)
-    if len(packed) <= INLINE_LABELS_MAX_BYTES:
+    if len(packed) <= INLINE_LABELS_MAX_BYTES and len(labels) <= INLINE_LABELS_MAX:
         return None
     return _store_file(registry, LABELS_FILE, registry.blobs.add_bytes(packed))
 

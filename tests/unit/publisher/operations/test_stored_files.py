@@ -70,7 +70,7 @@ def test_few_labels_stay_in_the_manifest_and_many_become_a_file(registry: Regist
     assert file.name == "labels.txt"
 
 
-@pytest.mark.parametrize("labels", [("cat", "dog"), ("a", "", "a"), BIRDS])
+@pytest.mark.parametrize("labels", [("cat", "dog"), ("a", "", "a"), BIRDS, (*[""] * 2_046, "x")])
 def test_labels_are_read_back_from_wherever_they_are(registry: Registry, labels: tuple[str, ...]) -> None:
     manifest = a_stored_version(registry, "1.0.0", labels=labels)
     assert read_labels_of(registry, manifest) == labels
