@@ -13,7 +13,7 @@ from publisher.learning.measurement.inspection import inspect
 COMMON_LAYERS: Final = frozenset(
     ("InputLayer", "Dense", "Conv2D", "DepthwiseConv2D", "MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D",
      "Flatten", "Reshape", "Dropout", "BatchNormalization", "ReLU", "Softmax", "Conv1D", "MaxPooling1D",
-     "GlobalAveragePooling1D", "UpSampling2D", "Concatenate", "Add")
+     "GlobalAveragePooling1D", "UpSampling2D", "ZeroPadding2D", "Concatenate", "Add")
 )  # fmt: skip
 COMMON_ACTIVATIONS: Final = frozenset((None, "linear", "relu", "sigmoid", "softmax", "tanh"))
 NO_CALIBRATION: Final[tuple[Floats, ...]] = ()  # floats need none

@@ -6,11 +6,13 @@ A calibration set has an array (samples, features …) for each input of the mod
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from protocol.errors import BadModel, FerryError
 from publisher.learning.conversion.converter_errors import conversion_error
 from publisher.learning.conversion.recurrent_layers import loops_in, with_loops
+from publisher.learning.conversion.serving_function import converter_of
 from publisher.learning.data.dataset import Floats
 from publisher.learning.quiet_tensorflow import silence_tensorflow
 from publisher.learning.tensorflow_import import load_tensorflow
@@ -60,20 +62,24 @@ CONVERSIONS: Final[dict[str, Callable[[Any, Sequence[Floats]], bytes]]] = {
 
 
 def _converter(model: Any) -> Any:
-    tf = load_tensorflow()
-    with silence_tensorflow():
-        return tf.lite.TFLiteConverter.from_keras_model(with_loops(model))
+    with _errors_told():
+        return converter_of(with_loops(model))
 
 
 def run_converter(converter: Any) -> bytes:
     """Run a TFLiteConverter. Raises BadModel."""
-    with silence_tensorflow():
-        try:
-            return bytes(converter.convert())
-        except (FerryError, MemoryError):
-            raise
-        except Exception as failure:  # it raises errors of many kinds, pages long
-            raise conversion_error(failure) from failure
+    with _errors_told(), silence_tensorflow():
+        return bytes(converter.convert())
+
+
+@contextmanager
+def _errors_told() -> Iterator[None]:
+    try:
+        yield
+    except (FerryError, MemoryError):
+        raise
+    except Exception as failure:  # TensorFlow raises errors of many kinds, pages long
+        raise conversion_error(failure) from failure
 
 
 def run_int8_converter(converter: Any, calibration: Sequence[Floats], *, names: Sequence[str] = ()) -> bytes:
