@@ -48,6 +48,16 @@ def ladder(facts: Mapping[str, Any], folder: Path) -> RenderableType:
     return Group(Rungs(facts["rungs"]), *impossible, *study, Text(tail))
 
 
+def rung_line(rung: Mapping[str, Any]) -> str:
+    """One rung that has just been made, in 80 columns."""
+    if "reason" in rung:
+        return f"{rung['name']}: not possible: {rung['reason']}"
+    return (
+        f"{rung['name']:<20} {size_text(rung['wire_bytes']):>9} on the wire, accuracy {rung['accuracy']:.3f}"
+        f" ({rung['accuracy_change']:+.3f}), {rung['latency_ms_p50']:.3g} ms"
+    )
+
+
 def _row(rung: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         rung["name"],

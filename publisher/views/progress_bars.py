@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 OnProgress = Callable[[int, int, str], None]
@@ -13,8 +14,12 @@ LINE_EVERY_S: Final = 10.0  # without a terminal
 
 
 class TerminalProgress:
+    def __init__(self) -> None:
+        self._write: Callable[[str], object] = lambda text: sys.stderr.write(f"{text}\n")
+
     def report(self, text: str) -> None:
-        sys.stderr.write(f"{text}\n")
+        """Write a line, above the bar if there is one."""
+        self._write(text)
 
     @contextmanager
     def bar(self, what: str, *, is_bytes: bool = False) -> Iterator[OnProgress]:
@@ -32,7 +37,11 @@ class TerminalProgress:
             def on_progress(done: int, total: int, now: str) -> None:
                 progress.update(task, completed=done, total=total or None, description=_cut(now))
 
-            yield on_progress
+            without_bar, self._write = self._write, partial(progress.console.print, markup=False, soft_wrap=True)
+            try:
+                yield on_progress
+            finally:
+                self._write = without_bar
 
 
 class LineProgress:

@@ -11,10 +11,14 @@ import pytest
 
 from protocol.errors import BadInput
 from publisher.learning.artifacts.build import build_from_ladder, build_from_recipe
-from publisher.learning.compression.ladder import Ladder, build_ladder, build_recipe_ladder, count_steps
+from publisher.learning.compression.ladder import Ladder
+from publisher.learning.compression.ladder_builder import build_ladder, build_recipe_ladder, count_steps
+from publisher.learning.compression.ladder_record import FolderRecord
+from publisher.learning.compression.training_work import affordable, multiplications
 from publisher.learning.progress import Steps
 from publisher.learning.recipe.recipe import Recipe, load_recipe
 from publisher.learning.training.train import TrainingResult, train
+from publisher.learning.variants.rung import ImpossibleRung, Rung
 from publisher.learning.variants.schedule import Schedule
 from publisher.learning.variants.variant_spec import PARENT
 from publisher.operations.progress import SilentProgress
@@ -109,6 +113,52 @@ def test_a_convolution_before_a_relu_layer_keeps_its_zeros_and_clusters_too(tmp_
     assert [kernel.ndim for kernel in pruned] == [4, 2]
     assert all((kernel == 0).mean() >= 0.79 for kernel in (*pruned, *clustered))
     assert all(len(np.unique(channel)) <= 17 for kernel in clustered for channel in kernel)
+
+
+class StoppedError(Exception):
+    """Stands for the moment at which a process ends."""
+
+
+def test_a_ladder_that_was_stopped_goes_on_and_gives_the_same_files(tmp_path: Path) -> None:
+    recipe, names = a_recipe(tmp_path, epochs=2), ["qat", "pruned-80", "pruned-80-int8", "distilled"]
+    record = FolderRecord(tmp_path / "unfinished")
+    record.begin({"the data": "1"})
+    sofar: list[Ladder] = []
+
+    def stop_after_pruned(ladder: Ladder, made: Rung | ImpossibleRung) -> None:
+        sofar.append(ladder)
+        if made.name == "pruned-80":
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        build_recipe_ladder(recipe, names, record=record, on_rung=stop_after_pruned)
+    assert [rung.name for rung in sofar[-1].rungs] == [PARENT, "qat", "pruned-80"]
+    assert sofar[-1].facts()["unfinished"] == ["pruned-80-int8", "distilled"]
+    left_s = sofar[0].left_s
+    assert left_s is not None
+    assert left_s > 0
+    (tmp_path / "unfinished" / "qat.tflite").write_bytes(b"damaged")
+    record.begin({"the data": "1"})
+    made_now: list[str] = []
+    resumed = build_recipe_ladder(
+        recipe, names, record=record, on_rung=lambda _ladder, made: made_now.append(made.name)
+    )
+    assert made_now == [PARENT, "qat", "pruned-80-int8", "distilled"]  # the parent is told, not made
+    fresh = build_recipe_ladder(recipe, names)
+    assert [rung.tflite for rung in resumed.rungs] == [rung.tflite for rung in fresh.rungs]
+    assert [rung.agreement for rung in resumed.rungs] == [rung.agreement for rung in fresh.rungs]
+    assert resumed.kept(names) == fresh.kept(names)
+    assert resumed.facts().keys() == fresh.facts().keys()
+    assert record.begin({"the data": "2"}) == "the data"
+    assert list(record) == ["inputs.json"]
+
+
+def test_a_big_network_takes_fewer_epochs_and_a_small_one_those_of_its_recipe(trained: TrainingResult) -> None:
+    settings = trained.settings
+    assert multiplications(trained.model) == 12 * 128 + 128 * 3
+    assert affordable(trained.model, 200, settings) == settings
+    assert affordable(trained.model, 10**9, settings).epochs == 2
+    assert 2 < affordable(trained.model, 10**9, replace(settings, epochs=400)).epochs < 400
 
 
 def test_one_technique_that_fails_stops_no_other(tmp_path: Path) -> None:

@@ -20,7 +20,10 @@ from tests.integration.tflite_reader import answers, edges, weights
 OncePerRun = Callable[[str, Callable[[Path], None]], Path]
 
 PROGRAM = "from publisher.cli import main; main()"
-PROGRESS = re.compile(r"compressing digits …|.+: \d+ of \d+")  # nothing of TensorFlow's own
+PROGRESS = re.compile(  # nothing of TensorFlow's own
+    r"compressing digits …|.+: \d+ of \d+|\S+ +[\d.]+ .?B on the wire, accuracy .+ ms"
+    r"|\d+ more to make, in about \d+ \w+"
+)
 SHORT = ("--epochs", "2", "--rungs", "float32,int8,pruned-80-int8,student,distilled", "--distill-seeds", "2")
 
 
@@ -68,6 +71,9 @@ def test_the_terminal_hears_what_is_done_and_none_of_tensorflows_noise(short: Pa
     first, *others = (short / "stderr").read_text().splitlines()
     assert first == "compressing digits …"
     assert [line for line in others if not PROGRESS.fullmatch(line)] == []
+    names = ["float32", "int8", "pruned-80-int8", "student", "distilled"]
+    assert [line.split()[0] for line in others if "on the wire" in line] == names  # each as it is made
+    assert max(len(line) for line in others if "on the wire" in line) <= 80
 
 
 def test_the_student_is_compared_over_as_many_seeds_as_asked_for(short: Path) -> None:

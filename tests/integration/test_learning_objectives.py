@@ -10,7 +10,8 @@ import pytest
 
 from protocol.errors import BadRecipe
 from publisher.learning.artifacts.build import BuiltVersion, build_from_ladder, build_from_recipe
-from publisher.learning.compression.ladder import Ladder, build_recipe_ladder
+from publisher.learning.compression.ladder import Ladder
+from publisher.learning.compression.ladder_builder import build_recipe_ladder
 from publisher.learning.recipe.recipe import load_recipe
 from tests.integration.tflite_reader import answers
 

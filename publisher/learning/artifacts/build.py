@@ -16,7 +16,8 @@ from protocol.preprocessing.preprocessor import Preprocessor
 from publisher.core.release.gates import Figures
 from publisher.core.release.pareto import Selection, without_worse
 from publisher.learning.artifacts.golden import draw_golden_set
-from publisher.learning.compression.ladder import Ladder, build_ladder, build_recipe_ladder, count_steps
+from publisher.learning.compression.ladder import Ladder
+from publisher.learning.compression.ladder_builder import build_ladder, build_recipe_ladder, count_steps
 from publisher.learning.data.calibration import KeptCalibration
 from publisher.learning.data.dataset import Labels
 from publisher.learning.data.golden_samples import GoldenSamples

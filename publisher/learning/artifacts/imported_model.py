@@ -12,6 +12,7 @@ import numpy.typing as npt
 from protocol.errors import BadInput, BadModel, FerryError
 from publisher.learning.artifacts.build import BuiltVariant, BuiltVersion, measured_data, measured_variant
 from publisher.learning.artifacts.golden import draw_golden_set
+from publisher.learning.compression.training_work import affordable
 from publisher.learning.conversion.dry_run import check_converts
 from publisher.learning.conversion.keras_model_file import open_network
 from publisher.learning.conversion.keras_sandbox import convert_file, unopened
@@ -123,7 +124,7 @@ def trained_from_keras(
         sha256=hash_of(path),
         data=Data(x[calibrating], y[calibrating], x[measuring], y[measuring]),
         labels=tuple(labels) or tuple(map(str, range(classes))),
-        settings=TrainSettings(),
+        settings=affordable(network, len(calibrating), TrainSettings()),
         build_model=lambda: _tf_keras_network(path, trust_code=trust_code),
     )
     return TrainingResult(

@@ -1,25 +1,35 @@
-"""Makes and caches networks; several rungs are converted from one. Needs TensorFlow."""
+"""Makes and caches networks; several rungs are converted from one. Needs TensorFlow.
+
+The weights of each are kept in a record, from which it comes back if it is needed after
+it was dropped, or after the ladder was interrupted.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import gc
+import json
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from protocol.errors import BadRecipe, BlobDamaged
 from publisher.learning.compression.cluster import cluster
 from publisher.learning.compression.distill import Study, distill
+from publisher.learning.compression.ladder_record import Record
 from publisher.learning.compression.prune import prune
 from publisher.learning.compression.qat import make_quantization_aware, train_quantization_aware
+from publisher.learning.compression.training_work import epoch_s
 from publisher.learning.compression.weight_constraints import constraint_callback
 from publisher.learning.data.network_inputs import in_network_order
 from publisher.learning.progress import Steps
 from publisher.learning.recipe.network import build_student_network
 from publisher.learning.recipe.recipe import Recipe
+from publisher.learning.tensorflow_import import load_tf_keras
 from publisher.learning.training.fine_tune import OnEpoch, TrainingJob, copy_network, fine_tune
 from publisher.learning.training.train import TrainingResult, accuracy_of, truths_to_learn
-from publisher.learning.training.warm_start import WarmStart, check_fits, put_weights
+from publisher.learning.training.warm_start import WarmStart, check_fits, put_weights, weights_npz
 from publisher.learning.variants.schedule import Schedule
 from publisher.learning.variants.variant_spec import CLUSTERS, DISTILLED, STUDENT, TRAINED, NetworkSpec, variant_specs
 
@@ -32,8 +42,9 @@ class NetworkFailed:
 class NetworkCache:
     """Networks by spec. `steps` counts their epochs."""
 
-    def __init__(self, trained: TrainingResult, schedule: Schedule, steps: Steps) -> None:
+    def __init__(self, trained: TrainingResult, schedule: Schedule, steps: Steps, record: Record) -> None:
         self._trained = trained
+        self._record = record
         self._schedule = schedule
         self._settings = schedule.settings
         self._steps = steps
@@ -53,27 +64,40 @@ class NetworkCache:
         """How long it took to make, its bases included."""
         return sum(self._took_s.get(each, 0.0) for each in self._schedule.chain(spec))
 
-    def networks(self) -> dict[str, Any]:
-        """The networks that were made, by name; without those of other seeds."""
-        return {
-            spec.name: cached
-            for spec, cached in self._cached.items()
-            if spec.seed_offset == 0 and not isinstance(cached, NetworkFailed)
-        }
+    def epoch_s(self) -> float:
+        """How long an epoch of the trained network takes here; measured now."""
+        return epoch_s(self._trained.model, self._job(NetworkSpec(), 1, lambda: None))
+
+    def keep_only(self, needed: Iterable[NetworkSpec]) -> None:
+        """Drop all other networks, of which each holds up to hundreds of megabytes."""
+        kept = {NetworkSpec(), *needed}
+        for spec in [spec for spec, cached in self._cached.items() if spec not in kept]:
+            if not isinstance(self._cached[spec], NetworkFailed):
+                del self._cached[spec]
+        load_tf_keras().backend.clear_session()
+        gc.collect()  # networks and their functions refer to each other
 
     def study(self, seeds: int) -> Study | None:
         """Compare the student alone and distilled; None where there is no student."""
         by_origin: dict[str, list[float]] = {STUDENT: [], DISTILLED: []}
         for offset in range(seeds):
             for origin, accuracies in by_origin.items():
-                title = f"{origin}, seed {self._seed(offset)}"
                 with contextlib.suppress(Exception):  # its rung has reported the reason
-                    network = self.network(NetworkSpec(origin, seed_offset=offset), title)
-                    accuracies.append(accuracy_of(network, self._trained.recipe))
+                    accuracies.append(self._studied(NetworkSpec(origin, seed_offset=offset)))
         alone, taught = by_origin.values()
         if len(alone) < seeds or len(taught) < seeds:
             return None
         return Study(tuple(map(self._seed, range(seeds))), tuple(alone), tuple(taught))
+
+    def _studied(self, spec: NetworkSpec) -> float:
+        name = f"study-{spec.name}-{spec.seed_offset}.json"
+        if name not in self._record:
+            network = self.network(spec, f"{spec.name}, seed {self._seed(spec.seed_offset)}")
+            self._record[name] = json.dumps(accuracy_of(network, self._trained.recipe)).encode()
+            self.keep_only(())
+        else:
+            self._steps.end(f"{spec.name} is made", 0 if spec.seed_offset == 0 else self._schedule.epochs(spec))
+        return float(json.loads(self._record[name]))
 
     def _make_or_fail(self, spec: NetworkSpec, title: str) -> Any:
         epochs = self._schedule.epochs(spec)
@@ -85,12 +109,17 @@ class NetworkCache:
             self._steps.end(f"{title}: epoch {done} of {epochs}")
 
         try:
+            if (restored := self._restored(spec)) is not None:
+                self._steps.end(f"{spec.name} is made", epochs)
+                return restored
             base_spec = self._schedule.base(spec)
             base = None if base_spec is None else self.network(base_spec, title)
             self._steps.begin(f"{title}: epoch 1 of {epochs}")
             began_s = time.monotonic()
             network = self._make(spec, base, self._job(spec, epochs, on_epoch))
             self._took_s[spec] = time.monotonic() - began_s
+            if spec.seed_offset == 0:
+                self._record[weights_file(spec.name)] = weights_npz(network)
             return network
         except Exception as error:  # noqa: BLE001 - techniques raise anything; the rung reports it
             self._steps.end(f"{title} is not possible", epochs - done)
@@ -110,15 +139,11 @@ class NetworkCache:
 
     def _continue(self, spec: NetworkSpec, job: TrainingJob) -> Any:
         """Train the earlier version's network; keep its zeros, clusters and ranges."""
-        start, recipe = self._trained.start, self._trained.recipe
+        start = self._trained.start
         assert start is not None  # else nothing continues
         job.reset_keras()
-        if spec.origin == TRAINED:
-            bare, where = copy_network(self._trained.model), f"build_model() in {recipe.path.name}"
-        else:
-            bare, where = build_student_network(recipe, seed=job.seed), _student_of(recipe)
-        network = make_quantization_aware(bare) if spec.qat else bare
-        put_weights(network, start, where, spec.name)
+        network = self._untrained(spec)
+        put_weights(network, start, self._source(spec), spec.name)
         if spec == NetworkSpec(DISTILLED):
             self._distill(network, job)
             return network
@@ -126,6 +151,30 @@ class NetworkCache:
         keep = constraint_callback([network], zeros=zeros, clusters=spec.clustered, ranges=ranges)
         fine_tune(network, job, callbacks=[keep])
         return network
+
+    def _restored(self, spec: NetworkSpec) -> Any:
+        """The network from the record; None where it is not there, or damaged."""
+        content = self._record.get(weights_file(spec.name)) if spec.seed_offset == 0 else None
+        if content is None:
+            return None
+        load_tf_keras().backend.clear_session()
+        network = self._untrained(spec)
+        try:
+            put_weights(network, WarmStart("this ladder", b"", networks={spec.name: content}), "", spec.name)
+        except (BadRecipe, BlobDamaged):
+            return None
+        return network
+
+    def _untrained(self, spec: NetworkSpec) -> Any:
+        if spec.origin == TRAINED:
+            bare = copy_network(self._trained.model)
+        else:
+            bare = build_student_network(self._trained.recipe, seed=self._seed(spec.seed_offset))
+        return make_quantization_aware(bare) if spec.qat else bare
+
+    def _source(self, spec: NetworkSpec) -> str:
+        recipe = self._trained.recipe
+        return f"build_model() in {recipe.path.name}" if spec.origin == TRAINED else _student_of(recipe)
 
     def _student(self, job: TrainingJob, *, taught: bool) -> Any:
         student = build_student_network(self._trained.recipe, seed=job.seed)
@@ -155,6 +204,11 @@ class NetworkCache:
 
     def _seed(self, offset: int) -> int:
         return (self._settings.seed + offset) % 2**32
+
+
+def weights_file(name: str) -> str:
+    """Where a record has the weights of a network."""
+    return f"network-{name}.npz"
 
 
 def check_students(recipe: Recipe, start: WarmStart, names: Iterable[str]) -> None:

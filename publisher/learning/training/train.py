@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
-from protocol.errors import BadRecipe
+from protocol.errors import BadRecipe, BlobDamaged
 from publisher.learning.conversion.dry_run import check_converts
 from publisher.learning.data.calibration import Calibration, KeptCalibration, choose_calibration
 from publisher.learning.data.dataset import Array, Floats
@@ -22,10 +23,12 @@ from publisher.learning.recipe.recipe import Recipe
 from publisher.learning.recipe.train_settings import BOUNDS, TrainSettings
 from publisher.learning.tensorflow_import import load_tf_keras, versions
 from publisher.learning.training.fine_tune import predict
-from publisher.learning.training.warm_start import WarmStart, put_weights
+from publisher.learning.training.warm_start import WarmStart, put_weights, weights_npz
 
 FEWER_EPOCHS: Final = 4  # a quarter of a training from scratch
 SMALLER_STEPS: Final = 10
+WEIGHTS: Final = "trained.npz"  # names in a record
+HISTORY: Final = "trained.json"
 LEARNING_RATE_MIN: Final = BOUNDS["learning_rate"][0]
 
 
@@ -72,12 +75,14 @@ def train(
     scramble_labels: bool | None = None,
     start: WarmStart | None = None,
     kept: KeptCalibration | None = None,
+    record: MutableMapping[str, bytes] | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> TrainingResult:
     """Train the recipe, perhaps from `start`; progress counts epochs. Raises BadRecipe.
 
     Values that are given override its settings; with a `start` the caller provides
-    them (`settings_of`). `kept` is an earlier calibration set, by default `start`'s.
+    them (`settings_of`). `kept` is an earlier calibration set, by default `start`'s. A
+    `record` gets the trained weights; if it has them, nothing is trained again.
     """
     settings = recipe.settings.having(epochs=epochs, seed=seed, scramble_labels=scramble_labels)
     on_progress(0, settings.epochs, "preparing to train")
@@ -89,7 +94,12 @@ def train(
     network = build_network(recipe, seed=settings.seed)  # again: a conversion uses up random numbers and names
     if start is not None:
         put_weights(network, start, f"build_model() in {recipe.path.name}")
-    history = _fit(network, recipe, settings, on_progress)
+    history = None if record is None else _restored(network, record)
+    if history is None:
+        history = _fit(network, recipe, settings, on_progress)
+        if record is not None:
+            record[WEIGHTS] = weights_npz(network)
+            record[HISTORY] = json.dumps([dataclasses.asdict(epoch) for epoch in history]).encode()
     return TrainingResult(
         model=network,
         recipe=recipe,
@@ -160,6 +170,18 @@ def _fit(network: Any, recipe: Recipe, settings: TrainSettings, on_progress: OnP
             verbose=0,
             callbacks=[tf_keras.callbacks.LambdaCallback(on_epoch_end=end_epoch)],
         )
+    return history
+
+
+def _restored(network: Any, record: MutableMapping[str, bytes]) -> list[Epoch] | None:
+    """Give the network its weights from the record; None where it has none for it."""
+    if WEIGHTS not in record or HISTORY not in record:
+        return None
+    try:
+        history = [Epoch(**epoch) for epoch in json.loads(record[HISTORY])]
+        put_weights(network, WarmStart("this ladder", record[WEIGHTS]), "")
+    except (BadRecipe, BlobDamaged, ValueError, TypeError):
+        return None
     return history
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -75,6 +76,12 @@ class ImpossibleRung:
 
     def facts(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def rung_of_facts(facts: Mapping[str, Any], tflite: bytes) -> Rung | None:
+    """The rung that gave these facts; None if `tflite` is not its file."""
+    fields = {key: value for key, value in facts.items() if key not in ("file_bytes", "sha256")}
+    return Rung(tflite=tflite, **fields) if hashlib.sha256(tflite).hexdigest() == facts["sha256"] else None
 
 
 def wilson(right: float, samples: int) -> tuple[float, float]:

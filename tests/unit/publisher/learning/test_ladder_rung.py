@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import BadInput
-from publisher.learning.compression.ladder import count_steps
+from publisher.learning.compression.ladder_builder import count_steps
 from publisher.learning.compression.prune import LEAST_BATCHES, pruning_schedule
 from publisher.learning.recipe.train_settings import TrainSettings
 from publisher.learning.variants.rung import ImpossibleRung, Rung, wilson
