@@ -43,7 +43,6 @@ dd { margin: 0; overflow-wrap: anywhere; }
   td.text { color: var(--faint); padding-bottom: .3rem; }
   td:not(.text) { display: flex; justify-content: space-between; gap: 1rem; }
   td:not(.text)::before { content: attr(data-label); color: var(--faint); text-align: left; }
-  .range { display: inline; margin-left: .5em; }
 }
 @media (max-width: 40rem) {
   svg.wide { display: none; }
