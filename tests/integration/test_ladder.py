@@ -158,7 +158,7 @@ def test_a_big_network_takes_fewer_epochs_and_a_small_one_those_of_its_recipe(tr
     assert multiplications(trained.model) == 12 * 128 + 128 * 3
     assert affordable(trained.model, 200, settings) == settings
     assert affordable(trained.model, 10**9, settings).epochs == 2
-    assert 2 < affordable(trained.model, 10**9, replace(settings, epochs=400)).epochs < 400
+    assert 2 < affordable(trained.model, 2_000_000, replace(settings, epochs=400)).epochs < 400
 
 
 def test_one_technique_that_fails_stops_no_other(tmp_path: Path) -> None:
