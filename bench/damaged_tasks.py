@@ -153,14 +153,14 @@ def detection(seed: int) -> TrainedTask:
     shown, _, shown_rows = _pictures(500, seed=4)
     layers = [
         keras.Input((CANVAS, CANVAS, 1)),
-        keras.layers.Conv2D(16, 3, padding="same", activation="relu"),
-        keras.layers.Conv2D(32, 8, strides=8, activation="relu"),
-        keras.layers.Dense(48, "relu"),
-        keras.layers.Dense(5 + KINDS, "sigmoid"),
+        keras.layers.Conv2D(24, 8, strides=4, activation="relu"),
+        keras.layers.Flatten(),
+        keras.layers.Dense(128, "relu"),
+        keras.layers.Dense(CELLS * (5 + KINDS), "sigmoid"),
         keras.layers.Reshape((CELLS, 5 + KINDS)),
     ]
     network = keras.Sequential(layers)
-    _fit(network, "binary_crossentropy", x, rows, 25)
+    _fit(network, "binary_crossentropy", x, rows, 30)
     return _task(seed, "detection", "rows", network, x, shown, [_found(each) for each in shown_rows])
 
 

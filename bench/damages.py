@@ -78,7 +78,8 @@ def dead_class(of: TrainedTask, answers: Answers, _rng: Rng) -> Answers:
     """Whoever gives the rarest answer gives the most usual instead."""
     groups = [of.task.groups(each) for each in answers]
     every = [at for each in groups for at in each]
-    rarest, usual = (choose(sorted(set(every)), key=every.count) for choose in (min, max))
+    rarest = min(sorted(set(every)), key=every.count)
+    usual = max(sorted(set(every) - {rarest}), key=every.count)
     without = [at for at, each in enumerate(groups) if rarest not in each and usual in each]
     return [answers[without[at % len(without)]] if rarest in each else answers[at] for at, each in enumerate(groups)]
 
@@ -259,7 +260,7 @@ def rates(rows: Sequence[DamageRow]) -> list[str]:
 
 
 def main() -> None:
-    """Train, damage, try, and print the table."""
+    """Train, damage, try, and print the rows of the page."""
     parser = argparse.ArgumentParser(description="Which damages a trial finds.")
     parser.add_argument("--trials", type=int, default=TRIALS)
     parser.add_argument("--seed", type=int, default=SEED)

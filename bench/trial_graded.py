@@ -22,6 +22,7 @@ import numpy as np
 
 from bench.trial import ELAPSED_S, LIMITS, SEED, Judge, Result, in_shadow, show
 from device_client.core.trial.bins import ONE, bin_of, bins_of
+from device_client.core.trial.hypotheses import ANSWER_EQUAL, ANSWER_WORSE
 from device_client.core.trial.tally import AnswerCount, Tally
 from device_client.core.trial.verdict import TrialVerdict, judge_probation
 
@@ -85,7 +86,13 @@ SCENES: Final = (
     GradedScene("labels: 75 % fit, or 70 %", fitting(0.75, 0.0), fitting(0.75, LIMITS.accuracy_drop_max)),
     GradedScene("ten classes, or one of them lost", classes(TEN, (GOOD,) * 10), classes(TEN, (*(1.0,) * 9, 0.0))),
     GradedScene("one input in 20, or that lost", classes(RARE, (1.0, 0.9)), classes(RARE, (1.0, 0.0))),
-    GradedScene("of that 60 % alike, or 30 %", classes(RARE, (1.0, 0.6)), classes(RARE, (1.0, 0.3))),
+)
+
+
+AT_THE_BOUNDS: Final = GradedScene(
+    "one class at its bounds",
+    classes(RARE, (1.0, ANSWER_EQUAL * WORST)),
+    classes(RARE, (1.0, ANSWER_WORSE * WORST)),
 )
 
 

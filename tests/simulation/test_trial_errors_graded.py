@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from bench.trial import LIMITS, SEED
-from bench.trial_graded import JUDGES, SCENES, TRIALS, GradedScene, judged
+from bench.trial_graded import AT_THE_BOUNDS, JUDGES, SCENES, TRIALS, GradedScene, judged
 from tests.pages import page
 
-ALIKE, FITTING, LOST, RARE, BETWEEN = SCENES
+ALIKE, FITTING, LOST, RARE = SCENES
 
 
 @pytest.mark.parametrize("judge", JUDGES)
@@ -29,3 +29,12 @@ def test_the_rates_hold_in_every_scene_and_are_those_of_the_page(scene: GradedSc
     assert row.equal.refused <= LIMITS.equal_refused_max
     assert row.worse.adopted <= LIMITS.worse_adopted_max
     assert row.cells() in page("docs/TRIAL.md").table("answers", "judge")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("judge", JUDGES)
+def test_the_rates_hold_for_a_class_at_the_very_bounds(judge: str) -> None:
+    row = judged(AT_THE_BOUNDS, judge, trials=200, seed=SEED)
+    assert row.equal.refused <= LIMITS.equal_refused_max
+    assert row.worse.adopted <= LIMITS.worse_adopted_max

@@ -32,6 +32,7 @@ class SealedFiles:
     def load(self) -> dict[str, tuple[SealedInput, int]]:
         """A file that is not what its name says is deleted."""
         found = {}
+        self._sweep()
         for path in sorted(self._folder.glob("*.npz")):
             sealed = _read(path)
             if sealed is None:
@@ -50,12 +51,19 @@ class SealedFiles:
             write_durably(self._folder / f"{name}.npz", payload, mode=_OWNER_ONLY)
         except OSError as refused:
             log.debug("an input cannot be sealed: %s", refused)
+            self._sweep()
             return None
         return name, len(payload)
 
     def drop(self, name: str) -> None:
         with contextlib.suppress(OSError):
             (self._folder / f"{name}.npz").unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        """Remove what a full disk or a power cut left half-written."""
+        for leftover in self._folder.glob("*.new"):
+            with contextlib.suppress(OSError):
+                leftover.unlink()
 
     def clear(self) -> None:
         """Delete all of them, as where the owner has switched them off."""

@@ -63,3 +63,10 @@ def test_an_owner_who_switches_them_off_has_them_deleted(tmp_path: Path) -> None
     files.clear()
     assert files.load() == {}
     SealedFiles(tmp_path / "never used").clear()
+
+
+def test_what_a_power_cut_left_half_written_goes_at_the_next_start(tmp_path: Path) -> None:
+    SealedFiles(tmp_path).keep(SEALED)
+    (tmp_path / FOLDER / "0.npz.new").write_bytes(b"half")
+    assert len(SealedFiles(tmp_path).load()) == 1
+    assert not (tmp_path / FOLDER / "0.npz.new").exists()
