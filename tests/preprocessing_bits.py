@@ -26,6 +26,7 @@ SOUND: Final = {"kind": "audio", "sample_rate_hz": 16_000, "samples": 16_000}
 FRAMES: Final = {"step": "window", "length": 480, "hop": 160}
 SIZED: Final = {"step": "resize", "width": 96, "height": 80}
 MOVED: Final = {"step": "scale", "offset": -128}
+TINY: Final = {"step": "normalize", "mean": [1e-39], "std": [0.01]}
 THIRD: Final = {"step": "scale", "factor": 1 / 3}
 NORMALIZED: Final = {"step": "normalize", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
@@ -42,6 +43,7 @@ CASES: Final[dict[str, tuple[dict[str, Any], list[dict[str, Any]], tuple[int, ..
     "waveform": (SOUND, [], (16_000,), "float32"),
     "hann": (SOUND, [FRAMES], (98, 480), "float32"),
     "hamming": (SOUND, [{**FRAMES, "function": "hamming"}], (98, 480), "float32"),
+    "subnormal": (PICTURE, [SIZED, {"step": "scale", "factor": 2e-41}, TINY], (80, 96, 3), "float32"),
     "mel": (SOUND, [FRAMES, {"step": "mel", "bins": 40, "fft_size": 512, "fmin_hz": 20}], (98, 40), "float32"),
     "magnitude": (
         SOUND,

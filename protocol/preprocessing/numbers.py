@@ -1,4 +1,8 @@
-"""Steps on numbers: scale, normalize, cast. Each operation rounds by itself."""
+"""Steps on numbers: scale, normalize, cast. Each operation rounds by itself.
+
+Results too small for a normal float32 are 0: tflite-runtime for aarch64 makes the
+processor flush them to zero from the moment it is imported, others do not.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+SMALLEST_NORMAL: Final = 1.1754943508222875e-38  # of float32
 FULL_SCALE: Final = np.float32(1 / 32_768)  # of an int16 sample
 
 
 def scale(values: Array, factor: np.float32, offset: np.float32) -> Array:
-    return values.astype(np.float32, copy=False) * factor + offset
+    return flushed(flushed(values.astype(np.float32, copy=False) * factor) + offset)
 
 
 def normalize(values: Array, mean: Array, std: Array) -> Array:
-    return (values.astype(np.float32, copy=False) - mean) / std
+    return flushed(flushed(values.astype(np.float32, copy=False) - mean) / std)
+
+
+def flushed(values: Array) -> Array:
+    """0 for subnormal numbers, and for -0."""
+    small = np.abs(values) < SMALLEST_NORMAL
+    return np.where(small, np.zeros((), values.dtype), values) if small.any() else values
 
 
 def cast(values: Array, dtype: np.dtype[Any]) -> Array:
@@ -38,4 +49,4 @@ def cast(values: Array, dtype: np.dtype[Any]) -> Array:
 
 def as_samples(sound: Array) -> Array:
     """float32 samples, 1.0 for full scale."""
-    return sound * FULL_SCALE if sound.dtype == np.int16 else sound.astype(np.float32, copy=False)
+    return sound * FULL_SCALE if sound.dtype == np.int16 else flushed(sound.astype(np.float32, copy=False))

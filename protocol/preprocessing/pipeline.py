@@ -69,7 +69,7 @@ def compiled(step: Step, form: Form) -> tuple[Operation, Form]:
         case MelStep():
             return _mel(step, form)
         case ScaleStep(factor=factor, offset=offset):
-            by, plus = np.float32(factor), np.float32(offset)
+            by, plus = numbers.flushed(np.array([factor, offset], np.float32))
             return lambda x: numbers.scale(x, by, plus), replace(form, dtype="float32")
         case NormalizeStep():
             return _normalize(step, form)
@@ -153,7 +153,7 @@ def _mel_of(frames: Array, filters: tuple[Array, Array], step: MelStep) -> Array
     energies = sounds.mel_energies(frames, filters, step.fft_size, magnitude=step.spectrum == "magnitude")
     if step.log:
         energies = sounds.logarithm(np.maximum(energies, step.floor))
-    return energies.astype(np.float32)
+    return numbers.flushed(energies).astype(np.float32)
 
 
 def _normalize(step: NormalizeStep, form: Form) -> tuple[Operation, Form]:
@@ -161,7 +161,7 @@ def _normalize(step: NormalizeStep, form: Form) -> tuple[Operation, Form]:
     for name, values in (("mean", step.mean), ("std", step.std)):
         if len(values) not in (1, last):
             _refuse(step, f"{name} has {len(values)} numbers, the last axis {last}", "give one, or one for each")
-    mean, std = np.array(step.mean, np.float32), np.array(step.std, np.float32)
+    mean, std = (numbers.flushed(np.array(each, np.float32)) for each in (step.mean, step.std))
     if not (std > 0).all():
         _refuse(step, "a std is 0 in float32", "use scale for such numbers")
     return lambda x: numbers.normalize(x, mean, std), replace(form, dtype="float32")

@@ -95,6 +95,8 @@ def _operations(declared: InputPreprocessing, raw: Raw, tensor: Tensor, row_shap
     form, operations = first_form(raw), list[Operation]()
     if isinstance(raw, AudioInput):
         operations.append(numbers.as_samples)
+    elif form.dtype == "float32" and declared.steps:
+        operations.append(numbers.flushed)
     for step in declared.steps:
         operation, form = compiled(step, form)
         operations.append(operation)

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.preprocessing.numbers import flushed
 from protocol.preprocessing.tables import mel_filters, twiddles, window
 
 Array = NDArray[Any]
@@ -20,7 +21,7 @@ def frames_of(sound: Array, length: int, hop: int, function: str) -> Array:
     """Frames (frames, length) float32 of a sound (samples,) float32."""
     starts = np.arange(0, len(sound) - length + 1, hop)
     cut: Array = sound[starts[:, np.newaxis] + np.arange(length)]
-    return cut if function == "none" else cut * window(function, length)
+    return cut if function == "none" else flushed(cut * window(function, length))
 
 
 def mel_energies(frames: Array, filters: tuple[Array, Array], fft_size: int, *, magnitude: bool) -> Array:

@@ -100,6 +100,15 @@ def test_a_cast_rounds_to_the_nearest_and_stays_in_range(values: list[float]) ->
             assert got == min(max(round(value), bounds.min), bounds.max)
 
 
+def test_results_too_small_for_a_normal_number_are_zero() -> None:
+    tiny = np.float32(2.0**-126)
+    array = {"kind": "array", "shape": [3]}
+    preprocessor = a_preprocessor(array, {"step": "scale"}, shape=(3,), dtype="float32")
+    (made,) = preprocessor.apply(preprocessor.arrange(np.array([tiny / 2, -tiny / 4, tiny], np.float32))[0])
+    assert made.tolist() == [[0.0, 0.0, tiny]]
+    assert not np.signbit(made).any()
+
+
 def test_a_cast_to_64_bits_stays_in_range() -> None:
     made = numbers.cast(np.array([1e30, -1e30, 2.5], np.float32), np.dtype(np.int64))
     assert made[2] == 2

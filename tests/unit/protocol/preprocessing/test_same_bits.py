@@ -1,7 +1,8 @@
 """The bits of every kind of step, as x86_64 with and without AVX and aarch64 gave them.
 
 Seen on 27 November 2026: x86_64 with numpy 1.26.4 and 2.2.6, with its SIMD features and
-without; aarch64 (qemu, Debian's Python 3.11, numpy's own aarch64 wheel).
+without; aarch64 (qemu, Debian's Python 3.11, numpy's own aarch64 wheel), before and
+after tflite-runtime is imported, which there flushes subnormal numbers to zero.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ BITS: Final = {
     "third": "e288b780fb0ce36b",
     "float16": "346175d2b9681a8d",
     "waveform": "17bc7543409cd416",
-    "hann": "ccf57d1debd7fba9",
+    "hann": "f730860613106397",
     "hamming": "6ca93420942b36e5",
+    "subnormal": "ca2ba0b8a09bd7b8",
     "mel": "c23c9485714bca41",
     "magnitude": "d95f30f96243fe70",
     "mel int8": "f13bf78144a42138",
