@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from device_client.adapters.runtime.tflite import Array
 from device_client.serving.prediction import Prediction, finite
 from protocol.errors import BadInput, BadModel
-from protocol.messages.contract import Contract, Tensor
+from protocol.messages.contract import FREE, Contract, Tensor, bare_name
 from protocol.messages.inference import OUTPUT_VALUES_MAX, REQUEST_MAX_BYTES, InferenceRequest, ShortValue
 from protocol.mqtt.link import ReplyTo
 
@@ -65,7 +65,7 @@ def arrange(x: Any, contract: Contract) -> Array | list[Array]:
         raise BadInput(
             f"the model takes {len(tensors)} inputs", hint=f"x is a list of them, or an object with {_names(tensors)}"
         )
-    arranged = [_shaped(each, tensor) for each, tensor in zip(given, tensors, strict=True)]
+    arranged = [_shaped(each, contract.row_shape(tensor)) for each, tensor in zip(given, tensors, strict=True)]
     return arranged[0] if len(tensors) == 1 else arranged
 
 
@@ -94,7 +94,8 @@ def response_fields(prediction: Prediction) -> dict[str, Any]:
     """The model's part of a response. Raises BadModel when an output is not finite."""
     if not finite(prediction.outputs):
         raise BadModel(f"{prediction.version} gave an answer that is no number")
-    count = sum(each.size for each in prediction.outputs)
+    outputs = prediction.real_outputs
+    count = sum(each.size for each in outputs)
     whole = count <= OUTPUT_VALUES_MAX
     return {
         "label": prediction.label,
@@ -102,7 +103,7 @@ def response_fields(prediction: Prediction) -> dict[str, Any]:
         "confidence": prediction.confidence,
         "version": prediction.version,
         "variant": prediction.variant,
-        "outputs": tuple(_rounded(each) for each in prediction.outputs) if whole else None,
+        "outputs": tuple(_rounded(each) for each in outputs) if whole else None,
         "outputs_left_out": None if whole else count,
     }
 
@@ -113,35 +114,46 @@ def _is_plain(topic: str) -> bool:
 
 def _by_name(x: dict[str, Any], tensors: Sequence[Tensor]) -> list[Any]:
     """The inputs in the model's order, named with or without TensorFlow's prefix."""
-    found = [x.get(tensor.name, x.get(_plain_name(tensor))) for tensor in tensors]
+    found = [x.get(tensor.name, x.get(bare_name(tensor.name))) for tensor in tensors]
     if len(x) != len(tensors) or any(each is None for each in found):
         raise BadInput(f"the model takes {_names(tensors)}; x has {', '.join(sorted(x)) or 'nothing'}")
     return found
 
 
-def _plain_name(tensor: Tensor) -> str:
-    return tensor.name.removeprefix("serving_default_").partition(":")[0]
-
-
 def _names(tensors: Sequence[Tensor]) -> str:
-    return ", ".join(_plain_name(tensor) for tensor in tensors)
+    return ", ".join(bare_name(tensor.name) for tensor in tensors)
 
 
-def _shaped(given: Any, tensor: Tensor) -> Any:
+def _shaped(given: Any, row: tuple[int, ...]) -> Any:
     """Reshape a flat input or a batch of one; leave others unchanged."""
-    one = tensor.shape[1:]
     try:
         array = np.asarray(given)
     except ValueError:
         return given  # rows of different lengths: rejected by the serving
-    if array.shape != one and array.shape[1:] == one and len(array) > 1:
+    if FREE in row:
+        return _shaped_freely(array, row)
+    if array.shape != row and array.shape[1:] == row and len(array) > 1:
         raise BadInput(f"{len(array)} inputs in one message", hint="send one input in a message")
-    if array.shape in {(math.prod(one),), (1, *one)}:
-        return array.reshape(one)
+    if array.shape in {(math.prod(row),), (1, *row)}:
+        return array.reshape(row)
+    return array
+
+
+def _shaped_freely(array: Array, row: tuple[int, ...]) -> Array:
+    """A flat input can have one free size, which its length tells."""
+    if array.ndim == len(row) + 1 and len(array) == 1:
+        return array.reshape(array.shape[1:])
+    fixed = math.prod(size for size in row if size != FREE)
+    if array.ndim == 1 and row.count(FREE) == 1 and array.size % fixed == 0:
+        return array.reshape(row)  # numpy has the same -1
     return array
 
 
 def _rounded(output: Array) -> Any:
+    """As JSON: floats with few digits, texts as UTF-8."""
+    if output.dtype == object:
+        texts = [text.decode(errors="replace") for text in output.ravel().tolist()]
+        return np.array(texts, object).reshape(output.shape).tolist()
     if output.dtype.kind != "f":
         return output.tolist()
     digits = [float(f"{value:.{DIGITS}g}") for value in output.ravel().tolist()]

@@ -49,8 +49,8 @@ class InferenceRequest(Line):
     id: ShortValue | None = Field(default=None, description="returned in the response; identifies it for a later label")
     x: Any = Field(
         default=None,
-        description="numbers, flat or nested as the model expects; for a model with several inputs, a list of these or"
-        " an object by input name",
+        description="numbers, booleans or texts, flat or nested as the model expects; for a model with several"
+        " inputs, a list of these or an object by input name",
         json_schema_extra={"type": ["array", "object"]},
     )
     label: Truth | None = Field(

@@ -16,6 +16,7 @@ from device_client.serving.live_serving import LiveServing
 from protocol.errors import BadInput, BadModel, MissingPart
 from protocol.messages.contract import Contract, bare_name
 from tests.integration import models
+from tests.pages import page
 
 INPUTS: dict[str, Any] = {
     "uint8": np.array([0, 7, 255], np.uint8),
@@ -113,6 +114,13 @@ def test_a_quantized_model_takes_its_own_type_or_real_numbers(
     assert own.confidence == pytest.approx(float(own.real_output.max()))
     both = serving.predict(np.stack([stored, stored]))
     assert np.array_equal(both.real_output[1], own.real_output)
+
+
+def test_the_lines_of_the_page_run(serving: LiveServing, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    serve(serving, folder / "flowers-uint8.tflite")
+    lines = next(fence.text for fence in page("docs/APPLICATIONS.md").fences if fence.info == "python types")
+    exec(lines, {"model": serving, "np": np})
+    assert "uint8 (1, 4)" in capsys.readouterr().out
 
 
 def test_real_numbers_beyond_a_quantized_input_saturate_and_no_numbers_are_refused(

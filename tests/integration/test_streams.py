@@ -19,6 +19,7 @@ from device_client.serving.live_serving import LiveServing
 from device_client.serving.trial.stream_sampler import BLOCK_STEPS
 from protocol.errors import BadInput, MissingPart
 from tests.integration import models
+from tests.pages import page
 
 STATEFUL = {"sum-state": (2,), "lstm-state": (5, 4)}  # with the shape of an input
 STEPS = 1_000
@@ -134,6 +135,13 @@ def test_a_stream_needs_a_model_and_ends_with_it(serving: LiveServing, folder: P
     assert stream.outdated
     with pytest.raises(MissingPart, match="the model was closed"):
         stream.predict(np.zeros(2, np.float32))
+
+
+def test_the_loop_of_the_page_runs(serving: LiveServing, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    serving.swap(a_file(folder, "sum-state"))
+    loop = next(fence.text for fence in page("docs/APPLICATIONS.md").fences if fence.info == "python stream")
+    exec(loop, {"model": serving, "windows": [np.array([0.0, each], np.float32) for each in (-5.0, 9.0)]})
+    assert capsys.readouterr().out == "heard 1.0.0\n"
 
 
 def test_a_shadow_follows_a_stream_from_its_start(serving: LiveServing, folder: Path) -> None:

@@ -15,7 +15,7 @@ from device_client.mqtt_inference.request import arrange, read_id, read_request,
 from device_client.mqtt_inference.request_handler import REMEMBERED_MAX, RequestHandler
 from device_client.mqtt_inference.request_worker import WAITING_MAX, RequestWorker
 from device_client.serving.input_format import InputFormat
-from device_client.serving.prediction import Prediction
+from device_client.serving.prediction import AnswerFormat, Prediction
 from protocol.errors import BadInput, BadModel, FerryError, MissingPart
 from protocol.messages.contract import Contract, Tensor
 from protocol.messages.inference import OUTPUT_VALUES_MAX, InferenceResponse
@@ -104,6 +104,47 @@ def test_other_inputs_are_refused_with_what_the_model_takes(x: Any, told: str) -
 def test_what_has_not_the_numbers_goes_to_the_serving_which_names_the_shape(x: Any) -> None:
     with pytest.raises(BadInput, match=r"inhomogeneous|float32 of shape \(2, 2\)"):
         InputFormat(ONE).arrange(arrange(x, ONE))
+
+
+def a_contract(shape: tuple[int, ...], dtype: str = "float32") -> Contract:
+    return Contract(inputs=(Tensor(name="x", shape=shape, dtype=dtype),), outputs=PAIR.outputs)
+
+
+@pytest.mark.parametrize(
+    ("contract", "x", "taken"),
+    [
+        (a_contract((1, 2), "string"), ["rose", "größer"], [[b"rose", "größer".encode()]]),
+        (a_contract((1,), "string"), "rose", [b"rose"]),
+        (a_contract((1, 3), "int64"), [1, 2, 2**40], [[1, 2, 2**40]]),
+        (a_contract((1, 2), "bool"), [True, False], [[True, False]]),
+        (a_contract((1, -1, 2)), [1, 2, 3, 4, 5, 6], [[[1, 2], [3, 4], [5, 6]]]),
+        (a_contract((1, -1, 2)), [[[1, 2]]], [[[1, 2]]]),
+        (a_contract((4,)), [1, 2, 3, 4], [[1, 2, 3, 4]]),
+    ],
+)
+def test_inputs_of_every_type_and_of_free_sizes_are_taken(contract: Contract, x: Any, taken: list[Any]) -> None:
+    ((array,), batched) = InputFormat(contract).arrange(arrange(x, contract))
+    assert array.tolist() == taken
+    assert not batched
+
+
+def test_outputs_are_real_numbers_or_texts_and_may_be_empty() -> None:
+    outputs = (
+        Tensor(name="scores", shape=(1, 2), dtype="uint8", scale=0.5, zero_point=128),
+        Tensor(name="boxes", shape=(-1, 4)),
+        Tensor(name="names", shape=(1, 2), dtype="string"),
+        Tensor(name="count", shape=(1,), dtype="int64"),
+    )
+    contract = Contract(inputs=PAIR.inputs, outputs=outputs)
+    values = (
+        np.array([128, 130], np.uint8), np.zeros((0, 4), np.float32),
+        np.array([b"rose", b"\xff"], object), np.array(2**40),
+    )  # fmt: skip
+    prediction = Prediction(values[0], values, None, None, None, "1.0.0", "uint8", 1, form=AnswerFormat(contract))
+    fields = response_fields(prediction)
+    assert fields["outputs"] == ([0.0, 1.0], [], ["rose", "\ufffd"], 2**40)
+    response = InferenceResponse(device="pi-1", model="m", **fields)
+    assert json.loads(response.to_line())["outputs"] == [[0.0, 1.0], [], ["rose", "\ufffd"], 2**40]
 
 
 # --- where an answer goes
