@@ -14,6 +14,7 @@ from typing import Any, Final
 from protocol.messages import base as wire
 from protocol.messages.base import Line
 from protocol.messages.device import Feedback, Outcome, Presence, Status, Wants
+from protocol.messages.golden_index import GoldenIndex
 from protocol.messages.inference import InferenceRequest, InferenceResponse
 from protocol.messages.manifest import Manifest
 from protocol.messages.plan import Plan
@@ -32,7 +33,7 @@ PAYLOADS: Final[dict[Kind, type[Line]]] = {
     Kind.INPUT: InferenceRequest,
     Kind.OUTPUT: InferenceResponse,
 }
-MESSAGES: Final[tuple[type[Line], ...]] = (*PAYLOADS.values(), Plan, Manifest)
+MESSAGES: Final[tuple[type[Line], ...]] = (*PAYLOADS.values(), Plan, Manifest, GoldenIndex)
 PARAMETERS: Final = {
     "model": "the name of a model: 1 to 64 of a-z, 0-9, '-' and '_'",
     "device": "the name of a device: 1 to 64 of a-z, 0-9, '-' and '_'",

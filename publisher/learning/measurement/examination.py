@@ -22,6 +22,7 @@ from publisher.learning.measurement.tflite_interpreter import Interpreter
 
 FREE: Final = -1
 SIZES: Final = tuple(2**power for power in range(11))  # 1 to 1,024
+LONG_SIZES: Final = tuple(2**power for power in range(11, 17))  # of a sound, if the whole input has no more values
 VALUES_MAX: Final = 16_000_000  # of an input: 64 MB
 SLOW_S: Final = 2.0  # a run this slow ends the search for larger sizes
 HIGHS: Final = (255, 99, 9, 1)  # of integers without a scale, such as tokens: an index out of its table fails
@@ -95,8 +96,10 @@ def _sizes(job: Job, inputs: Sequence[dict[str, Any]]) -> list[int]:
         return []
     ran: list[int] = []
     failure: BadModel | None = None
-    for size in SIZES:
+    for size in (*SIZES, *LONG_SIZES):
         shapes = trial_shapes(job, inputs, size)
+        if size > SIZES[-1] and not _is_short(inputs, shapes):
+            break
         if ran and max(int(np.prod(shape)) for shape in shapes) > VALUES_MAX:
             break
         began = time.monotonic()
@@ -113,6 +116,11 @@ def _sizes(job: Job, inputs: Sequence[dict[str, Any]]) -> list[int]:
     if not ran:
         raise failure or BadModel("no size can be run")
     return [ran[0], ran[-1]]
+
+
+def _is_short(inputs: Sequence[dict[str, Any]], shapes: Sequence[tuple[int, ...]]) -> bool:
+    floats = all(tensor["dtype"].startswith("float") for tensor in inputs)  # tokens are compared pair by pair
+    return floats and all(int(np.prod(shape)) <= LONG_SIZES[-1] for shape in shapes)
 
 
 def _zero_run(job: Job, inputs: Sequence[dict[str, Any]], shapes: Sequence[tuple[int, ...]]) -> list[Array]:

@@ -14,7 +14,7 @@ from protocol.messages.base import first_error
 from protocol.messages.contract import FREE, Contract, Tensor
 from protocol.messages.golden_index import Noise
 from protocol.messages.manifest import BLOB_MAX_BYTES
-from publisher.learning.measurement.examination import SIZES, free_axes, noise_of
+from publisher.learning.measurement.examination import free_axes, noise_of
 from publisher.learning.measurement.sandbox import Facts, FileRequest, FreeSize, examine
 
 NAME_MAX_CHARS: Final = 200  # what a manifest holds
@@ -205,8 +205,8 @@ def _notes(facts: Facts, request: FileRequest) -> tuple[str, ...]:
     notes = []
     if facts.sizes and not request.sizes:
         notes.append(
-            f"free sizes of the inputs: {facts.sizes[0]} to {facts.sizes[-1]}, of the powers of two from"
-            f" {SIZES[0]} to {SIZES[-1]} those that could be run; --free-size gives others"
+            f"free sizes of the inputs: {facts.sizes[0]} to {facts.sizes[-1]}, the powers of two that"
+            " were tried and could be run; --free-size gives others"
         )
     if len(facts.signatures) > 1:
         chosen = request.signature or facts.signatures[0]

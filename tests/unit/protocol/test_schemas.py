@@ -12,6 +12,7 @@ from jsonschema.exceptions import ValidationError
 
 from protocol.messages.base import Line
 from protocol.messages.device import Status
+from protocol.messages.golden_index import GoldenIndex, Noise
 from protocol.messages.inference import InferenceRequest
 from protocol.schemas import DOCS, MESSAGES, documents, schema_of, write
 from protocol.topics import TABLE, Topics
@@ -41,6 +42,7 @@ EXAMPLES: dict[str, Line] = {
     "wants": a_wants(),
     "inferencerequest": InferenceRequest(id="a", x=[[0.1, 0.2]], label=3),
     "inferenceresponse": an_answer(),
+    "goldenindex": GoldenIndex(samples=8, noise=(Noise(dtype="uint8", high=255),), values_max=16_384),
 }
 
 
