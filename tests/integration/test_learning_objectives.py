@@ -74,7 +74,7 @@ KINDS = {
     ),
     "autoencoder": (
         "x = (rng.uniform(0, 1, (300, 2)) @ rng.uniform(0, 1, (2, 8))).astype('float32'); return x[:200], x[200:]",
-        "tf_keras.Input((8,)), layers.Dense(2), layers.Dense(8)",
+        "tf_keras.Input((8,)), layers.Dense(4), layers.Dense(8)",
     ),
 }
 LOOPS = (
@@ -109,7 +109,7 @@ def test_a_network_of_two_inputs_is_trained_and_quantized_whatever_the_order_of_
 def test_every_objective_has_its_rungs_and_a_student_that_learns_from_its_teacher(task: str, tmp_path: Path) -> None:
     data, layers = KINDS[task]
     ladder = a_ladder(
-        tmp_path, RECIPE.format(task=task, data=data, layers=layers, epochs=25), "int8", "pruned-50", "distilled"
+        tmp_path, RECIPE.format(task=task, data=data, layers=layers, epochs=25), "int8", "pruned-20", "distilled"
     )
     assert ladder.impossible == ()
     assert ladder.parent.accuracy > 0.6
