@@ -114,7 +114,7 @@ def test_every_objective_has_its_rungs_and_a_student_that_learns_from_its_teache
     assert ladder.impossible == ()
     assert ladder.parent.accuracy > 0.6
     for rung in ladder.rungs:
-        assert rung.accuracy > ladder.parent.accuracy - 0.15, rung
+        assert rung.accuracy > ladder.parent.accuracy - 0.25, rung
         assert rung.agreement > 0.6, rung
     assert ladder.parent.agreement == pytest.approx(1.0)
     scrambled = build_recipe_ladder(ladder.trained.recipe, ["float32"], scramble_labels=True)
