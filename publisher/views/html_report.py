@@ -30,11 +30,16 @@ def report(facts: Mapping[str, Any]) -> str:
     )
 
 
+def _measure_text(facts: Mapping[str, Any]) -> str:
+    measure = facts.get("measure", "accuracy")
+    return "" if measure == "accuracy" else f" Accuracy is the {measure} here, from 0 to 1."
+
+
 def _head(facts: Mapping[str, Any]) -> Iterator[str]:
     rungs, parent = facts["rungs"], facts["rungs"][0]
     yield (
         f'<p class="quiet">{len(rungs)} ways to ship one network, each measured with the device\'s own runtime on the'
-        f" same {parent['accuracy_samples']} held-back samples.</p>"
+        f" same {parent['accuracy_samples']} held-back samples.{escape(_measure_text(facts))}</p>"
     )
     front = [rung for rung in rungs if rung["name"] in facts["front"]]
     best = max(rungs, key=lambda rung: (rung["accuracy"], -rung["wire_bytes"]))

@@ -42,8 +42,8 @@ def ladder(facts: Mapping[str, Any], folder: Path) -> RenderableType:
     study = [Text(_study_text(facts["distillation"]))] if facts["distillation"] else []
     count = facts["rungs"][0]["accuracy_samples"]
     tail = (
-        f"accuracy with its 95 % interval, on {count} held-back samples; ms: half of them were faster, here, with the"
-        f" device's runtime; {folder / 'ladder.json'} has it all, {folder / 'report.html'} shows it"
+        f"{measured_text(facts)} with its 95 % interval, on {count} held-back samples; ms: half of them were faster,"
+        f" here, with the device's runtime; {folder / 'ladder.json'} has it all, {folder / 'report.html'} shows it"
     )
     return Group(Rungs(facts["rungs"]), *impossible, *study, Text(tail))
 
@@ -56,6 +56,12 @@ def rung_line(rung: Mapping[str, Any]) -> str:
         f"{rung['name']:<20} {size_text(rung['wire_bytes']):>9} on the wire, accuracy {rung['accuracy']:.3f}"
         f" ({rung['accuracy_change']:+.3f}), {rung['latency_ms_p50']:.3g} ms"
     )
+
+
+def measured_text(facts: Mapping[str, Any]) -> str:
+    """What the accuracy is: in other tasks than classification another measure."""
+    measure = facts.get("measure", "accuracy")
+    return "accuracy" if measure == "accuracy" else f"accuracy: {measure},"
 
 
 def _row(rung: Mapping[str, Any]) -> tuple[str, ...]:

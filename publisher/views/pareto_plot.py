@@ -78,7 +78,8 @@ def inline_svg(facts: Mapping[str, Any], *, narrow: bool = False) -> str:
 def _saved(facts: Mapping[str, Any], size_in: tuple[float, float], kind: str) -> bytes:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # else it reports its search for fonts
     with mpl.rc_context(_SETTINGS):
-        figure = _figure(_points(facts), size_in, facts["rungs"][0]["accuracy_samples"])
+        what = f"{facts.get('measure', 'accuracy')} (on {facts['rungs'][0]['accuracy_samples']} samples, 95 % interval)"
+        figure = _figure(_points(facts), size_in, what)
         file = io.BytesIO()
         figure.savefig(file, format=kind, dpi=PNG_DPI, metadata={"Date": None} if kind == "svg" else None)
     return file.getvalue()
@@ -99,10 +100,10 @@ def _points(facts: Mapping[str, Any]) -> list[Point]:
     ]
 
 
-def _figure(points: list[Point], size_in: tuple[float, float], samples: int) -> Figure:
+def _figure(points: list[Point], size_in: tuple[float, float], what: str) -> Figure:
     figure = Figure(figsize=size_in, facecolor=PAPER, layout="constrained")
     axes = figure.add_subplot(facecolor=PAPER)
-    _frame(axes, points, samples, room=1.6 * WIDE_IN[0] / size_in[0])
+    _frame(axes, points, what, room=1.6 * WIDE_IN[0] / size_in[0])
     for on_front in (False, True):  # the front lies above
         _marks(axes, [point for point in points if point.in_front is on_front], on_front=on_front)
     _line(axes, points)
@@ -112,7 +113,7 @@ def _figure(points: list[Point], size_in: tuple[float, float], samples: int) -> 
     return figure
 
 
-def _frame(axes: Axes, points: list[Point], samples: int, room: float) -> None:
+def _frame(axes: Axes, points: list[Point], what: str, room: float) -> None:
     """The left edge is the smallest value divided by `room`, which holds a label."""
     small, large = min(point.wire_kb for point in points), max(point.wire_kb for point in points)
     axes.set_xscale("log")
@@ -121,7 +122,7 @@ def _frame(axes: Axes, points: list[Point], samples: int, room: float) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda kb, _: f"{kb:g}"))
     axes.set_xlabel("bytes on the wire (kB, log scale)")
-    axes.set_ylabel(f"accuracy (share of {samples} samples, 95 % interval)")
+    axes.set_ylabel(what)
     axes.grid(visible=True, color=RULE, linewidth=0.8)
     axes.set_axisbelow(True)
     for side in ("top", "right"):

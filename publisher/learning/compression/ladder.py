@@ -78,6 +78,7 @@ class Ladder:
             "calibration_samples": len(trained.calibration.samples),
             "calibration_of": trained.calibration.version,
             "settings": dataclasses.asdict(trained.settings),
+            "measure": trained.recipe.objective.scoring(trained.recipe.data).measure,
             "parent": self.parent.name,
             "goes_on_from": trained.parent,
             "continued": self.continued([rung.name for rung in self.rungs]),
