@@ -6,6 +6,7 @@ the fleet that is not the device's own.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any, Final
@@ -19,6 +20,8 @@ from protocol.errors import BadInput, BadModel
 from protocol.messages.contract import FREE, Contract, Tensor, bare_name
 from protocol.messages.inference import OUTPUT_VALUES_MAX, REQUEST_MAX_BYTES, InferenceRequest, ShortValue
 from protocol.mqtt.link import ReplyTo
+from protocol.tasks.classification import ClassAnswer
+from protocol.tasks.scores import ScoresAnswer
 
 REPLY_TOPIC_MAX: Final = 256  # characters
 CORRELATION_MAX_BYTES: Final = 1_024
@@ -103,9 +106,25 @@ def response_fields(prediction: Prediction) -> dict[str, Any]:
         "confidence": prediction.confidence,
         "version": prediction.version,
         "variant": prediction.variant,
+        "answer": _answer_fields(prediction.answer, OUTPUT_VALUES_MAX - count if whole else OUTPUT_VALUES_MAX),
         "outputs": tuple(_rounded(each) for each in outputs) if whole else None,
         "outputs_left_out": None if whole else count,
     }
+
+
+def _answer_fields(answer: Any, values_max: int) -> dict[str, Any] | None:
+    """The answer in its task's words; None for a class, bare outputs, or too many."""
+    if answer is None or isinstance(answer, ClassAnswer | ScoresAnswer):
+        return None
+    parts = {name: value for name, value in dataclasses.asdict(answer).items() if value is not None}
+    arrays = [each for value in parts.values() for each in (value if isinstance(value, tuple) else [value])]
+    if sum(np.size(each) for each in arrays) > values_max:
+        return None
+    return {name: _listed(value) for name, value in parts.items()}
+
+
+def _listed(value: Any) -> Any:
+    return [_rounded(np.asarray(each)) for each in value] if isinstance(value, tuple) else _rounded(np.asarray(value))
 
 
 def _is_plain(topic: str) -> bool:

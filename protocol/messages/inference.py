@@ -77,6 +77,11 @@ class InferenceResponse(Line):
     confidence: Figure | None = Field(default=None, ge=0, le=1, description="of the top class, if a probability")
     version: Version | None = None
     variant: Name | None = None
+    answer: dict[str, Any] | None = Field(
+        default=None,
+        description="in the words of the model's task, such as boxes, see TASKS.md; omitted where class"
+        " or outputs say it all, and where it is too long",
+    )
     latency_ms: Figure | None = Field(default=None, ge=0, description="of the prediction")
     waited_ms: Figure | None = Field(default=None, ge=0, description="from the request's arrival to its prediction")
     label_counted: bool | None = Field(default=None, description="whether the label was counted as feedback")

@@ -17,7 +17,7 @@ from device_client.mqtt_inference.request_worker import WAITING_MAX, RequestWork
 from device_client.serving.input_format import InputFormat
 from device_client.serving.prediction import AnswerFormat, Prediction
 from protocol.errors import BadInput, BadModel, FerryError, MissingPart
-from protocol.messages.contract import Contract, Tensor
+from protocol.messages.contract import Contract, TaskDeclaration, Tensor
 from protocol.messages.inference import OUTPUT_VALUES_MAX, InferenceResponse
 from protocol.messages.preprocessing import Preprocessing
 from protocol.mqtt.link import Connected, Disconnected, LinkEvent, Received, ReplyTo
@@ -145,6 +145,18 @@ def test_outputs_are_real_numbers_or_texts_and_may_be_empty() -> None:
     assert fields["outputs"] == ([0.0, 1.0], [], ["rose", "\ufffd"], 2**40)
     response = InferenceResponse(device="pi-1", model="m", **fields)
     assert json.loads(response.to_line())["outputs"] == [[0.0, 1.0], [], ["rose", "\ufffd"], 2**40]
+
+
+def test_an_answer_is_told_in_the_words_of_its_task() -> None:
+    outputs = tuple(
+        Tensor(name=role, shape=shape, role=role) for role, shape in {"boxes": (1, 2, 4), "scores": (1, 2)}.items()
+    )
+    contract = Contract(inputs=PAIR.inputs, outputs=outputs, task=TaskDeclaration(name="detection", form="boxes"))
+    values = (np.array([[0, 0, 1, 1], [0, 0, 0.123456, 1]], np.float32), np.array([0.1, 0.9], np.float32))
+    prediction = Prediction(values[0], values, None, None, None, "1.0.0", "float32", 1, form=AnswerFormat(contract))
+    response = InferenceResponse(device="pi-1", model="m", **response_fields(prediction))
+    said = json.loads(response.to_line())["answer"]
+    assert said == {"boxes": [[0.0, 0.0, 0.1235, 1.0]], "classes": [0], "scores": [0.9]}
 
 
 # --- where an answer goes
