@@ -41,6 +41,7 @@ class GoldenSamples:
     noise_samples: int = 0
     plain: bool = False
     raw: Sequence[Array] = ()
+    values_max: int = 0  # of an output that are stored; 0: all
 
 
 def golden_samples(
@@ -51,21 +52,20 @@ def golden_samples(
     output_bytes: int,
     groups: Labels | None = None,
     *,
-    plain: bool,
+    plain_count: int,
 ) -> GoldenSamples:
     """As many as fit. `output_bytes`: of all variants, for one run.
 
-    `plain`: as devices have always read them, unless fewer than eight fit.
+    `plain_count`: how many fit as devices have always read them; eight suffice.
     `groups`: a class for each sample of the data, where it has none itself.
     """
-    plain_bytes = 4 * sum(int(np.prod(contract.row_shape(tensor))) for tensor in contract.inputs) + output_bytes
-    fitting = budget_bytes // max(1, plain_bytes)
-    if plain and fitting >= SAMPLES_MIN:
-        return _plain(contract, user_data, min(SAMPLES, fitting), groups)
+    if plain_count >= SAMPLES_MIN:
+        return _plain(contract, user_data, min(SAMPLES, plain_count), groups)
     steps = STEPS if contract.stateful else 1
     drawn = 0 if user_data is None else _fitting(user_data, steps, budget_bytes - SAMPLES_MIN * steps * output_bytes)
     rows = [] if user_data is None else _drawn(user_data, drawn, steps, groups)
-    return _with_generated(contract, rows, drawn, steps, spec)
+    fitting = max(SAMPLES_MIN, budget_bytes // max(1, steps * output_bytes))
+    return _with_generated(contract, rows, drawn, steps, spec, min(SAMPLES, fitting))
 
 
 def is_plain(contract: Contract) -> bool:
@@ -131,10 +131,10 @@ def _drawn(user_data: UserData, count: int, steps: int, groups: Labels | None) -
 
 
 def _with_generated(
-    contract: Contract, rows: list[list[Array]], drawn: int, steps: int, spec: Sequence[Noise]
+    contract: Contract, rows: list[list[Array]], drawn: int, steps: int, spec: Sequence[Noise], samples_max: int
 ) -> GoldenSamples:
     values = max(1, steps * sum(int(np.prod(shape)) for shape in _shapes(contract, 0)))
-    wanted = SAMPLES if not drawn else max(SAMPLES_MIN, drawn)
+    wanted = samples_max if not drawn else max(SAMPLES_MIN, drawn)
     samples = max(drawn, min(wanted, max(SAMPLES_MIN, GENERATED_VALUES_MAX // values)))
     index = GoldenIndex(samples=samples, steps=steps, seed=SEED, noise=tuple(spec))
     generated = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -41,6 +41,8 @@ from publisher.learning.measurement.tolerance import STEPPED, bound, legacy_tole
 
 HEADERS_MAX_BYTES: Final = 100_000  # names and shapes in the .npz, for 32 variants
 VALUES_MAX: Final = 16_384  # of an output that are compared on a device, at places all over it
+VALUES_MIN: Final = 256
+WHOLE: Final = 2**62  # values: all of them
 FREE_VALUES: Final = 1_000  # of an output of free size, as a guess
 DATE: Final = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold: bytes must not depend on the time
 
@@ -101,16 +103,21 @@ def golden_inputs(
 ) -> GoldenSamples:
     """From the user's data, else random. Raises BadModel if too few samples fit."""
     spec = next(iter(candidates.values())).inspection.noise
-    output_bytes = _all_output_bytes(contract, candidates)
     budget_bytes = GOLDEN_MAX_BYTES - HEADERS_MAX_BYTES
+    values_max = _values_max(contract, candidates)
+    output_bytes = _output_bytes(contract, candidates, values_max)
     needed = SAMPLES_MIN * output_bytes * (STEPS if contract.stateful else 1)
     if needed > budget_bytes:
         raise BadModel(
             f"{name} gives {output_bytes:,} bytes a sample, {SAMPLES_MIN} over the {budget_bytes:,} of a golden set",
             hint="release fewer variants at a time",
         )
-    plain = is_plain(contract) and _measured(candidates)
-    return golden_samples(contract, user_data, spec, budget_bytes, output_bytes, groups, plain=plain)
+    plain_count = 0
+    if is_plain(contract) and _measured(candidates):
+        row_bytes = 4 * sum(_values(contract.row_shape(tensor)) for tensor in contract.inputs)
+        plain_count = budget_bytes // (row_bytes + _output_bytes(contract, candidates, WHOLE))
+    drawn = golden_samples(contract, user_data, spec, budget_bytes, output_bytes, groups, plain_count=plain_count)
+    return replace(drawn, values_max=values_max)
 
 
 def raw_golden_inputs(
@@ -123,7 +130,10 @@ def raw_golden_inputs(
 ) -> GoldenSamples:
     """The same before the preprocessing, which is what is stored. Raises BadModel."""
     raw = list(random_raw(preprocessor, 1, SEED) if user_data is None else user_data.raw)
-    sample_bytes = sum(each[:1].nbytes for each in raw) + _all_output_bytes(contract, candidates)
+    plain = is_plain(contract) and _measured(candidates)
+    sample_bytes = sum(each[:1].nbytes for each in raw)
+    values_max = _values_max(contract, candidates)
+    sample_bytes += _output_bytes(contract, candidates, WHOLE if plain else values_max)
     fitting = (GOLDEN_MAX_BYTES - HEADERS_MAX_BYTES) // sample_bytes
     if fitting < 1:
         raise BadModel(
@@ -136,8 +146,7 @@ def raw_golden_inputs(
         stored = [draw_samples(x, user_data.classes if groups is None else groups, min(SAMPLES, fitting)) for x in raw]
     rows, count = preprocessor.apply(stored), len(stored[0])
     noise_samples = count if user_data is None else 0
-    plain = is_plain(contract) and _measured(candidates)
-    return GoldenSamples(rows, count, 1, noise_samples=noise_samples, plain=plain, raw=stored)
+    return GoldenSamples(rows, count, 1, noise_samples=noise_samples, plain=plain, raw=stored, values_max=values_max)
 
 
 def npz_bytes(arrays: Mapping[str, Array]) -> bytes:
@@ -169,7 +178,7 @@ def _content(inputs: GoldenSamples, outputs: Mapping[str, Sequence[Array]]) -> b
         seed=SEED,
         noise=inputs.noise,
         generated=inputs.generated,
-        values_max=VALUES_MAX if outputs else 0,
+        values_max=inputs.values_max if outputs else 0,
         measured=bool(outputs),
     )
     entries = {INDEX: index.to_line()}
@@ -180,7 +189,10 @@ def _content(inputs: GoldenSamples, outputs: Mapping[str, Sequence[Array]]) -> b
         if sample < first_generated:
             rows |= {f"input_{number}": column[at] for number, column in enumerate(inputs.raw or inputs.rows)}
         for name, columns in outputs.items():
-            rows |= {f"{name}_output_{number}": _seen(column[at], number) for number, column in enumerate(columns)}
+            rows |= {
+                f"{name}_output_{number}": _seen(column[at], number, inputs.values_max)
+                for number, column in enumerate(columns)
+            }
         entries |= {entry_name(sample, step, name): npy_bytes(row) for name, row in rows.items()}
     content = _archive(entries, zipfile.ZIP_DEFLATED)
     if len(content) > GOLDEN_MAX_BYTES:
@@ -191,11 +203,11 @@ def _content(inputs: GoldenSamples, outputs: Mapping[str, Sequence[Array]]) -> b
     return content
 
 
-def _seen(row: Array, output: int) -> Array:
+def _seen(row: Array, output: int, values_max: int) -> Array:
     values = np.asarray(row)
-    if values.size <= VALUES_MAX:
+    if not values_max or values.size <= values_max:
         return values
-    seen: Array = values.ravel()[positions(values.size, VALUES_MAX, SEED, -1 - output)]
+    seen: Array = values.ravel()[positions(values.size, values_max, SEED, -1 - output)]
     return seen
 
 
@@ -221,17 +233,21 @@ def _measured(candidates: Mapping[str, Candidate]) -> bool:
     return all(each.inspection.measured for each in candidates.values())
 
 
-def _all_output_bytes(contract: Contract, candidates: Mapping[str, Candidate]) -> int:
-    """Of all variants, for one run."""
-    return len(candidates) * sum(_output_bytes(contract, index) for index in range(len(contract.outputs)))
+def _output_bytes(contract: Contract, candidates: Mapping[str, Candidate], values_max: int) -> int:
+    """Of all variants, for one run of which so many values of an output are stored."""
+    values = (_values(contract.row_shape(tensor)) for tensor in contract.outputs)
+    sizes = (16 if tensor.dtype == "string" else np.dtype(tensor.dtype).itemsize for tensor in contract.outputs)
+    return len(candidates) * sum(size * min(each, values_max) for size, each in zip(sizes, values, strict=True))
 
 
-def _output_bytes(contract: Contract, index: int) -> int:
-    tensor = contract.outputs[index]
-    row = contract.row_shape(tensor)
-    values = FREE_VALUES if FREE in row else int(np.prod(row))
-    itemsize = 16 if tensor.dtype == "string" else np.dtype(tensor.dtype).itemsize
-    return itemsize * (values if is_plain(contract) and values <= VALUES_MAX else min(values, VALUES_MAX))
+def _values_max(contract: Contract, candidates: Mapping[str, Candidate]) -> int:
+    """So many that eight samples of all variants take half of a golden set."""
+    one_bytes = SAMPLES_MIN * (STEPS if contract.stateful else 1) * _output_bytes(contract, candidates, 1)
+    return max(VALUES_MIN, min(VALUES_MAX, GOLDEN_MAX_BYTES // 2 // one_bytes))
+
+
+def _values(row: tuple[int, ...]) -> int:
+    return FREE_VALUES if FREE in row else int(np.prod(row))
 
 
 def _notes(inputs: GoldenSamples, ran: Mapping[str, Ran]) -> tuple[str, ...]:
