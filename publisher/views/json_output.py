@@ -41,6 +41,7 @@ def of_manifest(manifest: Manifest, labels: Sequence[str]) -> dict[str, Any]:
             for file in manifest.files
         },
         "contract": manifest.contract.model_dump(mode="json", exclude_none=True),
+        "preprocessing": manifest.preprocessing.model_dump(mode="json") if manifest.preprocessing else None,
         "golden_samples": manifest.golden.samples,
         "golden_noise_samples": manifest.golden.noise_samples,
         "variants": variants,

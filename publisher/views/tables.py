@@ -12,6 +12,8 @@ from rich.text import Text
 from protocol.messages.contract import Contract, Tensor, described
 from protocol.messages.manifest import Golden, Manifest
 from protocol.messages.plan import Plan
+from protocol.preprocessing.raw_contract import steps_text
+from protocol.preprocessing.raw_input import describe
 from protocol.sizes import size_text
 from protocol.tasks.selection import task_of
 from publisher.core.fleet.fleet_table import Row, summary
@@ -104,12 +106,24 @@ def contract_lines(shown: Manifest) -> list[str]:
     for side, tensors in (("input", contract.inputs), ("output", contract.outputs)):
         lines += [f"{side} {index}: {_tensor_text(tensor)}" for index, tensor in enumerate(tensors)]
     lines += ["state: an answer depends on the inputs before it"] if contract.stateful else []
-    return [*lines, _golden_text(shown.golden)]
+    return [*lines, *preprocessing_lines(shown), _golden_text(shown.golden)]
 
 
 def _tensor_text(tensor: Tensor) -> str:
     steps = f", real = {tensor.scale:.6g} * (stored - {tensor.zero_point})" if tensor.scale else ""
     return f"{tensor.name}: {described(tensor)}{steps}" + (f", {tensor.role}" if tensor.role else "")
+
+
+def preprocessing_lines(shown: Manifest) -> list[str]:
+    """What an application gives for each input, and what a device does with it."""
+    declared = shown.known_preprocessing
+    if declared is None:
+        return []
+    return [
+        f"input {index}: an application gives {describe(each.raw)}; the device does {steps_text(each.steps)}"
+        for index, each in enumerate(declared.inputs)
+        if each.raw is not None
+    ]
 
 
 def _golden_text(golden: Golden) -> str:
