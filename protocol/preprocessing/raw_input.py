@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.errors import BadInput
+from protocol.messages.contract import bare_name
 from protocol.messages.preprocessing import SIDE_MAX, ArrayInput, AudioInput, PictureInput, Raw
 
 Array = NDArray[Any]
@@ -104,9 +105,11 @@ def _unlike(array: Array, raw: Raw, hint: str = "") -> BadInput:
 def split(x: Any, names: Sequence[str]) -> Sequence[Any]:
     """The inputs in the model's order, from one, a list, or a dict. Raises BadInput."""
     if isinstance(x, dict):
-        if set(x) != set(names):
-            raise BadInput(f"the inputs are {', '.join(map(str, x))}", hint=f"name them {', '.join(names)}")
-        return [x[name] for name in names]
+        given = {bare_name(str(name)): value for name, value in x.items()}
+        wanted = [bare_name(name) for name in names]
+        if set(given) != set(wanted):
+            raise BadInput(f"the inputs are {', '.join(given)}", hint=f"name them {', '.join(wanted)}")
+        return [given[name] for name in wanted]
     if len(names) == 1:
         return [x]
     if not isinstance(x, Sequence) or len(x) != len(names):

@@ -80,7 +80,8 @@ def test_a_grey_picture_becomes_a_row_of_pixels() -> None:
 
 def test_several_inputs_keep_their_order_and_may_be_named() -> None:
     declared = Preprocessing.model_validate({"inputs": [{"raw": PICTURE, "steps": [RESIZE]}, {}]})
-    tensors = (Tensor(name="image", shape=(1, 4, 6, 3), dtype="uint8"), Tensor(name="size", shape=(1, 2)))
+    image = Tensor(name="serving_default_image:0", shape=(1, 4, 6, 3), dtype="uint8")
+    tensors = (image, Tensor(name="size", shape=(1, 2)))
     preprocessor = Preprocessor(declared, Contract(inputs=tensors, outputs=tensors))
     picture = np.zeros((5, 5, 3), np.uint8)
     for given_ in ([picture, [1.0, 2.0]], {"size": [1.0, 2.0], "image": picture}):
