@@ -294,3 +294,16 @@ def test_labels_in_a_model_file_are_used_and_thousands_of_them_travel_as_a_file(
     assert list(released.json["files"]) == ["labels.txt"]
     given = publisher.run_here("release", "flowers", "--version", "1.1.0", "--tflite", described, "--labels", "a,b,c")
     assert "model file's" not in given.err
+
+
+def test_types_free_sizes_and_noise_are_told_and_sizes_stay_in_the_next_version(publisher: PublisherCli) -> None:
+    file = Path(__file__).parents[1] / "data" / "models" / "dynamic-time.tflite"
+    first = publisher.run("release", "ear", "--version", "1.0.0", "--tflite", file, "--free-size", "1=32-64")
+    assert "input 0: input_2: float32 [1, 32-64, 13]" in first.out
+    assert "golden set: 32 samples, of random noise" in first.out
+    second = publisher.run("release", "ear", "--version", "1.1.0", "--tflite", file, "--json").json
+    assert second["contract"]["inputs"][0]["size_max"] == [1, 64, 13]
+    assert second["golden_noise_samples"] == 32
+    assert "float32 [1, 32-64, 13]" in publisher.run("show", "ear", "1.1.0").out
+    refused = publisher.run("release", "ear", "--version", "2.0.0", "--tflite", file, "--free-size", "1=64", expect=2)
+    assert "earlier versions have float32 [1, 32-64, 13]" in refused.err

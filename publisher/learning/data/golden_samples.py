@@ -62,7 +62,7 @@ def golden_samples(
     if plain_count >= SAMPLES_MIN:
         return _plain(contract, user_data, min(SAMPLES, plain_count), groups)
     steps = STEPS if contract.stateful else 1
-    drawn = 0 if user_data is None else _fitting(user_data, steps, budget_bytes - SAMPLES_MIN * steps * output_bytes)
+    drawn = 0 if user_data is None else _fitting(user_data, steps, budget_bytes, output_bytes)
     rows = [] if user_data is None else _drawn(user_data, drawn, steps, groups)
     fitting = max(SAMPLES_MIN, budget_bytes // max(1, steps * output_bytes))
     return _with_generated(contract, rows, drawn, steps, spec, min(SAMPLES, fitting))
@@ -114,10 +114,12 @@ def _order(count: int, y: Labels | None) -> Labels:
     return order
 
 
-def _fitting(user_data: UserData, steps: int, budget_bytes: int) -> int:
+def _fitting(user_data: UserData, steps: int, budget_bytes: int, output_bytes: int) -> int:
     """How many samples of the data fit; a sequence is of some that follow another."""
     row_bytes = sum(max(1, x[0].nbytes if len(x) else 0) for x in user_data.inputs)
-    return int(max(0, min(SAMPLES, len(user_data.inputs[0]) // steps, budget_bytes // (row_bytes * steps))))
+    beside_generated = (budget_bytes - SAMPLES_MIN * steps * output_bytes) // (row_bytes * steps)
+    alone = budget_bytes // ((row_bytes + output_bytes) * steps)
+    return int(max(0, min(SAMPLES, len(user_data.inputs[0]) // steps, max(0, beside_generated), alone)))
 
 
 def _drawn(user_data: UserData, count: int, steps: int, groups: Labels | None) -> list[list[Array]]:
