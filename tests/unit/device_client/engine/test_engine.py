@@ -56,7 +56,8 @@ def test_a_release_goes_from_a_bundle_to_a_served_file_and_a_report(room: Engine
     assert (live.path, live.version, live.variant) == (room.path(NEW), NEW, "float32")
     assert live.labels == tuple("0123456789")
     assert room.disk.current == room.sha256(NEW)
-    assert room.disk.files == {room.sha256(OLD), room.sha256(NEW)}
+    beside = {file.sha256 for version in (OLD, NEW) for file in room.registry.manifests[version].files}
+    assert room.disk.files == {room.sha256(OLD), room.sha256(NEW), *beside}
     assert [(outcome.outcome, outcome.version) for outcome in room.outcomes] == [("adopted", OLD), ("adopted", NEW)]
     assert (order.model, order.variant, order.wall_max_s) == (room.path(NEW), "float32", 60.0)
 
