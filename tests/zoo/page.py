@@ -14,7 +14,7 @@ from tests.zoo.journey import Figures
 from tests.zoo.wheels import CACHE, requirements
 
 PAGE: Final = "docs/ZOO.md"
-KEPT: Final = CACHE / "figures"  # of the last time that each file went through
+KEPT: Final = CACHE / "figures"
 COMMAND: Final = "scripts/test --long tests/zoo"
 HEAD: Final = (
     "file",
@@ -33,14 +33,18 @@ HEAD: Final = (
 
 
 def record(file: ZooFile, figures: Figures) -> None:
-    """Keep a file's row, and write the page once each file has one."""
+    """Keep a file's row, and write the page with those of all files that have one."""
     KEPT.mkdir(parents=True, exist_ok=True)
     with (KEPT / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         (KEPT / f"{file.name}.json").write_text(json.dumps(asdict(figures)))
-        found = {each.name: KEPT / f"{each.name}.json" for each in ZOO if not each.lacks}
-        if all(path.exists() for path in found.values()):
-            write({PAGE: zoo_page({name: Figures(**json.loads(path.read_text())) for name, path in found.items()})})
+        write({PAGE: zoo_page(kept())})
+
+
+def kept() -> dict[str, Figures]:
+    """The figures of the last time that each file went through, by name."""
+    found = {file.name: KEPT / f"{file.name}.json" for file in ZOO}
+    return {name: Figures(**json.loads(path.read_text())) for name, path in found.items() if path.exists()}
 
 
 def zoo_page(figures: dict[str, Figures]) -> str:
@@ -58,8 +62,10 @@ model's own types, with that of a bare interpreter. `{COMMAND}` makes
 this page anew; six of the files (in bold) are in every run of the tests.
 
 {table(HEAD, (_row(file, figures[file.name]) for file in passed))}
-Times are those of one machine with two cores that ran three files at once; of an update, inputs count: they
-are what the device compared and what it was asked on probation until it was committed.
+Times are those of two busy cores. *Inputs to the update* are the predictions from the
+announcement of the second version until it was committed, on probation too. *Decided
+by*: the question that decided; `deadline` where 20 seconds of these inputs gave not
+enough evidence, after which these devices adopt.
 
 ## Refused
 
