@@ -258,7 +258,7 @@ HOSTILE: dict[str, tuple[Callable[[Source, Path], Source], str]] = {
     "truncated": (truncated, ""),  # the runtime's own words, or the signal that killed the child
     "of noise": (of_noise, ""),
     "of lies": (of_lies, "of golden sample 0 differs by"),
-    "of another shape": (of_another_shape, "input 0 is float32 [1, 784] where earlier versions have"),
+    "of another shape": (of_another_shape, "input 0 of the file is float32 [1, 784]"),
     "without golden": (without_golden, "the golden set cannot be read"),
     "no model": (no_model, "is no TensorFlow Lite file"),
 }
