@@ -203,6 +203,7 @@ def test_a_hostile_file_is_refused_and_the_device_lives(order: ProofOrder, tmp_p
             "used more than",
             "golden sample",
             "where earlier versions have",
+            "its contract says",
         )
     ), proof.reason
     assert "Traceback" not in proof.reason
