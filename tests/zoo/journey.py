@@ -26,12 +26,11 @@ from tests.zoo.models import Array
 from tests.zoo.wheels import folder_of
 
 ROWS: Final = 18
+SAMPLES: Final = 8  # of the golden set
 SEED: Final = 3
 WITHIN_S: Final = 240.0
 TRIAL: Final = {  # a detector that never detects anything here is adopted at the deadline, for lack of evidence
     "shadow_cpu_percent": 100.0,
-    "shadow_deadline_s": 20.0,
-    "probation_deadline_s": 20.0,
     "proof_wall_max_s": 300.0,
 }
 
@@ -116,17 +115,17 @@ class Traveller:
 
 
 def travel(
-    file: ZooFile, path: Path, publisher: PublisherCli, root: bytes, folder: Path, *, samples: int = 8
+    file: ZooFile, path: Path, publisher: PublisherCli, root: bytes, folder: Path, *, deadline_s: float = 20.0
 ) -> Figures:
-    """Take a file through its whole way, released with `samples` inputs."""
+    """Take a file through its whole way; `deadline_s`: of shadow and probation."""
     first = path.read_bytes()
     shape = models.input_shape(first, file.free_size)
     rows = models.rows_like(file.like, shape, ROWS, SEED)
     known = {"1.0.0": Answers(first, models.answers(first, rows))}
     second = models.second_version(first)
     known["2.0.0"] = Answers(second, models.answers(second, rows))
-    np.savez(folder / "data.npz", x=np.stack(models.rows_like(file.like, shape, samples, SEED + 1)))
-    with _travelling(file, folder, publisher, root, rows) as traveller:
+    np.savez(folder / "data.npz", x=np.stack(models.rows_like(file.like, shape, SAMPLES, SEED + 1)))
+    with _travelling(file, folder, publisher, root, rows, deadline_s) as traveller:
         release_s = _release(file, "1.0.0", path, publisher, folder)
         adopted_s = traveller.reaches("1.0.0", known)
         traveller.asks_all(known)
@@ -174,9 +173,10 @@ def _release(file: ZooFile, version: str, path: Path, publisher: PublisherCli, f
 
 @contextmanager
 def _travelling(
-    file: ZooFile, folder: Path, publisher: PublisherCli, root: bytes, rows: Sequence[Array]
+    file: ZooFile, folder: Path, publisher: PublisherCli, root: bytes, rows: Sequence[Array], deadline_s: float
 ) -> Iterator[Traveller]:
-    device = a_device(folder / "pi", f"pi-{file.name}", publisher.url, root, trial=TRIAL)
+    trial = {**TRIAL, "shadow_deadline_s": deadline_s, "probation_deadline_s": deadline_s}
+    device = a_device(folder / "pi", f"pi-{file.name}", publisher.url, root, trial=trial)
     device.config.write_text(f'{device.config.read_text()}\n[[models]]\nname = "{file.name}"\n')
     with EdgeModel(device.config) as model:
         yield Traveller(model, device, file.name, rows)

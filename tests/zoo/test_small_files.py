@@ -17,4 +17,4 @@ def test_a_real_file_is_released_adopted_updated_and_recalled_bit_for_bit(
     file: ZooFile, fleet: Fleet, tmp_path: Path
 ) -> None:
     path = wheels.path_of(file)
-    assert travel(file, path, fleet.publisher, fleet.root, tmp_path).compared > 0
+    assert travel(file, path, fleet.publisher, fleet.root, tmp_path, deadline_s=2.0).compared > 0
