@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -172,13 +173,20 @@ def tried(of: TrainedTask, live: Answers, damaged: Damaged, *, labels: bool, tri
     """Trials of the copy beside the live model, each in an order of its own."""
     fits = _fits(of, live, damaged.answers) if labels else None
     endings = []
+    known = _given_before(of, live)
     for at in range(trials):
         order = np.random.default_rng((seed, at)).integers(0, len(live), INPUTS_MAX)
-        endings.append(_ending(of, live, damaged.answers, order, fits))
+        endings.append(_ending(of, live, damaged.answers, order, fits, known))
     lengths = [length for allowed, length in endings if allowed is not None]
     adopted, refused, undecided = (sum(allowed is which for allowed, _ in endings) for which in (True, False, None))
     kind = kind_of(of, live, damaged.answers, fits)
     return Verdicts(kind, adopted, refused, undecided, float(median(lengths)) if lengths else 0.0)
+
+
+def _given_before(of: TrainedTask, live: Answers) -> dict[int, int]:
+    """How often the live model gave each class, as a device counts before a trial."""
+    tops = [of.task.top(each)[0] for each in live]
+    return dict(Counter(top for top in tops if top is not None))
 
 
 def _fits(of: TrainedTask, live: Answers, answers: Answers) -> Fits:
@@ -190,9 +198,9 @@ def _fits(of: TrainedTask, live: Answers, answers: Answers) -> Fits:
 
 
 def _ending(
-    of: TrainedTask, live: Answers, answers: Answers, order: Array, fits: Fits | None
+    of: TrainedTask, live: Answers, answers: Answers, order: Array, fits: Fits | None, known: dict[int, int]
 ) -> tuple[bool | None, int]:
-    comparison, drops = AnswerComparison(of.task), [0] * DROP_BINS
+    comparison, drops = AnswerComparison(of.task, known=known), [0] * DROP_BINS
     for length, at in enumerate(order, start=1):
         ours, theirs = live[at], answers[at]
         compared = comparison.compare(ours, theirs)
