@@ -172,7 +172,7 @@ def build_from_tflite(
     contract = inspection.contract if user_data is None else with_value_range(inspection.contract, user_data)
     steps.end("drawing the golden set")
     classes = user_data is not None and user_data.classes is not None
-    hints = Hints(path.name, len(names), classes, metadata)
+    hints = Hints(path.name, len(names), classes, metadata, inspection.operations)
     candidate = Candidate(tflite, path.name, inspection)
     contract, inputs, golden = draw_golden_set(contract, {BARE: candidate}, user_data, hints, task, preprocessor)
     steps.end(f"measuring {path.name}")

@@ -72,7 +72,8 @@ def build_from_keras(
         name: Candidate(tflite, f"{name} of {path.name}", inspections[name]) for name, tflite in converted.files.items()
     }
     steps.begin("drawing the golden set")
-    hints = Hints(path.name, len(labels), user_data is not None and user_data.classes is not None)
+    classes = user_data is not None and user_data.classes is not None
+    hints = Hints(path.name, len(labels), classes, operations=candidates[PARENT].inspection.operations)
     contract, inputs, golden = draw_golden_set(contract, candidates, user_data, hints, task)
     steps.end("drew the golden set")
     variants: list[BuiltVariant] = []

@@ -47,6 +47,7 @@ class Inspection:
     output_slack: tuple[float, ...]
     noise: tuple[Noise, ...] = ()
     discrete: bool = False
+    operations: frozenset[str] = frozenset()
     measured: bool = True
     notes: tuple[str, ...] = ()
 
@@ -91,6 +92,7 @@ def inspect(
         tuple(facts.output_slack),
         noise=tuple(_noise(tensor, facts, value_range) for tensor in facts.inputs),
         discrete=bool(DISCRETE & set(facts.operations)),
+        operations=frozenset(facts.operations),
         measured=not request.unmeasured,
         notes=_notes(facts, request),
     )

@@ -47,7 +47,7 @@ def finished_boxes(model: SeenModel) -> Guess | None:
         return None
     boxes = [at for at, each in enumerate(model.outputs) if len(each.row) == 2 and each.row[1] == 4]
     rows = [at for at, each in enumerate(model.outputs) if len(each.row) == 1 and each.row != (1,)]
-    if len(boxes) != 1 or len(rows) != 2 or len(boxes) + len(rows) + (len(model.outputs) - 3) != len(model.outputs):
+    if len(boxes) != 1 or len(rows) != 2:
         return None
     scores = _scores_of(rows, model.outputs)
     roles = ["count"] * len(model.outputs)
@@ -98,12 +98,11 @@ def points(model: SeenModel) -> Guess | None:
     if not (any(word in name for word in POINT_NAMES) or any(each.named(*POINT_NAMES) for each in model.outputs)):
         return None
     sizes = [_values(each.row) for each in model.outputs]
-    at = max(
-        range(len(model.outputs)), key=lambda index: (sizes[index] % 3 == 0 or sizes[index] % 2 == 0, sizes[index])
-    )
-    at = next((index for index in range(len(model.outputs)) if sizes[index] == sizes[at]), at)
-    if sizes[at] < 4 or (sizes[at] % 2 and sizes[at] % 3):
+    lists = [at for at, each in enumerate(model.outputs) if _is_list(each.row) and sizes[at] >= 4]
+    found = [at for at in lists if sizes[at] % 2 == 0 or sizes[at] % 3 == 0]
+    if not found:
         return None
+    at = max(found, key=lambda index: sizes[index])
     roles = [""] * len(model.outputs)
     roles[at] = "points"
     flags = [index for index, size in enumerate(sizes) if size == 1]
@@ -131,7 +130,7 @@ def masks(model: SeenModel) -> Guess | None:
 
 def vector(model: SeenModel) -> Guess | None:
     """A single output of one dimension: classes, an embedding, or values."""
-    if len(model.outputs) != 1 or _values(model.outputs[0].row) != max(model.outputs[0].row, default=1):
+    if len(model.outputs) != 1 or not _is_list(model.outputs[0].row):
         return None
     output, size = model.outputs[0], _values(model.outputs[0].row)
     if size < 1:
@@ -145,7 +144,7 @@ def vector(model: SeenModel) -> Guess | None:
         why = f"there are {size} labels for its {size} outputs" if model.hints.labels == size else why
         several = output.in_unit_range and not model.hints.classes
         return _guess("classification", "multi_label" if several else "softmax", why)
-    if output.in_unit_range:
+    if output.in_unit_range and model.hints.may_be_sigmoids:
         return _guess("classification", "multi_label", f"its {size} outputs are each within 0 and 1")
     if output.named(*EMBEDDING_NAMES) or size >= EMBEDDING_MIN:
         return _guess("embedding", "", f"it gives {size} values that are no shares")
@@ -153,7 +152,7 @@ def vector(model: SeenModel) -> Guess | None:
 
 
 def _single(output: SeenOutput, hints: Hints) -> Guess:
-    if hints.classes or hints.labels in {1, 2} or output.in_unit_range:
+    if hints.classes or hints.labels in {1, 2} or (output.in_unit_range and hints.may_be_sigmoids):
         why = "its one output is within 0 and 1" if output.in_unit_range else "its data or labels are of classes"
         return _guess("classification", "sigmoid", why, threshold=0.5 if output.in_unit_range else 0.0)
     return _guess("regression", "", "it gives one value")
@@ -193,6 +192,10 @@ RULES: Final[tuple[Callable[[SeenModel], Guess | None], ...]] = (
 
 def _guess(name: str, form: str, reason: str, roles: Sequence[str] = (), threshold: float | None = None) -> Guess:
     return Guess(TaskDeclaration(name=name, form=form, threshold=threshold, reason=f"guessed: {reason}"), tuple(roles))
+
+
+def _is_list(row: Sequence[int]) -> bool:
+    return _values(row) == max(row, default=1)
 
 
 def _values(row: Sequence[int]) -> int:

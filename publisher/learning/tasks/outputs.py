@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from protocol.messages.contract import Contract
 from publisher.learning.measurement.litert_metadata import ModelMetadata, TensorDescription
 
+SIGMOID: Final = "LOGISTIC"
 ROUNDING: Final = 0.08  # how far a sum of quantized shares may be from 1
 
 
@@ -19,13 +20,19 @@ ROUNDING: Final = 0.08  # how far a sum of quantized shares may be from 1
 class Hints:
     """What is known beside the outputs. `file_name`: as the user calls the model.
 
-    `classes`: whether the user's data has a class for each sample.
+    `classes`: whether the user's data has a class for each sample. `operations`: of the
+    model's graph; empty where unknown.
     """
 
     file_name: str = ""
     labels: int = 0
     classes: bool = False
     metadata: ModelMetadata = field(default_factory=ModelMetadata)
+    operations: frozenset[str] = frozenset()
+
+    @property
+    def may_be_sigmoids(self) -> bool:
+        return not self.operations or SIGMOID in self.operations
 
 
 @dataclass(frozen=True, slots=True)
