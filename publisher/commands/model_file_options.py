@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,11 +12,10 @@ from protocol.errors import BadInput
 from protocol.messages.contract import Contract
 from protocol.messages.manifest import Manifest
 from protocol.messages.preprocessing import Preprocessing
-from publisher.commands.value_parsers import free_sizes
 from publisher.learning.artifacts.build import build_from_tflite, build_from_trained
 from publisher.learning.artifacts.imported_model import build_from_keras, trained_from_keras
 from publisher.learning.data.labels import read_labels
-from publisher.learning.measurement.sandbox import FileRequest, sizes_of
+from publisher.learning.measurement.sandbox import FileRequest, FreeSize, sizes_of
 from publisher.learning.preprocessing.declaration import read_preprocessing
 from publisher.learning.tasks.declaration import TaskRequest, parse_roles, parse_task
 from publisher.operations.release.release import Build
@@ -147,3 +147,18 @@ def _check_unset(values: Mapping[str, Any], flag: str) -> None:
     for name, value in values.items():
         if value is not None:
             raise BadInput(f"{name} does not go with {flag}, which trains nothing", hint="leave one of them out")
+
+
+def free_sizes(given: Sequence[str], flag: str) -> tuple[FreeSize, ...]:
+    """Read texts such as 1=32-512, or 0:1=32-512 for input 0 alone. Raises BadInput."""
+    sizes = []
+    for text in given:
+        found = re.fullmatch(r"(?:(\d{1,2}):)?(\d)=(\d{1,9})(?:-(\d{1,9}))?", text.strip())
+        low, high = (int(found[3]), int(found[4] or found[3])) if found else (0, 0)
+        if not found or not 1 <= low <= high:
+            raise BadInput(
+                f"{flag} {text!r} is not [INPUT:]DIMENSION=LOW-HIGH",
+                hint=f"such as {flag} 1=32-512, or {flag} 1=224 for one size",
+            )
+        sizes.append(FreeSize(int(found[2]), low, high, int(found[1]) if found[1] else -1))
+    return tuple(sizes)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 from protocol.errors import BadInput
-from publisher.learning.measurement.sandbox import FreeSize
 
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 SPREAD_MAX_S: Final = 7 * 86_400
@@ -40,21 +39,6 @@ def named_paths(given: Sequence[str], flag: str) -> dict[str, Path]:
             raise BadInput(f"{flag} names {name} twice", hint="leave one of them out")
         named[name] = Path(path)
     return named
-
-
-def free_sizes(given: Sequence[str], flag: str) -> tuple[FreeSize, ...]:
-    """Read texts such as 1=32-512, or 0:1=32-512 for input 0 alone. Raises BadInput."""
-    sizes = []
-    for text in given:
-        found = re.fullmatch(r"(?:(\d{1,2}):)?(\d)=(\d{1,9})(?:-(\d{1,9}))?", text.strip())
-        low, high = (int(found[3]), int(found[4] or found[3])) if found else (0, 0)
-        if not found or not 1 <= low <= high:
-            raise BadInput(
-                f"{flag} {text!r} is not [INPUT:]DIMENSION=LOW-HIGH",
-                hint=f"such as {flag} 1=32-512, or {flag} 1=224 for one size",
-            )
-        sizes.append(FreeSize(int(found[2]), low, high, int(found[1]) if found[1] else -1))
-    return tuple(sizes)
 
 
 def counted(number: int, what: str) -> str:

@@ -51,7 +51,7 @@ BROKEN_RECIPE = b"def load_data():\n    x = 1\n    return x / 0\n\n\ndef build_m
 BAD_LINES = [
     ("release flowers --version 1.0.0 --tflite MODEL", 2, "flowers 1.0.0 is released already", "the next"),
     ("release flowers --version 2 --tflite OTHER", 2, "input 0 is float32 [1, 784]", "release it as another model"),
-    ("release flowers --version 2 --tflite INT8", 2, "of type int8", "float32 in and out"),
+    ("release flowers --version 2 --tflite INT8", 2, "input 0 is int8 [1, 4]", "release it as another model"),
     ("release flowers --version 2 --tflite TEXT", 2, "text.tflite is no TensorFlow Lite model", "whole .tflite"),
     ("release flowers --version 2 --tflite CUT", 2, "cut.tflite", "whole"),
     ("release flowers --version 2 --tflite NOWHERE", 2, "No such file", "give a .tflite file"),

@@ -24,7 +24,7 @@ from tests.integration.publisher_cli import (
 
 OncePerRun = Callable[[str, Callable[[Path], None]], Path]
 SEED: Final = 2_026
-KILLS: Final = 20
+KILLS: Final = (8, pytest.param(20, marks=pytest.mark.slow))
 # What is printed at the start of a phase, and how many kills fall into it: storing,
 # signing and uploading matter more than opening a model.
 PHASES: Final = {"making": 2, "storing": 8, "uploading": 10}
@@ -36,19 +36,20 @@ def big(once_per_run: OncePerRun) -> bytes:
     return (once_per_run("models", models.make) / "big.tflite").read_bytes()
 
 
+@pytest.mark.parametrize("kills", KILLS)
 @pytest.mark.timeout(900)  # twenty releases and what follows each, on a machine that may be busy
 def test_a_release_killed_at_any_moment_is_finished_or_undone_by_the_next_command(
-    publisher: PublisherCli, big: bytes
+    publisher: PublisherCli, big: bytes, kills: int
 ) -> None:
     print(f"seed {SEED}")  # noqa: T201 - so that a failure can be played again
     rng = random.Random(SEED)
     root = publisher.enrolled_root()
     file = publisher.folder / "big.tflite"
-    file.write_bytes(another_model(big, seed=KILLS))
+    file.write_bytes(another_model(big, seed=kills))
     lasts_s = _how_long_phases_last(publisher, file)
     # the first is certain to come before anything is stored, the second after all is
     moments = [("making", 0.0), ("uploading", 0.0)]
-    phases = rng.choices([*PHASES], weights=[*PHASES.values()], k=KILLS - len(moments))
+    phases = rng.choices([*PHASES], weights=[*PHASES.values()], k=kills - len(moments))
     moments += [(phase, rng.uniform(0, lasts_s[phase])) for phase in phases]
     with connect(publisher.url) as broker:
         ended_as: list[str] = []

@@ -21,7 +21,7 @@ SEEDS = int(os.environ.get("SIMULATION_SEEDS", "300"))
 FIRST_SEED = int(os.environ.get("SIMULATION_FIRST_SEED", "0"))
 SHORT_SEEDS_MAX = 100 if "SIMULATION_SEEDS" not in os.environ else sys.maxsize
 BATCH = 25
-CALM_AFTER_S = 1_800.0
+CALM_AFTER_S = 3_000.0
 END_S = 6 * 3_600.0
 RECALL_S = 4 * 3_600.0  # everything has settled by then
 
@@ -57,7 +57,7 @@ class Fleet:
             world.after(rng.uniform(0.0, 60.0), device.switch_on)
         world.after(5.0, lambda: self.publisher.release("1.0.0", Audience()))
         world.after(600.0, lambda: self.publisher.release("2.0.0", Audience(percent=30.0)))
-        world.after(rng.uniform(800.0, 1_500.0), lambda: self.publisher.release("2.0.0", Audience()))
+        world.after(rng.uniform(2_000.0, 2_700.0), lambda: self.publisher.release("2.0.0", Audience()))
         for _ in range(rng.randint(0, 3)):
             world.after(rng.uniform(10.0, CALM_AFTER_S), self.publisher.kill)
         for _ in range(rng.randint(0, 2)):
