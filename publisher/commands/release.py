@@ -48,7 +48,7 @@ class Release:
         Path | None, typer.Option(help="a .h5 or .keras file or a SavedModel folder, likewise", show_default=False)
     ] = None
     data: Annotated[
-        Path | None, typer.Option(help="an .npz for a model file: samples x, and perhaps their classes y")
+        Path | None, typer.Option(help="an .npz for a model file: samples x, and perhaps their truths y")
     ] = None
     labels: Annotated[
         str | None,
@@ -56,7 +56,10 @@ class Release:
     ] = None
     task: Annotated[
         str | None,
-        typer.Option(help="what a model file is for: NAME[:FORM][@THRESHOLD]", show_default="as before, or guessed"),
+        typer.Option(
+            help="what a model file is for, such as detection or classification:multi_label@0.3",
+            show_default="as before, or guessed",
+        ),
     ] = None
     roles: Annotated[
         str | None, typer.Option(help="of its outputs, such as boxes,classes,scores,count", show_default="guessed")
