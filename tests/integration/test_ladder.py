@@ -119,6 +119,7 @@ class StoppedError(Exception):
     """Stands for the moment at which a process ends."""
 
 
+@pytest.mark.slow
 def test_a_ladder_that_was_stopped_goes_on_and_gives_the_same_files(tmp_path: Path) -> None:
     recipe, names = a_recipe(tmp_path, epochs=2), ["qat", "pruned-80", "pruned-80-int8", "distilled"]
     record = FolderRecord(tmp_path / "unfinished")

@@ -23,7 +23,7 @@ from publisher.operations.release.training_history import describe_new_networks,
 from tests.builders import NOON, a_manifest
 from tests.integration.tflite_reader import answers, weights
 
-pytestmark = pytest.mark.xdist_group("continue")
+pytestmark = [pytest.mark.xdist_group("continue"), pytest.mark.slow]
 
 RECIPE = """
 import numpy as np

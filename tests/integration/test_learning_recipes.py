@@ -67,7 +67,13 @@ def release_here(publisher: PublisherCli, model: str, recipe: Path) -> Released:
 
 
 # the third goes all the way below
-@pytest.mark.parametrize(("name", "labels"), [("from_npz", 3), ("from_folder_of_images", 2)])
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        pytest.param("from_npz", 3, marks=pytest.mark.slow),
+        ("from_folder_of_images", 2),
+    ],
+)
 def test_an_example_of_ones_own_data_is_trained_and_released(
     name: str, labels: int, publisher: PublisherCli, tmp_path: Path
 ) -> None:
@@ -134,7 +140,7 @@ needs_recordings = pytest.mark.skipif(
 @pytest.mark.parametrize(
     ("name", "device", "epochs", "variants", "least", "measure"),
     [
-        pytest.param("spectra", "pi-8", 60, "float32,int8", 0.8, "regression"),
+        pytest.param("spectra", "pi-8", 60, "float32,int8", 0.8, "regression", marks=pytest.mark.slow),
         pytest.param(
             "voices", "pi-9", 20, "float32,dynamic,distilled-int8", 0.9, "classification", marks=pytest.mark.slow
         ),

@@ -93,6 +93,7 @@ def build_model():
 """
 
 
+@pytest.mark.slow
 def test_a_recipe_trains_on_raw_pictures_and_releases_how_they_are_prepared(
     publisher: PublisherCli, tmp_path: Path
 ) -> None:

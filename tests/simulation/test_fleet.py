@@ -19,7 +19,7 @@ from tests.simulation.world import Broker, Faults, World
 DEVICES = 20
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "300"))
 FIRST_SEED = int(os.environ.get("SIMULATION_FIRST_SEED", "0"))
-SHORT_SEEDS_MAX = 100 if "SIMULATION_SEEDS" not in os.environ else sys.maxsize
+SHORT_SEEDS_MAX = 50 if "SIMULATION_SEEDS" not in os.environ else sys.maxsize
 BATCH = 25
 CALM_AFTER_S = 3_000.0
 END_S = 6 * 3_600.0
@@ -142,7 +142,7 @@ class Fleet:
 
 
 def batches() -> list[Any]:
-    """The first seeds of all batches; of 300 seeds, `scripts/test --long` runs 200."""
+    """The first seeds of all batches; of 300 seeds, `scripts/test --long` runs 250."""
     firsts = range(FIRST_SEED, FIRST_SEED + SEEDS, BATCH)
     return [pytest.param(first, marks=pytest.mark.slow if first >= SHORT_SEEDS_MAX else ()) for first in firsts]
 
