@@ -37,12 +37,14 @@ from device_client.core.trial.hypotheses import (
 )
 from device_client.core.trial.tally import DROP_BINS, Tally
 from device_client.core.trial.verdict import judge_shadow
+from device_client.serving.live_serving import SAMPLE_EVERY
 from device_client.serving.trial.answer_comparison import AnswerComparison, ComparedAnswers
 from device_client.serving.trial.labelled_pairs import FittedPair
 
 TRIALS: Final = 10
 SEED: Final = 20_261_127
 INPUTS_MAX: Final = 1_000  # of a trial
+HISTORY: Final = 8_000  # inputs that the live model has answered before
 JUDGED_EVERY: Final = 5  # inputs
 
 Answers = list[tuple[Array, ...]]
@@ -185,8 +187,8 @@ def tried(of: TrainedTask, live: Answers, damaged: Damaged, *, labels: bool, tri
 
 def _given_before(of: TrainedTask, live: Answers) -> dict[int, int]:
     """How often the live model gave each class, as a device counts before a trial."""
-    tops = [of.task.top(each)[0] for each in live]
-    return dict(Counter(top for top in tops if top is not None))
+    sampled = range(0, HISTORY, SAMPLE_EVERY)
+    return dict(Counter(group for at in sampled for group in of.task.groups(live[at % len(live)])))
 
 
 def _fits(of: TrainedTask, live: Answers, answers: Answers) -> Fits:

@@ -139,8 +139,17 @@ class FeedbackCounter:
             self._reset(now_s)
             return window
 
+    def add_given(self, classes: Sequence[int]) -> None:
+        """Count all classes of one answer of several, for `given_classes` alone."""
+        with self._lock:
+            self._given.update(classes)
+
     def given_classes(self) -> dict[int, int]:
-        """How often each class was the top one, in this window and those before."""
+        """How often each class was given, in this window and those before.
+
+        Of answers that name several classes, all of the sampled ones and the top one of
+        the others.
+        """
         with self._lock:
             return dict(Counter(self._given) + Counter(self._classes))
 

@@ -325,7 +325,10 @@ class LiveServing:
         top, confidence = form.task.top(form.real(row))
         state.feedback.observe(latency_s, top, confidence)
         state.cpu.observe(cpu_s, None, None)
-        if state.profile and id_ % self._sample_every == 0:
+        sampled = id_ % self._sample_every == 0
+        if sampled and not form.decides:
+            state.feedback.add_given(form.task.groups(form.real(row)))
+        if sampled and state.profile:
             entropy = None if confidence is None else entropy_millibits(form.real(row)[0])
             state.feedback.observe_input(state.profile.measure(inputs[0][at].ravel()), entropy)
         if state.shadow:

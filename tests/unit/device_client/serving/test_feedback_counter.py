@@ -163,3 +163,12 @@ def test_a_model_that_grows_unsure_drifts_as_soon_as_it_is_known_how_sure_it_was
     for _ in range(30):
         counter.observe(0.001, 1, 0.6)
     assert counter.take(1_700_000_120.0).sums.drifting is True
+
+
+def test_all_classes_of_an_answer_of_several_are_known_to_later_trials() -> None:
+    counter = FeedbackCounter("1.0.0", "int8", now_s=0.0)
+    counter.observe(0.001, 3, None)
+    counter.add_given((3, 7))
+    counter.add_given((-1,))
+    counter.take(1.0)
+    assert counter.given_classes() == {3: 2, 7: 1, -1: 1}
