@@ -11,7 +11,8 @@ BlazeFace. Roles: boxes (n, code), scores (n, classes). Nothing is decoded.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -38,7 +39,7 @@ class DetectionAnswer:
     scores: Array
 
 
-class _Detection:
+class _Detection(ABC):
     name = "detection"
     measure = "mAP at IoU 0.5"
 
@@ -46,8 +47,9 @@ class _Detection:
         declared = contract.task.threshold if contract.task else None
         self._threshold = THRESHOLD if declared is None else declared
 
+    @abstractmethod
     def found(self, outputs: Outputs, threshold: float) -> Found:
-        raise NotImplementedError
+        """The boxes whose score is at least the threshold."""
 
     def answer(self, outputs: Outputs) -> DetectionAnswer:
         found = self.found(outputs, self._threshold)
@@ -194,7 +196,7 @@ class AnchorBoxes(_Detection):
         return classes.astype(np.int64), np.take_along_axis(scores, classes[:, None], axis=1)[:, 0]
 
 
-FORMS: Final = {"boxes": FinishedBoxes, "rows": RowBoxes, "anchors": AnchorBoxes}
+FORMS: Final[dict[str, Callable[[Contract], Task]]] = {"boxes": FinishedBoxes, "rows": RowBoxes, "anchors": AnchorBoxes}
 
 
 def detection(contract: Contract) -> Task:
