@@ -104,10 +104,13 @@ def _compare_answer(models: Comparison, answer: AnswerCount, limits: TrialLimits
 
 
 def compare_accuracy_of_each_answer(models: Comparison, limits: TrialLimits) -> list[HypothesisResult]:
-    """The same by labels; where a class has too few of them, likeness does as well."""
+    """The same by labels; where a class has too few of them, likeness does as well.
+
+    A class that hardly came, and was not given before the trial, is not tested.
+    """
     results = []
     for answer in models.tally.live_answers[:ANSWERS_MAX]:
-        if answer.seen < ANSWER_SEEN_MIN:
+        if answer.seen < ANSWER_SEEN_MIN and not answer.known:
             continue
         figures = (
             f"{models.new} is right less often by {mean(answer.drops):.2f} on {total(answer.drops)} labelled inputs"

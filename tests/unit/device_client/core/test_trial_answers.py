@@ -109,6 +109,17 @@ def test_labels_may_show_that_an_answer_is_rightly_given_no_more() -> None:
     assert (verdict.allowed, verdict.decided_by) == (False, "each_answer"), "accuracy hides it"
 
 
+@pytest.mark.parametrize("seen", [0, 3])
+def test_labels_do_not_replace_an_answer_that_is_known_and_hardly_came(seen: int) -> None:
+    """A right answer to other inputs does not show that a rare one is still given."""
+    right = {"labelled": 400, "both_correct": 400}
+    tally = a_tally(400, **right, live_answers=(answered("no", 400), answered("yes", seen, known=True)))
+    assert shadow(tally) is None
+    assert drawn(shadow(tally, LATE_S)).decided_by == "deadline"
+    shown = replace(tally, live_answers=(answered("no", 400), answered("yes", 8, known=True)))
+    assert (drawn(shadow(shown)).allowed, drawn(shadow(shown)).decided_by) == (True, "accuracy")
+
+
 def test_a_lost_live_model_does_not_speak_against_an_answer() -> None:
     lost = a_tally(400, agreed=385, live_answers=(answered("no", 385), answered("yes", 0, 15)), live_drifting=True)
     assert shadow(lost) is None
