@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from protocol.errors import BadInput
 from protocol.messages.contract import Contract
-from protocol.tasks.outputs import Others, role_index, spread_of
+from protocol.tasks.outputs import MainOutput
 from protocol.tasks.task import NO_GROUP, Array, Outputs, mean_fit
-from protocol.tasks.truths import real_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +31,10 @@ class Embedding:
     measure = "recall at 1"
 
     def __init__(self, contract: Contract) -> None:
-        self._at = role_index(contract, "vector")
-        self._spread = spread_of(contract.outputs[self._at])
-        self._size = int(np.prod(contract.outputs[self._at].shape[1:]))
-        self._others = Others(contract.outputs, frozenset({self._at}))
+        self._output = MainOutput(contract, "vector")
 
     def answer(self, outputs: Outputs) -> EmbeddingAnswer:
-        return EmbeddingAnswer(outputs[self._at].ravel())
+        return EmbeddingAnswer(outputs[self._output.at].ravel())
 
     def top(self, outputs: Outputs) -> tuple[int | None, float | None]:
         return None, None
@@ -49,23 +44,19 @@ class Embedding:
 
     def truth(self, given: Any, labels: Sequence[str]) -> Array:
         """The vector that would have been right, as of a larger model."""
-        values = real_values(given).ravel()
-        if self._size > 0 and values.size != self._size:
-            raise BadInput(f"the truth of an embedding is a vector of {self._size} values, not {values.size}")
-        return values
+        return self._output.truth(given)
 
     def fit(self, outputs: Outputs, truth: Array) -> float:
-        given = outputs[self._at]
-        return self._close(truth.reshape(given.shape) if truth.size == given.size else truth, given)
+        return self._close(*self._output.pair(outputs, truth))
 
     def alike(self, ours: Outputs, theirs: Outputs) -> float:
-        return min(self._close(ours[self._at], theirs[self._at]), self._others.alike(ours, theirs))
+        return min(self._close(ours[self._output.at], theirs[self._output.at]), self._output.others.alike(ours, theirs))
 
     def figure(self, answers: Sequence[Outputs], truths: Sequence[Any]) -> float:
         """`truths`: kinds, of which each has to occur twice to count; or vectors."""
         if any(isinstance(truth, np.ndarray) for truth in truths):
             return mean_fit(self, answers, truths)
-        vectors = np.asarray([each[self._at].ravel() for each in answers], np.float64)
+        vectors = np.asarray([each[self._output.at].ravel() for each in answers], np.float64)
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         kinds = np.asarray(truths)
         likeness = vectors @ vectors.T
@@ -83,7 +74,7 @@ class Embedding:
 
     def _usually_apart(self, ours: Array) -> float:
         """The distance of answers to different inputs: two deviations in each value."""
-        if self._spread is None:
+        if self._output.spread is None:
             return float(np.linalg.norm(ours.ravel())) or 1.0
-        each = np.broadcast_to(self._spread, ours.shape)
+        each = np.broadcast_to(self._output.spread, ours.shape)
         return float(np.sqrt(2.0 * np.sum(each * each)))

@@ -6,10 +6,15 @@ whatever it stands for, and the rounding of an 8-bit copy is near, at any scale.
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 
-from protocol.messages.contract import Contract, Tensor
+from protocol.errors import BadInput
+from protocol.messages.contract import FREE, Contract, Tensor
 from protocol.tasks.task import Array, Outputs
+from protocol.tasks.truths import real_values
 
 
 def role_index(contract: Contract, role: str, otherwise: int = 0) -> int:
@@ -58,6 +63,28 @@ def closeness(ours: Array, theirs: Array, spread: Array | None) -> float:
     if ours.dtype.kind not in "fiub":
         return float(np.mean(ours == theirs))  # text
     return max(0.0, 1.0 - float(distances(ours, theirs, spread).mean()))
+
+
+class MainOutput:
+    """The one output that a task reads, and how truths are arranged for it."""
+
+    def __init__(self, contract: Contract, role: str) -> None:
+        self.at = role_index(contract, role)
+        self.spread = spread_of(contract.outputs[self.at])
+        self._row = contract.row_shape(contract.outputs[self.at])
+        self.others = Others(contract.outputs, frozenset({self.at}))
+
+    def truth(self, given: Any) -> Array:
+        """As many numbers as the output has. Raises BadInput."""
+        values = real_values(given).ravel()
+        if FREE not in self._row and values.size != math.prod(self._row):
+            raise BadInput(f"the truth has {values.size} values, and the model gives {math.prod(self._row)}")
+        return values
+
+    def pair(self, outputs: Outputs, truth: Array) -> tuple[Array, Array]:
+        """A truth in the shape of the output, if it fits, and the output."""
+        given = outputs[self.at]
+        return (truth.reshape(given.shape) if truth.size == given.size else truth), given
 
 
 class Others:

@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from protocol.errors import BadInput
 from protocol.messages.contract import Contract
-from protocol.tasks.outputs import Others, distances, role_index, spread_of
+from protocol.tasks.outputs import MainOutput, distances
 from protocol.tasks.task import NO_GROUP, Array, Outputs
-from protocol.tasks.truths import real_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +33,10 @@ class Regression:
     measure = "1 - nMAE"
 
     def __init__(self, contract: Contract) -> None:
-        self._at = role_index(contract, "values")
-        self._spread = spread_of(contract.outputs[self._at])
-        self._others = Others(contract.outputs, frozenset({self._at}))
-        self._count = int(np.prod(contract.outputs[self._at].shape[1:]))
+        self._output = MainOutput(contract, "values")
 
     def answer(self, outputs: Outputs) -> RegressionAnswer:
-        values = outputs[self._at].ravel()
+        values = outputs[self._output.at].ravel()
         return RegressionAnswer(float(values[0]), values)
 
     def top(self, outputs: Outputs) -> tuple[int | None, float | None]:
@@ -51,21 +46,17 @@ class Regression:
         return (NO_GROUP,)
 
     def truth(self, given: Any, labels: Sequence[str]) -> Array:
-        values = real_values(given).ravel()
-        if self._count > 0 and values.size != self._count:
-            raise BadInput(f"the truth has {values.size} values, and the model gives {self._count}")
-        return values
+        return self._output.truth(given)
 
     def fit(self, outputs: Outputs, truth: Array) -> float:
-        given = outputs[self._at]
-        return self._close(truth.reshape(given.shape) if truth.size == given.size else truth, given)
+        return self._close(*self._output.pair(outputs, truth))
 
     def alike(self, ours: Outputs, theirs: Outputs) -> float:
-        return min(self._close(ours[self._at], theirs[self._at]), self._others.alike(ours, theirs))
+        return min(self._close(ours[self._output.at], theirs[self._output.at]), self._output.others.alike(ours, theirs))
 
     def figure(self, answers: Sequence[Outputs], truths: Sequence[Array]) -> float:
         """The mean over the values; 0 where it is no better than their means."""
-        given = np.asarray([each[self._at].ravel() for each in answers], np.float64)
+        given = np.asarray([each[self._output.at].ravel() for each in answers], np.float64)
         true = np.asarray(truths, np.float64).reshape(given.shape)
         errors = np.abs(given - true).mean(axis=0)
         usual = np.abs(true - true.mean(axis=0)).mean(axis=0)
@@ -75,4 +66,4 @@ class Regression:
     def _close(self, ours: Array, theirs: Array) -> float:
         if ours.shape != theirs.shape:
             return 0.0
-        return max(0.0, 1.0 - float(distances(ours, theirs, self._spread).max(initial=0.0)))
+        return max(0.0, 1.0 - float(distances(ours, theirs, self._output.spread).max(initial=0.0)))
