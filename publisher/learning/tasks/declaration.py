@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.errors import BadInput, BadModel
-from protocol.messages.contract import Contract, TaskDeclaration
+from protocol.messages.contract import FREE, Contract, TaskDeclaration
 from protocol.tasks import classification, detection, keypoints
 from protocol.tasks.outputs import real_numbers
 from protocol.tasks.selection import TASKS
@@ -33,6 +33,7 @@ ROLES: Final[Mapping[str, Sequence[str]]] = {
     "regression": ("values",),
     "embedding": ("vector",),
 }
+FIXED: Final = {"classification": "scores", "keypoints": "points", "regression": "values", "embedding": "vector"}
 NO_ROLE: Final = "-"
 PATTERN: Final = re.compile(r"([a-z_]+)(?::([a-z0-9_]+))?(?:@(-?[0-9]+(?:\.[0-9]+)?))?")
 SYNTAX: Final = "give NAME[:FORM][@THRESHOLD], such as classification:multi_label@0.3"
@@ -117,10 +118,24 @@ def _check_given(task: TaskDeclaration, roles: Sequence[str], contract: Contract
             raise BadInput(f"an output of {task.name} has no role {role!r}", hint=way_out)
         if role and list(roles).count(role) > 1:
             raise BadInput(f"two outputs have the role {role}", hint="give one for each, - for none")
+    _check_sizes(task, roles, contract)
     if task.form == "boxes" and not {"boxes", "scores"} <= set(roles):
         raise BadInput(
             "which outputs are the boxes and the scores is not known",
             hint="say it with --roles, such as --roles boxes,classes,scores,count",
+        )
+
+
+def _check_sizes(task: TaskDeclaration, roles: Sequence[str], contract: Contract) -> None:
+    """A fixed number of values is what these tasks read."""
+    if task.name not in FIXED:
+        return
+    at = next((index for index, role in enumerate(roles) if role == FIXED[task.name]), 0)
+    row = contract.row_shape(contract.outputs[at])
+    if FREE in row or 0 in row:
+        raise BadInput(
+            f"output {at} has the shape {list(row)}, and {task.name} reads a fixed number of values",
+            hint="give --task detection for boxes of a free number, or --task scores",
         )
 
 

@@ -161,3 +161,12 @@ def test_outputs_of_free_length_and_text_are_described() -> None:
 
 def test_roles_are_read() -> None:
     assert parse_roles("boxes, classes,-,count") == ("boxes", "classes", "", "count")
+
+
+@pytest.mark.parametrize("task", ["classification", "keypoints", "regression", "embedding"])
+def test_a_task_of_a_fixed_number_of_values_refuses_an_output_of_a_free_one(task: str) -> None:
+    """An empty one would have no largest score, and no first value."""
+    outputs = (Tensor(name="y", shape=(-1, 2)),)
+    contract = Contract(inputs=(Tensor(name="x", shape=(1, 8)),), outputs=outputs)
+    with pytest.raises(BadInput, match="fixed number"):
+        declare(contract, [], Hints(), TaskRequest(parse_task(task)))
