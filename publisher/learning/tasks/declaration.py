@@ -14,7 +14,7 @@ from protocol.errors import BadInput, BadModel
 from protocol.messages.contract import FREE, Contract, TaskDeclaration
 from protocol.tasks import classification, detection, keypoints
 from protocol.tasks.outputs import real_numbers
-from protocol.tasks.selection import TASKS
+from protocol.tasks.selection import TASKS, task_of
 from publisher.learning.data.output_spread import spread_of_rows
 from publisher.learning.tasks.guess import DETECTION_ROLES, guess
 from publisher.learning.tasks.outputs import Hints, SeenOutput, flat_rows, seen_model
@@ -34,9 +34,12 @@ ROLES: Final[Mapping[str, Sequence[str]]] = {
     "embedding": ("vector",),
 }
 FIXED: Final = {"classification": "scores", "keypoints": "points", "regression": "values", "embedding": "vector"}
+BOX: Final = 4  # values, but for anchors, whose code is the model's own
 NO_ROLE: Final = "-"
 PATTERN: Final = re.compile(r"([a-z_]+)(?::([a-z0-9_]+))?(?:@(-?[0-9]+(?:\.[0-9]+)?))?")
 SYNTAX: Final = "give NAME[:FORM][@THRESHOLD], such as classification:multi_label@0.3"
+
+WAY_OUT: Final = "say with --roles what each output is, in their order, or with --task what the model is for"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +96,16 @@ def declare(
     chosen = request.roles or (guessed.roles if task.name == guessed.task.name else ())
     chosen = chosen or ("",) * len(contract.outputs)
     _check_given(task, chosen, contract)
-    _check_values(chosen, seen.outputs)
+    _check_values(task, chosen, seen.outputs)
+    if task.threshold is None and _reads_logits(task, chosen, seen.outputs):
+        task = task.model_copy(update={"threshold": 0.0})
     tensors = tuple(
         tensor.model_copy(update={"role": role, "spread": spread_of_values(outputs[at]) if at < len(outputs) else ()})
         for at, (tensor, role) in enumerate(zip(contract.outputs, chosen, strict=True))
     )
-    return contract.model_copy(update={"outputs": tensors, "task": task})
+    declared = contract.model_copy(update={"outputs": tensors, "task": task})
+    _check_readable(declared, outputs)
+    return declared
 
 
 def spread_of_values(values: NDArray[Any]) -> tuple[float, ...]:
@@ -119,7 +126,7 @@ def _check_given(task: TaskDeclaration, roles: Sequence[str], contract: Contract
         if role and list(roles).count(role) > 1:
             raise BadInput(f"two outputs have the role {role}", hint="give one for each, - for none")
     _check_sizes(task, roles, contract)
-    if task.form == "boxes" and not {"boxes", "scores"} <= set(roles):
+    if _has_parts(task, count) and not {"boxes", "scores"} <= set(roles):
         raise BadInput(
             "which outputs are the boxes and the scores is not known",
             hint="say it with --roles, such as --roles boxes,classes,scores,count",
@@ -139,20 +146,53 @@ def _check_sizes(task: TaskDeclaration, roles: Sequence[str], contract: Contract
         )
 
 
-def _check_values(roles: Sequence[str], seen: Sequence[SeenOutput]) -> None:
+def _has_parts(task: TaskDeclaration, count: int) -> bool:
+    """Whether boxes and their scores are outputs of their own."""
+    return task.name == "detection" and (task.form in {"boxes", "anchors"} or (not task.form and count > 1))
+
+
+def _reads_logits(task: TaskDeclaration, roles: Sequence[str], seen: Sequence[SeenOutput]) -> bool:
+    """Whether the scores that a threshold is compared with are no shares (0-1)."""
+    role = "mask" if task.name == "segmentation" else "scores"
+    output = seen[roles.index(role) if role in roles else 0]
+    decides = task.form in {"multi_label", "sigmoid", "anchors"} or (
+        task.name == "classification" and not task.form and output.row[-1:] == (1,)
+    )
+    return decides and output.known and not output.in_unit_range
+
+
+def _check_readable(contract: Contract, outputs: Sequence[NDArray[Any]]) -> None:
+    """Refuse outputs that the task cannot read: a device reads those of every input.
+
+    Without any that were measured, zeros of their shapes.
+    """
+    rows = [contract.row_shape(tensor) for tensor in contract.outputs]
+    first = [each[0] for each in outputs] or [np.zeros([1 if size == FREE else size for size in row]) for row in rows]
+    try:
+        task = task_of(contract)
+        for read in (task.answer, task.top, task.groups):
+            read(first)
+        task.alike(first, first)
+    except (ValueError, IndexError, TypeError):
+        shapes = ", ".join(str(list(row)) for row in rows)
+        title = contract.task.title if contract.task else task.name
+        raise BadModel(f"{title} cannot be read from outputs of the shapes {shapes}", hint=WAY_OUT) from None
+
+
+def _check_values(task: TaskDeclaration, roles: Sequence[str], seen: Sequence[SeenOutput]) -> None:
     """Refuse outputs that are not what their roles say, by rank and range."""
     for at, (role, output) in enumerate(zip(roles, seen, strict=True)):
-        problem = _problem(role, output)
+        problem = _problem(task, role, output)
         if problem:
             raise BadModel(
                 f"output {at} ({output.title}) is declared as {role}, but {problem}",
-                hint="say with --roles what each output is, in their order, or with --task what the model is for",
+                hint=WAY_OUT,
             )
 
 
-def _problem(role: str, output: SeenOutput) -> str:
+def _problem(task: TaskDeclaration, role: str, output: SeenOutput) -> str:
     size = int(np.prod([each for each in output.row if each > 0]))
-    if role == "boxes" and len(output.row) < 2:
+    if role == "boxes" and (len(output.row) < 2 or (task.form != "anchors" and output.row[-1] != BOX)):
         return f"one has the shape {list(output.row)}"
     if role == "count" and (size != 1 or (output.known and not output.whole)):
         return "it is not one whole number"

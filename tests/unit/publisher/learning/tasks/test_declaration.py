@@ -159,6 +159,52 @@ def test_outputs_of_free_length_and_text_are_described() -> None:
     assert [len(each.spread) for each in declared.outputs] == [2, 0]
 
 
+@pytest.mark.parametrize(
+    ("task", "shapes"),
+    [
+        ("detection", [(10, 2)]),
+        ("detection:anchors", [(10, 4)]),
+        ("detection", [(10, 4), (10, 1)]),
+        ("keypoints:2d", [(3,)]),
+        ("segmentation:scores", [(8, 8, 0)]),
+    ],
+)
+@pytest.mark.parametrize("measured", [True, False])
+def test_a_task_that_cannot_read_the_outputs_is_refused(
+    task: str, shapes: list[tuple[int, ...]], measured: bool
+) -> None:
+    """A device would fail at its first prediction."""
+    outputs = [RNG.normal(0, 9, (N, *shape)) for shape in shapes]
+    with pytest.raises((BadInput, BadModel)) as refused:
+        declare(a_contract(outputs), outputs if measured else [], Hints(), TaskRequest(parse_task(task)))
+    assert refused.value.hint
+
+
+def test_boxes_of_a_detection_have_four_values() -> None:
+    outputs = [RNG.uniform(0, 1, (N, 8, 5)), CLASSES[:, :8], SCORES[:, :8]]
+    request = TaskRequest(parse_task("detection:boxes"), ("boxes", "classes", "scores"))
+    with pytest.raises(BadModel, match=r"declared as boxes, but one has the shape \[8, 5\]"):
+        declare(a_contract(outputs), outputs, Hints(), request)
+
+
+@pytest.mark.parametrize(
+    ("task", "output", "threshold"),
+    [
+        ("classification:sigmoid", WIDE[:, :1], 0.0),
+        ("classification", WIDE[:, :1], 0.0),
+        ("classification:sigmoid", UNIT[:, :1], 0.5),
+        ("classification:sigmoid@0.7", WIDE[:, :1], 0.7),
+        ("classification:multi_label", WIDE, 0.0),
+        ("segmentation:sigmoid", RNG.normal(0, 9, (N, 16, 16, 1)), 0.0),
+        ("classification:softmax", WIDE, None),
+    ],
+)
+def test_the_threshold_of_logits_is_zero(task: str, output: Array, threshold: float | None) -> None:
+    declared = declare(a_contract([output]), [output], Hints(), TaskRequest(parse_task(task))).task
+    assert declared is not None
+    assert declared.threshold == threshold
+
+
 def test_roles_are_read() -> None:
     assert parse_roles("boxes, classes,-,count") == ("boxes", "classes", "", "count")
 
