@@ -11,6 +11,7 @@ BlazeFace. Roles: boxes (n, code), scores (n, classes). Nothing is decoded.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 
 from protocol.errors import BadInput
-from protocol.messages.contract import Contract
+from protocol.messages.contract import FREE, Contract
 from protocol.tasks.boxes import Found, f1, from_centres, mean_average_precision, surest
 from protocol.tasks.classification import GROUPS_MAX
 from protocol.tasks.outputs import Others, closeness, has_role, role_index, spread_of
@@ -121,12 +122,13 @@ class RowBoxes(_Detection):
     def __init__(self, contract: Contract) -> None:
         super().__init__(contract)
         self._at = role_index(contract, "rows")
+        self._in_columns = _in_columns(contract.row_shape(contract.outputs[self._at]))
         self._others = Others(contract.outputs, frozenset({self._at}))
 
     def found(self, outputs: Outputs, threshold: float) -> Found:
         rows = outputs[self._at]
         rows = rows.reshape(-1, rows.shape[-1]) if rows.ndim != 2 else rows
-        if rows.shape[0] < rows.shape[1]:
+        if self._in_columns:
             rows = rows.T
             scores = rows[:, 4:]
         else:
@@ -139,6 +141,12 @@ class RowBoxes(_Detection):
 
     def alike(self, ours: Outputs, theirs: Outputs) -> float:
         return min(super().alike(ours, theirs), self._others.alike(ours, theirs))
+
+
+def _in_columns(row: Sequence[int]) -> bool:
+    """Whether each box is a column: as declared, since an output may have few rows."""
+    ahead = row[:-1]
+    return row[-1] == FREE or (FREE not in ahead and math.prod(ahead) < row[-1])
 
 
 class AnchorBoxes(_Detection):

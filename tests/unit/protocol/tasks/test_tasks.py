@@ -279,3 +279,15 @@ def test_another_task_or_order_of_outputs_is_no_successor() -> None:
     with pytest.raises(ContractDiffers, match="scores where earlier versions have detection boxes"):
         contract.check_successor(contract.model_copy(update={"task": TaskDeclaration(name="scores")}))
     contract.check_successor(contract.model_copy(update={"task": None}))
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 20])
+@pytest.mark.parametrize("shape", [(-1, 8), (8, -1)])
+def test_a_detector_of_a_free_number_of_rows_may_find_few_boxes_or_none(shape: tuple[int, int], count: int) -> None:
+    x = Tensor(name="x", shape=(1, 8))
+    declared = TaskDeclaration(name="detection", form="rows")
+    task = task_of(Contract(inputs=(x,), outputs=(Tensor(name="y", shape=shape),), task=declared))
+    rows = np.array([[10.0 * at, 5.0, 2.0, 2.0, 1.0, 0.1, 0.9, 0.2] for at in range(count)]).reshape(count, 8)
+    answer = task.answer([rows if shape[0] == -1 else np.delete(rows, 4, axis=1).T])
+    assert answer.classes.tolist() == [1] * count
+    assert sorted(answer.boxes[:, 0].tolist()) == [10.0 * at - 1.0 for at in range(count)]
