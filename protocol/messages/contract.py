@@ -129,7 +129,8 @@ class Contract(Frozen):
         if any(ours) and any(theirs) and ours != theirs:
             raise ContractDiffers(
                 f"its outputs are {', '.join(theirs)} where earlier versions have {', '.join(ours)}",
-                hint="bring the outputs back to the old order",
+                hint="bring the outputs back to the old order; if they are in it, give --roles"
+                f" {','.join(each or '-' for each in ours)}",
             )
 
     def check_file(self, file: Contract) -> None:
