@@ -97,6 +97,7 @@ def golden_of(version: BuiltVersion) -> dict[str, np.ndarray[tuple[int, ...], np
 def test_a_network_of_two_inputs_is_trained_and_quantized_whatever_the_order_of_the_file(tmp_path: Path) -> None:
     ladder = a_ladder(tmp_path, TWO_INPUTS, "int8")
     assert {rung.name: rung.accuracy > 0.9 for rung in ladder.rungs} == {"float32": True, "int8": True}
+    assert {figures.measure for figures in ladder.figures().values()} == {"balanced accuracy"}
     version = build_from_ladder(ladder, ["float32"])
     golden, shapes = golden_of(version), [tensor.shape[1:] for tensor in version.contract.inputs]
     assert [golden[f"input_{index}"].shape[1:] for index in range(2)] == shapes

@@ -134,11 +134,12 @@ def build_from_ladder(
     A rung that is worse than the parent in everything is left out.
     """
     steps = steps or Steps(1, ignore_progress)
+    figures = ladder.figures()
     if choose is None:
-        rungs = (ladder.rung(name) for name in dict.fromkeys(names))
-        selection = without_worse({rung.name: rung.figures() for rung in rungs}, ladder.parent.figures())
+        chosen = {name: figures[ladder.rung(name).name] for name in names}
+        selection = without_worse(chosen, figures[ladder.parent.name])
     else:
-        selection = choose({rung.name: rung.figures() for rung in ladder.rungs})
+        selection = choose(figures)
     if not selection.shipped:
         raise BadInput("; ".join(selection.left_out.values()), hint=f"release {PARENT} in its place")
     version = _build(ladder, selection.shipped, steps)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from protocol.errors import BadInput
+from publisher.core.release.gates import Figures
 from publisher.core.release.pareto import front
 from publisher.learning.compression.distill import Study
 from publisher.learning.compression.network_cache import weights_file
@@ -57,6 +58,16 @@ class Ladder:
         reason = next((rung.reason for rung in self.impossible if rung.name == name), "it was not made")
         raise BadInput(f"there is no rung {name}: {reason}", hint=f"made were {', '.join(r.name for r in self.rungs)}")
 
+    @property
+    def measure(self) -> str:
+        """What the accuracy is called in the recipe's task."""
+        return self.trained.recipe.objective.scoring(self.trained.recipe.data).measure
+
+    def figures(self) -> dict[str, Figures]:
+        """What gates and the front compare, by name."""
+        measure = self.measure
+        return {rung.name: rung.figures(measure) for rung in self.rungs}
+
     def kept(self, names: Sequence[str]) -> dict[str, bytes]:
         """Weights of the networks behind these rungs, by name, without the parent's."""
         specs = (spec.network for spec in variant_specs(names))
@@ -78,12 +89,12 @@ class Ladder:
             "calibration_samples": len(trained.calibration.samples),
             "calibration_of": trained.calibration.version,
             "settings": dataclasses.asdict(trained.settings),
-            "measure": trained.recipe.objective.scoring(trained.recipe.data).measure,
+            "measure": self.measure,
             "parent": self.parent.name,
             "goes_on_from": trained.parent,
             "continued": self.continued([rung.name for rung in self.rungs]),
             "rungs": [rung.facts() for rung in self.rungs],
-            "front": list(front({rung.name: rung.figures() for rung in self.rungs})),
+            "front": list(front(self.figures())),
             "impossible": [rung.facts() for rung in self.impossible],
             "distillation": None if self.study is None else self.study.facts(),
             "took_s": round(self.took_s, 1),

@@ -55,8 +55,8 @@ class Rung:
             latency_ms_p95=self.latency_ms_p95,
         )
 
-    def figures(self) -> Figures:
-        return Figures(self.accuracy, self.wire_bytes, self.latency_ms_p50, self.latency_ms_p95)
+    def figures(self, measure: str) -> Figures:
+        return Figures(self.accuracy, self.wire_bytes, self.latency_ms_p50, self.latency_ms_p95, measure)
 
     def requires(self) -> Requirements:
         return Requirements(memory_bytes=self.memory_bytes)
