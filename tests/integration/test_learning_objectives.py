@@ -12,7 +12,11 @@ from protocol.errors import BadRecipe
 from publisher.learning.artifacts.build import BuiltVersion, build_from_ladder, build_from_recipe
 from publisher.learning.compression.ladder import Ladder
 from publisher.learning.compression.ladder_builder import build_recipe_ladder
+from publisher.learning.conversion.tflite_converter import to_float32, to_int8
+from publisher.learning.data.network_inputs import in_file_order
+from publisher.learning.measurement.inspection import inspect
 from publisher.learning.recipe.recipe import load_recipe
+from publisher.learning.tensorflow_import import load_tf_keras
 from tests.integration.tflite_reader import answers
 
 pytestmark = pytest.mark.xdist_group("learning")
@@ -105,7 +109,19 @@ def test_a_network_of_two_inputs_is_trained_and_quantized_whatever_the_order_of_
     assert (version.contract.task.name, version.contract.task.form) == ("classification", "sigmoid")
 
 
-@pytest.mark.slow  # TensorFlow traces each network anew
+def test_input_layers_of_any_name_are_converted_and_found_again() -> None:
+    tf_keras = load_tf_keras()
+    size, colour = tf_keras.Input((3,), name="Größe in mm"), tf_keras.Input((4,), name="colour")
+    joined = tf_keras.layers.Concatenate()([size, colour])
+    network = tf_keras.Model([size, colour], tf_keras.layers.Dense(2)(joined))
+    rows = [np.random.default_rng(0).uniform(0, 1, (8, features)).astype("float32") for features in (3, 4)]
+    for tflite in (to_float32(network, rows), to_int8(network, rows)):
+        taken = inspect(tflite, name="a file").contract.inputs
+        ordered = in_file_order([(1, 3), (1, 4)], network.input_names, [tensor.name for tensor in taken])
+        assert ordered == [tensor.shape for tensor in taken]
+
+
+@pytest.mark.slow  # TensorFlow traces each network again
 @pytest.mark.parametrize("task", KINDS)
 def test_every_objective_has_its_rungs_and_a_student_that_learns_from_its_teacher(task: str, tmp_path: Path) -> None:
     data, layers = KINDS[task]

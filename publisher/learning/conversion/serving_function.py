@@ -12,6 +12,7 @@ import tempfile
 import weakref
 from typing import Any, Final
 
+from publisher.learning.data.network_inputs import file_name_of
 from publisher.learning.quiet_tensorflow import silence_tensorflow
 from publisher.learning.tensorflow_import import load_tensorflow
 
@@ -36,7 +37,7 @@ def _serving_function(network: Any) -> Any:
     """Takes the inputs, returns outputs by name; names are those that Keras gives."""
     tf = load_tensorflow()
     specs = [
-        tf.TensorSpec(tensor.shape, tensor.dtype, name=name)
+        tf.TensorSpec(tensor.shape, tensor.dtype, name=file_name_of(name))
         for tensor, name in zip(network.inputs, network.input_names, strict=True)
     ]
 

@@ -14,6 +14,7 @@ from publisher.learning.conversion.converter_errors import conversion_error
 from publisher.learning.conversion.recurrent_layers import loops_in, with_loops
 from publisher.learning.conversion.serving_function import converter_of
 from publisher.learning.data.dataset import Floats
+from publisher.learning.data.network_inputs import file_name_of
 from publisher.learning.quiet_tensorflow import silence_tensorflow
 from publisher.learning.tensorflow_import import load_tensorflow
 
@@ -30,7 +31,7 @@ def to_int8(model: Any, calibration: Sequence[Floats]) -> bytes:
             f"the converter finds no ranges in loops, which the layers {', '.join(loops)} become",
             hint="take dynamic, which has their weights in 8 bits; or unroll=True for short sequences",
         )
-    return run_int8_converter(_converter(model), calibration, names=model.input_names)
+    return run_int8_converter(_converter(model), calibration, names=[*map(file_name_of, model.input_names)])
 
 
 def to_float16(model: Any, _calibration: Sequence[Floats]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
@@ -10,6 +11,11 @@ from publisher.learning.data.dataset import Floats
 
 Each = TypeVar("Each")
 PREFIX: Final = "serving_default_"  # of the converter's, before the name of an input layer
+
+
+def file_name_of(layer: str) -> str:
+    """The name of an input layer in a converted file, where few characters can be."""
+    return re.sub(r"[^A-Za-z0-9_.\-/]", "_", layer)
 
 
 def in_network_order(inputs: Sequence[Each], names: Sequence[str], network: Any) -> list[Each]:
@@ -24,7 +30,7 @@ def in_file_order(inputs: Sequence[Each], names: Sequence[str], tensors: Sequenc
     """`inputs` of these input layers in the order of a file's `tensors`, by name."""
     if len(inputs) == 1:
         return list(inputs)
-    by_name = dict(zip(names, inputs, strict=True))
+    by_name = dict(zip(map(file_name_of, names), inputs, strict=True))
     bare = [tensor.removeprefix(PREFIX).partition(":")[0] for tensor in tensors]
     if sorted(bare) != sorted(by_name):
         raise BadModel(
