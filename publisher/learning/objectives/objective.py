@@ -33,8 +33,11 @@ class Objective(ABC):
     metric: ClassVar[str] = ""
     returned: ClassVar[str] = "(x_train, y_train, x_test, y_test), four numpy arrays"  # by load_data
 
-    def with_truths(self, returned: object) -> object:
-        """What `load_data` returned, with truths where they are the inputs."""
+    def with_truths(self, returned: object, where: str) -> object:
+        """What `load_data` returned, with truths where they are the inputs.
+
+        Raises BadRecipe for truths that would not be learnt.
+        """
         return returned
 
     @abstractmethod

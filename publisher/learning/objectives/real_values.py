@@ -8,7 +8,7 @@ import numpy as np
 
 from protocol.errors import BadRecipe
 from protocol.messages.contract import TaskDeclaration
-from publisher.learning.data.dataset import SPREAD_MAX, VALUE_MAX, Array, Data, Floats
+from publisher.learning.data.dataset import NAMES, SPREAD_MAX, VALUE_MAX, Array, Data, Floats
 from publisher.learning.objectives.objective import REASON, Loss, Objective
 from publisher.learning.tensorflow_import import load_tensorflow
 
@@ -84,8 +84,12 @@ class AutoencoderObjective(RealValues):
     name = "autoencoder"
     returned = "(x_train, x_test), two numpy arrays"
 
-    def with_truths(self, returned: object) -> object:
-        if not isinstance(returned, tuple | list) or [type(each) for each in returned] != [np.ndarray] * 2:
+    def with_truths(self, returned: object, where: str) -> object:
+        if not isinstance(returned, tuple | list):
+            return returned
+        if len(returned) == len(NAMES):
+            raise BadRecipe(f"{where} gave a y, but an autoencoder learns x", hint=f"return {self.returned}")
+        if [type(each) for each in returned] != [np.ndarray] * 2:
             return returned
         x_train, x_test = returned
         return x_train, x_train, x_test, x_test

@@ -26,7 +26,7 @@ def validate_data(
 ) -> Data:
     """The data, if a network can be trained on it for this objective."""
     x_train, y_train, x_test, y_test = four_arrays(
-        objective.with_truths(returned), where, f"return {objective.returned}"
+        objective.with_truths(returned, where), where, f"return {objective.returned}"
     )
     if preprocess is not None:
         where = where.replace("load_data()", "load_data() and preprocess()")
