@@ -77,6 +77,7 @@ def four_arrays(given: object, where: str, hint: str) -> tuple[Any, Array, Any, 
         several = name.startswith("x") and isinstance(array, tuple | list | Mapping)
         if not several and not isinstance(array, np.ndarray):
             raise BadRecipe(f"{where} gave {name} as a {type(array).__name__}", hint=f"use numpy.asarray({name})")
+        _check_unmasked(array, name, where)
     x_train, y_train, x_test, y_test = given
     return x_train, y_train, x_test, y_test
 
@@ -84,6 +85,7 @@ def four_arrays(given: object, where: str, hint: str) -> tuple[Any, Array, Any, 
 def split_inputs(given: Any, name: str, where: str) -> dict[str, Array]:
     """The arrays of an `x` by name, `x_train` for a single one. Raises BadRecipe."""
     if isinstance(given, np.ndarray):
+        _check_unmasked(given, name, where)  # preprocess() can have made it
         return {name: given}
     arrays = dict(given) if isinstance(given, Mapping) else {f"{name}[{i}]": x for i, x in enumerate(given)}
     if not 1 <= len(arrays) <= INPUTS_MAX:
@@ -94,7 +96,16 @@ def split_inputs(given: Any, name: str, where: str) -> dict[str, Array]:
                 f"{where} gave {name} with {key!r} as a {type(array).__name__}",
                 hint="give a numpy array for each input, in a dict by the names of the input layers",
             )
+        _check_unmasked(array, key, where)
     return arrays
+
+
+def _check_unmasked(array: object, name: str, where: str) -> None:
+    """A network would learn what is below the mask."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise BadRecipe(
+            f"{where} gave {name} as a masked array", hint=f"drop what is masked, or fill it: {name}.filled(0)"
+        )
 
 
 def validate_samples(x: Array, name: str, where: str) -> Floats:

@@ -117,6 +117,9 @@ BREAKS = [
         "x_train has the inputs a, x_test b",
         "in the same way",
     ),
+    Break("classification", "y = np.ma.array(y, mask=y > 1)", "gave y_train as a masked array", "y_train.filled(0)"),
+    Break("classification", "x = np.ma.array(x, mask=x > 0.9)", "gave x_train as a masked array", "drop"),
+    Break("classification", "def preprocess(x): return np.ma.array(x, mask=x > 0.9)", "as a masked array", "drop"),
     Break("classification", "def load_data(): return {}, y, {}, y", "gave x_train as 0 inputs", "1 to 16 inputs"),
     Break(
         "classification",
