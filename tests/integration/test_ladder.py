@@ -154,6 +154,32 @@ def test_a_ladder_that_was_stopped_goes_on_and_gives_the_same_files(tmp_path: Pa
     assert list(record) == ["inputs.json"]
 
 
+class StoppingProgress(SilentProgress):
+    """Ends a ladder as a user does, after its first rung."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def report(self, text: str) -> None:
+        self.told.append(text)
+        if "more to make" in text:
+            raise KeyboardInterrupt
+
+
+def test_epochs_that_are_given_start_a_ladder_over_even_if_they_are_the_recipes_own(tmp_path: Path) -> None:
+    recipe = a_recipe(tmp_path, student="", epochs=2)
+
+    def stopped(epochs: int | None) -> str:
+        progress = StoppingProgress()
+        with pytest.raises(KeyboardInterrupt):
+            compress(Compression(str(recipe.path), ("int8",), epochs=epochs), tmp_path / "out", progress)
+        return progress.told[0]
+
+    stopped(None)
+    assert "1 of 2 rungs" in stopped(None)
+    assert stopped(2).endswith("these changed: --epochs")  # a big network had fewer without it
+
+
 def test_a_big_network_takes_fewer_epochs_and_a_small_one_those_of_its_recipe(trained: TrainingResult) -> None:
     settings = trained.settings
     assert multiplications(trained.model) == 12 * 128 + 128 * 3

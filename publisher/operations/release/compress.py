@@ -78,7 +78,7 @@ def compress(compression: Compression, folder: Path, progress: Progress) -> Comp
     """Write the rungs and reports to `folder`. Raises BadRecipe, BadModel, BadInput.
 
     Each rung is written and reported as it is made. After an interruption, the same
-    compression in the same folder goes on; it begins anew if its inputs have changed.
+    compression in the same folder goes on; it starts over if its inputs have changed.
     """
     names = _rung_names(compression)
     make_output_folder(folder)  # fail before minutes of training
@@ -101,7 +101,7 @@ def _build_from_recipe(
 ) -> Ladder:
     recipe = load_recipe(compression.recipe)
     settings = recipe.settings.having(epochs=compression.epochs, seed=compression.seed)
-    inputs = _inputs(recipe, recipe.data.sha256(), settings, compression.start)
+    inputs = _inputs(recipe, recipe.data.sha256(), settings, compression)
     _begin(record, inputs, names, progress)
     with progress.bar(f"compressing {recipe.name}") as on_progress:
         return build_recipe_ladder(
@@ -125,7 +125,7 @@ def _build_from_file(
     with progress.bar(f"compressing {file.path.name}") as on_progress:
         trained = trained_from_keras(file.path, file.data, trust_code=file.trust_code)
         settings = trained.settings.having(epochs=compression.epochs, seed=compression.seed)
-        _begin(record, _inputs(trained.recipe, trained.data_sha256, settings, None), names, progress)
+        _begin(record, _inputs(trained.recipe, trained.data_sha256, settings, compression), names, progress)
         return build_trained_ladder(
             trained,
             names,
@@ -137,13 +137,19 @@ def _build_from_file(
         )
 
 
-def _inputs(recipe: Recipe, data_sha256: str, settings: TrainSettings, start: WarmStart | None) -> dict[str, str]:
-    """What all rungs depend on, by names for a person."""
+def _inputs(recipe: Recipe, data_sha256: str, settings: TrainSettings, compression: Compression) -> dict[str, str]:
+    """What all rungs depend on, by names for a person.
+
+    `--epochs` counts even where it is the recipe's own number: rungs of a big network
+    take fewer without it.
+    """
+    start = compression.start
     begins = () if start is None else (start.version.encode(), start.weights, *start.networks.values())
     return {
         recipe.path.name: recipe.sha256,
         "the data": data_sha256,
         "the settings": json.dumps(dataclasses.asdict(settings), sort_keys=True),
+        "--epochs": "" if compression.epochs is None else str(compression.epochs),
         "--from": hashlib.sha256(b"".join(begins)).hexdigest(),
         "the installed versions": json.dumps(versions(), sort_keys=True),
     }
@@ -152,7 +158,7 @@ def _inputs(recipe: Recipe, data_sha256: str, settings: TrainSettings, start: Wa
 def _begin(record: FolderRecord, inputs: Mapping[str, str], names: Sequence[str], progress: Progress) -> None:
     """Say whether an interrupted ladder goes on, or why it does not."""
     if changed := record.begin(inputs):
-        progress.report(f"an interrupted ladder does not go on, as these changed: {changed}; it is made anew")
+        progress.report(f"an interrupted ladder starts over, as these changed: {changed}")
     elif made := [name for name in names if facts_file(name) in record]:
         progress.report(f"going on with an interrupted ladder: {len(made)} of {len(names)} rungs are made")
 

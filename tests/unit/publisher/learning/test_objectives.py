@@ -103,7 +103,9 @@ BREAKS = [
     Break("regression", "def load_data(): return x[:30], y[:7], x[30:], y[30:]", "y_train has 7 values for 30", "own"),
     Break("autoencoder", "labels = ['a']", "an autoencoder has no labels", "leave"),
     Break("autoencoder", "def load_data(): return x", "gave a ndarray", "two numpy arrays"),
-    Break("autoencoder", "def load_data(): return x[:30], x[:30], x[30:], x[30:]", "gave a y", "(x_train, x_test), two"),
+    Break(
+        "autoencoder", "def load_data(): return x[:30], x[:30], x[30:], x[30:]", "gave a y", "(x_train, x_test), two"
+    ),
     Break("autoencoder", "def load_data(): return [[x, x], [x, x]]", "gave a list of 2", "(x_train, x_test), two"),
     Break(
         "classification",
