@@ -150,7 +150,9 @@ class _LadderWork:
             self._steps.end(f"{spec.name} is made", STEPS_A_RUNG)
         self._built.append(made := restored or self._builder.build(spec))
         self.cache.keep_only(network for each in self.left for network in self._schedule.chain(each.network))
-        if self._duration is not None and not restored:
+        if self._duration is not None and isinstance(made, ImpossibleRung):
+            self._duration.leave_out()
+        elif self._duration is not None and not restored:
             self._duration.finish(time.monotonic() - began_s)
         return made, restored is None
 

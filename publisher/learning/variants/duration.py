@@ -45,9 +45,13 @@ class Duration:
 
     def finish(self, took_s: float) -> None:
         """Count the first of `specs` as made in `took_s`."""
-        spec, *rest = self.specs
-        self._estimated_s += self._of(spec, set(self.made))
+        self._estimated_s += self._of(self.specs[0], set(self.made))
         self._took_s += took_s
+        self.leave_out()
+
+    def leave_out(self) -> None:
+        """Drop the first of `specs`: it is impossible, so its time tells nothing."""
+        spec, *rest = self.specs
         self.made |= {network.name for network in self.schedule.chain(spec.network)}
         self.specs = rest
 

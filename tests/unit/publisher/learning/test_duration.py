@@ -38,6 +38,13 @@ def test_what_the_first_rungs_took_corrects_the_rest() -> None:
     assert duration.left_s() == 0.0
 
 
+def test_an_impossible_rung_corrects_nothing() -> None:
+    duration = a_duration("qat", "pruned-80")
+    rest_s = a_duration("pruned-80").left_s()
+    duration.leave_out()
+    assert duration.left_s() == rest_s
+
+
 def test_a_time_is_told_as_people_say_it() -> None:
     assert [time_text(s) for s in (0, 44, 89, 90, 700, 7_800)] == [
         "10 s",
