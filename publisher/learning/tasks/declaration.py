@@ -162,12 +162,12 @@ def _reads_logits(task: TaskDeclaration, roles: Sequence[str], seen: Sequence[Se
 
 
 def _check_readable(contract: Contract, outputs: Sequence[NDArray[Any]]) -> None:
-    """Refuse outputs that the task cannot read: a device reads those of every input.
-
-    Without any that were measured, zeros of their shapes.
-    """
+    """Refuse outputs that the task cannot read: a device reads those of every input."""
     rows = [contract.row_shape(tensor) for tensor in contract.outputs]
-    first = [each[0] for each in outputs] or [np.zeros([1 if size == FREE else size for size in row]) for row in rows]
+    first = [
+        outputs[at][0] if at < len(outputs) and len(outputs[at]) else _zeros(row, tensor.dtype)
+        for at, (tensor, row) in enumerate(zip(contract.outputs, rows, strict=True))
+    ]
     try:
         task = task_of(contract)
         for read in (task.answer, task.top, task.groups):
@@ -177,6 +177,11 @@ def _check_readable(contract: Contract, outputs: Sequence[NDArray[Any]]) -> None
         shapes = ", ".join(str(list(row)) for row in rows)
         title = contract.task.title if contract.task else task.name
         raise BadModel(f"{title} cannot be read from outputs of the shapes {shapes}", hint=WAY_OUT) from None
+
+
+def _zeros(row: Sequence[int], dtype: str) -> NDArray[Any]:
+    """Stands for an output that was not measured, or whose size differs."""
+    return np.zeros([1 if size == FREE else size for size in row], "S1" if dtype == "string" else np.float64)
 
 
 def _check_values(task: TaskDeclaration, roles: Sequence[str], seen: Sequence[SeenOutput]) -> None:

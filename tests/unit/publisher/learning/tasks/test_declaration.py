@@ -169,15 +169,22 @@ def test_outputs_of_free_length_and_text_are_described() -> None:
         ("segmentation:scores", [(8, 8, 0)]),
     ],
 )
-@pytest.mark.parametrize("measured", [True, False])
-def test_a_task_that_cannot_read_the_outputs_is_refused(
-    task: str, shapes: list[tuple[int, ...]], measured: bool
-) -> None:
+@pytest.mark.parametrize("known", ["all", "none", "of one size"])
+def test_a_task_that_cannot_read_the_outputs_is_refused(task: str, shapes: list[tuple[int, ...]], known: str) -> None:
     """A device would fail at its first prediction."""
     outputs = [RNG.normal(0, 9, (N, *shape)) for shape in shapes]
+    seen = {"all": outputs, "none": [], "of one size": [np.zeros(0) for _ in outputs]}[known]
     with pytest.raises((BadInput, BadModel)) as refused:
-        declare(a_contract(outputs), outputs if measured else [], Hints(), TaskRequest(parse_task(task)))
+        declare(a_contract(outputs), seen, Hints(), TaskRequest(parse_task(task)))
     assert refused.value.hint
+
+
+@pytest.mark.parametrize("task", ["scores", "detection"])
+def test_outputs_of_a_free_number_that_a_task_can_read_are_taken(task: str) -> None:
+    contract = Contract(inputs=(Tensor(name="x", shape=(1, 8)),), outputs=(Tensor(name="y", shape=(-1, 6)),))
+    declared = declare(contract, [np.zeros(0)], Hints(), TaskRequest(parse_task(task))).task
+    assert declared is not None
+    assert declared.name == task
 
 
 def test_boxes_of_a_detection_have_four_values() -> None:
